@@ -1,0 +1,1 @@
+"""Proves isolation: static rules, catalog rules, live probes."""

@@ -1,0 +1,1 @@
+"""From a catalog to rows in tables: believable tenants, column-wise, repeatable."""

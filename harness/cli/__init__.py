@@ -1,0 +1,1 @@
+"""The command `harness`: a thin skin over the packages."""

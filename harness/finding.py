@@ -1,0 +1,50 @@
+"""A finding: one thing that is wrong, where it stands, why it matters and how to mend it.
+
+Static, catalog and live checks all report this one type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is: an error breaks isolation, a warning weakens it, an info is to be known."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a source file; `line` counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule or probe found."""
+
+    rule: str
+    severity: Severity
+    object: str
+    """The table or other object, schema-qualified as SQL writes it."""
+    message: str
+    why: str
+    fix: str = ""
+    """The exact SQL that mends it, where there is one."""
+    location: Location | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Stays the same when lines move: rule, object and message, hashed."""
+        text = "\0".join((self.rule, self.object, self.message))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""The Run document and everything that is rendered from it."""

@@ -1,0 +1,238 @@
+"""The Run document: what one run did and found. Every report is rendered from it.
+
+Durations are seconds, latencies milliseconds, sizes bytes, times UTC. `FORMAT` rises when a
+field changes its meaning or goes away; a reader refuses a document newer than itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import UsageError
+from harness.finding import Finding, Severity
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where the run took place."""
+
+    harness_version: str
+    python: str
+    platform: str
+    cpus: int
+    memory_bytes: int
+    server: str = ""
+    """PostgreSQL's version, `17.10`."""
+    database: str = ""
+    """Name and place, without credentials."""
+    commit: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Server settings that matter for the figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the run: deploy, check static, fill, check isolation, load."""
+
+    name: str
+    status: Literal["held", "failed", "error", "skipped"]
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """What was deployed; `changed` is False where the database already held it."""
+
+    changed: bool
+    files: int
+    statements: int
+    seconds: float
+    objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Per schema: tables, partitions, indexes, functions, views, …, counted from the catalog."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFill:
+    """Rows that a fill put into one table, all tenants together."""
+
+    table: str
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FillResult:
+    """A finished fill; the same seed, scale, tenants and as_of give the same data."""
+
+    seed: int
+    scale: float
+    tenants: int
+    as_of: datetime
+    seconds: float
+    tables: tuple[TableFill, ...]
+    unmet: tuple[str, ...] = ()
+    """One line per table that could not be filled as planned, and how to give a recipe."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in all tables."""
+        return sum(table.rows for table in self.tables)
+
+
+ProbeVerdict = Literal["held", "leak", "vacuous", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One live attempt to cross the tenant boundary on one object.
+
+    `vacuous`: it could not have failed (no rows to find), so it proves nothing.
+    """
+
+    object: str
+    probe: str
+    verdict: ProbeVerdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Latencies of one query in milliseconds, from its histogram."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """One critical query under load, against its budget."""
+
+    name: str
+    title: str
+    mode: Literal["read", "write"]
+    budget_ms: float
+    quantile: float
+    """The quantile that the budget bounds, 0.95."""
+    samples: int
+    errors: int
+    empty: int
+    """Answers with fewer rows than the header promises."""
+    foreign_rows: int
+    """Rows of another tenant."""
+    latency: Latency | None
+    within_budget: float
+    """Share of samples that took no longer than the budget."""
+    histogram: str = ""
+    """HdrHistogram of microseconds, V2 compressed, base64."""
+    verdict: Literal["pass", "miss", "inconclusive"] = "pass"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """A load run: all critical queries under a number of users."""
+
+    users: int
+    seconds: float
+    warmup_seconds: float
+    requests_per_second: float
+    queries: tuple[QueryResult, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader has to know to trust the figures, e.g. that the driver was saturated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the harness, whole or in part."""
+
+    id: str
+    command: str
+    started_at: datetime
+    finished_at: datetime
+    environment: Environment
+    stages: tuple[Stage, ...] = ()
+    deploy: DeployResult | None = None
+    findings: tuple[Finding, ...] = ()
+    fill: FillResult | None = None
+    probes: tuple[ProbeResult, ...] = ()
+    load: LoadResult | None = None
+    format: int = FORMAT
+
+    @property
+    def leaks(self) -> tuple[ProbeResult, ...]:
+        """Probes that crossed the boundary."""
+        return tuple(p for p in self.probes if p.verdict == "leak")
+
+    @property
+    def unproven(self) -> tuple[ProbeResult, ...]:
+        """Probes that could not have failed or could not be carried out."""
+        return tuple(p for p in self.probes if p.verdict in ("vacuous", "error"))
+
+    @property
+    def missed(self) -> tuple[QueryResult, ...]:
+        """Critical queries that did not hold their budget."""
+        return tuple(q for q in self.load.queries if q.verdict != "pass") if self.load else ()
+
+    @property
+    def blocking_findings(self) -> tuple[Finding, ...]:
+        """Findings that fail a run: all but those of severity info."""
+        return tuple(f for f in self.findings if f.severity is not Severity.INFO)
+
+    @property
+    def held(self) -> bool:
+        """True when everything that was looked at held."""
+        stages_fine = all(stage.status in ("held", "skipped") for stage in self.stages)
+        return stages_fine and not (
+            self.leaks or self.unproven or self.missed or self.blocking_findings
+        )
+
+
+_DOCUMENT = TypeAdapter(Run)
+
+
+def to_json(run: Run) -> str:
+    """The document as indented JSON, ending with a newline."""
+    return _DOCUMENT.dump_json(run, indent=2).decode() + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema that documents of this format follow."""
+    return _DOCUMENT.json_schema()
+
+
+def from_json(text: str | bytes, source: str = "run document") -> Run:
+    """Reads a document; UsageError where it is none or newer than this harness."""
+    try:
+        run = _DOCUMENT.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: not a run document: {where}: {first['msg']}") from None
+    if run.format > FORMAT:
+        raise UsageError(f"{source}: format {run.format} is newer than this harness ({FORMAT})")
+    return run
+
+
+def load(path: Path) -> Run:
+    """Reads a document from a file."""
+    try:
+        return from_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def now() -> datetime:
+    """The current time, UTC, to the microsecond."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL 17: made, started, found again and stopped."""

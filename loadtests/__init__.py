@@ -1,0 +1,1 @@
+"""Critical queries, the Locust user that drives them, budgets and the gate."""
