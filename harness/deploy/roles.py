@@ -1,0 +1,41 @@
+"""Roles: cluster-wide, so deploy makes those that are missing and changes none that exist."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from psycopg import errors, sql
+
+from harness.config import Roles
+from harness.db import Connection
+
+_ATTRIBUTES: dict[str, LiteralString] = {
+    "owner": "NOLOGIN",
+    "app": "LOGIN NOBYPASSRLS",
+    "readonly": "LOGIN NOBYPASSRLS",
+    "matview_owner": "NOLOGIN BYPASSRLS",
+    "loader": "LOGIN BYPASSRLS",
+    "monitor": "LOGIN",
+}
+
+
+def ensure(connection: Connection, roles: Roles) -> None:
+    """Creates the missing roles; `connection` is in autocommit mode.
+
+    Two deployments at once into two databases of one cluster may both try: the second one's
+    error says that the role is there, which is all that is wanted.
+    """
+    known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+    for capacity, attributes in _ATTRIBUTES.items():
+        name = getattr(roles, capacity)
+        if name and name not in known:
+            _create(connection, name, attributes)
+    if roles.monitor and roles.monitor not in known:
+        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(roles.monitor)))
+
+
+def _create(connection: Connection, name: str, attributes: LiteralString) -> None:
+    try:
+        connection.execute(sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(name)))
+    except (errors.DuplicateObject, errors.UniqueViolation):
+        return

@@ -1,0 +1,88 @@
+"""What the harness remembers in a database: that it is a target, and which files it holds.
+
+The tables stand in the schema `harness`, which belongs to whoever deployed and which no
+application role can see. A database with that schema is a harness target: it may be filled,
+mutated and dropped. Any other database is somebody's, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from harness import __version__
+from harness.db import Connection
+from harness.deploy.source import SourceFile
+from harness.errors import RefusedError
+
+State = Literal["empty", "target", "foreign"]
+
+_CREATE = """
+CREATE SCHEMA IF NOT EXISTS harness;
+CREATE TABLE IF NOT EXISTS harness.deployed_file (
+    path            text        PRIMARY KEY,
+    position        integer     NOT NULL,
+    checksum        text        NOT NULL,
+    harness_version text        NOT NULL,
+    deployed_at     timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON SCHEMA harness IS 'Marks this database as a harness target: it may be dropped.';
+"""
+
+_IS_TARGET = "SELECT to_regclass('harness.deployed_file') IS NOT NULL"
+
+# Anything that a user made: a schema, or an object in public that no extension brought.
+_HOLDS_SOMETHING = """
+SELECT EXISTS (SELECT FROM pg_namespace
+               WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))
+    OR EXISTS (SELECT FROM pg_class AS c
+               WHERE c.relnamespace = 'public'::regnamespace
+                 AND NOT EXISTS (SELECT FROM pg_depend AS d
+                                 WHERE d.objid = c.oid AND d.deptype = 'e'))
+    OR EXISTS (SELECT FROM pg_proc AS p
+               WHERE p.pronamespace = 'public'::regnamespace
+                 AND NOT EXISTS (SELECT FROM pg_depend AS d
+                                 WHERE d.objid = p.oid AND d.deptype = 'e'))
+"""
+
+
+def state(connection: Connection) -> State:
+    """Whether the database is empty, a harness target or somebody's."""
+    if _is_true(connection, _IS_TARGET):
+        return "target"
+    return "foreign" if _is_true(connection, _HOLDS_SOMETHING) else "empty"
+
+
+def require(connection: Connection, owned: str | None = None) -> None:
+    """Raises RefusedError unless the database is a target or `owned` names it.
+
+    `owned` is what the user passed as --i-own-this-database.
+    """
+    name = connection.info.dbname
+    if owned != name and state(connection) != "target":
+        raise RefusedError(
+            f"database {name} was not made by the harness and is left alone; deploy into an "
+            f"empty one, or pass --i-own-this-database {name}"
+        )
+
+
+def deployed(connection: Connection) -> dict[str, str]:
+    """Checksums by path of the files that the target holds, in load order."""
+    rows = connection.execute("SELECT path, checksum FROM harness.deployed_file ORDER BY position")
+    return dict(rows.fetchall())
+
+
+def record(connection: Connection, files: Iterable[SourceFile]) -> None:
+    """Marks the database as a target that holds these files."""
+    connection.execute(_CREATE)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO harness.deployed_file (path, position, checksum, harness_version)"
+            " VALUES (%s, %s, %s, %s)",
+            [(f.path, position, f.checksum, __version__) for position, f in enumerate(files)],
+        )
+
+
+def _is_true(connection: Connection, query: str) -> bool:
+    row = connection.execute(query.encode()).fetchone()
+    return bool(row and row[0])
