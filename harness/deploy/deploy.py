@@ -42,7 +42,8 @@ def deploy(
     started = time.perf_counter()
     files = read(settings.schema_dir)
     with connect(database.admin, autocommit=True) as connection:
-        roles.ensure(connection, settings.roles)
+        if _needs_deployment(connection, files, owned):
+            roles.ensure(connection, settings.roles)
     with connect(database.admin) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         changed = _needs_deployment(connection, files, owned)
