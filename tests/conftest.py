@@ -1,0 +1,24 @@
+"""Settings come from the tests alone, not from the environment of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.config import Settings, load
+
+ROOT = Path(__file__).parent.parent
+
+for name in [n for n in os.environ if n.startswith(("PG", "HARNESS_"))]:
+    if name not in ("HARNESS_TEST_DSN", "HARNESS_STATE_DIR", "HARNESS_CITUS_DSN"):
+        del os.environ[name]
+os.environ.pop("DATABASE_URL", None)
+os.environ["NO_COLOR"] = "1"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The defaults: the bundled schema, its tenancy and its roles."""
+    return load()
