@@ -1,0 +1,121 @@
+"""One connection of a simulated user: tenant and query travel in one round trip.
+
+libpq's pipeline mode, with statements prepared once. Everything up to the sync is one
+transaction, so the tenant holds for the query and ends with it. Waiting is left to the caller
+(`wait`), for Locust waits with gevent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import psycopg
+from psycopg import pq
+
+from harness.db import one_line
+
+_ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+
+class ConnectionLost(Exception):
+    """The server closed the connection or cannot be reached."""
+
+
+class Answer(NamedTuple):
+    """Rows of an answer, how many of them are another tenant's, and the error if it is one."""
+
+    rows: int
+    foreign_rows: int
+    error: str
+
+
+class PipelinedConnection:
+    """A connection in pipeline mode with its prepared statements."""
+
+    def __init__(self, conninfo: str, set_tenant: str, statements: Mapping[str, str]) -> None:
+        """Connects and prepares; raises ConnectionLost, or ValueError naming a bad statement."""
+        self._server = pq.PGconn.connect(conninfo.encode())
+        if self._server.status != pq.ConnStatus.OK:
+            raise ConnectionLost(self._server.error_message.decode().strip())
+        self._prepare("set_tenant", set_tenant)
+        for name, statement in statements.items():
+            self._prepare(name, statement)
+        self._server.nonblocking = 1
+        self._server.enter_pipeline_mode()
+
+    @property
+    def socket(self) -> int:
+        """The file descriptor to wait on."""
+        return self._server.socket
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._server.finish()
+
+    def run(
+        self,
+        statement: bytes,
+        tenant: bytes,
+        values: Sequence[bytes | None],
+        tenant_column: bytes,
+        wait: Callable[[], None],
+    ) -> Answer:
+        """Runs a prepared statement for a tenant; `wait` returns when the socket is readable.
+
+        Raises ConnectionLost when there is no server any more.
+        """
+        try:
+            self._server.send_query_prepared(b"set_tenant", [tenant])
+            self._server.send_query_prepared(statement, values)
+            self._server.pipeline_sync()
+            self._server.flush()
+            results = self._results(wait)
+        except psycopg.OperationalError as error:
+            raise ConnectionLost(one_line(error)) from None
+        answer = _judge(results, tenant, tenant_column)
+        if answer.error and self._server.status != pq.ConnStatus.OK:
+            raise ConnectionLost(answer.error)
+        return answer
+
+    def _prepare(self, name: str, statement: str) -> None:
+        result = self._server.prepare(name.encode(), statement.encode())
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise ValueError(f"{name}: {result.error_message.decode().strip()}")
+
+    def _results(self, wait: Callable[[], None]) -> list[pq.abc.PGresult]:
+        """The results of the two statements, up to the sync."""
+        results: list[pq.abc.PGresult] = []
+        while True:
+            while self._server.is_busy():
+                wait()
+                self._server.consume_input()
+            result = self._server.get_result()
+            if result is None:
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+
+
+def _judge(results: Sequence[pq.abc.PGresult], tenant: bytes, tenant_column: bytes) -> Answer:
+    for result in results:
+        if result.status not in _ANSWERED:
+            message = result.error_message.decode(errors="replace")
+            return Answer(0, 0, " ".join(message.split()) or "no answer")
+    last = results[-1]
+    return Answer(_rows(last), _foreign_rows(last, tenant, tenant_column), "")
+
+
+def _rows(result: pq.abc.PGresult) -> int:
+    """Rows returned, or rows touched by a write that returns none."""
+    return result.ntuples or result.command_tuples or 0
+
+
+def _foreign_rows(result: pq.abc.PGresult, tenant: bytes, tenant_column: bytes) -> int:
+    names = [result.fname(position) for position in range(result.nfields)]
+    if tenant_column not in names:
+        return 0
+    column = names.index(tenant_column)
+    values = (result.get_value(row, column) for row in range(result.ntuples))
+    return sum(value is not None and value != tenant for value in values)

@@ -1,0 +1,187 @@
+"""A critical query: one statement in a .sql file under a header that says what it promises.
+
+The header is the comment lines on top. The first that is no `key: value` is the title; keys
+are budget, weight, mode, rows, params and values, and an unknown one is an error. The name is
+the path below the directory of queries: `system_core/notification_bell.sql` is
+`system_core.notification_bell`, in Locust, Prometheus, the report and the baseline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.catalog.model import Name
+from harness.errors import UsageError
+
+BUNDLED = Path(__file__).parent / "queries"
+_KEYS = ("budget", "weight", "mode", "rows", "params", "values")
+_LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
+_BUDGET = re.compile(r"p(?P<percent>\d{2}(?:\.\d+)?)\s*(?P<ms>\d+(?:\.\d+)?)\s*ms")
+_PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
+_PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Parameters that are drawn together from one row of a table."""
+
+    table: Name
+    columns: tuple[tuple[str, str], ...]
+    """(parameter, column) pairs."""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A critical query with its promises."""
+
+    name: str
+    title: str
+    statement: str
+    budget_ms: float
+    quantile: float
+    mode: Literal["read", "write"]
+    weight: int = 1
+    minimum_rows: int = 0
+    samples: tuple[Samples, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    """(parameter, expression) pairs, computed anew for every call."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the placeholders in the order in which $1, $2, … stand for them."""
+        found = (m["name"] for m in _PLACEHOLDER.finditer(self.statement) if m["name"])
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def numbered(self) -> str:
+        """The statement with $n in place of %(name)s, as the protocol wants it."""
+        number = {name: f"${position}" for position, name in enumerate(self.parameters, 1)}
+        return _PLACEHOLDER.sub(lambda m: number[m["name"]] if m["name"] else "%", self.statement)
+
+
+def read_all(directory: Path = BUNDLED) -> tuple[Query, ...]:
+    """Every query below the directory, by name; UsageError where there is none or one is bad."""
+    paths = sorted(directory.rglob("*.sql"))
+    if not paths:
+        raise UsageError(f"{directory}: no critical query (*.sql) in it")
+    return tuple(read(path, directory) for path in paths)
+
+
+def read(path: Path, directory: Path) -> Query:
+    """Reads one file; UsageError with file:line for a header that cannot be understood."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    lines = text.splitlines()
+    size = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    statement = "\n".join(lines[size:]).strip().removesuffix(";")
+    name = ".".join(path.relative_to(directory).with_suffix("").parts)
+    header = _Header(path, tuple(lines[:size]))
+    query = Query(
+        name=name,
+        title=header.title(),
+        statement=statement,
+        budget_ms=header.budget()[1],
+        quantile=header.budget()[0],
+        mode=header.mode(),
+        weight=header.integer("weight", 1),
+        minimum_rows=header.rows(),
+        samples=tuple(header.samples()),
+        values=tuple(header.values()),
+    )
+    _require_all_bound(path, size + 1, query)
+    return query
+
+
+def _require_all_bound(path: Path, line: int, query: Query) -> None:
+    if not query.statement:
+        raise UsageError(f"{path}:{line}: there is no statement under the header")
+    bound = {"business_id", *(p for s in query.samples for p, _ in s.columns)}
+    unbound = [p for p in query.parameters if p not in bound | {p for p, _ in query.values}]
+    if unbound:
+        raise UsageError(
+            f"{path}:{line}: nothing supplies {', '.join(unbound)}; add a params: or values: line"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    path: Path
+    lines: tuple[str, ...]
+
+    def title(self) -> str:
+        titles = [value for _, key, value in self._entries() if key is None and value]
+        if not titles:
+            raise UsageError(f"{self.path}:1: the header has no title")
+        return " ".join(titles)
+
+    def budget(self) -> tuple[float, float]:
+        """Quantile and milliseconds."""
+        line, value = self._only("budget")
+        found = _BUDGET.fullmatch(value)
+        if not found:
+            raise UsageError(f"{self.path}:{line}: budget is like `p95 50ms`, not {value!r}")
+        return float(found["percent"]) / 100, float(found["ms"])
+
+    def mode(self) -> Literal["read", "write"]:
+        line, value = self._only("mode")
+        if value not in ("read", "write"):
+            raise UsageError(f"{self.path}:{line}: mode is read or write, not {value!r}")
+        return "read" if value == "read" else "write"
+
+    def integer(self, key: str, default: int) -> int:
+        for line, value in self._all(key):
+            if not value.isdecimal():
+                raise UsageError(f"{self.path}:{line}: {key} is a number, not {value!r}")
+            return int(value)
+        return default
+
+    def rows(self) -> int:
+        for line, value in self._all("rows"):
+            digits = value.replace("≥", ">=").removeprefix(">=").strip()
+            if not digits.isdecimal():
+                raise UsageError(f"{self.path}:{line}: rows is like `>=1`, not {value!r}")
+            return int(digits)
+        return 0
+
+    def samples(self) -> Iterator[Samples]:
+        for line, value in self._all("params"):
+            found = _PARAMS.fullmatch(value)
+            if not found:
+                example = "`a, b=column from schema.table where …`"
+                raise UsageError(f"{self.path}:{line}: params is like {example}, not {value!r}")
+            names = [name.strip() for name in found["names"].split(",")]
+            pairs = tuple((n.partition("=")[0], n.rpartition("=")[2]) for n in names)
+            yield Samples(Name.parse(found["table"]), pairs, found["where"] or "")
+
+    def values(self) -> Iterator[tuple[str, str]]:
+        for line, value in self._all("values"):
+            name, equals, expression = (part.strip() for part in value.partition("="))
+            if not equals:
+                raise UsageError(f"{self.path}:{line}: values is like `name = uuid()`")
+            yield name, expression
+
+    def _only(self, key: str) -> tuple[int, str]:
+        found = list(self._all(key))
+        if len(found) != 1:
+            raise UsageError(f"{self.path}:1: the header needs one `{key}:`, it has {len(found)}")
+        return found[0]
+
+    def _all(self, key: str) -> Iterator[tuple[int, str]]:
+        return ((line, value) for line, found, value in self._entries() if found == key)
+
+    def _entries(self) -> Iterator[tuple[int, str | None, str]]:
+        for number, line in enumerate(self.lines, 1):
+            found = _LINE.fullmatch(line.rstrip())
+            key = found["key"] if found else None
+            if key is not None and key not in _KEYS:
+                raise UsageError(
+                    f"{self.path}:{number}: unknown key {key!r}; known are {', '.join(_KEYS)}"
+                )
+            yield number, key, found["value"].strip() if found else ""

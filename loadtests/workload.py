@@ -1,0 +1,128 @@
+"""What the driver needs to know, written by the harness and read by the Locust process.
+
+Queries with their statements, tenants with their weights, and for every tenant rows of
+parameters drawn from the filled tables. Values are text as PostgreSQL prints it. The DSN is
+not part of it: it may hold a password, and goes through the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import errors, sql
+from pydantic import TypeAdapter
+
+from harness.catalog.model import Name
+from harness.config import Settings
+from harness.db import Connection, one_line
+from harness.errors import UsageError
+from loadtests.query import Query, Samples
+
+SAMPLES = 200
+"""Rows of parameters per tenant, query and group."""
+
+Row = list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSamples:
+    """A tenant: its share of the load and, by query, its rows of parameters per group."""
+
+    id: str
+    weight: float
+    rows: dict[str, list[list[Row]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Everything a driver does, apart from for how long and against which server."""
+
+    queries: tuple[Query, ...]
+    tenants: tuple[TenantSamples, ...]
+    set_tenant: str
+    tenant_column: str
+    warmup_seconds: float
+    think_seconds: float
+
+
+_DOCUMENT = TypeAdapter(Workload)
+
+
+def write(workload: Workload, path: Path) -> None:
+    """Writes the workload as JSON."""
+    path.write_bytes(_DOCUMENT.dump_json(workload))
+
+
+def read(path: Path) -> Workload:
+    """Reads what `write` wrote."""
+    return _DOCUMENT.validate_json(path.read_bytes())
+
+
+def draw_tenants(
+    connection: Connection, settings: Settings, queries: Iterable[Query]
+) -> tuple[TenantSamples, ...]:
+    """Every tenant with its samples; `connection` bypasses row security.
+
+    The n-th tenant gets 1/n of the first one's load (Zipf). A tenant without rows for one of
+    the queries still drives the others. Raises UsageError where there is no tenant, or a
+    query has no parameters anywhere.
+    """
+    queries = tuple(queries)
+    tenants = _tenant_ids(connection, settings)
+    connection.execute("SELECT setseed(0.5)")
+    drawn = tuple(
+        TenantSamples(tenant, 1 / rank, _draw(connection, settings, queries, tenant))
+        for rank, tenant in enumerate(tenants, 1)
+    )
+    for query in queries:
+        if query.samples and not any(tenant.rows[query.name] for tenant in drawn):
+            where = ", ".join(str(group.table) for group in query.samples)
+            raise UsageError(f"{query.name}: no tenant has rows in {where} to take parameters from")
+    return drawn
+
+
+def _tenant_ids(connection: Connection, settings: Settings) -> list[str]:
+    root = Name.parse(settings.tenancy.root_table)
+    rows = connection.execute(
+        sql.SQL("SELECT {column}::text FROM {root} ORDER BY {column}").format(
+            column=sql.Identifier(settings.tenancy.column), root=root.identifier
+        )
+    ).fetchall()
+    if not rows:
+        raise UsageError(f"{root} holds no tenant: run harness fill first")
+    return [tenant for (tenant,) in rows]
+
+
+def _draw(
+    connection: Connection, settings: Settings, queries: Iterable[Query], tenant: str
+) -> dict[str, list[list[Row]]]:
+    """Per query its groups' rows; no groups at all where one of them is empty."""
+    rows: dict[str, list[list[Row]]] = {}
+    for query in queries:
+        groups = [_draw_group(connection, settings, query, g, tenant) for g in query.samples]
+        rows[query.name] = groups if all(groups) else []
+    return rows
+
+
+def _draw_group(
+    connection: Connection, settings: Settings, query: Query, group: Samples, tenant: str
+) -> list[Row]:
+    columns = [sql.SQL("{}::text").format(sql.Identifier(column)) for _, column in group.columns]
+    # The query author wrote the condition; a % in it is no placeholder.
+    condition = sql.SQL((group.where or "true").replace("%", "%%"))
+    statement = sql.SQL(
+        "SELECT {columns} FROM {table} WHERE {tenant} = %s AND ({condition})"
+        " ORDER BY random() LIMIT %s"
+    ).format(
+        columns=sql.SQL(", ").join(columns),
+        table=group.table.identifier,
+        tenant=sql.Identifier(settings.tenancy.column),
+        condition=condition,
+    )
+    try:
+        found = connection.execute(statement, [tenant, SAMPLES]).fetchall()
+    except (errors.SyntaxErrorOrAccessRuleViolation, errors.DataError) as error:
+        raise UsageError(f"{query.name}: its params cannot be drawn: {one_line(error)}") from None
+    return [list(row) for row in found]
