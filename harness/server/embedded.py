@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
 from psycopg.conninfo import make_conninfo
 
 from harness.config import Roles, Settings
@@ -123,8 +124,17 @@ def stop_keeping(server: Embedded) -> None:
 
 
 def is_running(server: Embedded) -> bool:
-    """Whether its postmaster is alive."""
-    return server.data.is_dir() and _pg_ctl(server, "status") is None
+    """Whether its postmaster is alive.
+
+    A killed one may stay a zombie, where the first process of a container does not reap, and
+    pg_ctl would take it for alive.
+    """
+    try:
+        pid = int(_pid_file(server).read_text(encoding="ascii").split()[0])
+        postmaster = psutil.Process(pid)
+        return postmaster.name() == "postgres" and postmaster.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return False
 
 
 def start(server: Embedded) -> None:
@@ -135,6 +145,7 @@ def start(server: Embedded) -> None:
         _initialize(server)
     make_directory(server.socket_dir, server.account)
     _write_configuration(server)
+    _pid_file(server).unlink(missing_ok=True)  # of a dead postmaster, see is_running
     for _ in range(10):
         problem = _pg_ctl(server, "start", "--wait", "--timeout=120", f"--log={server.log}")
         # A server that was killed leaves processes that hold its memory for a moment.
@@ -152,7 +163,7 @@ def stop(server: Embedded) -> None:
     """Stops the server cleanly, if it is running."""
     if is_running(server):
         problem = _pg_ctl(server, "stop", "--mode=fast", "--wait", "--timeout=120")
-        if problem is not None:
+        if problem is not None and is_running(server):
             raise DatabaseError(f"the embedded server did not stop: {problem}")
 
 
@@ -200,6 +211,10 @@ def _last_words(server: Embedded) -> str:
         return ""
     fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
     return fatal[-1] if fatal else ""
+
+
+def _pid_file(server: Embedded) -> Path:
+    return server.data / "postmaster.pid"
 
 
 def _keep_mark(server: Embedded) -> Path:

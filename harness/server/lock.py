@@ -36,5 +36,14 @@ def is_last(descriptor: int) -> bool:
     return True
 
 
+def claim(path: Path) -> int | None:
+    """Holds the lock alone until the descriptor is closed, or None where another does."""
+    descriptor = _open(path)
+    if is_last(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,60 @@
+"""`harness` and `python -m harness`: runs a command and turns what went wrong into an exit code.
+
+0 all held; 1 findings, leaks or a budget missed; 2 wrong usage or configuration; 3 the
+database could not be reached or failed underway; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+import click
+import psycopg
+
+from harness.cli.app import app
+from harness.db import one_line
+from harness.errors import HarnessError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    try:
+        code = app([a for a in given if a != "--debug"], standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; everything can be run again", 130, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except HarnessError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except psycopg.errors.DiskFull as error:
+        return _fail(f"the server's disk is full: {one_line(error)}", 3, debug)
+    except psycopg.Error as error:
+        return _fail(f"the database failed: {one_line(error)}", 3, debug)
+    except OSError as error:
+        return _fail(_told(error), 3 if error.errno == errno.ENOSPC else 2, debug)
+    return int(code or 0)
+
+
+def _told(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"harness: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

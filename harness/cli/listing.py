@@ -1,0 +1,74 @@
+"""harness schema list, rules, queries: what there is."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from checks.rules import registry
+from harness.cli.options import ConfigFile, Database, Dsn, context
+from harness.db import connect
+from harness.deploy.deploy import count_objects
+from loadtests.query import BUNDLED, read_all
+
+KINDS = (
+    "tables",
+    "partitions",
+    "indexes",
+    "constraints",
+    "policies",
+    "triggers",
+    "functions",
+    "views",
+    "materialized views",
+    "domains",
+)
+
+schema_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@schema_app.callback()
+def schema() -> None:
+    """What a schema holds."""
+
+
+@schema_app.command("list")
+def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile = None) -> None:
+    """Count the objects of each schema of a database, from its catalog."""
+    with (
+        context(dsn=dsn, database=database, config=config).target() as target,
+        connect(target.admin) as connection,
+    ):
+        objects = count_objects(connection)
+    table = _table("schema", *KINDS)
+    for name, counts in sorted(objects.items()):
+        table.add_row(name, *(f"{counts.get(kind, 0):,}" for kind in KINDS))
+    totals = [sum(counts.get(kind, 0) for counts in objects.values()) for kind in KINDS]
+    table.add_row("all", *(f"{total:,}" for total in totals), style="bold")
+    Console().print(table)
+
+
+def rules() -> None:
+    """List the static rules: what each looks for and why."""
+    table = _table("rule", "severity", "what it looks for")
+    for rule in registry():
+        table.add_row(rule.id, rule.severity.value, rule.title)
+    Console().print(table)
+
+
+def queries() -> None:
+    """List the critical queries with their budgets."""
+    table = _table("query", "budget", "mode", "weight", "what waits for it")
+    for query in read_all(BUNDLED):
+        budget = f"p{query.quantile * 100:g} {query.budget_ms:g} ms"
+        table.add_row(query.name, budget, query.mode, str(query.weight), query.title)
+    Console().print(table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        numeric = heading in KINDS or heading == "weight"
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    return table

@@ -1,0 +1,85 @@
+"""harness load, gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import run as document
+from harness.cli import recording
+from harness.cli.options import (
+    ConfigFile,
+    Context,
+    Database,
+    Dsn,
+    NoColor,
+    Output,
+    Owned,
+    Quiet,
+    context,
+)
+from harness.db import Target
+from harness.errors import UsageError
+from harness.report import terminal
+from harness.run import LoadResult
+from loadtests import budget
+from loadtests import load as loading
+from loadtests.load import LoadSettings
+from loadtests.query import BUNDLED
+
+Users = Annotated[int, typer.Option(min=1, help="Simulated users, a connection each.")]
+Seconds = Annotated[float, typer.Option(min=1, help="How long to measure.")]
+Warmup = Annotated[float, typer.Option(min=0, help="Seconds before measuring.")]
+Think = Annotated[float, typer.Option(min=0, help="Mean seconds a user thinks.")]
+SqlDir = Annotated[
+    Path, typer.Option("--sql", help="Directory of critical queries.", show_default="the bundled")
+]
+
+
+def load(
+    dsn: Dsn = None,
+    database: Database = None,
+    users: Users = 8,
+    seconds: Seconds = 20.0,
+    warmup: Warmup = 3.0,
+    think: Think = 0.02,
+    sql: SqlDir = BUNDLED,
+    output: Output = None,
+    owned: Owned = None,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Drive the critical queries and hold them to their budgets."""
+    ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
+    wanted = LoadSettings(users, seconds, warmup, think, sql)
+    with ctx.target() as target, recording.record("load", target, output) as recorded:
+        recorded.load = drive(ctx, target, wanted, owned)
+    if not quiet:
+        terminal.print_load(recorded.load, ctx.console)
+    raise typer.Exit(1 if budget.gate(recorded.load) else 0)
+
+
+def drive(
+    ctx: Context, target: Target, wanted: LoadSettings, owned: str | None = None
+) -> LoadResult:
+    """Loads with a progress bar."""
+    with ctx.progress("Loading") as moved:
+        return loading.load(target, ctx.settings, wanted, owned, moved)
+
+
+def gate(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run document (run.json).")],
+    no_color: NoColor = False,
+) -> None:
+    """Turn the load of a run document into an exit code, naming each query that missed."""
+    ctx = context(no_color=no_color)
+    run = document.load(path)
+    if run.load is None:
+        raise UsageError(f"{path}: this run has no load to judge")
+    for line in (missed := budget.gate(run.load)):
+        typer.echo(line)
+    ctx.say(f"{len(run.load.queries) - len(missed)} of {len(run.load.queries)} budgets held")
+    raise typer.Exit(1 if missed else 0)

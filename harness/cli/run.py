@@ -1,0 +1,123 @@
+"""harness run: deploy, check, fill, attack, load and report, in one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from checks import isolation, static
+from datagen.plan import FillSettings
+from harness import run as document
+from harness.cli import deploy, fill, load, report
+from harness.cli.fill import Scale, Seed, Tenants
+from harness.cli.load import Seconds, Think, Users, Warmup
+from harness.cli.options import (
+    ConfigFile,
+    Context,
+    Database,
+    Dsn,
+    NoColor,
+    Quiet,
+    SchemaDir,
+    context,
+)
+from harness.cli.recording import Recording
+from harness.config import server_dsn
+from harness.db import Target
+from harness.finding import Severity
+from harness.report import terminal
+from harness.server.claim import claimed_database
+from loadtests.load import LoadSettings
+
+
+def run(
+    report_dir: Annotated[Path, typer.Option("--report-dir", help="Where the report goes.")] = Path(
+        "harness-report"
+    ),
+    tenants: Tenants = 3,
+    scale: Scale = 0.02,
+    seed: Seed = 1,
+    users: Users = 8,
+    seconds: Seconds = 20.0,
+    warmup: Warmup = 3.0,
+    think: Think = 0.02,
+    dsn: Dsn = None,
+    database: Database = None,
+    schema_dir: SchemaDir = None,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Deploy, check, fill, attack, load and report: everything, at small scale."""
+    ctx = context(
+        dsn=dsn,
+        database=database,
+        schema_dir=schema_dir,
+        config=config,
+        quiet=quiet,
+        no_color=no_color,
+    )
+    wanted_fill = fill.settings(tenants, scale, seed, None)
+    wanted_load = LoadSettings(users, seconds, warmup, think)
+    started_at = document.now()
+    recorded = Recording()
+    with _fresh(ctx) as (own, target):
+        _everything(own, target, recorded, wanted_fill, wanted_load)
+        finished = recorded.run("run", started_at, target)
+    report.write_all(finished, report_dir)
+    if not quiet:
+        terminal.print_run(finished, ctx.console)
+    ctx.say(f"report: {report_dir / 'report.html'}")
+    raise typer.Exit(0 if finished.held else 1)
+
+
+@contextmanager
+def _fresh(ctx: Context) -> Iterator[tuple[Context, Target]]:
+    """An empty database for this run alone, or the one that a DSN names.
+
+    On the embedded server a run begins with a database made anew. A second run at the same
+    time gets the next free name.
+    """
+    if server_dsn(ctx.settings) is not None:
+        with ctx.target() as target:
+            yield ctx, target
+        return
+    with claimed_database(ctx.settings) as settings:
+        own = Context(settings, ctx.console, ctx.quiet)
+        with own.target() as target:
+            deploy.make_anew(own, target)
+            yield own, target
+
+
+def _everything(
+    ctx: Context,
+    target: Target,
+    recorded: Recording,
+    wanted_fill: FillSettings,
+    wanted_load: LoadSettings,
+) -> None:
+    findings, _ = recorded.stage(
+        "check static",
+        lambda: static.check(ctx.settings),
+        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+    )
+    recorded.findings += findings
+    recorded.deploy = recorded.stage("deploy", lambda: deploy.into(ctx, target), lambda _: True)
+    recorded.fill = recorded.stage(
+        "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
+    )
+    with ctx.progress("Attacking") as moved:
+        recorded.probes = recorded.stage(
+            "check isolation",
+            lambda: isolation.check(target, ctx.settings, on_progress=moved),
+            lambda probes: all(probe.verdict == "held" for probe in probes),
+        )
+    recorded.load = recorded.stage(
+        "load",
+        lambda: load.drive(ctx, target, wanted_load),
+        lambda loaded: all(query.verdict == "pass" for query in loaded.queries),
+    )

@@ -1,0 +1,143 @@
+"""The report as one HTML page: no script, no external request, readable without color.
+
+Order: verdict, what failed and the command that reproduces it, critical queries, isolation
+matrix, schema, environment, and the run document itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+from hdrh.histogram import HdrHistogram
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from harness.report import terminal
+from harness.report.chart import ecdf
+from harness.run import ProbeResult, QueryResult, Run, to_json
+
+PROBES = ("select", "insert", "update", "delete", "move", "no_tenant", "left_over", "partitions")
+SIGNS = {"held": "✓", "leak": "✗ leak", "vacuous": "○ unproven", "error": "! error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that did not hold, and how to see it again."""
+
+    what: str
+    detail: str
+    reproduce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Isolation of one schema: a row per table, a cell per probe; `open` where one failed."""
+
+    schema: str
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    open: bool
+
+
+def render(run: Run) -> str:
+    """The page."""
+    return _template().render(
+        run=run,
+        failures=failures(run),
+        told=terminal,
+        queries=sorted(run.load.queries, key=lambda q: (q.verdict == "pass", q.name))
+        if run.load
+        else (),
+        chart=_chart,
+        matrices=matrices(run.probes),
+        views=[probe for probe in run.probes if probe.probe == "view"],
+        probes=PROBES,
+        signs=SIGNS,
+        kinds=_kinds(run),
+        fill=_fill_by_schema(run),
+        document=Markup(to_json(run).replace("<", "\\u003c")),  # noqa: S704 - cannot close its element
+    )
+
+
+def failures(run: Run) -> tuple[Failure, ...]:
+    """All that did not hold, worst first."""
+    stages = [
+        Failure(stage.name, stage.detail or "did not hold", f"harness {stage.name}")
+        for stage in run.stages
+        if stage.status == "error"
+    ]
+    leaks = [
+        Failure(f"{probe.verdict}: {probe.object}, {probe.probe}", probe.detail, _ISOLATION)
+        for probe in (*run.leaks, *run.unproven)
+    ]
+    findings = [
+        Failure(f"{f.rule}: {f.object}", f"{f.message} ({f.location})", "harness check static")
+        for f in run.blocking_findings
+    ]
+    missed = [Failure(query.name, query.reason, "harness load") for query in run.missed]
+    return (*stages, *leaks, *findings, *missed)
+
+
+def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:
+    """The isolation matrix folded by schema."""
+    frame = pd.DataFrame(
+        [(p.object, p.probe, p.verdict) for p in probes if p.probe in PROBES],
+        columns=["object", "probe", "verdict"],
+    )
+    if frame.empty:
+        return ()
+    cells = frame.pivot_table(index="object", columns="probe", values="verdict", aggfunc="first")
+    cells = cells.reindex(columns=list(PROBES)).astype(object).where(lambda c: c.notna(), "")
+    schemas = cells.index.str.partition(".").get_level_values(0)
+    return tuple(_matrix(str(schema), rows) for schema, rows in cells.groupby(schemas))
+
+
+def _matrix(schema: str, rows: pd.DataFrame) -> Matrix:
+    listed = tuple((str(row[0]), tuple(map(str, row[1:]))) for row in rows.itertuples())
+    return Matrix(schema, listed, open=not rows.isin(["held", ""]).all(axis=None))
+
+
+_ISOLATION = "harness check isolation"
+
+
+def _chart(query: QueryResult) -> Markup:
+    histogram = HdrHistogram.decode(query.histogram)
+    steps = [
+        (step.value_iterated_to / 1000, step.count_added_in_this_iter_step)
+        for step in histogram.get_recorded_iterator()
+    ]
+    return ecdf(query.name, steps, query.budget_ms, query.quantile)
+
+
+def _kinds(run: Run) -> list[str]:
+    found = {
+        kind for counts in (run.deploy.objects if run.deploy else {}).values() for kind in counts
+    }
+    order = ("tables", "partitions", "indexes", "constraints", "policies", "triggers", "functions")
+    return [kind for kind in (*order, "views", "materialized views", "domains") if kind in found]
+
+
+def _fill_by_schema(run: Run) -> Mapping[str, tuple[int, int]]:
+    """Per schema: tables with rows, and rows."""
+    if run.fill is None:
+        return {}
+    frame = pd.DataFrame(
+        [(t.table.partition(".")[0], t.rows) for t in run.fill.tables], columns=["schema", "rows"]
+    )
+    grouped = frame.groupby("schema")["rows"]
+    filled, rows = grouped.apply(lambda r: int((r > 0).sum())), grouped.sum()
+    return {str(schema): (int(filled[schema]), int(rows[schema])) for schema in rows.index}
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")

@@ -1,0 +1,56 @@
+"""A run as JUnit XML: a test case per probe and per critical query, a failure where it did
+not hold. Findings of the static check have a renderer of their own."""
+
+from __future__ import annotations
+
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from harness.run import ProbeResult, QueryResult, Run, Stage
+
+
+def render(run: Run) -> str:
+    """The XML document as text."""
+    xml = JUnitXml("harness")
+    for name, cases in (
+        ("stages", [_stage(stage) for stage in run.stages]),
+        ("findings", [_finding_case(f.rule, f.object, f.message) for f in run.blocking_findings]),
+        ("isolation", [_probe(probe) for probe in run.probes]),
+        ("load", [_query(query) for query in run.load.queries] if run.load else []),
+    ):
+        suite = TestSuite(name)
+        suite.timestamp = run.started_at.isoformat()
+        suite.add_testcases(cases)
+        xml.add_testsuite(suite)
+    xml.update_statistics()
+    text = xml.tostring()
+    return (text.decode() if isinstance(text, bytes) else text) + "\n"
+
+
+def _stage(stage: Stage) -> TestCase:
+    case = TestCase(stage.name, "stage", stage.seconds)
+    if stage.status in ("failed", "error"):
+        case.result = [Failure(stage.detail or f"{stage.name} did not hold")]
+    return case
+
+
+def _finding_case(rule: str, thing: str, message: str) -> TestCase:
+    case = TestCase(thing, rule)
+    case.result = [Failure(message, rule)]
+    return case
+
+
+def _probe(probe: ProbeResult) -> TestCase:
+    case = TestCase(probe.object, f"isolation.{probe.probe}")
+    if probe.verdict == "leak":
+        case.result = [Failure(probe.detail, "leak")]
+    elif probe.verdict != "held":
+        case.result = [Error(probe.detail, probe.verdict)]
+    return case
+
+
+def _query(query: QueryResult) -> TestCase:
+    seconds = query.latency.p95 / 1000 if query.latency else 0.0
+    case = TestCase(query.name, "load", seconds)
+    if query.verdict != "pass":
+        case.result = [Failure(query.reason, query.verdict)]
+    return case

@@ -1,0 +1,115 @@
+"""The terminal summary: verdict first, then what failed, then the figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.run import DeployResult, FillResult, LoadResult, ProbeResult, QueryResult, Run, Stage
+
+_SIGNS = {"held": "[green]✓[/]", "failed": "[red]✗[/]", "error": "[red]✗[/]", "skipped": "–"}
+_SHOWN = 20
+"""So many failures are printed; the rest is in the report."""
+
+
+def print_run(run: Run, console: Console) -> None:
+    """The whole summary of a run."""
+    if run.load is not None:
+        print_load(run.load, console)
+    print_probes(run.probes, console)
+    for stage in run.stages:
+        console.print(f"{_SIGNS[stage.status]} {stage.name:<16} {_detail(run, stage)}")
+    verdict = "[bold green]HELD[/]" if run.held else "[bold red]FAILED[/]"
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    console.print(f"{verdict} in {seconds:.0f} s")
+
+
+def print_load(load: LoadResult, console: Console) -> None:
+    """Every critical query against its budget, those that missed first."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    table.add_column("critical query", overflow="fold")
+    for heading in ("budget", "p50", "p95", "p99", "max", "samples"):
+        table.add_column(heading, justify="right")
+    for query in sorted(load.queries, key=lambda q: (q.verdict == "pass", q.name)):
+        table.add_row(*_row(query))
+    console.print(table)
+    for query in load.queries:
+        if query.verdict != "pass":
+            console.print(f"[red]✗[/] {query.name}: {query.reason}", soft_wrap=True)
+    for note in load.notes:
+        console.print(f"[yellow]![/] {note}", soft_wrap=True)
+    rate = f"{load.requests_per_second:,.0f} requests/s"
+    console.print(f"latencies in ms; {load.users} users, {load.seconds:.0f} s, {rate}")
+
+
+def print_probes(probes: Iterable[ProbeResult], console: Console) -> None:
+    """The probes that did not hold."""
+    bad = [probe for probe in probes if probe.verdict != "held"]
+    for probe in bad[:_SHOWN]:
+        console.print(
+            f"[red]✗[/] {probe.verdict}: {probe.object} {probe.probe}: {probe.detail}",
+            soft_wrap=True,
+        )
+    if len(bad) > _SHOWN:
+        console.print(f"… and {len(bad) - _SHOWN} more, in the report")
+
+
+def told_probes(probes: Iterable[ProbeResult]) -> str:
+    """Counts of the probes' verdicts, in a line."""
+    probes = tuple(probes)
+    counts = Counter(probe.verdict for probe in probes)
+    objects = len({probe.object for probe in probes})
+    told = f"{counts['leak']} leaks in {len(probes)} probes of {objects} objects"
+    unproven = counts["vacuous"] + counts["error"]
+    return f"{told}, {unproven} unproven" if unproven else told
+
+
+def told_fill(fill: FillResult) -> str:
+    """Rows, tables and tenants, in a line."""
+    rate = fill.rows / fill.seconds if fill.seconds else 0.0
+    filled = sum(1 for table in fill.tables if table.rows)
+    told = f"{fill.rows:,} rows in {filled} tables for {fill.tenants} tenants ({rate:,.0f} rows/s)"
+    return f"{told}; {len(fill.unmet)} tables could not be filled" if fill.unmet else told
+
+
+def told_deploy(deploy: DeployResult) -> str:
+    """Counts of what is deployed, in a line."""
+    totals: Counter[str] = Counter()
+    for kinds in deploy.objects.values():
+        totals.update(kinds)
+    kinds_shown = ("tables", "indexes", "constraints", "functions", "views", "triggers", "policies")
+    return ", ".join(f"{totals[kind]:,} {kind}" for kind in kinds_shown)
+
+
+def _detail(run: Run, stage: Stage) -> str:
+    told = stage.detail or figures(run, stage.name)
+    return f"{told} [dim]({stage.seconds:.1f} s)[/]"
+
+
+def figures(run: Run, stage: str) -> str:
+    """What a stage has to show for itself, in a line."""
+    if stage == "deploy" and run.deploy:
+        return told_deploy(run.deploy)
+    if stage == "check static":
+        return f"{len(run.findings)} findings"
+    if stage == "fill" and run.fill:
+        return told_fill(run.fill)
+    if stage == "check isolation":
+        return told_probes(run.probes)
+    if stage == "load" and run.load:
+        return f"{len(run.load.queries) - len(run.missed)} of {len(run.load.queries)} budgets held"
+    return ""
+
+
+def _row(query: QueryResult) -> tuple[str, ...]:
+    sign = "[green]✓[/]" if query.verdict == "pass" else "[red]✗[/]"
+    budget = f"p{query.quantile * 100:g} {query.budget_ms:g}"
+    latency = query.latency
+    if latency is None:
+        return (sign, query.name, budget, "–", "–", "–", "–", "0")
+    figures = (latency.p50, latency.p95, latency.p99, latency.max)
+    return (sign, query.name, budget, *(f"{ms:.1f}" for ms in figures), f"{query.samples:,}")

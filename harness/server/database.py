@@ -1,0 +1,30 @@
+"""Databases on a server that the harness may make and drop."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from psycopg import errors, sql
+
+from harness.db import connect
+
+
+def ensure(maintenance: str, name: str) -> None:
+    """Creates the database unless it is there. `maintenance` is a DSN of another one."""
+    with connect(maintenance, autocommit=True) as connection:
+        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        if not found.rowcount:
+            try:
+                connection.execute(_statement("CREATE DATABASE {} TEMPLATE template0", name))
+            except (errors.DuplicateDatabase, errors.UniqueViolation):
+                return  # another process was first
+
+
+def drop(maintenance: str, name: str) -> None:
+    """Drops the database and whoever is connected to it."""
+    with connect(maintenance, autocommit=True) as connection:
+        connection.execute(_statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", name))
+
+
+def _statement(text: LiteralString, name: str) -> sql.Composed:
+    return sql.SQL(text).format(sql.Identifier(name))

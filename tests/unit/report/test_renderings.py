@@ -1,0 +1,118 @@
+"""What a run is rendered as: HTML, JUnit, Prometheus, the terminal."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from io import StringIO
+from xml.etree import ElementTree
+
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from harness.report import html, junit_run, prometheus, terminal
+from harness.run import Run, from_json
+
+
+def _samples(run: Run) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(prometheus.textfile(run)):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_the_page_asks_for_nothing_outside_itself(failed_run: Run) -> None:
+    page = html.render(failed_run)
+    assert not re.search(r"(?:src|href)\s*=|url\(|@import", page)
+    assert len(page) < 60_000
+
+
+def test_the_page_says_what_did_not_hold_and_how_to_see_it_again(failed_run: Run) -> None:
+    page = html.render(failed_run)
+    assert "✗ Failed" in page
+    for text in ("leak: rest.tip, select", "RLS001: rest.check", "rest.&lt;slow&gt;"):
+        assert text in page
+    assert "harness check isolation" in page
+
+
+def test_the_page_of_a_held_run_has_no_failures(held_run: Run) -> None:
+    page = html.render(held_run)
+    assert "✓ Held" in page
+    assert "What did not hold" not in page
+
+
+def test_the_page_holds_the_document_itself(failed_run: Run) -> None:
+    class Reader(HTMLParser):
+        inside = False
+        text = ""
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.inside = tag == "script"
+
+        def handle_data(self, data: str) -> None:
+            self.text += data if self.inside else ""
+
+        def handle_endtag(self, tag: str) -> None:
+            self.inside = False
+
+    reader = Reader()
+    reader.feed(html.render(failed_run))
+    assert from_json(reader.text) == failed_run
+
+
+def test_every_element_of_the_page_is_closed(failed_run: Run) -> None:
+    class Balance(HTMLParser):
+        open: list[str] = []  # noqa: RUF012
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "br"):
+                self.open.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: object) -> None:
+            assert tag in ("line", "polyline")
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag, tag
+
+    balance = Balance()
+    balance.feed(html.render(failed_run))
+    assert balance.open == []
+
+
+def test_junit_counts_what_failed(failed_run: Run) -> None:
+    suites = ElementTree.fromstring(junit_run.render(failed_run))  # noqa: S314
+    counted = {s.get("name"): (s.get("tests"), s.get("failures")) for s in suites}
+    assert counted["isolation"] == ("3", "1")
+    assert counted["load"] == ("2", "1")
+    assert counted["findings"] == ("1", "1")
+
+
+def test_a_budget_is_an_exact_bucket_bound(held_run: Run) -> None:
+    buckets = {
+        labels["le"]: value
+        for labels, value in _samples(held_run)["harness_query_duration_seconds_bucket"]
+    }
+    assert buckets["0.04"] == 100, "the budget of 40 ms"
+    assert buckets["0.001"] == 100
+    assert buckets["+Inf"] == 100
+
+
+def test_metrics_state_leaks_budgets_and_stages(failed_run: Run) -> None:
+    samples = _samples(failed_run)
+    assert samples["harness_isolation_leaks"] == [({}, 1)]
+    assert samples["harness_run_held"] == [({}, 0)]
+    held = {labels["query"]: value for labels, value in samples["harness_query_budget_held"]}
+    assert held == {"rest.station_queue": 1, "rest.<slow>": 0}
+    budgets = samples["harness_query_budget_seconds"]
+    assert ({"query": "rest.station_queue", "objective": "0.95"}, 0.04) in budgets
+
+
+def test_the_terminal_names_failures_without_color(failed_run: Run) -> None:
+    out = StringIO()
+    terminal.print_run(failed_run, Console(file=out, width=100))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert "✗ leak: rest.tip select: read 7 rows" in text
+    assert "rest.<slow>: p95 0.9 ms, the budget is 0.5 ms" in text
+    assert "FAILED" in text
