@@ -101,7 +101,7 @@ def _run(
         statements += _run_file(connection, file, keep_citus=superuser)
     connection.execute("RESET ROLE")
     _hand_over_materialized_views(connection, settings)
-    target.record(connection, files)
+    target.record(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
     return statements
 

@@ -23,15 +23,24 @@ def ensure(connection: Connection, roles: Roles) -> None:
     """Creates the missing roles; `connection` is in autocommit mode.
 
     Two deployments at once into two databases of one cluster may both try: the second one's
-    error says that the role is there, which is all that is wanted.
+    error says that the role is there, which is all that is wanted. An empty name leaves that role
+    out.
     """
     known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
     for capacity, attributes in _ATTRIBUTES.items():
         name = getattr(roles, capacity)
         if name and name not in known:
             _create(connection, name, attributes)
-    if roles.monitor and roles.monitor not in known:
-        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(roles.monitor)))
+    _make_member(connection, roles.monitor, "pg_monitor")
+    # The loader writes every table and refreshes every materialized view.
+    _make_member(connection, roles.loader, roles.owner)
+    _make_member(connection, roles.loader, roles.matview_owner)
+
+
+def _make_member(connection: Connection, member: str, group: str) -> None:
+    if member and group:
+        names = {"group": sql.Identifier(group), "member": sql.Identifier(member)}
+        connection.execute(sql.SQL("GRANT {group} TO {member}").format(**names))
 
 
 def _create(connection: Connection, name: str, attributes: LiteralString) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from psycopg import sql
+
 from harness import __version__
 from harness.db import Connection
 from harness.deploy.source import SourceFile
@@ -29,7 +31,11 @@ CREATE TABLE IF NOT EXISTS harness.deployed_file (
 COMMENT ON SCHEMA harness IS 'Marks this database as a harness target: it may be dropped.';
 """
 
-_IS_TARGET = "SELECT to_regclass('harness.deployed_file') IS NOT NULL"
+# From the catalog, which every role may read.
+_IS_TARGET = """
+SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE (n.nspname, c.relname) = ('harness', 'deployed_file'))
+"""
 
 # Anything that a user made: a schema, or an object in public that no extension brought.
 _HOLDS_SOMETHING = """
@@ -72,9 +78,13 @@ def deployed(connection: Connection) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def record(connection: Connection, files: Iterable[SourceFile]) -> None:
-    """Marks the database as a target that holds these files."""
+def record(connection: Connection, files: Iterable[SourceFile], loader: str) -> None:
+    """Marks the database as a target that holds these files; the loader keeps its ledger
+    beside them."""
     connection.execute(_CREATE)
+    connection.execute(
+        sql.SQL("GRANT USAGE, CREATE ON SCHEMA harness TO {}").format(sql.Identifier(loader))
+    )
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO harness.deployed_file (path, position, checksum, harness_version)"
