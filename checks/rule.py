@@ -1,0 +1,86 @@
+"""A static rule: one module of checks.rules, and the findings it makes.
+
+The module's name is the rule's: `rls001_not_enabled` is RLS001. Its docstring is the reason,
+the first line of it the title. It has SEVERITY, GOOD and BAD (examples, each one text or
+several; in a BAD the line to be found ends with `-- here`), and `check`, whose parameters say
+what it judges: `catalog`, `source` (what only files tell), `tenancy`, `roles`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from harness.catalog.files import Source
+from harness.config import Settings, Tenancy
+from harness.finding import Finding, Location, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What breaks a rule: the object, what is wrong with it, where, and the SQL that mends it."""
+
+    object: str
+    message: str
+    location: Location | None = None
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, as its module defines it."""
+
+    id: str
+    name: str
+    severity: Severity
+    title: str
+    why: str
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    check: Callable[..., Iterator[Violation]]
+    tenancy: Tenancy | None = None
+    """What the examples assume, where it is not the default."""
+
+    def findings(self, source: Source, settings: Settings) -> Iterator[Finding]:
+        """What the rule finds in a source."""
+        known = {
+            "source": source,
+            "catalog": source.catalog,
+            "tenancy": settings.tenancy,
+            "roles": settings.roles,
+        }
+        wanted = {name: known[name] for name in inspect.signature(self.check).parameters}
+        for found in self.check(**wanted):
+            yield Finding(
+                rule=self.id,
+                severity=self.severity,
+                object=found.object,
+                message=found.message,
+                why=self.why,
+                fix=found.fix,
+                location=found.location,
+            )
+
+
+def of_module(module: ModuleType) -> Rule:
+    """The rule that a module defines; AttributeError names what it lacks."""
+    code, _, name = module.__name__.rpartition(".")[2].partition("_")
+    title, _, rest = inspect.cleandoc(module.__doc__ or "").partition("\n")
+    return Rule(
+        id=code.upper(),
+        name=name,
+        severity=module.SEVERITY,
+        title=title.rstrip("."),
+        why=" ".join(rest.split()) or title,
+        good=_several(module.GOOD),
+        bad=_several(module.BAD),
+        check=module.check,
+        tenancy=getattr(module, "TENANCY", None),
+    )
+
+
+def _several(examples: Any) -> tuple[str, ...]:
+    return (examples,) if isinstance(examples, str) else tuple(examples)

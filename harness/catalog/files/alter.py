@@ -1,0 +1,126 @@
+"""ALTER TABLE and ALTER MATERIALIZED VIEW: an allow list of actions, the others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pglast.enums import AlterTableType
+
+from harness.catalog.files import columns, constraints, names
+from harness.catalog.files.draft import Draft, missing
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Name
+
+Action = Callable[[Any, Name, Statement, Draft], None]
+_WITHOUT_CONSEQUENCE = (
+    AlterTableType.AT_SetStatistics,
+    AlterTableType.AT_SetStorage,
+    AlterTableType.AT_SetCompression,
+    AlterTableType.AT_SetRelOptions,
+    AlterTableType.AT_ResetRelOptions,
+    AlterTableType.AT_ClusterOn,
+    AlterTableType.AT_ValidateConstraint,
+)
+
+
+def read(node: Any, statement: Statement, draft: Draft) -> None:
+    """Applies each action of the statement in turn."""
+    name = names.of_relation(node.relation)
+    if name in draft.views:
+        _change_view(node, name, statement, draft)
+        return
+    draft.table(name, statement)
+    for command in node.cmds:
+        action = _ACTIONS.get(command.subtype)
+        if action is not None:
+            action(command, name, statement, draft)
+        elif command.subtype not in _WITHOUT_CONSEQUENCE:
+            what = command.subtype.name.removeprefix("AT_")
+            message = f"ALTER TABLE action {what} is not known here; write it into CREATE TABLE"
+            draft.problems.append(statement.problem("opaque", name, message))
+
+
+def _change_view(node: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    for command in node.cmds:
+        if command.subtype == AlterTableType.AT_ChangeOwner:
+            owner = names.of_role(command.newowner)
+            draft.views[name] = replace(draft.views[name], owner=owner)
+        else:
+            what = command.subtype.name.removeprefix("AT_")
+            message = f"action {what} on a view is not known here; write it into CREATE VIEW"
+            draft.problems.append(statement.problem("opaque", name, message))
+
+
+def _enable(_: Any, name: Name, __: Statement, draft: Draft) -> None:
+    draft.change(name, row_security=True)
+    draft.switched_off.pop((name, "enable"), None)
+
+
+def _disable(_: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    draft.change(name, row_security=False)
+    draft.switched_off[name, "enable"] = statement.location()
+
+
+def _force(_: Any, name: Name, __: Statement, draft: Draft) -> None:
+    draft.change(name, force_row_security=True)
+    draft.switched_off.pop((name, "force"), None)
+
+
+def _no_force(_: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    draft.change(name, force_row_security=False)
+    draft.switched_off[name, "force"] = statement.location()
+
+
+def _add_constraint(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    constraints.add(command.def_, name, statement, draft)
+
+
+def _add_column(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    column = columns.read(command.def_, statement, draft)
+    known = draft.tables[name].columns
+    if column.name in known:
+        statement.refuse("unresolved", name, f"column {column.name} exists already")
+    draft.change(name, columns={**known, column.name: column})
+    columns.add_constraints(command.def_, name, statement, draft)
+
+
+def _set_not_null(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    _change_column(command, name, statement, draft, not_null=True)
+
+
+def _drop_not_null(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    _change_column(command, name, statement, draft, not_null=False)
+
+
+def _change_column(
+    command: Any, name: Name, statement: Statement, draft: Draft, **changes: Any
+) -> None:
+    known = draft.tables[name].columns
+    if command.name not in known:
+        missing("column", f"{name}.{command.name}", statement)
+    draft.change(name, columns={**known, command.name: replace(known[command.name], **changes)})
+
+
+def _change_owner(command: Any, name: Name, _: Statement, draft: Draft) -> None:
+    draft.change(name, owner=names.of_role(command.newowner))
+
+
+def _attach(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    child = draft.table(names.of_relation(command.def_.name), statement)
+    draft.change(child.name, partition_of=name)
+
+
+_ACTIONS: dict[AlterTableType, Action] = {
+    AlterTableType.AT_EnableRowSecurity: _enable,
+    AlterTableType.AT_DisableRowSecurity: _disable,
+    AlterTableType.AT_ForceRowSecurity: _force,
+    AlterTableType.AT_NoForceRowSecurity: _no_force,
+    AlterTableType.AT_AddConstraint: _add_constraint,
+    AlterTableType.AT_AddColumn: _add_column,
+    AlterTableType.AT_SetNotNull: _set_not_null,
+    AlterTableType.AT_DropNotNull: _drop_not_null,
+    AlterTableType.AT_ChangeOwner: _change_owner,
+    AlterTableType.AT_AttachPartition: _attach,
+}

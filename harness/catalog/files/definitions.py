@@ -1,0 +1,108 @@
+"""Schemas, extensions, domains, enums and composite types; what changes or drops objects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pglast.enums import ConstrType, ObjectType
+
+from harness.catalog.files import names, policies, types
+from harness.catalog.files.draft import Draft
+from harness.catalog.files.expressions import walk
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Domain, Name
+
+_DOMAIN_FORMS = (
+    ConstrType.CONSTR_NULL,
+    ConstrType.CONSTR_NOTNULL,
+    ConstrType.CONSTR_CHECK,
+    ConstrType.CONSTR_DEFAULT,
+)
+
+
+def create_schema(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds an empty schema."""
+    if not node.schemaname or node.schemaElts:
+        message = "write CREATE SCHEMA with a name alone, and its objects after it"
+        statement.refuse("opaque", node.schemaname or "a schema", message)
+    if node.schemaname in draft.schemas and not node.if_not_exists:
+        message = f"schema {node.schemaname} exists already; create it once"
+        statement.refuse("unresolved", node.schemaname, message)
+    if node.schemaname not in draft.schemas:
+        draft.schemas.append(node.schemaname)
+
+
+def create_extension(node: Any, _: Statement, draft: Draft) -> None:
+    """Notes the extension; what it brings cannot be seen from here."""
+    draft.extensions.add(node.extname)
+
+
+def create_domain(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds the domain with its checks."""
+    name = names.of_strings(node.domainname)
+    _declare_type(name, statement, draft)
+    draft.resolve(walk((node.typeName, node.constraints)), statement)
+    constraints = node.constraints or ()
+    for constraint in constraints:
+        if constraint.contype not in _DOMAIN_FORMS:
+            message = f"constraint form {constraint.contype.name} of a domain is not known here"
+            statement.refuse("opaque", name, message, constraint.location)
+    draft.domains[name] = Domain(
+        name=name,
+        base_type=types.spell(node.typeName),
+        not_null=any(c.contype == ConstrType.CONSTR_NOTNULL for c in constraints),
+        checks=tuple(
+            statement.bracketed(c.location)
+            for c in constraints
+            if c.contype == ConstrType.CONSTR_CHECK
+        ),
+        location=statement.location(),
+    )
+
+
+def create_enum(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds the enum with its labels."""
+    name = names.of_strings(node.typeName)
+    _declare_type(name, statement, draft)
+    draft.enums[name] = tuple(label.sval for label in node.vals or ())
+
+
+def create_composite(node: Any, statement: Statement, draft: Draft) -> None:
+    """Notes the name of the type."""
+    name = names.of_relation(node.typevar)
+    _declare_type(name, statement, draft)
+    draft.resolve(walk(node.coldeflist), statement)
+    draft.other_types.add(name)
+
+
+def change_owner(node: Any, statement: Statement, draft: Draft) -> None:
+    """ALTER … OWNER TO of what is not a table: the model has it for functions alone."""
+    if node.objectType in (ObjectType.OBJECT_FUNCTION, ObjectType.OBJECT_PROCEDURE):
+        key = draft.function(node.object, statement)
+        owner = names.of_role(node.newowner)
+        draft.functions[key] = replace(draft.functions[key], owner=owner)
+    elif node.objectType == ObjectType.OBJECT_SCHEMA:
+        draft.require_schema(node.object.sval, statement)
+    elif node.objectType == ObjectType.OBJECT_DOMAIN:
+        draft.domain(names.of_strings(node.object), statement)
+    else:
+        kind = node.objectType.name.removeprefix("OBJECT_").lower()
+        message = f"the owner of a {kind} is not known here; leave the statement out"
+        statement.refuse("opaque", kind, message)
+
+
+def drop(node: Any, statement: Statement, draft: Draft) -> None:
+    """Takes policies away; for everything else it is clearer not to create it."""
+    if node.removeType != ObjectType.OBJECT_POLICY:
+        kind = node.removeType.name.removeprefix("OBJECT_")
+        message = f"DROP {kind} takes back what stands above; delete both statements"
+        statement.refuse("opaque", kind.lower(), message)
+    for parts in node.objects:
+        policies.drop(names.of_strings(parts[:-1]), parts[-1].sval, statement, draft)
+
+
+def _declare_type(name: Name, statement: Statement, draft: Draft) -> None:
+    draft.require_schema(name.schema, statement)
+    if name in draft.domains or name in draft.enums or name in draft.other_types:
+        statement.refuse("unresolved", name, f"type {name} exists already; create it once")

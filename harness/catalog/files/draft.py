@@ -1,0 +1,169 @@
+"""What the statements read so far leave behind: the one place where state is kept.
+
+A statement that names something finds it here or is refused, which is how "used before it is
+created" is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, TypeVar
+
+from pglast import ast
+
+from harness.catalog.files import names, types
+from harness.catalog.files.source import Privilege, Problem, RoleSetting, Source, Switch
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Catalog, Domain, Function, Name, Table, View
+from harness.finding import Location
+
+Thing = TypeVar("Thing")
+FunctionKey = tuple[Name, tuple[str, ...]]
+_BUILT_IN = ("public", "pg_catalog", "information_schema")
+
+
+@dataclass(slots=True)
+class Draft:
+    """The catalog in the making."""
+
+    partition_functions: frozenset[Name] = frozenset()
+    schemas: list[str] = field(default_factory=list)
+    tables: dict[Name, Table] = field(default_factory=dict)
+    views: dict[Name, View] = field(default_factory=dict)
+    indexes: dict[Name, Name] = field(default_factory=dict)
+    """The table of each index."""
+    functions: dict[FunctionKey, Function] = field(default_factory=dict)
+    function_names: set[Name] = field(default_factory=set)
+    domains: dict[Name, Domain] = field(default_factory=dict)
+    enums: dict[Name, tuple[str, ...]] = field(default_factory=dict)
+    other_types: set[Name] = field(default_factory=set)
+    extensions: set[str] = field(default_factory=set)
+    statistics: set[Name] = field(default_factory=set)
+    definitions: dict[str, str] = field(default_factory=dict)
+    privileges: list[Privilege] = field(default_factory=list)
+    role_settings: list[RoleSetting] = field(default_factory=list)
+    inherits: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
+    switched_off: dict[tuple[Name, Switch], Location] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def finish(self) -> Source:
+        """The draft as it stands, frozen."""
+        catalog = Catalog(
+            tables=self.tables,
+            views=self.views,
+            functions=tuple(self.functions.values()),
+            domains=self.domains,
+            enums=self.enums,
+            schemas=tuple(self.schemas),
+        )
+        return Source(
+            catalog=catalog,
+            problems=tuple(self.problems),
+            definitions=self.definitions,
+            privileges=tuple(self.privileges),
+            role_settings=tuple(self.role_settings),
+            inherits=self.inherits,
+            switched_off=self.switched_off,
+        )
+
+    def require_schema(self, schema: str, statement: Statement) -> None:
+        """Refuses a schema that no statement created."""
+        if schema not in self.schemas and schema not in _BUILT_IN:
+            missing("schema", schema, statement)
+
+    def declare_relation(self, name: Name, statement: Statement) -> None:
+        """Refuses a relation whose schema does not exist, or whose name is taken."""
+        self.require_schema(name.schema, statement)
+        if name in self.tables or name in self.views or name in self.indexes:
+            statement.refuse("unresolved", name, f"{name} exists already; create it once")
+
+    def table(self, name: Name, statement: Statement) -> Table:
+        """The table of that name, or the statement is refused."""
+        return _find(self.tables, "table", name, statement)
+
+    def view(self, name: Name, statement: Statement) -> View:
+        """The view of that name, or the statement is refused."""
+        return _find(self.views, "view", name, statement)
+
+    def domain(self, name: Name, statement: Statement) -> Domain:
+        """The domain of that name, or the statement is refused."""
+        return _find(self.domains, "domain", name, statement)
+
+    def function(self, node: Any, statement: Statement) -> FunctionKey:
+        """The key of the function that an ObjectWithArgs names, or the statement is refused."""
+        name = names.of_strings(node.objname)
+        if node.args_unspecified:
+            key = next((key for key in self.functions if key[0] == name), None)
+        else:
+            key = (name, tuple(types.spell(argument) for argument in node.objargs or ()))
+        listed = ", ".join(key[1]) if key else ""
+        if key is None or key not in self.functions:
+            missing("function", f"{name}({listed})", statement)
+        return key
+
+    def require_columns(
+        self, table: Table, columns: Iterable[str], statement: Statement, offset: int | None = None
+    ) -> None:
+        """Refuses columns that the table does not have."""
+        for column in columns:
+            if column not in table.columns:
+                missing("column", f"{table.name}.{column}", statement, offset)
+
+    def change(self, name: Name, **changes: Any) -> None:
+        """Replaces facts of a table."""
+        self.tables[name] = replace(self.tables[name], **changes)
+
+    def resolve(self, parts: Iterable[Any], statement: Statement) -> None:
+        """Notes every table, type and function among nodes that does not exist yet.
+
+        Only names in schemas that the files created can be judged.
+        """
+        for part in parts:
+            kind = _REFERENCES.get(type(part))
+            if kind is not None:
+                self._resolve_one(kind, part, statement)
+
+    def resolve_type(self, node: Any, statement: Statement) -> None:
+        """Notes a type that does not exist yet."""
+        if len(node.names) > 1:
+            self._resolve_one("type", node, statement)
+
+    def _resolve_one(self, kind: str, node: Any, statement: Statement) -> None:
+        if kind == "relation":
+            name = names.of_relation(node)
+        else:
+            name = names.of_strings(node.names if kind == "type" else node.funcname)
+        if name.schema in self.schemas and not self._exists(kind, name):
+            self.problems.append(
+                statement.problem("unresolved", name, _not_yet(kind, name), node.location)
+            )
+
+    def _exists(self, kind: str, name: Name) -> bool:
+        relation = name in self.tables or name in self.views
+        if kind == "relation":
+            return relation
+        if kind == "type":
+            return relation or any(
+                name in known for known in (self.domains, self.enums, self.other_types)
+            )
+        return name in self.function_names
+
+
+_REFERENCES = {ast.RangeVar: "relation", ast.TypeName: "type", ast.FuncCall: "function"}
+
+
+def missing(kind: str, name: object, statement: Statement, offset: int | None = None) -> NoReturn:
+    """Refuses a statement that names something that no statement before it created."""
+    statement.refuse("unresolved", name, _not_yet(kind, name), offset)
+
+
+def _find(known: Mapping[Name, Thing], kind: str, name: Name, statement: Statement) -> Thing:
+    thing = known.get(name)
+    if thing is None:
+        missing(kind, name, statement)
+    return thing
+
+
+def _not_yet(kind: str, name: object) -> str:
+    return f"{kind} {name} is used before it is created; create it above, in load order"

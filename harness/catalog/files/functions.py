@@ -1,0 +1,120 @@
+"""CREATE FUNCTION and CREATE PROCEDURE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pglast.enums import FunctionParameterMode, VariableSetKind
+
+from harness.catalog.files import names, types
+from harness.catalog.files.draft import Draft, FunctionKey
+from harness.catalog.files.expressions import walk
+from harness.catalog.files.source import Privilege
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Function, Name
+
+_OPTIONS = {
+    "as",
+    "language",
+    "volatility",
+    "security",
+    "leakproof",
+    "set",
+    "parallel",
+    "strict",
+    "cost",
+    "rows",
+    "window",
+}
+_LANGUAGES = ("sql", "plpgsql")
+_MODES = {
+    FunctionParameterMode.FUNC_PARAM_OUT: "OUT ",
+    FunctionParameterMode.FUNC_PARAM_INOUT: "INOUT ",
+    FunctionParameterMode.FUNC_PARAM_VARIADIC: "VARIADIC ",
+}
+_RESULT = (FunctionParameterMode.FUNC_PARAM_OUT, FunctionParameterMode.FUNC_PARAM_TABLE)
+
+
+def create(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds the function; every role may execute it until that is revoked."""
+    name = names.of_strings(node.funcname)
+    draft.require_schema(name.schema, statement)
+    options = {option.defname: option.arg for option in node.options or ()}
+    _refuse_unknown(options, name, statement)
+    parameters = node.parameters or ()
+    key = (name, tuple(types.spell(p.argType) for p in parameters if p.mode not in _RESULT))
+    if key in draft.functions and not node.replace:
+        statement.refuse("unresolved", name, f"function {name} exists already; create it once")
+    draft.function_names.add(name)
+    draft.resolve(walk((parameters, node.returnType, node.sql_body)), statement)
+    function = Function(
+        name=name,
+        signature=f"{name}({', '.join(_parameter(p) for p in parameters if not _is_column(p))})",
+        language=_text(options, "language", "sql"),
+        returns=_result(node, parameters),
+        security_definer=bool(options["security"].boolval) if "security" in options else False,
+        volatility=_text(options, "volatility", "volatile"),  # type: ignore[arg-type]
+        leakproof=bool(options["leakproof"].boolval) if "leakproof" in options else False,
+        settings=tuple(_setting(o.arg) for o in node.options or () if o.defname == "set"),
+        location=statement.location(),
+    )
+    _add(key, function, statement, draft)
+
+
+def _add(key: FunctionKey, function: Function, statement: Statement, draft: Draft) -> None:
+    if key not in draft.functions:
+        to_all = Privilege(
+            "function", function.signature, "public", frozenset({"execute"}), statement.location()
+        )
+        draft.privileges.append(to_all)
+    draft.functions[key] = function
+    draft.definitions[function.signature] = statement.text
+
+
+def _refuse_unknown(options: dict[str, Any], name: Name, statement: Statement) -> None:
+    if unknown := sorted(options.keys() - _OPTIONS):
+        message = f"function option {unknown[0].upper()} is not known here; drop it"
+        statement.refuse("opaque", name, message)
+    language = _text(options, "language", "sql")
+    if language not in _LANGUAGES:
+        message = f"language {language} cannot be read; write it in sql or plpgsql"
+        statement.refuse("opaque", name, message)
+
+
+def _text(options: dict[str, Any], option: str, default: str) -> str:
+    return str(options[option].sval) if option in options else default
+
+
+def _is_column(parameter: Any) -> bool:
+    return bool(parameter.mode == FunctionParameterMode.FUNC_PARAM_TABLE)
+
+
+def _parameter(parameter: Any) -> str:
+    """As pg_get_function_identity_arguments spells it."""
+    name = f"{parameter.name} " if parameter.name else ""
+    return f"{_MODES.get(parameter.mode, '')}{name}{types.spell(parameter.argType)}"
+
+
+def _result(node: Any, parameters: Any) -> str:
+    """As pg_get_function_result spells it."""
+    columns = [f"{p.name} {types.spell(p.argType)}" for p in parameters if _is_column(p)]
+    if columns:
+        return f"TABLE({', '.join(columns)})"
+    if node.returnType is None:
+        return ""
+    return f"{'SETOF ' if node.returnType.setof else ''}{types.spell(node.returnType)}"
+
+
+def _setting(node: Any) -> str:
+    """`name=value, value`, as proconfig holds it."""
+    if node.kind != VariableSetKind.VAR_SET_VALUE:
+        return f"{node.name}="
+    values = [_constant(argument.val) for argument in node.args or ()]
+    return f"{node.name}={', '.join(values)}"
+
+
+def _constant(value: Any) -> str:
+    for attribute in ("sval", "ival", "fval", "boolval"):
+        if hasattr(value, attribute):
+            return str(getattr(value, attribute)) or '""'
+    return ""

@@ -1,0 +1,55 @@
+"""CREATE INDEX and CREATE STATISTICS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.catalog.files import names
+from harness.catalog.files.draft import Draft
+from harness.catalog.files.expressions import deparse, walk
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Index, Name
+
+
+def create(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds the index to its table; on a materialized view only its name is kept.
+
+    Where no COMMENT ON INDEX says what it serves, the `--` lines above it do.
+    """
+    relation = names.of_relation(node.relation)
+    if node.idxname is None:
+        statement.refuse("opaque", relation, "an index without a name cannot be told; name it")
+    name = Name(relation.schema, node.idxname)
+    draft.declare_relation(name, statement)
+    draft.indexes[name] = relation
+    parts = (*node.indexParams, *(node.indexIncludingParams or ()))
+    draft.resolve(walk((parts, node.whereClause)), statement)
+    if relation in draft.views:
+        return
+    table = draft.table(relation, statement)
+    draft.require_columns(table, [part.name for part in parts if part.name], statement)
+    index = Index(
+        name=node.idxname,
+        columns=tuple(part.name or deparse(part.expr) for part in node.indexParams),
+        unique=node.unique,
+        predicate=_predicate(node, statement),
+        method=node.accessMethod,
+        nulls_not_distinct=node.nulls_not_distinct,
+        comment=statement.file.comment_above(statement.start),
+        location=statement.location(),
+    )
+    draft.change(relation, indexes=(*table.indexes, index))
+
+
+def create_statistics(node: Any, statement: Statement, draft: Draft) -> None:
+    """Checks that the table exists; statistics have no consequence that is checked."""
+    for relation in node.relations:
+        draft.table(names.of_relation(relation), statement)
+    if node.defnames:
+        draft.statistics.add(names.of_strings(node.defnames))
+
+
+def _predicate(node: Any, statement: Statement) -> str | None:
+    if node.whereClause is None:
+        return None
+    return statement.file.expression(statement.after("WHERE"), statement.stop)

@@ -1,0 +1,53 @@
+"""Names: as the parser gives them, as PostgreSQL chooses them, as SQL writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import count
+from typing import Any
+
+from harness.catalog.model import Constraint, Name
+
+_NAME_BYTES = 63
+_SUFFIX = {"primary key": "pkey", "unique": "key", "foreign key": "fkey", "exclude": "excl"}
+
+
+def of_relation(relation: Any) -> Name:
+    """The name of a RangeVar; one without a schema is in public."""
+    return Name(relation.schemaname or "public", relation.relname)
+
+
+def of_strings(strings: Iterable[Any]) -> Name:
+    """The name that a list of String nodes spells."""
+    parts = [part.sval for part in strings]
+    return Name(parts[-2] if len(parts) > 1 else "public", parts[-1])
+
+
+def of_role(role: Any) -> str:
+    """The name of a RoleSpec; PUBLIC and CURRENT_USER in lowercase."""
+    return str(role.rolename or role.roletype.name.removeprefix("ROLESPEC_").lower())
+
+
+def choose(table: Name, constraint: Constraint, taken: Collection[str]) -> str:
+    """The name that PostgreSQL gives to a constraint without one."""
+    suffix = _SUFFIX.get(constraint.kind, "check")
+    several = constraint.kind not in ("primary key", "check") or len(constraint.columns) == 1
+    middle = "_".join(constraint.columns) if several and constraint.kind != "primary key" else ""
+    for number in count():
+        name = _fit(table.name, middle, f"{suffix}{number or ''}")
+        if name not in taken:
+            return name
+    raise AssertionError("count() does not end")
+
+
+def _fit(first: str, middle: str, suffix: str) -> str:
+    """Shortens the longer of the two names until all fit in a name (makeObjectName)."""
+    room = _NAME_BYTES - len(suffix) - 1 - (1 if middle else 0)
+    head, tail = first.encode(), middle.encode()
+    while len(head) + len(tail) > room:
+        if len(head) > len(tail):
+            head = head[:-1]
+        else:
+            tail = tail[:-1]
+    parts = (head.decode(errors="ignore"), tail.decode(errors="ignore"), suffix)
+    return "_".join(part for part in parts if part)

@@ -1,0 +1,145 @@
+"""Reads SQL files into a Source: one reader per kind of statement, everything else refused.
+
+Deny by default is the point. A reader that skips what it does not know turns "nothing found"
+into "nothing understood"; here a statement without a reader is a problem that names its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pglast import ast
+
+from harness.catalog.files import (
+    alter,
+    comments,
+    definitions,
+    functions,
+    indexes,
+    names,
+    policies,
+    privileges,
+    tables,
+    triggers,
+    views,
+)
+from harness.catalog.files.draft import Draft
+from harness.catalog.files.source import Source
+from harness.catalog.files.statements import Refused, Statement, parse
+from harness.catalog.files.text import SqlText
+from harness.catalog.model import Name
+
+Reader = Callable[[Any, Statement, Draft], None]
+
+
+def read(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> Source:
+    """What the files define, path to text in load order.
+
+    A SELECT of a partition function is the one query that may stand among them: it makes
+    partitions with row security, forced, and the tenant policy. Never raises for what stands
+    in a file: that becomes a Problem of the Source.
+    """
+    draft = Draft(partition_functions=frozenset(map(Name.parse, partition_functions)))
+    for path, text in files.items():
+        statements, problems = parse(SqlText.of(path, text))
+        draft.problems += problems
+        for statement in statements:
+            _read_statement(statement, draft)
+    return draft.finish()
+
+
+def _read_statement(statement: Statement, draft: Draft) -> None:
+    reader = _READERS.get(type(statement.node), _refuse)
+    try:
+        reader(statement.node, statement, draft)
+    except Refused as refused:
+        draft.problems.append(refused.problem)
+
+
+def _make_partitions(node: Any, statement: Statement, draft: Draft) -> None:
+    """SELECT system_core.create_partitions('schema.table', …): the table must be partitioned."""
+    call = node.targetList[0].val if node.targetList and len(node.targetList) == 1 else None
+    if type(call) is not ast.FuncCall or node.fromClause or not _is_known(call, draft):
+        _refuse(node, statement, draft)
+        return
+    parent = Name.parse(getattr(call.args[0].val, "sval", "")) if _has_literal(call) else None
+    if parent is None:
+        statement.refuse("opaque", "SELECT", "name the partitioned table as a literal")
+    if draft.table(parent, statement).partition_by is None:
+        message = f"{parent} is not partitioned; add PARTITION BY or drop the call"
+        statement.refuse("unresolved", parent, message)
+
+
+def _is_known(call: Any, draft: Draft) -> bool:
+    return names.of_strings(call.funcname) in draft.partition_functions
+
+
+def _has_literal(call: Any) -> bool:
+    return bool(call.args) and type(call.args[0]) is ast.A_Const
+
+
+def _refuse(node: Any, statement: Statement, _: Draft) -> None:
+    kind = type(node).__name__
+    what = " ".join(statement.text.split(None, 3)[:2]).upper().rstrip(";(")
+    advice = _ADVICE.get(kind, "take it out, or teach harness.catalog.files to read it")
+    statement.refuse("opaque", what, f"{what} is not known here; {advice}")
+
+
+_READERS: dict[type, Reader] = {
+    ast.AlterDatabaseSetStmt: privileges.read_setting,
+    ast.AlterDefaultPrivilegesStmt: privileges.read_default,
+    ast.AlterOwnerStmt: definitions.change_owner,
+    ast.AlterPolicyStmt: policies.alter,
+    ast.AlterRoleSetStmt: privileges.read_setting,
+    ast.AlterTableStmt: alter.read,
+    ast.CommentStmt: comments.read,
+    ast.CompositeTypeStmt: definitions.create_composite,
+    ast.CreateDomainStmt: definitions.create_domain,
+    ast.CreateEnumStmt: definitions.create_enum,
+    ast.CreateExtensionStmt: definitions.create_extension,
+    ast.CreateFunctionStmt: functions.create,
+    ast.CreatePolicyStmt: policies.create,
+    ast.CreateSchemaStmt: definitions.create_schema,
+    ast.CreateStatsStmt: indexes.create_statistics,
+    ast.CreateStmt: tables.create,
+    ast.CreateTableAsStmt: views.create_materialized,
+    ast.CreateTrigStmt: triggers.create,
+    ast.DropStmt: definitions.drop,
+    ast.GrantStmt: privileges.read,
+    ast.IndexStmt: indexes.create,
+    ast.SelectStmt: _make_partitions,
+    ast.ViewStmt: views.create,
+}
+
+_ROLES = "roles are cluster-wide and deploy creates them; leave it out"
+_DATA = "schema files hold no data; leave it out"
+_ADVICE = {
+    "DoStmt": "what its body executes cannot be read; write the statements out",
+    "CallStmt": "what a procedure executes cannot be read; write the statements out",
+    "PrepareStmt": "write the statement out",
+    "ExecuteStmt": "write the statement out",
+    "SelectStmt": "only a partition function may be called here (setting partition_functions)",
+    "InsertStmt": _DATA,
+    "UpdateStmt": _DATA,
+    "DeleteStmt": _DATA,
+    "MergeStmt": _DATA,
+    "CopyStmt": _DATA,
+    "TruncateStmt": _DATA,
+    "CreateRoleStmt": _ROLES,
+    "AlterRoleStmt": _ROLES,
+    "DropRoleStmt": _ROLES,
+    "GrantRoleStmt": _ROLES,
+    "TransactionStmt": "deploy runs all files in one transaction; leave it out",
+    "VariableSetStmt": "a file must mean the same in every session; qualify the names instead",
+    "RuleStmt": "a rule acts with the rights of its owner, past row security; use a trigger",
+    "CreateForeignTableStmt": "a foreign table cannot have row security; leave it out",
+    "CreatePublicationStmt": "a publication sends the rows of all tenants; leave it out",
+    "CreateEventTrigStmt": "Citus runs event triggers on the coordinator alone; leave it out",
+    "CreateSeqStmt": "a sequence is shared by all tenants; use a uuid key",
+    "RenameStmt": "use the new name in the statement that creates it",
+    "AlterObjectSchemaStmt": "create it in the right schema",
+    "AlterFunctionStmt": "write it into CREATE FUNCTION",
+    "AlterDomainStmt": "write it into CREATE DOMAIN",
+    "AlterEnumStmt": "write it into CREATE TYPE",
+}

@@ -1,0 +1,77 @@
+"""CREATE TABLE: plain, partitioned, a partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pglast import ast
+from pglast.enums import PartitionStrategy
+
+from harness.catalog.files import columns, constraints, names
+from harness.catalog.files.draft import Draft
+from harness.catalog.files.expressions import deparse
+from harness.catalog.files.statements import Statement
+from harness.catalog.model import Column, Name, Table
+
+_STRATEGY = {
+    PartitionStrategy.PARTITION_STRATEGY_RANGE: "RANGE",
+    PartitionStrategy.PARTITION_STRATEGY_LIST: "LIST",
+    PartitionStrategy.PARTITION_STRATEGY_HASH: "HASH",
+}
+
+
+def create(node: Any, statement: Statement, draft: Draft) -> None:
+    """Adds the table with its columns, then its keys and checks."""
+    name = names.of_relation(node.relation)
+    draft.declare_relation(name, statement)
+    _refuse_variants(node, name, statement)
+    parent = names.of_relation(node.inhRelations[0]) if node.partbound else None
+    parts = node.tableElts or ()
+    own = [columns.read(part, statement, draft) for part in parts if type(part) is ast.ColumnDef]
+    inherited = _inherited(node, name, statement, draft)
+    draft.tables[name] = Table(
+        name=name,
+        columns={**inherited, **{column.name: column for column in own}},
+        partition_by=_partition_key(node.partspec),
+        partition_of=parent,
+        location=statement.location(),
+    )
+    for part in parts:
+        _add_constraints(part, name, statement, draft)
+
+
+def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    if type(part) is ast.ColumnDef:
+        columns.add_constraints(part, name, statement, draft)
+    elif type(part) is ast.Constraint:
+        constraints.add(part, name, statement, draft)
+    else:
+        message = "LIKE copies columns but neither row security nor policies; write them out"
+        draft.problems.append(statement.problem("opaque", name, message, part.relation.location))
+
+
+def _refuse_variants(node: Any, name: Name, statement: Statement) -> None:
+    """Tables whose life or columns the files do not show."""
+    if node.relation.relpersistence == "t":
+        statement.refuse("opaque", name, "a temporary table is gone after the deploy; leave it out")
+    if node.ofTypename is not None:
+        statement.refuse("opaque", name, "OF hides the columns in a type; write them out")
+    if node.accessMethod is not None:
+        statement.refuse("opaque", name, f"USING {node.accessMethod} is not known here; drop it")
+
+
+def _inherited(node: Any, name: Name, statement: Statement, draft: Draft) -> dict[str, Column]:
+    """Columns of the parents of a partition or of a table that INHERITS."""
+    found: dict[str, Column] = {}
+    for relation in node.inhRelations or ():
+        found |= draft.table(names.of_relation(relation), statement).columns
+    if node.inhRelations and not node.partbound:
+        draft.inherits[name] = tuple(map(names.of_relation, node.inhRelations))
+    return found
+
+
+def _partition_key(spec: Any) -> str | None:
+    if spec is None:
+        return None
+    keys = ", ".join(part.name or deparse(part.expr) for part in spec.partParams)
+    return f"{_STRATEGY[spec.strategy]} ({keys})"

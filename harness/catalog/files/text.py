@@ -1,0 +1,78 @@
+"""The text of an SQL file: lines, comments, and where an expression ends.
+
+Offsets are characters, as pglast reports them. The parser keeps no text and no end of an
+expression, and its deparser costs as much as parsing, so expressions are sliced from here.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import takewhile
+
+from harness.finding import Location
+
+_TRIVIA = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_TOKEN = re.compile(
+    r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | --[^\n]* | /\*.*?\*/
+        | \$(\w*)\$.*?\$\1\$ | [()\[\],;] """,
+    re.DOTALL | re.VERBOSE,
+)
+_DEPTH = {"(": 1, "[": 1, ")": -1, "]": -1}
+_CLOSING = (")", "]", ",", ";")
+
+
+@dataclass(frozen=True, slots=True)
+class SqlText:
+    """One SQL file: the path that reports show, and its text."""
+
+    path: str
+    text: str = field(repr=False)
+    line_ends: tuple[int, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, path: str, text: str) -> SqlText:
+        """The text with its line ends looked up once."""
+        return cls(path, text, tuple(match.start() for match in re.finditer("\n", text)))
+
+    def location(self, offset: int) -> Location:
+        """File and line of an offset."""
+        return Location(self.path, bisect_left(self.line_ends, offset) + 1)
+
+    def skip_trivia(self, offset: int) -> int:
+        """The offset of the first character that is neither white space nor comment."""
+        match = _TRIVIA.match(self.text, offset)
+        return match.end() if match else offset
+
+    def comment_above(self, offset: int) -> str | None:
+        """The block of `--` lines that ends on the line before an offset."""
+        above = self.text[:offset].rpartition("\n")[0].split("\n")
+        block = list(takewhile(lambda line: line.startswith("--"), reversed(above)))
+        return " ".join(line.lstrip("- ") for line in reversed(block)) or None
+
+    def expression(self, start: int, stop: int) -> str:
+        """The text from start to the first comma, semicolon or closing bracket of its level."""
+        depth = 0
+        for match in _TOKEN.finditer(self.text, start, stop):
+            token = match.group()
+            if depth == 0 and token in _CLOSING:
+                return self.text[start : match.start()].strip()
+            depth += _DEPTH.get(token, 0)
+        return self.text[start:stop].strip()
+
+    def after(self, words: str, start: int, stop: int) -> int | None:
+        """Where the text goes on after the first of such words that no bracket encloses."""
+        depth = 0
+        for match in _token_or(words).finditer(self.text, start, stop):
+            if depth == 0 and match.group("words"):
+                return match.end()
+            depth += _DEPTH.get(match.group(), 0)
+        return None
+
+
+@cache
+def _token_or(words: str) -> re.Pattern[str]:
+    pattern = r"\b(?P<words>" + words.replace(" ", r"\s+") + r")\b"
+    return re.compile(f"{_TOKEN.pattern} | {pattern}", _TOKEN.flags | re.IGNORECASE)

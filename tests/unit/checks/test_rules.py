@@ -1,0 +1,50 @@
+"""Every rule is run on its own examples: nothing in the GOOD, the marked line in the BAD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from checks import static
+from checks.rule import Rule
+from checks.rules import registry
+from harness.config import Settings
+from harness.finding import Finding
+
+PRELUDE = Path(__file__).with_name("prelude.sql").read_text(encoding="utf-8")
+GOOD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in registry() for n, e in enumerate(r.good)]
+BAD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in registry() for n, e in enumerate(r.bad)]
+
+
+def find(rule: Rule, example: str, settings: Settings) -> list[Finding]:
+    """What the rule finds in an example, which must itself be SQL that the reader knows."""
+    if rule.tenancy is not None:
+        settings = settings.model_copy(update={"tenancy": rule.tenancy})
+    findings, _ = static.judge({"prelude.sql": PRELUDE, "example.sql": example}, settings)
+    unread = [f for f in findings if f.rule.startswith("SRC") and rule.id[:3] != "SRC"]
+    assert not unread, unread
+    return [finding for finding in findings if finding.rule == rule.id]
+
+
+@pytest.mark.parametrize(("rule", "example"), GOOD)
+def test_nothing_is_found_in_the_good(rule: Rule, example: str, settings: Settings) -> None:
+    assert find(rule, example, settings) == []
+
+
+@pytest.mark.parametrize(("rule", "example"), BAD)
+def test_the_marked_line_of_the_bad_is_found(rule: Rule, example: str, settings: Settings) -> None:
+    marked = [n for n, line in enumerate(example.split("\n"), 1) if line.endswith("-- here")]
+    found = [f.location for f in find(rule, example, settings)]
+    assert [(place.file, place.line) for place in found if place] == [
+        ("example.sql", line) for line in marked
+    ]
+
+
+@pytest.mark.parametrize("rule", registry(), ids=lambda rule: rule.id)
+def test_a_rule_explains_itself(rule: Rule) -> None:
+    assert rule.good
+    assert rule.bad
+    assert all("-- here" in example for example in rule.bad)
+    assert rule.why != rule.title
+    assert len(rule.title) < 80
