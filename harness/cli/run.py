@@ -102,7 +102,7 @@ def _everything(
 ) -> None:
     findings, _ = recorded.stage(
         "check static",
-        lambda: static.check(ctx.settings),
+        lambda: static.check([], ctx.settings),
         lambda found: all(f.severity is Severity.INFO for f in found[0]),
     )
     recorded.findings += findings
