@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
+from checks.subjects import isolated
 from checks.wording import qualified
 from harness.catalog.files import Source
 from harness.config import Tenancy
@@ -37,8 +38,8 @@ CREATE TABLE auto.visit_default PARTITION OF auto.visit DEFAULT; -- here
 
 
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in source.catalog.tables.values():
-        if not table.row_security and str(table.name) not in tenancy.shared_tables:
+    for table in isolated(source.catalog, tenancy):
+        if not table.row_security:
             yield Violation(
                 str(table.name),
                 f"row level security of {table.name} is not enabled",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
+from checks.subjects import isolated
 from checks.wording import qualified
 from harness.catalog.files import Source
 from harness.config import Tenancy
@@ -34,8 +35,8 @@ ALTER TABLE auto.bay NO FORCE ROW LEVEL SECURITY; -- here
 
 
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in source.catalog.tables.values():
-        if not table.force_row_security and str(table.name) not in tenancy.shared_tables:
+    for table in isolated(source.catalog, tenancy):
+        if not table.force_row_security:
             yield Violation(
                 str(table.name),
                 f"row level security of {table.name} is not forced",

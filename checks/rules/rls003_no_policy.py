@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
+from checks.subjects import isolated
 from checks.wording import tenant_policy
 from harness.catalog.model import Catalog
 from harness.config import Tenancy
@@ -34,8 +35,8 @@ DROP POLICY tenant_isolation ON auto.bay;
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in catalog.tables.values():
-        if not table.policies and str(table.name) not in tenancy.shared_tables:
+    for table in isolated(catalog, tenancy):
+        if not table.policies:
             yield Violation(
                 str(table.name),
                 f"{table.name} has no policy",

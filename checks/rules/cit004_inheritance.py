@@ -1,0 +1,31 @@
+"""No table inherits from another.
+
+A query of the parent reads the child past the child's policies, and the child has none of the
+parent's. Citus does not distribute such tables. Partitions are another thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.rule import Violation
+from harness.catalog.files import Source
+from harness.finding import Severity
+
+SEVERITY = Severity.ERROR
+GOOD = """
+CREATE TABLE auto.visit (business_id uuid NOT NULL, at timestamptz) PARTITION BY RANGE (at);
+CREATE TABLE auto.visit_default PARTITION OF auto.visit DEFAULT;
+"""
+BAD = """
+CREATE TABLE auto.bay (business_id uuid NOT NULL);
+CREATE TABLE auto.wash_bay () INHERITS (auto.bay); -- here
+"""
+
+
+def check(source: Source) -> Iterator[Violation]:
+    for name, parents in source.inherits.items():
+        listed = ", ".join(map(str, parents))
+        yield Violation(
+            str(name), f"{name} inherits from {listed}", source.catalog.tables[name].location
+        )

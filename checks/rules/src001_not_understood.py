@@ -1,0 +1,48 @@
+"""Every statement is one that the check understands.
+
+What a DO block, dynamic SQL, a psql command or an unknown statement leaves behind cannot be
+read from the file. Passing over it would turn "nothing found" into "nothing understood".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.rule import Violation
+from harness.catalog.files import Source
+from harness.finding import Severity
+
+SEVERITY = Severity.ERROR
+GOOD = """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid NOT NULL);
+"""
+BAD = (
+    """
+DO $$ BEGIN EXECUTE 'DROP POLICY x ON auto.bay'; END $$; -- here
+""",
+    r"""
+\i other.sql -- here
+""",
+    """
+SELECT auto.protect_all(); -- here
+""",
+    """
+CREATE TABLE auto.copy AS SELECT * FROM tenant_mgmt.business; -- here
+""",
+    """
+CREATE TABLE auto.copy (LIKE tenant_mgmt.business INCLUDING ALL); -- here
+""",
+    """
+ALTER TABLE tenant_mgmt.business DROP COLUMN business_id; -- here
+""",
+    """
+CREATE RULE copy AS ON INSERT TO tenant_mgmt.business -- here
+    DO ALSO NOTIFY business;
+""",
+)
+
+
+def check(source: Source) -> Iterator[Violation]:
+    for problem in source.problems:
+        if problem.kind == "opaque":
+            yield Violation(problem.object, problem.message, problem.location)
