@@ -874,6 +874,7 @@ BEGIN
         RAISE EXCEPTION 'custom field %: every option needs a value and a label', NEW.field_key
             USING ERRCODE = 'check_violation';
     END IF;
+    PERFORM '' ~ (NEW.validation ->> 'pattern');
     problem := system_core.custom_field_problem(NEW.data_type, NEW.options, NEW.validation,
                                                 NEW.default_value);
     IF NEW.default_value IS NOT NULL AND problem IS NOT NULL THEN
@@ -884,7 +885,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION system_core.check_custom_field_definition() IS
-    'Options carry a value and a label, and the default satisfies the field''s own rules.';
+    'Options carry a value and a label, a pattern is a regular expression, and the default
+     satisfies the field''s own rules.';
 
 CREATE FUNCTION system_core.freeze_custom_field_type() RETURNS trigger
     LANGUAGE plpgsql AS $$
@@ -909,7 +911,7 @@ CREATE TRIGGER custom_field_definition_touch
 CREATE TRIGGER custom_field_definition_sound
     BEFORE INSERT OR UPDATE OF data_type, options, validation, default_value
     ON system_core.custom_field_definition
-    FOR EACH ROW WHEN (NEW.options IS NOT NULL OR NEW.default_value IS NOT NULL)
+    FOR EACH ROW WHEN (num_nonnulls(NEW.options, NEW.validation, NEW.default_value) > 0)
     EXECUTE FUNCTION system_core.check_custom_field_definition();
 
 CREATE TRIGGER custom_field_definition_type_frozen
@@ -992,10 +994,10 @@ BEGIN
                                                     field.validation, NEW.value);
         IF problem IS NULL AND field.archived_at IS NOT NULL THEN
             problem := 'the field is archived';
-        ELSIF problem IS NULL AND field.data_type = 'user' AND NOT EXISTS (
-                SELECT FROM user_mgmt.user_account AS u
-                WHERE u.business_id = NEW.business_id AND u.user_account_id = content::uuid) THEN
-            problem := format('%s is not a user', content);
+        ELSIF problem IS NULL AND field.data_type = 'user' THEN
+            PERFORM FROM user_mgmt.user_account AS u
+            WHERE u.business_id = NEW.business_id AND u.user_account_id = content::uuid;
+            problem := CASE WHEN NOT FOUND THEN format('%s is not a user', content) END;
         END IF;
         IF problem IS NOT NULL THEN
             RAISE EXCEPTION 'custom field %: %', field.field_key, problem
