@@ -603,6 +603,18 @@ COMMENT ON FUNCTION tenant_mgmt.plan_price(uuid, uuid) IS
     'What one billing interval of a plan costs in its first paid phase.';
 
 
+CREATE FUNCTION tenant_mgmt.plan_price_monthly(tenant uuid, offered_plan uuid) RETURNS numeric
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT tenant_mgmt.plan_price(tenant, offered_plan)
+           / tenant_mgmt.interval_months(p.billing_interval)
+    FROM tenant_mgmt.plan AS p
+    WHERE p.business_id = tenant AND p.plan_id = offered_plan;
+END;
+COMMENT ON FUNCTION tenant_mgmt.plan_price_monthly(uuid, uuid) IS
+    'The price of a plan per month, by which plans of different intervals compare.';
+
+
 CREATE TABLE tenant_mgmt.subscription_change (
     business_id             uuid              NOT NULL,
     subscription_change_id  uuid              NOT NULL DEFAULT system_core.uuid_v7(),
@@ -852,8 +864,8 @@ BEGIN
                 WHEN OLD.status = 'paused'       THEN 'resumed'
                 ELSE 'reactivated' END
             WHEN NEW.plan_id <> OLD.plan_id THEN CASE
-                WHEN tenant_mgmt.plan_price(NEW.business_id, NEW.plan_id)
-                     >= tenant_mgmt.plan_price(NEW.business_id, OLD.plan_id)
+                WHEN tenant_mgmt.plan_price_monthly(NEW.business_id, NEW.plan_id)
+                     >= tenant_mgmt.plan_price_monthly(NEW.business_id, OLD.plan_id)
                 THEN 'upgraded' ELSE 'downgraded' END
             WHEN NEW.current_plan_phase_id <> OLD.current_plan_phase_id THEN 'phase_changed'
             WHEN NEW.trial_ends_at <> OLD.trial_ends_at THEN 'trial_extended'
@@ -1356,8 +1368,8 @@ BEGIN
     SELECT CASE
                WHEN new_plan.billing_interval <> old_plan.billing_interval
                    THEN 'interval_change'
-               WHEN tenant_mgmt.plan_price(tenant, new_plan.plan_id)
-                    >= tenant_mgmt.plan_price(tenant, old_plan.plan_id) THEN 'upgrade'
+               WHEN tenant_mgmt.plan_price_monthly(tenant, new_plan.plan_id)
+                    >= tenant_mgmt.plan_price_monthly(tenant, old_plan.plan_id) THEN 'upgrade'
                ELSE 'downgrade'
            END
     INTO kind

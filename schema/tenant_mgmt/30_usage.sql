@@ -187,8 +187,8 @@ CREATE FUNCTION tenant_mgmt.rounded_usage(quantity numeric, rounding text, digit
     RETURNS numeric
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE rounding
-        WHEN 'ceil'  THEN ceil(quantity * power(10::numeric, digits)) / power(10::numeric, digits)
-        WHEN 'floor' THEN floor(quantity * power(10::numeric, digits)) / power(10::numeric, digits)
+        WHEN 'ceil'  THEN round(ceil(quantity * 10.0 ^ digits) / 10.0 ^ digits, digits)
+        WHEN 'floor' THEN round(floor(quantity * 10.0 ^ digits) / 10.0 ^ digits, digits)
         WHEN 'round' THEN round(quantity, digits)
         ELSE quantity
     END;
@@ -510,45 +510,53 @@ BEGIN
         RETURN;
     END IF;
 
-    -- A period that began before this one and was to run into it ends here.
+    -- An open period that was to run into this one ends here; one that begins with it runs on.
     UPDATE tenant_mgmt.usage_period AS p
-    SET period_end = first_day
+    SET period_end = CASE WHEN p.period_start < first_day THEN first_day ELSE end_day END
     WHERE p.business_id = tenant
       AND p.subscription_id = contract
       AND NOT p.is_closed
-      AND p.period_start < first_day
-      AND p.period_end > first_day;
+      AND (p.period_start < first_day AND p.period_end > first_day
+           OR p.period_start = first_day AND p.period_end <> end_day);
 
     INSERT INTO tenant_mgmt.usage_period (
         business_id, usage_meter_id, subscription_id, period_start, period_end,
         included_quantity, carried_quantity, aggregated_quantity)
-    SELECT m.business_id, m.usage_meter_id, contract, first_day, end_day,
-           coalesce(t.included_quantity, 0), coalesce(carried.quantity, 0),
-           coalesce(carried.quantity, 0)
+    SELECT m.business_id, m.usage_meter_id, contract,
+           greatest(first_day, previous.period_end), end_day,
+           coalesce(t.included_quantity, e.limit_quantity, 0),
+           coalesce(carried.quantity, 0), coalesce(carried.quantity, 0)
     FROM tenant_mgmt.usage_meter AS m
     LEFT JOIN tenant_mgmt.usage_rate_tier AS t
         ON t.business_id = m.business_id
        AND t.usage_meter_id = m.usage_meter_id
        AND t.plan_id = used_plan
        AND t.tier_no = 1
+    LEFT JOIN tenant_mgmt.plan_entitlement AS e
+        ON e.business_id = m.business_id
+       AND e.plan_id = used_plan
+       AND e.feature_code = m.meter_code
     LEFT JOIN LATERAL (
-        SELECT greatest(p.aggregated_quantity, 0) AS quantity
+        SELECT p.period_end, p.aggregated_quantity
         FROM tenant_mgmt.usage_period AS p
-        WHERE m.is_recurring
-          AND p.business_id = m.business_id
+        WHERE p.business_id = m.business_id
           AND p.subscription_id = contract
           AND p.usage_meter_id = m.usage_meter_id
-          AND p.period_start < first_day
         ORDER BY p.period_start DESC
         LIMIT 1
-    ) AS carried ON true
+    ) AS previous ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.is_recurring THEN greatest(previous.aggregated_quantity, 0) END
+                   AS quantity
+    ) AS carried
     WHERE m.business_id = tenant
+      AND (previous.period_end IS NULL OR previous.period_end < end_day)
     ON CONFLICT DO NOTHING;
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.open_usage_periods(uuid, uuid) IS
-    'Opens a usage period of every meter for the running period of a live subscription; those
-     that are open stay as they are.';
+    'Opens a usage period of every meter for the running period of a live subscription, from
+     where the last one ended; includes what the plan''s first tier or entitlement includes.';
 
 
 CREATE FUNCTION tenant_mgmt.follow_subscription_period() RETURNS trigger
@@ -770,10 +778,9 @@ BEGIN
             recomputed_at = now()
         FROM (
             SELECT o.usage_period_id, s.plan_id, f.event_count, f.quantity, f.last_event_at,
-                   tenant_mgmt.rounded_usage(f.quantity, m.rounding, m.rounding_precision)
-                       AS billed,
+                   rounded.quantity AS billed,
                    tenant_mgmt.projected_usage(
-                       f.quantity, m.aggregation, o.period_start, o.period_end, now())
+                       rounded.quantity, m.aggregation, o.period_start, o.period_end, now())
                        AS projected
             FROM tenant_mgmt.usage_period AS o
             JOIN tenant_mgmt.subscription AS s
@@ -783,6 +790,10 @@ BEGIN
             CROSS JOIN LATERAL tenant_mgmt.measure_usage(
                 o.business_id, o.subscription_id, o.usage_meter_id, o.period_start,
                 o.period_end, o.carried_quantity) AS f
+            CROSS JOIN LATERAL (
+                SELECT tenant_mgmt.rounded_usage(
+                           f.quantity, m.rounding, m.rounding_precision) AS quantity
+            ) AS rounded
             WHERE o.business_id = tenant AND (NOT only_open OR NOT o.is_closed)
             ORDER BY o.usage_period_id
         ) AS fresh
