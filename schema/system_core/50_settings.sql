@@ -18,9 +18,9 @@ CREATE FUNCTION system_core.address_hash(
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
     RETURN sha256(convert_to(
-        regexp_replace(
+        regexp_replace(regexp_replace(
             lower(concat(line1, '|', city, '|', region_code, '|', postal_code, '|', country_code)),
-            '[^[:alnum:]|]+', ' ', 'g'),
+            '[^[:alnum:]|]+', ' ', 'g'), ' ?\| ?', '|', 'g'),
         'UTF8'));
 END
 $$;
@@ -307,13 +307,14 @@ CREATE FUNCTION system_core.next_document_number(
 ) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
-    numbers   system_core.number_sequence;
-    today     date;
-    period    date;
-    reserve   text;      -- session setting that holds the rest of a block
-    held      text[];    -- period, next number, last number
-    size      integer;
-    number    bigint;
+    numbers     system_core.number_sequence;
+    today       date;
+    period      date;
+    reserve     text;     -- the session setting that holds the rest of a block
+    held        text[];   -- its period, next number and last number
+    size        integer;
+    number      bigint;
+    last_number bigint;
 BEGIN
     SELECT s.* INTO numbers
     FROM system_core.number_sequence AS s
@@ -341,7 +342,8 @@ BEGIN
         held := string_to_array(nullif(current_setting(reserve, true), ''), ' ');
     END IF;
     IF held[1] = coalesce(period, '-infinity')::text AND held[2]::bigint <= held[3]::bigint THEN
-        number := held[2]::bigint;
+        number := held[2];
+        last_number := held[3];
     ELSE
         size := CASE WHEN numbers.is_gapless THEN 1 ELSE 20 END;
         UPDATE system_core.number_sequence AS s
@@ -351,12 +353,12 @@ BEGIN
         WHERE s.business_id = numbers.business_id
           AND s.number_sequence_id = numbers.number_sequence_id
         RETURNING s.next_value - size * s.step, s.next_value - s.step
-        INTO number, held[3];
+        INTO number, last_number;
     END IF;
     IF NOT numbers.is_gapless THEN
         PERFORM set_config(
             reserve,
-            concat_ws(' ', coalesce(period, '-infinity'), number + numbers.step, held[3]),
+            concat_ws(' ', coalesce(period, '-infinity'), number + numbers.step, last_number),
             false);
     END IF;
 
