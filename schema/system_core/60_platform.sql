@@ -832,7 +832,8 @@ CREATE FUNCTION system_core.import_cell(value jsonb, type text) RETURNS jsonb
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE type
-               WHEN 'text' THEN to_jsonb(c.as_text)
+               WHEN 'text' THEN CASE WHEN jsonb_typeof(value) NOT IN ('object', 'array')
+                                     THEN to_jsonb(value #>> '{}') END
                WHEN 'integer' THEN to_jsonb(c.as_integer)
                WHEN 'number' THEN to_jsonb(c.as_number)
                WHEN 'boolean' THEN to_jsonb(c.as_boolean)
@@ -840,8 +841,7 @@ BEGIN ATOMIC
                WHEN 'timestamp' THEN to_jsonb(c.as_timestamp)
            END
     FROM JSON_TABLE(value, '$'
-        COLUMNS (as_text text PATH '$' NULL ON ERROR,
-                 as_integer bigint PATH '$' NULL ON ERROR,
+        COLUMNS (as_integer bigint PATH '$' NULL ON ERROR,
                  as_number numeric PATH '$' NULL ON ERROR,
                  as_boolean boolean PATH '$' NULL ON ERROR,
                  as_date date PATH '$' NULL ON ERROR,

@@ -396,6 +396,26 @@ def test_uploaded_text_becomes_typed(app: Connection, batch: UUID) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "type_", "cell"),
+    [
+        ("12", "integer", 12),
+        (12, "text", "12"),
+        (True, "text", "true"),
+        ("yes", "boolean", True),
+        ("1.50", "number", 1.5),
+        (12.5, "integer", None),
+        ("12/31/2024", "date", "2024-12-31"),
+        ("2024-01-01T00:00:00Z", "timestamp", "2024-01-01T00:00:00+00:00"),
+        ({"a": 1}, "text", None),
+        ("12", "money", None),
+    ],
+)
+def test_a_cell_is_read_as_its_type(app: Connection, value: Any, type_: str, cell: Any) -> None:
+    app.execute("SET LOCAL timezone = 'UTC'")
+    assert one(app, "SELECT system_core.import_cell(%s, %s)", Jsonb(value), type_) == cell
+
+
+@pytest.mark.parametrize(
     ("row", "faults"),
     [
         ({}, [("Name", "required")]),
