@@ -974,42 +974,58 @@ CREATE TRIGGER entitlement_override_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
+-- Two halves and no FULL JOIN, so that business_id and feature_code reach every index.
 CREATE VIEW tenant_mgmt.v_entitlement_effective WITH (security_invoker = true) AS
-    WITH planned AS (
+    SELECT planned.business_id,
+           planned.feature_code,
+           coalesce(o.subscription_id, planned.subscription_id)  AS subscription_id,
+           planned.kind,
+           coalesce(o.is_granted, planned.is_granted)            AS is_granted,
+           coalesce(o.limit_quantity, planned.limit_quantity)    AS limit_quantity,
+           planned.limit_period,
+           planned.overage_policy,
+           planned.config_value,
+           CASE WHEN o.entitlement_override_id IS NULL THEN 'plan' ELSE 'override' END AS source,
+           coalesce(o.reason, planned.plan_name)                 AS source_detail,
+           o.valid_until
+    FROM (
         -- Of several live subscriptions the most generous grant counts.
         SELECT DISTINCT ON (e.business_id, e.feature_code)
                e.business_id, e.feature_code, s.subscription_id, e.kind, e.is_granted,
-               e.limit_quantity, e.limit_period, e.overage_policy, e.config_value, p.name
+               e.limit_quantity, e.limit_period, e.overage_policy, e.config_value,
+               p.name AS plan_name
         FROM tenant_mgmt.subscription AS s
         JOIN tenant_mgmt.plan AS p ON p.business_id = s.business_id AND p.plan_id = s.plan_id
         JOIN tenant_mgmt.plan_entitlement AS e
             ON e.business_id = s.business_id AND e.plan_id = s.plan_id
         WHERE s.status IN ('trialing', 'active', 'past_due', 'non_renewing')
         ORDER BY e.business_id, e.feature_code, e.is_granted DESC,
-                 e.limit_quantity DESC NULLS LAST
-    ), granted AS (
-        SELECT o.business_id, o.feature_code, o.subscription_id, o.is_granted, o.limit_quantity,
-               o.reason, o.valid_until
-        FROM tenant_mgmt.entitlement_override AS o
-        WHERE o.revoked_at IS NULL AND now() >= o.valid_from AND now() < o.valid_until
-    )
-    SELECT business_id,
-           feature_code,
-           coalesce(granted.subscription_id, planned.subscription_id)   AS subscription_id,
-           planned.kind,
-           coalesce(granted.is_granted, planned.is_granted)             AS is_granted,
-           coalesce(granted.limit_quantity, planned.limit_quantity)     AS limit_quantity,
-           planned.limit_period,
-           planned.overage_policy,
-           planned.config_value,
-           CASE WHEN granted.feature_code IS NULL THEN 'plan' ELSE 'override' END AS source,
-           coalesce(granted.reason, planned.name)                       AS source_detail,
-           granted.valid_until
-    FROM planned
-    FULL JOIN granted USING (business_id, feature_code);
+                 e.limit_quantity DESC NULLS LAST, s.subscription_id
+    ) AS planned
+    LEFT JOIN tenant_mgmt.entitlement_override AS o
+        ON o.business_id = planned.business_id
+       AND o.feature_code = planned.feature_code
+       AND o.revoked_at IS NULL
+       AND now() >= o.valid_from
+       AND now() < o.valid_until
+    UNION ALL
+    SELECT o.business_id, o.feature_code, o.subscription_id, NULL, o.is_granted,
+           o.limit_quantity, 'none', NULL, NULL, 'override', o.reason, o.valid_until
+    FROM tenant_mgmt.entitlement_override AS o
+    WHERE o.revoked_at IS NULL
+      AND now() >= o.valid_from
+      AND now() < o.valid_until
+      AND NOT EXISTS (
+          SELECT
+          FROM tenant_mgmt.subscription AS s
+          JOIN tenant_mgmt.plan_entitlement AS e
+              ON e.business_id = s.business_id AND e.plan_id = s.plan_id
+          WHERE s.business_id = o.business_id
+            AND s.status IN ('trialing', 'active', 'past_due', 'non_renewing')
+            AND e.feature_code = o.feature_code);
 COMMENT ON VIEW tenant_mgmt.v_entitlement_effective IS
     'What the tenant may use right now, with the source of each grant: an override in force wins
-     over the plans of its live subscriptions; a paused subscription grants nothing.';
+     over the plans of its live subscriptions, of which a paused one grants nothing.';
 GRANT SELECT ON tenant_mgmt.v_entitlement_effective TO app_user, app_readonly;
 
 
@@ -1099,7 +1115,7 @@ BEGIN
     SELECT * INTO held
     FROM tenant_mgmt.subscription AS s
     WHERE s.business_id = tenant AND s.subscription_id = contract
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', contract
             USING ERRCODE = 'no_data_found';
@@ -1280,13 +1296,13 @@ BEGIN
     SELECT * INTO asked
     FROM tenant_mgmt.subscription_change AS c
     WHERE c.business_id = tenant AND c.subscription_change_id = change AND c.state = 'scheduled'
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no scheduled change %', change USING ERRCODE = 'no_data_found';
     END IF;
     PERFORM FROM tenant_mgmt.subscription AS s
     WHERE s.business_id = tenant AND s.subscription_id = asked.subscription_id
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     -- After the lock: later than whatever a change before this one wrote.
     moment := clock_timestamp();
     SELECT p.credit, p.charge INTO due FROM tenant_mgmt.prorate_change(change) AS p;
@@ -1364,7 +1380,7 @@ DECLARE
 BEGIN
     PERFORM FROM tenant_mgmt.subscription AS s
     WHERE s.business_id = tenant AND s.subscription_id = contract
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     SELECT CASE
                WHEN new_plan.billing_interval <> old_plan.billing_interval
                    THEN 'interval_change'
@@ -1422,7 +1438,7 @@ BEGIN
     WHERE s.business_id = tenant AND s.subscription_id = contract
       AND s.status IN ('active', 'past_due', 'non_renewing')
       AND s.current_period_end <= now()
-    FOR UPDATE;
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     ELSIF held.cancel_at_period_end THEN

@@ -551,6 +551,7 @@ BEGIN
     ) AS carried
     WHERE m.business_id = tenant
       AND (previous.period_end IS NULL OR previous.period_end < end_day)
+    ORDER BY m.usage_meter_id
     ON CONFLICT DO NOTHING;
 END
 $$;
