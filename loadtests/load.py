@@ -110,6 +110,7 @@ def _prepare(
         set_tenant=settings.tenancy.set_tenant,
         tenant_column=settings.tenancy.column,
         warmup_seconds=load_settings.warmup_seconds,
+        seconds=load_settings.seconds,
         think_seconds=load_settings.think_seconds,
     )
 
@@ -124,7 +125,7 @@ def _drive(
     workload.write(work, directory / "workload.json")
     total = load_settings.warmup_seconds + load_settings.seconds
     log = directory / "locust.log"
-    with _locust(database, load_settings, directory, total, log) as process:
+    with _locust(database, load_settings, directory, log) as process:
         started = time.monotonic()
         while process.poll() is None:
             on_progress(min(time.monotonic() - started, total), total)
@@ -137,13 +138,13 @@ def _drive(
 
 @contextmanager
 def _locust(
-    database: Target, load_settings: LoadSettings, directory: Path, total: float, log: Path
+    database: Target, load_settings: LoadSettings, directory: Path, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The Locust process, ended when the block ends."""
     users = str(load_settings.users)
     locustfile = str(Path(__file__).with_name("locustfile.py"))
     command = [sys.executable, "-m", "locust", "-f", locustfile, "--headless", "--only-summary"]
-    command += ["--users", users, "--spawn-rate", users, "--run-time", f"{total:.0f}s"]
+    command += ["--users", users, "--spawn-rate", users]
     # Users end between requests: one that is killed in the middle leaves the run hanging.
     command += ["--stop-timeout", "30", "--exit-code-on-error", "0", "--loglevel", "WARNING"]
     environment = {

@@ -50,16 +50,24 @@ FRESH: dict[str, dict[str, Make]] = {
 
 
 class Measured:
-    """What this process has recorded since its warm-up ended."""
+    """What this process has recorded since its warm-up ended.
+
+    The clock starts when the last user has connected, and stops the run when its time is up.
+    """
 
     def __init__(self) -> None:
         self.records = {query.name: recorder.Record() for query in WORK.queries}
         self.lost_connection = ""
+        self.connected = 0
         self.started = float("inf")
         self.cpu_at_start = 0.0
 
-    def warm_up_ends_at(self, moment: float) -> None:
-        self.started = moment
+    def user_connected(self, environment: Any) -> None:
+        self.connected += 1
+        if self.connected == environment.parsed_options.num_users:
+            self.started = time.perf_counter() + WORK.warmup_seconds
+            total = WORK.warmup_seconds + WORK.seconds
+            gevent.spawn_later(total, environment.runner.quit)
 
     def is_warm(self, moment: float) -> bool:
         if moment < self.started:
@@ -71,15 +79,10 @@ class Measured:
 MEASURED = Measured()
 
 
-@events.test_start.add_listener
-def _start_clock(environment: Environment, **_: Any) -> None:  # noqa: ARG001
-    MEASURED.warm_up_ends_at(time.perf_counter() + WORK.warmup_seconds)
-
-
 @events.quitting.add_listener
 def _write_record(environment: Environment, **_: Any) -> None:  # noqa: ARG001
     record = recorder.DriverRecord(
-        seconds=max(time.perf_counter() - MEASURED.started, 0.0),
+        seconds=min(max(time.perf_counter() - MEASURED.started, 0.0), WORK.seconds),
         cpu_seconds=time.process_time() - MEASURED.cpu_at_start,
         lost_connection=MEASURED.lost_connection,
         queries=tuple(recorder.at_rest(name, r) for name, r in MEASURED.records.items()),
@@ -104,6 +107,7 @@ class CriticalQueryUser(User):
         hub = gevent.get_hub()
         watcher = hub.loop.io(self.connection.socket, 1)
         self.wait_for_answer = lambda: hub.wait(watcher)
+        MEASURED.user_connected(self.environment)
 
     def on_stop(self) -> None:
         """Closes the connection, between requests."""

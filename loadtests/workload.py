@@ -44,6 +44,7 @@ class Workload:
     set_tenant: str
     tenant_column: str
     warmup_seconds: float
+    seconds: float
     think_seconds: float
 
 

@@ -94,7 +94,7 @@ def _run(
     on_progress: Progress,
 ) -> int:
     superuser = connection.info.parameter_status("is_superuser") == "on"
-    _become_owner(connection, settings, superuser)
+    _become_owner(connection, settings)
     statements = 0
     for done, file in enumerate(files):
         on_progress(done, len(files))
@@ -106,19 +106,13 @@ def _run(
     return statements
 
 
-def _become_owner(connection: Connection, settings: Settings, superuser: bool) -> None:
+def _become_owner(connection: Connection, settings: Settings) -> None:
     """From here on what is created belongs to the owner role."""
     owner = settings.roles.owner
     if not owner:
         return
     names = {"owner": sql.Identifier(owner), "db": sql.Identifier(connection.info.dbname)}
     connection.execute(sql.SQL("GRANT CREATE ON DATABASE {db} TO {owner}").format(**names))
-    if superuser:
-        connection.execute(
-            sql.SQL('GRANT SET ON PARAMETER "citus.propagate_set_commands" TO {owner}').format(
-                **names
-            )
-        )
     connection.execute(sql.SQL("SET LOCAL ROLE {owner}").format(**names))
 
 

@@ -1,7 +1,12 @@
-"""Roles: cluster-wide, so deploy makes those that are missing and changes none that exist."""
+"""Roles: cluster-wide, so deploy makes what is missing and changes nothing that exists.
+
+Two deployments at once into two databases of one cluster may both find something missing. The
+second one's error says that it is there by now, or is being made: it looks again.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import LiteralString
 
 from psycopg import errors, sql
@@ -17,34 +22,58 @@ _ATTRIBUTES: dict[str, LiteralString] = {
     "loader": "LOGIN BYPASSRLS",
     "monitor": "LOGIN",
 }
+_RACES = (errors.DuplicateObject, errors.UniqueViolation, errors.InternalError_)
+_TRIES = 20
+
+CITUS_SETTING = "citus.propagate_set_commands"
 
 
 def ensure(connection: Connection, roles: Roles) -> None:
-    """Creates the missing roles; `connection` is in autocommit mode.
+    """Creates the missing roles and memberships; `connection` is in autocommit mode.
 
-    Two deployments at once into two databases of one cluster may both try: the second one's
-    error says that the role is there, which is all that is wanted. An empty name leaves that role
-    out.
+    An empty name leaves that role out.
     """
+    for _ in range(_TRIES):
+        try:
+            _ensure(connection, roles)
+        except _RACES:
+            time.sleep(0.1)
+        else:
+            return
+    _ensure(connection, roles)
+
+
+def _ensure(connection: Connection, roles: Roles) -> None:
     known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
     for capacity, attributes in _ATTRIBUTES.items():
         name = getattr(roles, capacity)
         if name and name not in known:
-            _create(connection, name, attributes)
+            connection.execute(sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(name)))
     _make_member(connection, roles.monitor, "pg_monitor")
     # The loader writes every table and refreshes every materialized view.
     _make_member(connection, roles.loader, roles.owner)
     _make_member(connection, roles.loader, roles.matview_owner)
+    _allow_citus_setting(connection, roles.owner)
 
 
 def _make_member(connection: Connection, member: str, group: str) -> None:
-    if member and group:
+    if not (member and group):
+        return
+    query = "SELECT pg_has_role(%s, %s, 'MEMBER')"
+    if connection.execute(query, [member, group]).fetchone() == (False,):
         names = {"group": sql.Identifier(group), "member": sql.Identifier(member)}
         connection.execute(sql.SQL("GRANT {group} TO {member}").format(**names))
 
 
-def _create(connection: Connection, name: str, attributes: LiteralString) -> None:
-    try:
-        connection.execute(sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(name)))
-    except (errors.DuplicateObject, errors.UniqueViolation):
+def _allow_citus_setting(connection: Connection, owner: str) -> None:
+    """Lets the owner attach Citus' setting to a function where Citus is not loaded; only a
+    superuser can."""
+    if not owner or connection.info.parameter_status("is_superuser") != "on":
         return
+    query = "SELECT has_parameter_privilege(%s, %s, 'SET')"
+    if connection.execute(query, [owner, CITUS_SETTING]).fetchone() == (False,):
+        connection.execute(
+            sql.SQL("GRANT SET ON PARAMETER {} TO {}").format(
+                sql.Identifier(CITUS_SETTING), sql.Identifier(owner)
+            )
+        )

@@ -10,7 +10,7 @@ from pglast import ast
 from pglast.enums import ConstrType
 
 from harness.catalog.files import names
-from harness.catalog.files.draft import Draft, missing
+from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import deparse, walk
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Constraint, Name, Table
@@ -91,18 +91,20 @@ def _foreign_key(
     columns = _names(node.fk_attrs) or inline
     draft.require_columns(table, columns, statement, node.location)
     target = names.of_relation(node.pktable)
-    if target not in draft.tables:
-        missing("table", target, statement, node.pktable.location)
-    referenced = draft.tables[target]
     referenced_columns = _names(node.pk_attrs)
-    draft.require_columns(referenced, referenced_columns, statement, node.pktable.location)
-    key = referenced.primary_key
+    if target in draft.tables:
+        referenced = draft.tables[target]
+        draft.require_columns(referenced, referenced_columns, statement, node.pktable.location)
+        key = referenced.primary_key
+        referenced_columns = referenced_columns or (key.columns if key else ())
+    else:
+        draft.note_missing("table", target, statement, node.pktable.location)
     return Constraint(
         name="",
         kind="foreign key",
         columns=columns,
         references=target,
-        referenced_columns=referenced_columns or (key.columns if key else ()),
+        referenced_columns=referenced_columns,
         on_delete=_ACTIONS[node.fk_del_action],
         on_update=_ACTIONS[node.fk_upd_action],
     )

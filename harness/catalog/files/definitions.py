@@ -34,8 +34,10 @@ def create_schema(node: Any, statement: Statement, draft: Draft) -> None:
 
 
 def create_extension(node: Any, _: Statement, draft: Draft) -> None:
-    """Notes the extension; what it brings cannot be seen from here."""
+    """Notes the extension and the schemas that it may fill: what it brings cannot be seen."""
     draft.extensions.add(node.extname)
+    named = (option.arg.sval for option in node.options or () if option.defname == "schema")
+    draft.unseen_schemas.update((node.extname, *named))
 
 
 def create_domain(node: Any, statement: Statement, draft: Draft) -> None:

@@ -20,7 +20,6 @@ from harness.finding import Location
 
 Thing = TypeVar("Thing")
 FunctionKey = tuple[Name, tuple[str, ...]]
-_BUILT_IN = ("public", "pg_catalog", "information_schema")
 
 
 @dataclass(slots=True)
@@ -39,6 +38,10 @@ class Draft:
     enums: dict[Name, tuple[str, ...]] = field(default_factory=dict)
     other_types: set[Name] = field(default_factory=set)
     extensions: set[str] = field(default_factory=set)
+    unseen_schemas: set[str] = field(
+        default_factory=lambda: {"public", "pg_catalog", "information_schema"}
+    )
+    """Schemas with objects in them that no file creates."""
     statistics: set[Name] = field(default_factory=set)
     definitions: dict[str, str] = field(default_factory=dict)
     privileges: list[Privilege] = field(default_factory=list)
@@ -69,7 +72,7 @@ class Draft:
 
     def require_schema(self, schema: str, statement: Statement) -> None:
         """Refuses a schema that no statement created."""
-        if schema not in self.schemas and schema not in _BUILT_IN:
+        if schema not in self.schemas and schema not in self.unseen_schemas:
             missing("schema", schema, statement)
 
     def declare_relation(self, name: Name, statement: Statement) -> None:
@@ -117,7 +120,7 @@ class Draft:
     def resolve(self, parts: Iterable[Any], statement: Statement) -> None:
         """Notes every table, type and function among nodes that does not exist yet.
 
-        Only names in schemas that the files created can be judged.
+        Names in schemas that an extension or PostgreSQL itself fills cannot be judged.
         """
         for part in parts:
             kind = _REFERENCES.get(type(part))
@@ -129,15 +132,18 @@ class Draft:
         if len(node.names) > 1:
             self._resolve_one("type", node, statement)
 
+    def note_missing(self, kind: str, name: Name, statement: Statement, offset: int) -> None:
+        """Notes a name that nothing before it created, and lets the statement be read."""
+        problem = statement.problem("unresolved", name, _not_yet(kind, name), offset)
+        self.problems.append(problem)
+
     def _resolve_one(self, kind: str, node: Any, statement: Statement) -> None:
         if kind == "relation":
             name = names.of_relation(node)
         else:
             name = names.of_strings(node.names if kind == "type" else node.funcname)
-        if name.schema in self.schemas and not self._exists(kind, name):
-            self.problems.append(
-                statement.problem("unresolved", name, _not_yet(kind, name), node.location)
-            )
+        if name.schema not in self.unseen_schemas and not self._exists(kind, name):
+            self.note_missing(kind, name, statement, node.location)
 
     def _exists(self, kind: str, name: Name) -> bool:
         relation = name in self.tables or name in self.views

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pglast import ast, parse_sql
@@ -49,4 +49,17 @@ def walk(node: Any) -> Iterator[Any]:
             pending.extend(reversed(current))
         elif isinstance(current, ast.Node):
             yield current
-            pending.extend([getattr(current, name) for name in current][::-1])
+            pending.extend(
+                [
+                    below
+                    for name in _slots_with_nodes(type(current))
+                    if (below := getattr(current, name)) is not None
+                ]
+            )
+
+
+@cache
+def _slots_with_nodes(kind: Any) -> tuple[str, ...]:
+    """The slots of a kind of node that hold nodes, last first: most hold numbers and strings."""
+    slots = [name for name, slot in kind.__slots__.items() if slot.c_type.endswith("*")]
+    return tuple(name for name in reversed(slots) if kind.__slots__[name].c_type != "char*")

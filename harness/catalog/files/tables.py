@@ -10,7 +10,7 @@ from pglast.enums import PartitionStrategy
 from harness.catalog.files import columns, constraints, names
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import deparse
-from harness.catalog.files.statements import Statement
+from harness.catalog.files.statements import Refused, Statement
 from harness.catalog.model import Column, Name, Table
 
 _STRATEGY = {
@@ -37,7 +37,10 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
         location=statement.location(),
     )
     for part in parts:
-        _add_constraints(part, name, statement, draft)
+        try:
+            _add_constraints(part, name, statement, draft)
+        except Refused as refused:  # the other constraints are still worth knowing
+            draft.problems.append(refused.problem)
 
 
 def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) -> None:
@@ -47,7 +50,7 @@ def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) 
         constraints.add(part, name, statement, draft)
     else:
         message = "LIKE copies columns but neither row security nor policies; write them out"
-        draft.problems.append(statement.problem("opaque", name, message, part.relation.location))
+        statement.refuse("opaque", name, message, part.relation.location)
 
 
 def _refuse_variants(node: Any, name: Name, statement: Statement) -> None:

@@ -26,7 +26,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
         statement.refuse("opaque", name, message)
     table = draft.table(name, statement)
     function = names.of_strings(node.funcname)
-    if function.schema in draft.schemas and function not in draft.function_names:
+    if function.schema not in draft.unseen_schemas and function not in draft.function_names:
         missing("function", function, statement)
     if any(trigger.name == node.trigname for trigger in table.triggers):
         message = f"trigger {node.trigname} exists already; create it once"
