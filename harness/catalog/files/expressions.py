@@ -49,13 +49,9 @@ def walk(node: Any) -> Iterator[Any]:
             pending.extend(reversed(current))
         elif isinstance(current, ast.Node):
             yield current
-            pending.extend(
-                [
-                    below
-                    for name in _slots_with_nodes(type(current))
-                    if (below := getattr(current, name)) is not None
-                ]
-            )
+            kind: Any = type(current)
+            below = [getattr(current, name) for name in _slots_with_nodes(kind)]
+            pending.extend([node for node in below if node is not None])
 
 
 @cache

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from pglast import parse_sql
-from pglast.parser import ParseError, split
+from pglast.parser import ParseError
 
 from harness.catalog.files.source import Problem, ProblemKind
-from harness.catalog.files.text import SqlText
+from harness.catalog.files.text import SqlText, semicolons
 from harness.errors import SchemaError
 from harness.finding import Location
 
-_META_COMMAND = re.compile(r"^\\[^\n]*", re.MULTILINE)
+_NOT_SQL = re.compile(r"^\\[^\n]*|\0", re.MULTILINE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
-_END = re.compile(r"END\b", re.IGNORECASE)
+_END = re.compile(r";\s*END\s*$", re.IGNORECASE)
 
 
 class Refused(SchemaError):
@@ -76,59 +76,62 @@ class Statement:
 def parse(file: SqlText) -> tuple[list[Statement], list[Problem]]:
     """The statements of a file, and a problem for each piece of it that does not parse."""
     try:
-        return list(_statements(file, file.text, 0)), []
+        if "\0" not in file.text:  # where the parser, written in C, would stop
+            return list(_statements(file, 0, len(file.text))), []
     except ParseError:
-        return _salvage(file)
+        pass
+    return _salvage(file)
 
 
-def _statements(file: SqlText, text: str, offset: int) -> Iterator[Statement]:
-    """Parses text that stands at an offset of the file, with offsets as in the file."""
-    for raw in parse_sql(" " * offset + text if offset else text):
-        stop = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(file.text)
-        yield Statement(file, raw.stmt, file.skip_trivia(raw.stmt_location or offset), stop)
+def _statements(file: SqlText, start: int, stop: int) -> Iterator[Statement]:
+    """Parses a part of a file; the offsets are those in the file."""
+    for raw in parse_sql(" " * start + file.text[start:stop]):
+        begin = file.skip_trivia(max(raw.stmt_location, start))
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else stop
+        yield Statement(file, raw.stmt, begin, end)
 
 
 def _salvage(file: SqlText) -> tuple[list[Statement], list[Problem]]:
     statements: list[Statement] = []
-    problems = [_meta_command(file, match) for match in _META_COMMAND.finditer(file.text)]
-    text = _META_COMMAND.sub(lambda match: " " * len(match.group()), file.text)
-    try:
-        pieces = _pieces(text)
-    except ParseError as error:
-        return [], [*problems, _syntax(file, error, 0)]
-    for piece in pieces:
+    problems = [_not_sql(file, match) for match in _NOT_SQL.finditer(file.text)]
+    blanked = _NOT_SQL.sub(lambda match: " " * len(match.group()), file.text)
+    file = SqlText.of(file.path, blanked)
+    for piece in _pieces(blanked):
         try:
-            statements += _statements(file, text[piece], piece.start)
+            statements += _statements(file, piece.start, piece.stop)
         except ParseError as error:
-            problems.append(_syntax(file, error, piece.start))
+            problems.append(_syntax(file, error, piece))
     return statements, problems
 
 
-def _pieces(text: str) -> list[slice]:
-    """Where the scanner sees statements, the body of a BEGIN ATOMIC … END put together again."""
-    pieces: list[slice] = []
-    atomic = False
-    for piece in cast("tuple[slice, ...]", split(text, with_parser=False, only_slices=True)):
-        if atomic:
-            pieces[-1] = slice(pieces[-1].start, piece.stop)
-            atomic = not _END.match(text, piece.start)
-        else:
-            pieces.append(piece)
-            atomic = bool(_ATOMIC.search(text, piece.start, piece.stop))
-    return pieces
+def _pieces(text: str) -> Iterator[slice]:
+    """From semicolon to semicolon, but for those inside a body BEGIN ATOMIC … END.
+
+    Not pglast's own split, which drops what follows a bracket that is never closed.
+    """
+    start = 0
+    for stop in (*semicolons(text), len(text)):
+        piece = text[start:stop]
+        atomic = _ATOMIC.search(piece)
+        if atomic is None or _END.search(piece, atomic.end()) or stop == len(text):
+            yield slice(start, stop + 1)
+            start = stop + 1
 
 
-def _meta_command(file: SqlText, match: re.Match[str]) -> Problem:
-    message = (
-        f"{match.group().split()[0]} is a psql command, which only psql executes;"
-        " write what it does in SQL"
-    )
-    return Problem("opaque", match.group().strip(), message, file.location(match.start()))
+def _not_sql(file: SqlText, match: re.Match[str]) -> Problem:
+    text = match.group().strip().replace("\0", "NUL")
+    if text == "NUL":
+        message = "a NUL character ends the text for PostgreSQL; delete it"
+    else:
+        command = text.split()[0]
+        message = f"{command} is executed by psql alone; write what it does in SQL"
+    return Problem("opaque", text, message, file.location(match.start()))
 
 
-def _syntax(file: SqlText, error: ParseError, start: int) -> Problem:
-    """The parser's message at the place it names, at the end of the file where it names none."""
-    offset = error.args[1] if len(error.args) > 1 else None
-    where = file.location(len(file.text.rstrip()) if offset is None else offset)
-    statement = file.text[file.skip_trivia(start) :].split("\n", 1)[0].rstrip(" (;")
-    return Problem("syntax", statement, f"{error.args[0]}; mend the statement", where)
+def _syntax(file: SqlText, error: ParseError, piece: slice) -> Problem:
+    """The parser's message at the place it names, at the end of the piece where it names none."""
+    named = error.args[1] if len(error.args) > 1 else None
+    end = len(file.text[: piece.stop].rstrip())
+    statement = file.text[file.skip_trivia(piece.start) :].split("\n", 1)[0].rstrip(" (;")
+    message = f"{error.args[0]}; mend the statement"
+    return Problem("syntax", statement, message, file.location(end if named is None else named))

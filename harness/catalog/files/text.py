@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
@@ -70,6 +71,11 @@ class SqlText:
                 return match.end()
             depth += _DEPTH.get(match.group(), 0)
         return None
+
+
+def semicolons(text: str) -> Iterator[int]:
+    """Where a semicolon stands that is not part of a string, a name or a comment."""
+    return (match.start() for match in _TOKEN.finditer(text) if match.group() == ";")
 
 
 @cache
