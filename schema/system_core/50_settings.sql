@@ -709,6 +709,16 @@ COMMENT ON FUNCTION system_core.retire_partitions(regclass, timestamptz, text) I
      which holds for all tenants; a count would see the rows of one. Waits 3 s for its lock.';
 REVOKE EXECUTE ON FUNCTION system_core.retire_partitions(regclass, timestamptz, text) FROM PUBLIC;
 
+CREATE FUNCTION system_core.interval_length(interval_kind text) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE interval_kind
+        WHEN 'day' THEN interval '1 day'
+        WHEN 'week' THEN interval '7 days'
+        WHEN 'month' THEN interval '1 month'
+        WHEN 'quarter' THEN interval '3 months'
+    END;
+COMMENT ON FUNCTION system_core.interval_length(text) IS 'How long one partition of a kind is.';
+
 CREATE FUNCTION system_core.partition_policy_objection(
     policy system_core.partition_policy,
     parent regclass
@@ -727,10 +737,8 @@ CREATE FUNCTION system_core.partition_policy_objection(
             SELECT
             FROM system_core.partition_bounds(parent) AS b
             WHERE b.upper_bound > now()
-              AND b.upper_bound <> b.lower_bound + CASE policy.interval_kind
-                      WHEN 'quarter' THEN interval '3 months'
-                      ELSE ('1 ' || policy.interval_kind)::interval
-                  END)
+              AND b.upper_bound
+                  <> b.lower_bound + system_core.interval_length(policy.interval_kind))
         THEN format('is not cut by the %s', policy.interval_kind)
     END;
 COMMENT ON FUNCTION system_core.partition_policy_objection(
@@ -785,10 +793,7 @@ BEGIN
                 retired := system_core.retire_partitions(
                     parent,
                     date_trunc(policy.interval_kind, now(), 'UTC')
-                    - policy.retain_count * CASE policy.interval_kind
-                          WHEN 'quarter' THEN interval '3 months'
-                          ELSE ('1 ' || policy.interval_kind)::interval
-                      END,
+                    - policy.retain_count * system_core.interval_length(policy.interval_kind),
                     policy.detach_action);
             END IF;
             outcome := 'done';
@@ -982,7 +987,8 @@ COMMENT ON FUNCTION system_core.refresh_stale_views() IS
      owner of materialized views (and a superuser) may run it.';
 REVOKE EXECUTE ON FUNCTION system_core.refresh_stale_views() FROM PUBLIC;
 GRANT USAGE ON SCHEMA system_core, tenant_mgmt TO matview_owner;
-GRANT SELECT, UPDATE ON system_core.materialized_view_policy TO matview_owner;
+GRANT SELECT, UPDATE (last_refreshed_at, last_duration_ms, last_row_count)
+    ON system_core.materialized_view_policy TO matview_owner;
 GRANT EXECUTE ON FUNCTION system_core.refresh_stale_views() TO matview_owner;
 
 
