@@ -31,13 +31,23 @@ def of_role(role: Any) -> str:
 def choose(table: Name, constraint: Constraint, taken: Collection[str]) -> str:
     """The name that PostgreSQL gives to a constraint without one."""
     suffix = _SUFFIX.get(constraint.kind, "check")
-    several = constraint.kind not in ("primary key", "check") or len(constraint.columns) == 1
-    middle = "_".join(constraint.columns) if several and constraint.kind != "primary key" else ""
+    told = constraint.kind != "primary key"
+    if constraint.kind == "check":
+        told = len(constraint.columns) == 1
+    middle = "_".join(map(_short, constraint.columns)) if told else ""
     for number in count():
         name = _fit(table.name, middle, f"{suffix}{number or ''}")
         if name not in taken:
             return name
     raise AssertionError("count() does not end")
+
+
+def _short(column: str) -> str:
+    """A column, or what PostgreSQL calls an expression in a name: its function."""
+    called, bracket, _ = column.partition("(")
+    if not bracket:
+        return column
+    return called.rpartition(".")[2] if called.replace(".", "_").isidentifier() else "expr"
 
 
 def _fit(first: str, middle: str, suffix: str) -> str:

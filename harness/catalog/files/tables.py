@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pglast import ast
@@ -67,7 +68,8 @@ def _inherited(node: Any, name: Name, statement: Statement, draft: Draft) -> dic
     """Columns of the parents of a partition or of a table that INHERITS."""
     found: dict[str, Column] = {}
     for relation in node.inhRelations or ():
-        found |= draft.table(names.of_relation(relation), statement).columns
+        parent = draft.table(names.of_relation(relation), statement)
+        found |= {name: replace(column, comment=None) for name, column in parent.columns.items()}
     if node.inhRelations and not node.partbound:
         draft.inherits[name] = tuple(map(names.of_relation, node.inhRelations))
     return found

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pglast.keywords import COL_NAME_KEYWORDS, RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
+
+_QUOTED = COL_NAME_KEYWORDS | RESERVED_KEYWORDS | TYPE_FUNC_NAME_KEYWORDS
 _INTERNAL = {
     "int2": "smallint",
     "int4": "integer",
@@ -28,7 +31,7 @@ def spell(node: Any) -> str:
     parts = [part.sval for part in node.names]
     if parts[0] == "pg_catalog":
         parts = parts[1:]
-    name = _INTERNAL.get(parts[0], parts[0]) if len(parts) == 1 else ".".join(parts)
+    name = _INTERNAL.get(parts[0], parts[0]) if len(parts) == 1 else _qualified(parts)
     if node.pct_type:
         name += "%TYPE"
     modifiers = _modifiers(node)
@@ -37,6 +40,10 @@ def spell(node: Any) -> str:
         timed = first in ("timestamp", "time")
         name = f"{first}({modifiers}){space}{rest}" if timed else f"{name}({modifiers})"
     return name + "[]" * bool(node.arrayBounds)
+
+
+def _qualified(parts: list[str]) -> str:
+    return ".".join(f'"{part}"' if part in _QUOTED else part for part in parts)
 
 
 def _modifiers(node: Any) -> str:
