@@ -71,12 +71,12 @@ class Draft:
         )
 
     def require_schema(self, schema: str, statement: Statement) -> None:
-        """Refuses a schema that no statement created."""
+        """Notes a schema that no statement created; what goes into it is read all the same."""
         if schema not in self.schemas and schema not in self.unseen_schemas:
-            missing("schema", schema, statement)
+            self.note_missing("schema", schema, statement, statement.start)
 
     def declare_relation(self, name: Name, statement: Statement) -> None:
-        """Refuses a relation whose schema does not exist, or whose name is taken."""
+        """Refuses a relation whose name is taken."""
         self.require_schema(name.schema, statement)
         if name in self.tables or name in self.views or name in self.indexes:
             statement.refuse("unresolved", name, f"{name} exists already; create it once")
@@ -132,7 +132,7 @@ class Draft:
         if len(node.names) > 1:
             self._resolve_one("type", node, statement)
 
-    def note_missing(self, kind: str, name: Name, statement: Statement, offset: int) -> None:
+    def note_missing(self, kind: str, name: object, statement: Statement, offset: int) -> None:
         """Notes a name that nothing before it created, and lets the statement be read."""
         problem = statement.problem("unresolved", name, _not_yet(kind, name), offset)
         self.problems.append(problem)

@@ -68,8 +68,12 @@ def _inherited(node: Any, name: Name, statement: Statement, draft: Draft) -> dic
     """Columns of the parents of a partition or of a table that INHERITS."""
     found: dict[str, Column] = {}
     for relation in node.inhRelations or ():
-        parent = draft.table(names.of_relation(relation), statement)
-        found |= {name: replace(column, comment=None) for name, column in parent.columns.items()}
+        parent = names.of_relation(relation)
+        if parent not in draft.tables:
+            draft.note_missing("table", parent, statement, relation.location)
+            continue
+        known = draft.tables[parent].columns
+        found |= {key: replace(column, comment=None) for key, column in known.items()}
     if node.inhRelations and not node.partbound:
         draft.inherits[name] = tuple(map(names.of_relation, node.inhRelations))
     return found
