@@ -1,0 +1,216 @@
+"""Given this SQL, that is what the reader takes from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.catalog import files
+from harness.catalog.files.expressions import canonical
+from harness.catalog.model import Name, Table
+from harness.finding import Location
+
+POLICY = "CREATE TABLE s.t (a integer);\nCREATE POLICY p ON s.t "
+
+
+def read(sql: str) -> files.Source:
+    """What a file is read as, from its second line on: a schema comes first."""
+    return files.read({"f.sql": f"CREATE SCHEMA s;\n{sql}"}, ["s.make_partitions"])
+
+
+def table(sql: str, name: str = "t") -> Table:
+    """The table that a file without problems leaves behind."""
+    source = read(sql)
+    assert source.problems == ()
+    return source.catalog.tables[Name("s", name)]
+
+
+@pytest.mark.parametrize(
+    ("written", "spelled"),
+    [
+        ("int", "integer"),
+        ("int8", "bigint"),
+        ("timestamptz", "timestamp with time zone"),
+        ("timestamp(3) with time zone", "timestamp(3) with time zone"),
+        ("timestamp", "timestamp without time zone"),
+        ("varchar(30)", "character varying(30)"),
+        ("char", "character(1)"),
+        ("numeric(14, 2)", "numeric(14,2)"),
+        ("text[]", "text[]"),
+        ("double precision", "double precision"),
+        ("interval", "interval"),
+    ],
+)
+def test_types_are_spelled_as_format_type_does(written: str, spelled: str) -> None:
+    assert table(f"CREATE TABLE s.t (a {written});").columns["a"].type == spelled
+
+
+@pytest.mark.parametrize(
+    ("column", "default"),
+    [
+        ("text DEFAULT 'a, (b' NOT NULL", "'a, (b'"),
+        ("text NOT NULL DEFAULT 'it''s; so' /* ) */", "'it''s; so' /* ) */"),
+        ("text DEFAULT E'\\'),' CHECK (a <> ')')", "E'\\'),'"),
+        ("integer[] DEFAULT ARRAY[1, 2]", "ARRAY[1, 2]"),
+        ("uuid DEFAULT coalesce(NULL, gen_random_uuid())", "coalesce(NULL, gen_random_uuid())"),
+        ("text DEFAULT $x$ , ) $x$", "$x$ , ) $x$"),
+    ],
+)
+def test_a_default_ends_where_its_expression_ends(column: str, default: str) -> None:
+    assert table(f"CREATE TABLE s.t (a {column}, b text);").columns["a"].default == default
+
+
+def test_lines_count_characters_and_not_bytes() -> None:
+    found = table("-- é — 表\nCREATE TABLE s.t (\n    a text, -- ü\n    b text UNIQUE\n);")
+    assert found.location == Location("f.sql", 3)
+    assert found.columns["b"].location == Location("f.sql", 5)
+    assert found.constraints[0].location == Location("f.sql", 5)
+
+
+def test_inline_constraints_are_constraints_of_the_table() -> None:
+    found = table(
+        "CREATE TABLE s.p (a uuid PRIMARY KEY);"
+        "CREATE TABLE s.t (a uuid REFERENCES s.p ON DELETE CASCADE DEFERRABLE,"
+        " b int CHECK (b > 0));"
+    )
+    assert [(c.name, c.kind, c.columns) for c in found.constraints] == [
+        ("t_a_fkey", "foreign key", ("a",)),
+        ("t_b_check", "check", ("b",)),
+    ]
+    key, check = found.constraints
+    assert (key.references, key.referenced_columns) == (Name("s", "p"), ("a",))
+    assert (key.on_delete, key.deferrable) == ("cascade", True)
+    assert check.expression == "b > 0"
+
+
+def test_a_primary_key_forbids_null() -> None:
+    found = table("CREATE TABLE s.t (a uuid, b uuid); ALTER TABLE s.t ADD PRIMARY KEY (a);")
+    assert (found.columns["a"].not_null, found.columns["b"].not_null) == (True, False)
+
+
+def test_a_chosen_name_is_cut_to_63_bytes() -> None:
+    long = "a" * 40
+    found = table(f"CREATE TABLE s.t{long} ({long} int UNIQUE, b int UNIQUE);", f"t{long}")
+    first, second = (constraint.name for constraint in found.constraints)
+    assert (len(first), second) == (63, f"t{long}_b_key")
+
+
+def test_an_exclusion_pairs_columns_with_operators() -> None:
+    (found,) = table(
+        "CREATE TABLE s.t (a int, b date, EXCLUDE USING gist (a WITH =, daterange(b, b) WITH &&));"
+    ).constraints
+    assert list(zip(found.columns, found.operators, strict=True)) == [
+        ("a", "="),
+        ("daterange(b, b)", "&&"),
+    ]
+
+
+def test_the_lines_above_an_index_say_what_it_serves() -> None:
+    (index,) = table(
+        "CREATE TABLE s.t (a int, b text);\n\n-- Serves the board,\n-- newest first.\n"
+        "CREATE INDEX i ON s.t (a, lower(b) DESC) WHERE b > '0';"
+    ).indexes
+    assert index.comment == "Serves the board, newest first."
+    assert index.columns == ("a", "lower(b)")
+    assert index.predicate == "b > '0'"
+
+
+def test_a_later_statement_counts() -> None:
+    found = table(
+        "CREATE TABLE s.t (a int);"
+        "GRANT SELECT, INSERT, UPDATE (a) ON s.t TO x, y; REVOKE INSERT ON s.t FROM x;"
+        "REVOKE ALL ON s.t FROM y; GRANT DELETE ON s.t TO x;"
+    )
+    assert {(g.role, g.privileges, g.columns) for g in found.grants} == {
+        ("x", frozenset({"select", "delete"}), ()),
+        ("x", frozenset({"update"}), ("a",)),
+    }
+
+
+def test_execute_is_granted_to_public_until_it_is_revoked() -> None:
+    function = "CREATE FUNCTION s.f(a int) RETURNS int LANGUAGE sql RETURN a;"
+    (granted,) = read(function).privileges
+    assert (granted.role, granted.object) == ("public", "s.f(a integer)")
+    assert read(f"{function} REVOKE ALL ON FUNCTION s.f(int) FROM PUBLIC;").privileges == ()
+
+
+def test_a_partition_has_the_columns_of_its_parent() -> None:
+    found = table(
+        "CREATE TABLE s.p (a int, b date NOT NULL) PARTITION BY RANGE (b);"
+        "CREATE TABLE s.t PARTITION OF s.p DEFAULT;"
+        "SELECT s.make_partitions('s.p', 'month');"
+    )
+    assert (list(found.columns), found.partition_of) == (["a", "b"], Name("s", "p"))
+
+
+@pytest.mark.parametrize(
+    ("written", "using"),
+    [
+        ("USING (a = 1)", "a = 1"),
+        ("/* USING (x) */ USING ( a =1 )", "a =1"),
+        ("USING (a = 1 /* ) */ OR true)", "a = 1 /* ) */ OR true"),
+        ("USING (a = 1 /* /* */ ) */ OR true)", "a = 1 OR TRUE"),
+        ("USING ((a = 1) OR (true))", "(a = 1) OR (true)"),
+    ],
+)
+def test_a_policy_is_the_text_of_its_tree(written: str, using: str) -> None:
+    (policy,) = table(f"{POLICY}{written};").policies
+    assert policy.using == using
+
+
+def test_the_same_expression_has_one_spelling() -> None:
+    assert canonical("( A  = s.f() )") == canonical("a=s.f( /* none */ )")
+    assert canonical("a = s.f()") != canonical("a = s.f() OR true")
+    assert canonical("a = s.f()") != canonical("a = s.g()")
+
+
+def test_a_view_keeps_its_query_and_options() -> None:
+    source = read(
+        "CREATE VIEW s.v (one) WITH (security_barrier, security_invoker = on) AS SELECT 1 AS x\n"
+        "WITH CASCADED CHECK OPTION;"
+        "CREATE MATERIALIZED VIEW s.m AS SELECT 'AS' AS x WITH NO DATA;"
+    )
+    view, materialized = source.catalog.views.values()
+    assert (view.query, materialized.query) == ("SELECT 1 AS x", "SELECT 'AS' AS x")
+    assert view.options == {
+        "security_barrier": "true",
+        "security_invoker": "true",
+        "check_option": "cascaded",
+    }
+
+
+def test_one_syntax_error_costs_one_statement() -> None:
+    source = read(
+        "CREATE TABLE s.a (x int;\n"
+        "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;\n"
+        "\\echo hello\n"
+        "CREATE TABLE s.b (x text DEFAULT ';');\n"
+        "CREATE TABLE s.c (x int"
+    )
+    assert [(p.kind, p.location.line) for p in source.problems] == [
+        ("opaque", 4),
+        ("syntax", 2),
+        ("syntax", 6),
+    ]
+    assert [str(name) for name in source.catalog.tables] == ["s.b"]
+    assert source.catalog.tables[Name("s", "b")].location == Location("f.sql", 5)
+    assert [function.signature for function in source.catalog.functions] == ["s.f()"]
+
+
+def test_a_problem_does_not_hide_its_table() -> None:
+    source = read(
+        "CREATE TABLE s.t (a x.missing, LIKE s.u, b int, FOREIGN KEY (b) REFERENCES s.v);"
+    )
+    assert [problem.kind for problem in source.problems] == [
+        "unresolved",
+        "opaque",
+        "unresolved",
+    ]
+    assert list(source.catalog.tables[Name("s", "t")].columns) == ["a", "b"]
+
+
+def test_what_an_extension_brings_is_not_judged() -> None:
+    source = read(
+        "CREATE SCHEMA ext; CREATE EXTENSION citext WITH SCHEMA ext;"
+        "CREATE TABLE s.t (a ext.citext DEFAULT ext.lower('x'));"
+    )
+    assert source.problems == ()
