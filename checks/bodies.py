@@ -12,16 +12,18 @@ from harness.finding import Location
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-def mentions(source: Source, pattern: str) -> Iterator[tuple[Function, Location]]:
+def mentions(source: Source, pattern: str) -> Iterator[tuple[Function, Location | None]]:
     """Functions whose definition matches, and the line where it does."""
     expression = re.compile(pattern, re.IGNORECASE)
     for function in source.catalog.functions:
         text = source.definitions.get(function.signature, "")
-        if not expression.search(text) or function.location is None:
-            continue
-        for match in expression.finditer(_COMMENT.sub(_blank, text)):
-            line = function.location.line + text.count("\n", 0, match.start())
-            yield function, Location(function.location.file, line)
+        if expression.search(text):
+            for match in expression.finditer(_COMMENT.sub(_blank, text)):
+                yield function, _below(function.location, text.count("\n", 0, match.start()))
+
+
+def _below(start: Location | None, lines: int) -> Location | None:
+    return Location(start.file, start.line + lines) if start else None
 
 
 def _blank(comment: re.Match[str]) -> str:

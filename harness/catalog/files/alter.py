@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pglast.enums import AlterTableType
+from pglast.enums import AlterTableType, ObjectType
 
 from harness.catalog.files import columns, constraints, names
 from harness.catalog.files.draft import Draft, missing
@@ -14,6 +14,7 @@ from harness.catalog.files.statements import Statement
 from harness.catalog.model import Name
 
 Action = Callable[[Any, Name, Statement, Draft], None]
+_RELATIONS = (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW)
 _WITHOUT_CONSEQUENCE = (
     AlterTableType.AT_SetStatistics,
     AlterTableType.AT_SetStorage,
@@ -28,6 +29,9 @@ _WITHOUT_CONSEQUENCE = (
 def read(node: Any, statement: Statement, draft: Draft) -> None:
     """Applies each action of the statement in turn."""
     name = names.of_relation(node.relation)
+    if node.objtype not in _RELATIONS:
+        kind = node.objtype.name.removeprefix("OBJECT_")
+        statement.refuse("opaque", name, f"ALTER {kind} is not known here; leave it out")
     if name in draft.views:
         _change_view(node, name, statement, draft)
         return

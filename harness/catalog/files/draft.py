@@ -85,10 +85,6 @@ class Draft:
         """The table of that name, or the statement is refused."""
         return _find(self.tables, "table", name, statement)
 
-    def view(self, name: Name, statement: Statement) -> View:
-        """The view of that name, or the statement is refused."""
-        return _find(self.views, "view", name, statement)
-
     def domain(self, name: Name, statement: Statement) -> Domain:
         """The domain of that name, or the statement is refused."""
         return _find(self.domains, "domain", name, statement)

@@ -19,6 +19,9 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     relation = names.of_relation(node.relation)
     if node.idxname is None:
         statement.refuse("opaque", relation, "an index without a name cannot be told; name it")
+    if node.concurrent:
+        message = "CONCURRENTLY cannot run in the transaction of a deploy; leave it out"
+        statement.refuse("opaque", node.idxname, message)
     name = Name(relation.schema, node.idxname)
     draft.declare_relation(name, statement)
     draft.indexes[name] = relation

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from checks import static
+from checks import rules_doc, static
 from checks.rule import Rule
 from checks.rules import registry
 from harness.config import Settings
 from harness.finding import Finding
+from tests.conftest import ROOT
 
 PRELUDE = Path(__file__).with_name("prelude.sql").read_text(encoding="utf-8")
 GOOD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in registry() for n, e in enumerate(r.good)]
@@ -48,3 +49,8 @@ def test_a_rule_explains_itself(rule: Rule) -> None:
     assert all("-- here" in example for example in rule.bad)
     assert rule.why != rule.title
     assert len(rule.title) < 80
+
+
+def test_the_page_of_the_rules_is_current() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page == rules_doc.render(), "run python -m checks.rules_doc > docs/rules.md"

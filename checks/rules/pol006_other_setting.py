@@ -1,0 +1,57 @@
+"""The current tenant is read from the tenant's setting, and from no other.
+
+A policy that compares with another setting than the application sets, or with one that
+somebody else may set, isolates nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.bodies import mentions
+from checks.context import context_functions
+from checks.rule import Violation
+from harness.catalog.files import Source
+from harness.config import Tenancy
+from harness.finding import Severity
+
+SEVERITY = Severity.ERROR
+_READS = r"\bcurrent_setting\s*\("
+TENANCY = Tenancy(current_tenant="auto.tenant()")
+GOOD = """
+CREATE FUNCTION auto.tenant() RETURNS uuid
+    LANGUAGE sql STABLE
+    RETURN current_setting('app.business_id')::uuid;
+"""
+BAD = (
+    """
+CREATE FUNCTION auto.tenant() RETURNS uuid
+    LANGUAGE sql STABLE
+    RETURN coalesce(
+        current_setting('app.business_id', true),
+        current_setting('app.org_id') -- here
+    )::uuid;
+""",
+    """
+CREATE FUNCTION auto.tenant() RETURNS uuid -- here
+    LANGUAGE sql STABLE
+    RETURN '00000000-0000-0000-0000-000000000001'::uuid;
+""",
+)
+
+
+def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
+    setting = re.escape(tenancy.setting)
+    context = set(context_functions(source.catalog, tenancy))
+    right = {function for function, _ in mentions(source, _READS + rf"(?=\s*'{setting}')")}
+    wrong = mentions(source, _READS + rf"(?!\s*'{setting}')")
+    places = [(function, place) for function, place in wrong if function in context]
+    places += [(function, function.location) for function in context - right]
+    for function, place in places:
+        yield Violation(
+            function.signature,
+            f"{function.signature} does not read {tenancy.setting}, or not alone",
+            place,
+            f"current_setting('{tenancy.setting}')",
+        )

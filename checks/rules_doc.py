@@ -1,0 +1,72 @@
+"""docs/rules.md, written from the rules: `python -m checks.rules_doc > docs/rules.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from checks.rule import Rule
+from checks.rules import registry
+
+_GROUPS = {
+    "SRC": "The files themselves",
+    "TEN": "The tenant column",
+    "RLS": "Row level security",
+    "POL": "The policy",
+    "ORA": "Oracles: what keys tell of other tenants",
+    "BYP": "Ways around row level security",
+    "CTX": "How the tenant is set",
+    "PRV": "Privileges",
+    "PRF": "Performance",
+    "CIT": "Citus",
+    "DOC": "Comments",
+    "TYP": "Types",
+}
+
+
+def render() -> str:
+    """The page: an overview by group, then each rule with its reason and its examples."""
+    return "\n".join([*_head(), *(line for rule in _in_order() for line in _section(rule))])
+
+
+def _head() -> Iterator[str]:
+    yield "<!-- Written by `python -m checks.rules_doc`; a test fails where it is out of date. -->"
+    yield ""
+    yield "# Static rules"
+    yield ""
+    yield "What `harness check static` looks for in the SQL files, without a database."
+    yield "An error breaks isolation or the deploy; a warning weakens it. Both fail the check."
+    group = ""
+    for rule in _in_order():
+        if rule.id[:3] != group:
+            group = rule.id[:3]
+            yield from (
+                "",
+                f"**{_GROUPS.get(group, group)}**",
+                "",
+                "| rule | severity | what holds |",
+            )
+            yield "|---|---|---|"
+        yield f"| [{rule.id}](#{rule.id.lower()}) | {rule.severity.value} | {rule.title} |"
+    yield ""
+
+
+def _section(rule: Rule) -> Iterator[str]:
+    yield from ("", f"## {rule.id}", "", f"{rule.title}. *{rule.severity.value.capitalize()}.*")
+    yield from ("", rule.why, "")
+    yield from ("Not found:", "", "```sql", *_example(rule.good[0]), "```", "")
+    yield from ("Found:", "", "```sql", *_example(rule.bad[0]), "```", "")
+
+
+def _example(text: str) -> list[str]:
+    return text.strip("\n").split("\n")
+
+
+def _in_order() -> list[Rule]:
+    """By group in the order of the page, groups without a heading last."""
+    order = {group: position for position, group in enumerate(_GROUPS)}
+    return sorted(registry(), key=lambda rule: (order.get(rule.id[:3], len(order)), rule.id))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())
