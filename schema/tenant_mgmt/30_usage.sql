@@ -1082,7 +1082,8 @@ CREATE VIEW tenant_mgmt.v_subscription_overview WITH (security_invoker = true) A
            f.kind                                               AS phase_kind,
            p.included_seats + coalesce(seat.extra_seats, 0)     AS seats_bought,
            coalesce(account.seats_used, 0)                      AS seats_used,
-           tenant_mgmt.subscription_mrr(s.business_id, s.subscription_id, now()) AS mrr_amount,
+           tenant_mgmt.subscription_mrr(
+               s.business_id, s.subscription_id, statement_timestamp())         AS mrr_amount,
            s.current_period_start,
            s.current_period_end,
            CASE WHEN renewal.is_due
@@ -1105,8 +1106,8 @@ CREATE VIEW tenant_mgmt.v_subscription_overview WITH (security_invoker = true) A
         WHERE i.business_id = s.business_id
           AND i.subscription_id = s.subscription_id
           AND i.item_kind = 'seat'
-          AND i.effective_from <= now()
-          AND (i.effective_until > now() OR i.effective_until IS NULL)
+          AND i.effective_from <= statement_timestamp()
+          AND (i.effective_until > statement_timestamp() OR i.effective_until IS NULL)
     ) AS seat ON true
     LEFT JOIN LATERAL (
         SELECT count(*) AS seats_used
