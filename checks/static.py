@@ -23,12 +23,9 @@ def check(paths: Sequence[Path], settings: Settings) -> tuple[list[Finding], Cat
     Raises SchemaError where a path cannot be read; what stands in a file never raises.
     """
     whole = settings.schema_dir
+    wanted = texts = read_texts(paths or [whole])
     if paths and all(_is_below(path, whole) for path in paths):
-        texts = read_texts([whole])
-        wanted = set(read_texts(paths))
-    else:
-        texts = read_texts(paths or [whole])
-        wanted = set(texts)
+        texts = read_texts([whole]) | wanted
     findings, catalog = judge(texts, settings)
     return [f for f in findings if f.location is None or f.location.file in wanted], catalog
 

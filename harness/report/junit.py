@@ -29,9 +29,6 @@ def _failed(findings: Sequence[Finding]) -> Iterator[TestCase]:
     for (rule, thing), group in groups.items():
         case = TestCase(thing, rule)
         case.result = [_failure(finding) for finding in group]
-        if group[0].location is not None:
-            case._elem.set("file", group[0].location.file)
-            case._elem.set("line", str(group[0].location.line))
         yield case
 
 

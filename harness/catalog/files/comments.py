@@ -11,7 +11,6 @@ from pglast.enums import ObjectType
 from harness.catalog.files import names
 from harness.catalog.files.draft import Draft, missing
 from harness.catalog.files.statements import Statement
-from harness.catalog.model import Name
 
 Reader = Callable[[Any, Statement, Draft], None]
 
@@ -97,7 +96,7 @@ def _part_of_table(kind: str, parts: str) -> Reader:
     """A reader for what has no name of its own outside a table."""
 
     def read_part(node: Any, statement: Statement, draft: Draft) -> None:
-        table = draft.table(Name(*(part.sval for part in node.object[-3:-1])), statement)
+        table = draft.table(names.of_strings(node.object[:-1]), statement)
         name = node.object[-1].sval
         if all(part.name != name for part in getattr(table, parts)):
             missing(kind, f"{name} on {table.name}", statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pglast.enums import FunctionParameterMode, VariableSetKind
@@ -52,9 +53,9 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
         signature=f"{name}({', '.join(_parameter(p) for p in parameters if not _is_column(p))})",
         language=_text(options, "language", "sql"),
         returns=_result(node, parameters),
-        security_definer=bool(options["security"].boolval) if "security" in options else False,
+        security_definer=_flag(options, "security"),
         volatility=_text(options, "volatility", "volatile"),  # type: ignore[arg-type]
-        leakproof=bool(options["leakproof"].boolval) if "leakproof" in options else False,
+        leakproof=_flag(options, "leakproof"),
         settings=tuple(_setting(o.arg) for o in node.options or () if o.defname == "set"),
         location=statement.location(),
     )
@@ -62,11 +63,14 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
 
 
 def _add(key: FunctionKey, function: Function, statement: Statement, draft: Draft) -> None:
-    if key not in draft.functions:
-        to_all = Privilege(
-            "function", function.signature, "public", frozenset({"execute"}), statement.location()
-        )
+    """A function that is replaced keeps its comment, its owner and who may execute it."""
+    replaced = draft.functions.get(key)
+    if replaced is None:
+        execute, place = frozenset({"execute"}), statement.location()
+        to_all = Privilege("function", function.signature, "public", execute, place)
         draft.privileges.append(to_all)
+    else:
+        function = replace(function, comment=replaced.comment, owner=replaced.owner)
     draft.functions[key] = function
     draft.definitions[function.signature] = statement.text
 
@@ -83,6 +87,10 @@ def _refuse_unknown(options: dict[str, Any], name: Name, statement: Statement) -
 
 def _text(options: dict[str, Any], option: str, default: str) -> str:
     return str(options[option].sval) if option in options else default
+
+
+def _flag(options: dict[str, Any], option: str) -> bool:
+    return option in options and bool(options[option].boolval)
 
 
 def _is_column(parameter: Any) -> bool:

@@ -31,15 +31,11 @@ def of_role(role: Any) -> str:
 def choose(table: Name, constraint: Constraint, taken: Collection[str]) -> str:
     """The name that PostgreSQL gives to a constraint without one."""
     suffix = _SUFFIX.get(constraint.kind, "check")
-    told = constraint.kind != "primary key"
-    if constraint.kind == "check":
-        told = len(constraint.columns) == 1
+    one = len(constraint.columns) == 1
+    told = {"primary key": False, "check": one}.get(constraint.kind, True)
     middle = "_".join(map(_short, constraint.columns)) if told else ""
-    for number in count():
-        name = _fit(table.name, middle, f"{suffix}{number or ''}")
-        if name not in taken:
-            return name
-    raise AssertionError("count() does not end")
+    numbered = (_fit(table.name, middle, f"{suffix}{number or ''}") for number in count())
+    return next(name for name in numbered if name not in taken)
 
 
 def _short(column: str) -> str:

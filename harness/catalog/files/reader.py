@@ -31,6 +31,8 @@ from harness.catalog.files.text import SqlText
 from harness.catalog.model import Name
 
 Reader = Callable[[Any, Statement, Draft], None]
+_UNFORESEEN = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What a reader runs into where a tree has a shape that it was not written for."""
 
 
 def read(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> Source:
@@ -55,6 +57,9 @@ def _read_statement(statement: Statement, draft: Draft) -> None:
         reader(statement.node, statement, draft)
     except Refused as refused:
         draft.problems.append(refused.problem)
+    except _UNFORESEEN as error:
+        message = f"a form of this statement is not known here ({error!r}); write it plainly"
+        draft.problems.append(statement.problem("opaque", _first_words(statement), message))
 
 
 def _make_partitions(node: Any, statement: Statement, draft: Draft) -> None:
@@ -80,10 +85,13 @@ def _has_literal(call: Any) -> bool:
 
 
 def _refuse(node: Any, statement: Statement, _: Draft) -> None:
-    kind = type(node).__name__
-    what = " ".join(statement.text.split(None, 3)[:2]).upper().rstrip(";(")
-    advice = _ADVICE.get(kind, "take it out, or teach harness.catalog.files to read it")
+    what = _first_words(statement)
+    advice = _ADVICE.get(type(node).__name__, _TAKE_OUT)
     statement.refuse("opaque", what, f"{what} is not known here; {advice}")
+
+
+def _first_words(statement: Statement) -> str:
+    return " ".join(statement.text.split(None, 3)[:2]).upper().rstrip(";(")
 
 
 _READERS: dict[type, Reader] = {
@@ -112,6 +120,7 @@ _READERS: dict[type, Reader] = {
     ast.ViewStmt: views.create,
 }
 
+_TAKE_OUT = "take it out, or teach harness.catalog.files to read it"
 _ROLES = "roles are cluster-wide and deploy creates them; leave it out"
 _DATA = "schema files hold no data; leave it out"
 _ADVICE = {

@@ -214,3 +214,20 @@ def test_what_an_extension_brings_is_not_judged() -> None:
         "CREATE TABLE s.t (a ext.citext DEFAULT ext.lower('x'));"
     )
     assert source.problems == ()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMENT ON CONSTRAINT c ON t IS 'x';",
+        "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SET TIME ZONE INTERVAL '1' HOUR RETURN 1;",
+        "CREATE TABLE s.t (a int DEFERRABLE);",
+        "ALTER INDEX s.i SET (fillfactor = 70);",
+        "GRANT SELECT ON SEQUENCE s.q TO x;",
+        "COMMENT ON LANGUAGE plpgsql IS 'x';",
+        "ALTER TYPE s.x OWNER TO y;",
+    ],
+)
+def test_an_unforeseen_form_is_a_problem_and_no_crash(statement: str) -> None:
+    (problem,) = read(statement).problems
+    assert problem.location.line == 2

@@ -54,6 +54,14 @@ def test_a_file_of_the_schema_is_read_with_the_others(schema: Path, settings: Se
     assert places([path], of(schema, settings), "RLS002") == ["my schema/s/1.sql:2"]
 
 
+def test_a_file_that_the_order_does_not_name_is_read_last(schema: Path, settings: Settings) -> None:
+    path = schema / "s" / "3.sql"
+    path.write_text("CREATE TABLE s.c (business_id uuid REFERENCES s.b);", encoding="utf-8")
+    found = places([path], of(schema, settings), "RLS001")
+    assert found == ["my schema/s/3.sql:1"]
+    assert places([path], of(schema, settings), "SRC004") == []
+
+
 def test_a_file_from_elsewhere_stands_alone(schema: Path, settings: Settings) -> None:
     assert places([schema / "s/1.sql"], settings, "SRC004") == [
         "my schema/s/1.sql:1",
