@@ -32,8 +32,8 @@ class Name(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, default_schema: str = "public") -> Name:
-        """`schema.name` or `name` without quotes, as settings and query headers write it."""
-        schema, dot, name = text.partition(".")
+        """`schema.name` or `name`, as settings, query headers and format_type write it."""
+        schema, dot, name = text.replace('"', "").partition(".")
         return cls(schema, name) if dot else cls(default_schema, schema)
 
 

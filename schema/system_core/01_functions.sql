@@ -74,9 +74,11 @@ CREATE FUNCTION system_core.create_partitions(
     ahead         integer
 ) RETURNS integer
     LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp AS $$
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC' AS $$
 DECLARE
-    step     CONSTANT interval := ('1 ' || interval_kind)::interval;
+    step     CONSTANT interval := CASE interval_kind
+        WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || interval_kind)::interval END;
     nearest  CONSTANT timestamptz := date_trunc(interval_kind, now(), 'UTC');
     parent_schema text;
     parent_name   text;

@@ -1,0 +1,156 @@
+"""Columns to Arrow, and Arrow to PostgreSQL's binary COPY format (pgpq).
+
+Each SQL type has one Arrow type whose encoding PostgreSQL reads as that type: uuid is 16 bytes,
+inet is the 8 bytes of an IPv4 host, numeric a decimal with the column's scale.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from pgpq.encoders import StringEncoderBuilder
+from pgpq.schema import Jsonb
+
+from datagen.generators import base_type
+from datagen.values import Array, Mask, Values
+from harness.catalog.model import Catalog, Column, Name
+from harness.errors import HarnessError
+
+_SCALE = re.compile(r"numeric\(\d+,\s*(\d+)\)")
+_DEFAULT_SCALE = 6
+
+
+def encode(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> bytes:
+    """The rows as one binary COPY stream. HarnessError where a type has no encoding."""
+    arrays = [_array(column, values, catalog) for column, values in columns]
+    fields = [
+        pa.field(column.name, array.type)
+        for (column, _), array in zip(columns, arrays, strict=True)
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    encoders = {
+        field.name: _encoder(column, field, catalog)
+        for (column, _), field in zip(columns, fields, strict=True)
+    }
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(batch.schema, encoders)
+    return b"".join((encoder.write_header(), encoder.write_batch(batch), encoder.finish()))
+
+
+def _encoder(column: Column, field: Any, catalog: Catalog) -> Any:
+    if base_type(column.type, catalog) in ("jsonb", "json"):
+        return StringEncoderBuilder.new_with_output(field, Jsonb())
+    return ArrowToPostgresBinaryEncoder.infer_encoder(field)
+
+
+def _array(column: Column, values: Values, catalog: Catalog) -> Any:
+    base = base_type(column.type, catalog)
+    make = _ARRAYS.get("array" if base.endswith("[]") else base)
+    if make is None:
+        raise HarnessError(f"column {column.name}: type {base} has no binary encoding")
+    if values.null.all():
+        values = Values(np.full(len(values), None, object), values.null)
+    return make(values.data, values.null, _full_type(column, catalog))
+
+
+def _full_type(column: Column, catalog: Catalog) -> str:
+    domain = catalog.domains.get(Name.parse(column.type))
+    return domain.base_type if domain else column.type
+
+
+def _plain(arrow_type: Any, dtype: str) -> Callable[[Array, Mask, str], Any]:
+    def make(data: Array, null: Mask, _: str) -> Any:
+        if null.all():
+            return pa.nulls(len(data), arrow_type)
+        return pa.array(_typed(data, null, dtype), arrow_type, mask=null)
+
+    return make
+
+
+def _typed(data: Array, null: Mask, dtype: str) -> Array:
+    if data.dtype == object:
+        filler = data[np.flatnonzero(~null)[0]]
+        data = np.array([filler if n else v for v, n in zip(data, null, strict=True)])
+    if dtype.startswith("int") and data.dtype.kind == "f":
+        data = np.rint(np.where(null, 0, data))
+    return data.astype(dtype)
+
+
+def _objects(arrow_type: Any) -> Callable[[Array, Mask, str], Any]:
+    def make(data: Array, null: Mask, _: str) -> Any:
+        return pa.array([None if n else v for v, n in zip(data, null, strict=True)], arrow_type)
+
+    return make
+
+
+def _text(data: Array, null: Mask, _: str) -> Any:
+    items = [
+        None if n else v if isinstance(v, str) else str(v) for v, n in zip(data, null, strict=True)
+    ]
+    return pa.array(items, pa.string())
+
+
+def _uuid(data: Array, null: Mask, _: str) -> Any:
+    if data.dtype != "V16":
+        return pa.array(
+            [None if n else bytes(v) for v, n in zip(data, null, strict=True)], pa.binary(16)
+        )
+    valid = None
+    if null.any():
+        valid = pa.py_buffer(np.packbits(~null, bitorder="little").tobytes())
+    buffers = [valid, pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.binary(16), len(data), buffers)
+
+
+def _numeric(data: Array, null: Mask, type_name: str) -> Any:
+    scale = _SCALE.search(type_name)
+    places = int(scale[1]) if scale else _DEFAULT_SCALE
+    if null.all():
+        return pa.nulls(len(data), pa.decimal128(38, places))
+    units = np.rint(np.where(null, 0, _typed(data, null, "float64")) * 10**places).astype("int64")
+    words = np.column_stack((units, units >> 63))
+    valid = None
+    if null.any():
+        valid = pa.py_buffer(np.packbits(~null, bitorder="little").tobytes())
+    buffers = [valid, pa.py_buffer(np.ascontiguousarray(words))]
+    return pa.Array.from_buffers(pa.decimal128(38, places), len(data), buffers)
+
+
+def _inet(data: Array, null: Mask, _: str) -> Any:
+    head = bytes((2, 32, 0, 4))  # IPv4, 32 bits, a host, four bytes of address
+    items = [
+        None if n else head + ipaddress.IPv4Address(v).packed
+        for v, n in zip(data, null, strict=True)
+    ]
+    return pa.array(items, pa.binary(8))
+
+
+_ARRAYS: dict[str, Callable[[Array, Mask, str], Any]] = {
+    "uuid": _uuid,
+    "numeric": _numeric,
+    "inet": _inet,
+    "boolean": _plain(pa.bool_(), "bool"),
+    "smallint": _plain(pa.int16(), "int16"),
+    "integer": _plain(pa.int32(), "int32"),
+    "bigint": _plain(pa.int64(), "int64"),
+    "double precision": _plain(pa.float64(), "float64"),
+    "real": _plain(pa.float32(), "float32"),
+    "timestamp with time zone": _plain(pa.timestamp("us", "UTC"), "datetime64[us]"),
+    "timestamp without time zone": _plain(pa.timestamp("us"), "datetime64[us]"),
+    "date": _plain(pa.date32(), "datetime64[D]"),
+    "time without time zone": _plain(pa.time64("us"), "int64"),
+    "interval": _plain(pa.duration("us"), "timedelta64[us]"),
+    "bytea": _objects(pa.binary()),
+    "array": _objects(pa.list_(pa.string())),
+    "text": _text,
+    "character varying": _text,
+    "character": _text,
+    "citext": _text,
+    "jsonb": _text,
+    "json": _text,
+}

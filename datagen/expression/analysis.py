@@ -1,0 +1,102 @@
+"""What a CHECK says about single columns: closed lists, bounds, orders of two columns.
+
+Each function looks at one conjunct and answers None where it does not have that form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pglast import ast
+from pglast.enums import A_Expr_Kind, BoolExprType
+
+from datagen.expression import Expression
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+
+
+def conjuncts(expression: Expression) -> Iterator[Any]:
+    """The parts that are joined by AND at the top."""
+    yield from _conjuncts(expression.node)
+
+
+def allowed_values(node: Any) -> tuple[str, list[Any]] | None:
+    """Column and values of `column IN (…)` or `column = ANY (ARRAY[…])`."""
+    if not isinstance(node, ast.A_Expr):
+        return None
+    kinds = (A_Expr_Kind.AEXPR_OP_ANY, A_Expr_Kind.AEXPR_IN)
+    column = _column(node.lexpr)
+    if node.kind not in kinds or node.name[-1].sval != "=" or column is None:
+        return None
+    elements = _bare(node.rexpr)
+    elements = elements.elements if isinstance(elements, ast.A_ArrayExpr) else elements
+    values = [_literal(element) for element in elements or ()]
+    return None if None in values else (column, values)
+
+
+def bound(node: Any) -> list[tuple[str, str, float]]:
+    """(column, operator, number) of a comparison of a column with a number, and of BETWEEN."""
+    if not isinstance(node, ast.A_Expr):
+        return []
+    column = _column(node.lexpr)
+    if node.kind == A_Expr_Kind.AEXPR_BETWEEN and column:
+        low, high = (_number(end) for end in node.rexpr)
+        ends = [(column, ">=", low), (column, "<=", high)]
+        return [(c, o, n) for c, o, n in ends if n is not None]
+    if node.kind != A_Expr_Kind.AEXPR_OP or node.name[-1].sval not in _MIRRORED:
+        return []
+    operator, number = node.name[-1].sval, _number(node.rexpr)
+    if column is None:
+        column, number = _column(node.rexpr), _number(node.lexpr)
+        operator = _MIRRORED[operator]
+    return [] if column is None or number is None else [(column, operator, number)]
+
+
+def order(node: Any) -> tuple[str, str] | None:
+    """The two columns of a comparison such as `ends_at > starts_at`."""
+    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
+        return None
+    left, right = _column(node.lexpr), _column(node.rexpr)
+    ordered = node.name[-1].sval in ("<", "<=", ">", ">=")
+    return (left, right) if ordered and left and right else None
+
+
+def _conjuncts(node: Any) -> Iterator[Any]:
+    if isinstance(node, ast.BoolExpr) and node.boolop == BoolExprType.AND_EXPR:
+        for argument in node.args:
+            yield from _conjuncts(argument)
+    else:
+        yield node
+
+
+def _bare(node: Any) -> Any:
+    while isinstance(node, ast.TypeCast):
+        node = node.arg
+    return node
+
+
+def _column(node: Any) -> str | None:
+    node = _bare(node)
+    if isinstance(node, ast.ColumnRef) and len(node.fields) == 1:
+        return str(node.fields[0].sval)
+    return None
+
+
+def _literal(node: Any) -> Any:
+    node = _bare(node)
+    if not isinstance(node, ast.A_Const) or node.isnull:
+        return None
+    value = node.val
+    if isinstance(value, ast.Float):
+        return float(str(value.fval))
+    return next((getattr(value, n) for n in ("ival", "sval", "boolval") if hasattr(value, n)), None)
+
+
+def _number(node: Any) -> float | None:
+    node = _bare(node)
+    if isinstance(node, ast.A_Expr) and node.lexpr is None and node.name[-1].sval == "-":
+        inner = _number(node.rexpr)
+        return None if inner is None else -inner
+    value = _literal(node)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,239 @@
+"""The rows of one table for one tenant, made column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from datagen import keys
+from datagen.draw import draw
+from datagen.expression import compile_expression
+from datagen.generators import base_type, choose
+from datagen.plan import FillPlan, Reference, TablePlan
+from datagen.pools import Pools
+from datagen.request import Request
+from datagen.tenants import Tenant
+from datagen.values import Array, Values, constant, nulls, of
+from harness.catalog.model import Column, Name
+from harness.errors import HarnessError
+
+NULL_SHARE = 0.15
+"""Of a nullable column that nothing else is known about."""
+_KEY_TYPES = ("uuid", "bigint", "integer")
+
+
+class NoParent(HarnessError):
+    """A required parent table has no rows for the tenant."""
+
+
+@dataclass
+class Frame:
+    """Columns by name, as they are made. Mutable: repair replaces values in place."""
+
+    plan: FillPlan
+    table: TablePlan
+    tenant: Tenant
+    pools: Pools
+    parents: Mapping[Name, Frame]
+    rows: int
+    ordinal: Array = field(default_factory=lambda: np.zeros(0, "int64"))
+    siblings: Array = field(default_factory=lambda: np.zeros(0, "int64"))
+    block_parent: Array | None = None
+    """With `per`: the parent row of each row."""
+    made: dict[str, Values] = field(default_factory=dict)
+    chosen: dict[Reference, Array] = field(default_factory=dict)
+    """Parent row of each row by foreign key; -1 where it is NULL."""
+    attempt: int = 0
+
+    def column(self, name: str) -> Values:
+        """A column's values, made now if they were not yet."""
+        if name not in self.made:
+            self.made[name] = self.make(name, np.arange(self.rows))
+        return self.made[name]
+
+    def lookup(self, name: str) -> Values:
+        """What an expression may mention: columns, `row`, `ordinal`, `siblings`, `as_of`,
+        `tenant.attribute` and `foreign_key_column.column_of_the_parent`."""
+        first, dot, rest = name.partition(".")
+        if first == "tenant" and dot:
+            value = getattr(self.tenant, rest)
+            return constant(value if isinstance(value, int | float) else str(value), self.rows)
+        if dot:
+            return self._of_parent(first, rest)
+        if name in self.table.table.columns:
+            return self.column(name)
+        special = {"row": np.arange(self.rows), "ordinal": self.ordinal, "siblings": self.siblings}
+        if name in special:
+            return of(special[name])
+        if name == "as_of":
+            moment = self.plan.settings.as_of.replace(tzinfo=None)
+            return of(np.full(self.rows, np.datetime64(moment, "us")))
+        raise HarnessError(f"{self.table.name}: {name} is no column, row, ordinal or as_of")
+
+    def make(self, name: str, rows: Array) -> Values:
+        """Fresh values of a column for some rows."""
+        column = self.table.table.columns[name]
+        recipe = self.table.recipe.columns.get(name)
+        reference = self.table.reference_of(name)
+        if name == self.plan.tenant_column:
+            return constant(np.void(self.tenant.id.bytes), len(rows))
+        if recipe and "expression" in recipe:
+            whole = compile_expression(recipe["expression"]).evaluate(self.lookup, self.rows)
+            return self._maybe_null(whole.take(rows), recipe.get("null", 0), name)
+        if reference is not None and not (recipe and set(recipe) - {"null", "zipf"}):
+            return self._from_parent(reference, name, rows)
+        if self._is_key(column):
+            return self._keys(rows)
+        if recipe and set(recipe) - {"null"}:
+            values = draw(recipe, self.request(column, rows), self._subset(rows))
+            return self._maybe_null(values, recipe.get("null", 0), name)
+        share = recipe["null"] if recipe else (0 if column.not_null else NULL_SHARE)
+        return self._maybe_null(self._inferred(column, rows), share, name)
+
+    def request(self, column: Column, rows: Array) -> Request:
+        """What a generator is asked for."""
+        low, high = self.table.bounds.get(column.name, (None, None))
+        return Request(
+            row_numbers=rows,
+            rng=self.generator(column.name),
+            tenant=self.tenant,
+            pools=self.pools,
+            as_of=self.plan.settings.as_of,
+            name=column.name,
+            unique=any(column.name in u.columns for u in self.table.uniques) and high is None,
+            lower=low,
+            upper=high,
+        )
+
+    def generator(self, *purpose: object) -> np.random.Generator:
+        """Randomness of its own for a purpose in this table and attempt."""
+        wanted = self.plan.settings
+        return keys.generator(
+            wanted.seed, self.tenant.ordinal, self.table.name, *purpose, self.attempt
+        )
+
+    def _inferred(self, column: Column, rows: Array) -> Values:
+        if column.name in self.table.choices:
+            choices = self.table.choices[column.name]
+            pool = np.array(choices) if isinstance(choices[0], int | float) else _texts(choices)
+            return of(self.request(column, rows).pick(pool))
+        if column.name == "created_at" or column.name == "updated_at":
+            return _spread(rows, self.rows, self.plan)
+        generator = choose(column, self.plan.catalog)
+        if generator is None:
+            base = base_type(column.type, self.plan.catalog)
+            if not column.not_null:
+                return nulls(len(rows))
+            raise HarnessError(
+                f"{self.table.name}.{column.name}: no generator makes {base}; write a recipe"
+            )
+        made: Values = generator.generate(self.request(column, rows))
+        return made
+
+    def _is_key(self, column: Column) -> bool:
+        key = self.table.table.primary_key
+        own = [c for c in key.columns if c != self.plan.tenant_column] if key else []
+        base = base_type(column.type, self.plan.catalog)
+        return bool(own) and column.name == own[0] and base in _KEY_TYPES
+
+    def _keys(self, rows: Array) -> Values:
+        wanted = self.plan.settings
+        return of(
+            keys.uuid7(
+                wanted.seed,
+                self.tenant.ordinal,
+                str(self.table.name),
+                rows,
+                self.rows,
+                wanted.as_of,
+            )
+        )
+
+    def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
+        chosen = self._choose(reference)[rows]
+        column = dict(reference.columns)[name]
+        parent = self if reference.parent == self.table.name else self.parents.get(reference.parent)
+        empty = parent is None or parent.rows == 0
+        if empty or (chosen < 0).all():
+            if not reference.optional and len(rows):
+                raise NoParent(f"{self.table.name}: {reference.parent} has no rows to refer to")
+            return nulls(len(rows))
+        assert parent is not None  # noqa: S101 - `empty` says so
+        values = parent.column(column).take(np.maximum(chosen, 0))
+        return Values(values.data, values.null | (chosen < 0))
+
+    def choose_again(self, reference: Reference, rows: Array) -> None:
+        """Other parents for some rows, in all columns of the foreign key."""
+        whole = self._choose(reference).copy()
+        whole[rows] = self._pick_parents(reference, rows)
+        self.chosen[reference] = whole
+        for name, _ in reference.columns:
+            self.made[name] = self.column(name).put(rows, self.make(name, rows))
+
+    def _choose(self, reference: Reference) -> Array:
+        """Which parent row each row refers to, remembered for all of the key's columns."""
+        if reference not in self.chosen:
+            self.chosen[reference] = self._pick_parents(reference, np.arange(self.rows))
+        return self.chosen[reference]
+
+    def _pick_parents(self, reference: Reference, rows: Array) -> Array:
+        column = reference.columns[0][0]
+        rng = self.generator(column, "parent")
+        recipe = self.table.recipe.columns.get(column, {})
+        per = self.table.recipe.per
+        if per is not None and self.block_parent is not None and per.column == column:
+            return self.block_parent[rows]
+        share = recipe.get("null", NULL_SHARE if reference.optional else 0)
+        if reference.parent == self.table.name:
+            picked = np.floor(rng.random(len(rows)) * rows).astype("int64")
+            absent = (rng.random(len(rows)) < max(share, 0.5)) | (rows == 0)
+        else:
+            parent = self.parents.get(reference.parent)
+            if parent is None or parent.rows == 0:
+                return np.full(len(rows), -1)
+            picked = _skewed(rng, parent.rows, len(rows), recipe.get("zipf"))
+            absent = rng.random(len(rows)) < share
+        return np.where(absent & reference.optional, -1, picked)
+
+    def _of_parent(self, column: str, other: str) -> Values:
+        reference = self.table.reference_of(column)
+        if reference is None:
+            raise HarnessError(f"{self.table.name}: {column} is no foreign key")
+        chosen = self._choose(reference)
+        parent = self if reference.parent == self.table.name else self.parents[reference.parent]
+        values = parent.lookup(other).take(np.maximum(chosen, 0))
+        return Values(values.data, values.null | (chosen < 0))
+
+    def _maybe_null(self, values: Values, share: float, name: str) -> Values:
+        if not share:
+            return values
+        absent = self.generator(name, "null").random(len(values)) < share
+        return Values(values.data, values.null | absent)
+
+    def _subset(self, rows: Array) -> Any:
+        return lambda name: self.lookup(name).take(rows)
+
+
+def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:
+    """Parent rows: each equally likely, or the first ones more so by a power law."""
+    if exponent is None:
+        return rng.integers(0, parents, rows)
+    weights = 1 / np.arange(1, parents + 1) ** exponent
+    reached = np.cumsum(weights) / weights.sum()
+    return np.searchsorted(reached, rng.random(rows)).clip(0, parents - 1)
+
+
+def _spread(rows: Array, total: int, plan: FillPlan) -> Values:
+    """Moments that rise with the row number, as rows are made one after the other."""
+    end = np.datetime64(plan.settings.as_of.replace(tzinfo=None), "us")
+    window = keys.WINDOW.total_seconds() * 1e6
+    return of(end - ((1 - rows / max(total, 1)) * window).astype("timedelta64[us]"))
+
+
+def _texts(values: list[Any]) -> Array:
+    pool = np.empty(len(values), object)
+    pool[:] = values
+    return pool

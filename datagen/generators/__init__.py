@@ -1,0 +1,65 @@
+"""Generators of values: one module per domain, per meaning of a column, or per type.
+
+A module's name is the name of its domain (`email` makes system_core.email) or type. It has
+`generate(request) -> Values`; PATTERNS are regular expressions of column names that it serves
+where no domain says what the column holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from functools import cache
+from types import ModuleType
+
+from harness.catalog.model import Catalog, Column, Name
+
+_TYPES = {
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamptz",
+    "double precision": "real_number",
+    "real": "real_number",
+    "time without time zone": "time_of_day",
+    "time with time zone": "time_of_day",
+    "smallint": "integer",
+    "bigint": "integer",
+    "character varying": "text",
+    "citext": "text",
+    "character": "text",
+    "json": "jsonb",
+    "cidr": "inet",
+}
+
+
+@cache
+def modules() -> dict[str, ModuleType]:
+    """All generators by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+def choose(column: Column, catalog: Catalog) -> ModuleType | None:
+    """The generator of a column: by domain, then by the column's name, then by its type."""
+    base = base_type(column.type, catalog)
+    by_domain = modules().get(Name.parse(column.type).name)
+    if Name.parse(column.type) in catalog.domains and by_domain:
+        return by_domain
+    if base == "text" or base.startswith("character"):
+        for module in modules().values():
+            if any(re.search(p, column.name) for p in getattr(module, "PATTERNS", ())):
+                return module
+    return modules().get(type_module(base))
+
+
+def base_type(type_name: str, catalog: Catalog) -> str:
+    """The type below a domain, without its modifier: `numeric` of system_core.money."""
+    domain = catalog.domains.get(Name.parse(type_name))
+    return re.sub(r"\(.*?\)", "", domain.base_type if domain else type_name).strip()
+
+
+def type_module(base: str) -> str:
+    """The name of the module that serves a type."""
+    if base.endswith("[]"):
+        return "text_array"
+    return _TYPES.get(base, base)

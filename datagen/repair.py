@@ -1,0 +1,172 @@
+"""Makes rows satisfy CHECKs and uniqueness by local search, as WalkSAT does.
+
+Rows that break a constraint get a fresh value in one of its columns, chosen at random among
+those that no recipe fixes, or two timestamps change places; after some rounds almost none is
+left, and those that are left out. All rows that break something are mended at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from datagen.expression import Expression, UnknownExpression
+from datagen.frame import Frame
+from datagen.plan import Check, Unique
+from datagen.values import Array, Mask, Values, nulls
+
+ROUNDS = 120
+KEEP_NULL = 0.4
+"""Share of the fresh values of a nullable column that are NULL."""
+
+
+def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
+    """Mends the frame in place; returns which rows hold, and how many broke each constraint."""
+    for column in frame.table.columns:
+        frame.column(column.name)
+    for attempt in range(1, ROUNDS + 1):
+        broken = dict(_broken(frame))
+        if not broken:
+            return np.ones(frame.rows, bool), {}
+        frame.attempt = attempt
+        for constraint, rows in broken.items():
+            _mend(frame, constraint, np.flatnonzero(rows))
+        _derive(frame)
+    left = dict(_broken(frame))
+    held = np.ones(frame.rows, bool)
+    for rows in left.values():
+        held &= ~rows
+    return held, {constraint.name: int(rows.sum()) for constraint, rows in left.items()}
+
+
+def _broken(frame: Frame) -> Iterator[tuple[Check | Unique, Mask]]:
+    for check in frame.table.checks:
+        value = _evaluate(frame, check.expression)
+        if value is not None:
+            rows = ~value.null & ~value.data.astype(bool)
+            if rows.any():
+                yield check, rows
+    for unique in frame.table.uniques:
+        rows = _duplicates(frame, unique)
+        if rows.any():
+            yield unique, rows
+
+
+def _evaluate(frame: Frame, expression: Expression) -> Values | None:
+    """None where the expression can only be judged by PostgreSQL."""
+    try:
+        return expression.evaluate(frame.lookup, frame.rows)
+    except UnknownExpression:
+        return None
+
+
+def _duplicates(frame: Frame, unique: Unique) -> Mask:
+    """All but the first of the rows that have the same values."""
+    rows = np.ones(frame.rows, bool)
+    if unique.predicate is not None:
+        value = _evaluate(frame, unique.predicate)
+        if value is not None:
+            rows &= ~value.null & value.data.astype(bool)
+    columns = [frame.lookup(name) for name in unique.columns]
+    if not unique.nulls_equal:
+        for column in columns:
+            rows &= ~column.null
+    at = np.flatnonzero(rows)
+    if not len(columns):
+        return _all_but_first(frame.rows, at)
+    codes = pd.DataFrame({i: _codes(c.take(at)) for i, c in enumerate(columns)})
+    found = np.zeros(frame.rows, bool)
+    found[at] = codes.duplicated(keep="first").to_numpy()
+    return found
+
+
+def _all_but_first(rows: int, at: Array) -> Mask:
+    found = np.zeros(rows, bool)
+    found[at[1:]] = True
+    return found
+
+
+def _codes(values: Values) -> Array:
+    """A hashable code per value, NULLs alike."""
+    data = values.data
+    if data.dtype == "V16":
+        halves = np.ascontiguousarray(data).view("u8").reshape(-1, 2)
+        data = halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
+    codes, _ = pd.factorize(data)
+    return np.where(values.null, -1, codes)
+
+
+def _mend(frame: Frame, constraint: Check | Unique, rows: Array) -> None:
+    rng = frame.generator("repair", constraint.name)
+    swap = constraint.swap if isinstance(constraint, Check) else None
+    if swap and all(_is_free(frame, name) for name in swap) and rng.random() < 0.5:
+        _exchange(frame, swap, rows)
+        return
+    names = _candidates(frame, constraint)
+    if not names:
+        return
+    which = rng.integers(0, len(names), len(rows))
+    for position, name in enumerate(names):
+        chosen = rows[which == position]
+        if len(chosen):
+            _renew(frame, name, chosen)
+
+
+def _candidates(frame: Frame, constraint: Check | Unique) -> list[str]:
+    """Columns that may be drawn anew: those without a recipe, or else any."""
+    if isinstance(constraint, Check):
+        mentioned = set(constraint.expression.columns)
+    else:
+        mentioned = set(constraint.columns)
+        mentioned |= set(constraint.predicate.columns if constraint.predicate else ())
+    names = sorted(mentioned & {column.name for column in frame.table.columns})
+    names = [name for name in names if _is_random(frame, name)]
+    free = [name for name in names if _is_free(frame, name)]
+    return free if free and frame.attempt % 4 else names
+
+
+def _is_random(frame: Frame, name: str) -> bool:
+    recipe = frame.table.recipe.columns.get(name, {})
+    per = frame.table.recipe.per
+    fixed = name == frame.plan.tenant_column or (per is not None and per.column == name)
+    return not fixed and "expression" not in recipe and "value" not in recipe
+
+
+def _is_free(frame: Frame, name: str) -> bool:
+    return _is_random(frame, name) and name not in frame.table.recipe.columns
+
+
+def _exchange(frame: Frame, names: tuple[str, str], rows: Array) -> None:
+    first, second = (frame.column(name) for name in names)
+    if first.data.dtype != second.data.dtype:
+        return
+    rows = rows[~first.null[rows] & ~second.null[rows]]
+    frame.made[names[0]] = first.put(rows, second.take(rows))
+    frame.made[names[1]] = second.put(rows, first.take(rows))
+
+
+def _renew(frame: Frame, name: str, rows: Array) -> None:
+    reference = frame.table.reference_of(name)
+    column = frame.table.table.columns[name]
+    if reference is not None and set(frame.table.recipe.columns.get(name, {})) <= {"null", "zipf"}:
+        frame.choose_again(reference, rows)
+        return
+    fresh = frame.make(name, rows)
+    if not column.not_null:
+        absent = frame.generator(name, "renew").random(len(rows)) < KEEP_NULL
+        fresh = Values(fresh.data, absent | (fresh.null & absent))
+        if fresh.data.dtype == object and any(v is None for v in fresh.data):
+            fresh = nulls(len(rows))
+    frame.made[name] = frame.column(name).put(rows, fresh)
+
+
+def _derive(frame: Frame) -> None:
+    """Computes again what follows from columns that were drawn anew."""
+    for name, recipe in frame.table.recipe.columns.items():
+        if "expression" in recipe or "after" in recipe:
+            frame.made.pop(name, None)
+    for name, recipe in frame.table.recipe.columns.items():
+        if ("expression" in recipe or "after" in recipe) and not recipe.get("default"):
+            frame.column(name)
