@@ -148,15 +148,18 @@ CREATE TRIGGER plan_touch
 CREATE FUNCTION tenant_mgmt.freeze_sold_plan() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    touched CONSTANT jsonb := coalesce(to_jsonb(OLD), to_jsonb(NEW));
+    sold uuid;
 BEGIN
-    IF row_security_active(TG_RELID) AND EXISTS (
-        SELECT FROM tenant_mgmt.subscription AS s
-        WHERE s.business_id = (touched ->> 'business_id')::uuid
-          AND s.plan_id = (touched ->> 'plan_id')::uuid
-    ) THEN
-        RAISE EXCEPTION 'plan % was sold: its terms stay', touched ->> 'plan_id'
-            USING ERRCODE = 'restrict_violation', HINT = 'Make a new catalog_version.';
+    IF row_security_active(TG_RELID) THEN
+        SELECT s.plan_id INTO sold
+        FROM tenant_mgmt.subscription AS s
+        WHERE s.business_id = coalesce(NEW.business_id, OLD.business_id)
+          AND s.plan_id IN (OLD.plan_id, NEW.plan_id)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'plan % was sold: its terms stay', sold
+                USING ERRCODE = 'restrict_violation', HINT = 'Make a new catalog_version.';
+        END IF;
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END

@@ -303,6 +303,8 @@ def test_event_tells_no_impossible_transition(admin: Connection, active: UUID) -
         "DELETE FROM tenant_mgmt.plan_phase",
         "UPDATE tenant_mgmt.plan_entitlement SET limit_quantity = 1 WHERE kind = 'metered'",
         "DELETE FROM tenant_mgmt.usage_rate_tier",
+        "INSERT INTO tenant_mgmt.plan_entitlement (business_id, plan_id, feature_code, kind)"
+        " SELECT business_id, plan_id, 'sso', 'boolean' FROM tenant_mgmt.subscription",
     ],
 )
 def test_terms_of_a_sold_plan_stay(admin: Connection, acme: UUID, statement: str) -> None:
