@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.catalog.files import Source
 from harness.catalog.model import Function
@@ -12,10 +12,12 @@ from harness.finding import Location
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-def mentions(source: Source, pattern: str) -> Iterator[tuple[Function, Location | None]]:
-    """Functions whose definition matches, and the line where it does."""
+def mentions(
+    source: Source, pattern: str, functions: Iterable[Function] | None = None
+) -> Iterator[tuple[Function, Location | None]]:
+    """Functions, of all or of some, whose definition matches, and the line where it does."""
     expression = re.compile(pattern, re.IGNORECASE)
-    for function in source.catalog.functions:
+    for function in source.catalog.functions if functions is None else functions:
         text = source.definitions.get(function.signature, "")
         if expression.search(text):
             for match in expression.finditer(_COMMENT.sub(_blank, text)):

@@ -37,11 +37,10 @@ CREATE FUNCTION auto.tenant() RETURNS uuid
 
 
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
-    context = set(context_functions(source.catalog, tenancy))
-    for function, location in mentions(source, r"\bCOALESCE\b|\bCASE\b"):
-        if function in context:
-            yield Violation(
-                function.signature,
-                f"{function.signature} has a fallback for sessions without a tenant",
-                location,
-            )
+    context = context_functions(source.catalog, tenancy)
+    for function, location in mentions(source, r"\bCOALESCE\b|\bCASE\b", context):
+        yield Violation(
+            function.signature,
+            f"{function.signature} has a fallback for sessions without a tenant",
+            location,
+        )

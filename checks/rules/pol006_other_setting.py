@@ -43,11 +43,10 @@ CREATE FUNCTION auto.tenant() RETURNS uuid -- here
 
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
     setting = re.escape(tenancy.setting)
-    context = set(context_functions(source.catalog, tenancy))
-    right = {function for function, _ in mentions(source, _READS + rf"(?=\s*'{setting}')")}
-    wrong = mentions(source, _READS + rf"(?!\s*'{setting}')")
-    places = [(function, place) for function, place in wrong if function in context]
-    places += [(function, function.location) for function in context - right]
+    context = tuple(context_functions(source.catalog, tenancy))
+    right = {function for function, _ in mentions(source, _READS + rf"(?=\s*'{setting}')", context)}
+    places = list(mentions(source, _READS + rf"(?!\s*'{setting}')", context))
+    places += [(function, function.location) for function in context if function not in right]
     for function, place in places:
         yield Violation(
             function.signature,
