@@ -113,7 +113,8 @@ def build(
     per = table.recipe.per
     if per is not None:
         reference = table.reference_of(per.column)
-        assert reference is not None  # noqa: S101 - read_all knows the column
+        if reference is None or reference.parent not in parents:
+            raise NoParent(f"{table.name}: {per.column} has no rows to refer to")
         frame.block_parent, frame.ordinal, frame.siblings = _blocks(
             the_plan, table, tenant, parents[reference.parent].rows
         )

@@ -10,18 +10,20 @@ import numpy as np
 
 from datagen import keys
 from datagen.draw import draw
-from datagen.expression import compile_expression
+from datagen.expression import UnknownExpression, compile_expression
 from datagen.generators import base_type, choose
 from datagen.plan import FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
 from datagen.tenants import Tenant
-from datagen.values import Array, Values, constant, nulls, of
+from datagen.values import Array, Values, constant, nulls, objects, of
 from harness.catalog.model import Column, Name
 from harness.errors import HarnessError
 
 NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
+PARENT_CHOICE = {"null", "zipf", "block"}
+"""Modifiers of how a foreign key's parent is chosen."""
 _KEY_TYPES = ("uuid", "bigint", "integer")
 
 
@@ -80,10 +82,12 @@ class Frame:
         reference = self.table.reference_of(name)
         if name == self.plan.tenant_column:
             return constant(np.void(self.tenant.id.bytes), len(rows))
+        if recipe and recipe.get("default"):
+            return self._database_default(column, rows)
         if recipe and "expression" in recipe:
             whole = compile_expression(recipe["expression"]).evaluate(self.lookup, self.rows)
             return self._maybe_null(whole.take(rows), recipe.get("null", 0), name)
-        if reference is not None and not (recipe and set(recipe) - {"null", "zipf"}):
+        if reference is not None and not (recipe and set(recipe) - PARENT_CHOICE):
             return self._from_parent(reference, name, rows)
         if self._is_key(column):
             return self._keys(rows)
@@ -120,6 +124,8 @@ class Frame:
             choices = self.table.choices[column.name]
             pool = np.array(choices) if isinstance(choices[0], int | float) else _texts(choices)
             return of(self.request(column, rows).pick(pool))
+        if column.name in self.table.elements:
+            return _subsets(self.request(column, rows), self.table.elements[column.name])
         if column.name == "created_at" or column.name == "updated_at":
             return _spread(rows, self.rows, self.plan)
         generator = choose(column, self.plan.catalog)
@@ -132,6 +138,13 @@ class Frame:
             )
         made: Values = generator.generate(self.request(column, rows))
         return made
+
+    def _database_default(self, column: Column, rows: Array) -> Values:
+        """What the database will put there, where that can be told, for CHECKs to look at."""
+        try:
+            return compile_expression(column.default or "NULL").evaluate(self.lookup, len(rows))
+        except UnknownExpression:
+            return nulls(len(rows))
 
     def _is_key(self, column: Column) -> bool:
         key = self.table.table.primary_key
@@ -195,8 +208,17 @@ class Frame:
             if parent is None or parent.rows == 0:
                 return np.full(len(rows), -1)
             picked = _skewed(rng, parent.rows, len(rows), recipe.get("zipf"))
+            if recipe.get("block"):
+                picked = self._one_per_block(rng, parent.rows)[rows]
             absent = rng.random(len(rows)) < share
         return np.where(absent & reference.optional, -1, picked)
+
+    def _one_per_block(self, rng: np.random.Generator, parents: int) -> Array:
+        """The same parent for all siblings of a block."""
+        block = np.cumsum(self.ordinal == 0) - 1
+        drawn = rng.integers(0, parents, self.rows)
+        picked: Array = drawn[block]
+        return picked
 
     def _of_parent(self, column: str, other: str) -> Values:
         reference = self.table.reference_of(column)
@@ -231,6 +253,13 @@ def _spread(rows: Array, total: int, plan: FillPlan) -> Values:
     end = np.datetime64(plan.settings.as_of.replace(tzinfo=None), "us")
     window = keys.WINDOW.total_seconds() * 1e6
     return of(end - ((1 - rows / max(total, 1)) * window).astype("timedelta64[us]"))
+
+
+def _subsets(request: Request, elements: list[Any]) -> Values:
+    """Arrays of one to three of the elements."""
+    counts = request.rng.integers(1, min(len(elements), 3) + 1, request.rows)
+    picked = [request.rng.permutation(len(elements))[:count] for count in counts]
+    return of(objects([[elements[i] for i in sorted(some)] for some in picked]))
 
 
 def _texts(values: list[Any]) -> Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.expression import Expression, UnknownExpression, compile_expression
-from datagen.expression.analysis import allowed_values, bound, conjuncts, order
+from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
 from harness.catalog.model import Catalog, Column, Constraint, Name, Table
 from harness.config import Settings
@@ -72,6 +72,8 @@ class TablePlan:
     uniques: tuple[Unique, ...]
     checks: tuple[Check, ...]
     choices: dict[str, list[Any]]
+    elements: dict[str, list[Any]]
+    """What an array column may hold."""
     bounds: dict[str, tuple[float | None, float | None]]
     unknown: tuple[str, ...] = ()
     """CHECKs that only PostgreSQL can judge."""
@@ -160,11 +162,14 @@ def _table_plan(table: Table, tenant: str, recipes: Recipes) -> TablePlan:
     recipe = recipes.tables.get(table.name, Recipe())
     checks, unknown = _checks(table)
     choices: dict[str, list[Any]] = {}
+    elements: dict[str, list[Any]] = {}
     bounds: dict[str, tuple[float | None, float | None]] = {}
     for check in checks:
         for part in conjuncts(check.expression):
             if (listed := allowed_values(part)) is not None:
                 choices[listed[0]] = listed[1]
+            if (listed := allowed_elements(part)) is not None:
+                elements[listed[0]] = listed[1]
             for column, operator, number in bound(part):
                 bounds[column] = _narrowed(bounds.get(column, (None, None)), operator, number)
     return TablePlan(
@@ -175,6 +180,7 @@ def _table_plan(table: Table, tenant: str, recipes: Recipes) -> TablePlan:
         uniques=tuple(_uniques(table, tenant)),
         checks=checks,
         choices=choices,
+        elements=elements,
         bounds=bounds,
         unknown=unknown,
     )

@@ -32,7 +32,7 @@ DRAWS = (
     "expression",
     "default",
 )
-_MODIFIERS = ("null", "median", "sigma", "digits", "days", "hours", "order", "pick", "before")
+_MODIFIERS = ("null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block")
 
 
 @dataclass(frozen=True, slots=True)

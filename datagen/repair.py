@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from datagen.expression import Expression, UnknownExpression
-from datagen.frame import Frame
+from datagen.frame import PARENT_CHOICE, Frame
 from datagen.plan import Check, Unique
 from datagen.values import Array, Mask, Values, nulls
 
@@ -131,7 +131,7 @@ def _is_random(frame: Frame, name: str) -> bool:
     recipe = frame.table.recipe.columns.get(name, {})
     per = frame.table.recipe.per
     fixed = name == frame.plan.tenant_column or (per is not None and per.column == name)
-    return not fixed and "expression" not in recipe and "value" not in recipe
+    return not (fixed or recipe.keys() & {"expression", "value", "default", "block"})
 
 
 def _is_free(frame: Frame, name: str) -> bool:
@@ -150,7 +150,7 @@ def _exchange(frame: Frame, names: tuple[str, str], rows: Array) -> None:
 def _renew(frame: Frame, name: str, rows: Array) -> None:
     reference = frame.table.reference_of(name)
     column = frame.table.table.columns[name]
-    if reference is not None and set(frame.table.recipe.columns.get(name, {})) <= {"null", "zipf"}:
+    if reference is not None and set(frame.table.recipe.columns.get(name, {})) <= PARENT_CHOICE:
         frame.choose_again(reference, rows)
         return
     fresh = frame.make(name, rows)

@@ -35,6 +35,17 @@ def allowed_values(node: Any) -> tuple[str, list[Any]] | None:
     return None if None in values else (column, values)
 
 
+def allowed_elements(node: Any) -> tuple[str, list[Any]] | None:
+    """Column and values of `column <@ ARRAY[…]`: an array may hold nothing else."""
+    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
+        return None
+    column, whole = _column(node.lexpr), _bare(node.rexpr)
+    if node.name[-1].sval != "<@" or column is None or not isinstance(whole, ast.A_ArrayExpr):
+        return None
+    values = [_literal(element) for element in whole.elements or ()]
+    return None if None in values else (column, values)
+
+
 def bound(node: Any) -> list[tuple[str, str, float]]:
     """(column, operator, number) of a comparison of a column with a number, and of BETWEEN."""
     if not isinstance(node, ast.A_Expr):

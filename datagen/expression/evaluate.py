@@ -133,13 +133,21 @@ def apply_operator(name: str, left: Values, right: Values) -> Values:
         return _match(name, left, right)
     if name == "||":
         return _each(lambda a, b: str(a) + str(b), left, right)
-    if name in ("->", "->>", "?", "@>"):
+    if name in ("<@", "@>") and not _is_json(left, right):
+        a, b = (left, right) if name == "<@" else (right, left)
+        return _each(lambda part, whole: set(part) <= set(whole), a, b, bool)
+    if name in ("->", "->>", "?"):
         return FUNCTIONS[f"json{name}"](left, right)
     if name not in _ARITHMETIC:
         raise UnknownExpression(f"operator {name} is not supported")
     a, b = _arithmetic_operands(name, left, right)
     with np.errstate(all="ignore"):
         return Values(_ARITHMETIC[name](a, b), null)
+
+
+def _is_json(*sides: Values) -> bool:
+    """Whether a side holds JSON text rather than arrays."""
+    return any(isinstance(v, str) for side in sides for v in side.data[~side.null][:1])
 
 
 def _arithmetic_operands(name: str, left: Values, right: Values) -> tuple[Any, Any]:
