@@ -11,8 +11,8 @@ import os
 import sys
 import traceback
 
-import click
 import psycopg
+from typer.exceptions import Abort, TyperException
 
 from harness.cli.app import app
 from harness.db import one_line
@@ -25,10 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         code = app([a for a in given if a != "--debug"], standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        return _fail(f"{error.format_message()} (see --help)", error.exit_code, debug)
+    except (KeyboardInterrupt, Abort):
         return _fail("interrupted; everything can be run again", 130, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from checks import isolation, leak_findings, static
+from checks.rules import registry
 from harness.cli.options import (
     ConfigFile,
     Database,
@@ -18,7 +21,11 @@ from harness.cli.options import (
     Quiet,
     SchemaDir,
     context,
+    write,
 )
+from harness.finding import Finding, Severity
+from harness.report import github, junit, sarif, terminal, text
+from harness.report import json as findings_json
 
 
 class Layer(StrEnum):
@@ -43,9 +50,7 @@ def check(
     layer: Annotated[Layer, typer.Argument(help="What to check.")] = Layer.ALL,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help="SQL files or directories instead of the schema's.", show_default=False
-        ),
+        typer.Argument(help="SQL files or directories instead of the schema.", show_default=False),
     ] = None,
     dsn: Dsn = None,
     database: Database = None,
@@ -66,9 +71,28 @@ def check(
         quiet=quiet,
         no_color=no_color,
     )
-    failed = False
+    findings: list[Finding] = []
+    checked: list[str] = []
     if layer is not Layer.ISOLATION:
-        failed |= _check_static(ctx, paths or [], format, output)
+        found, catalog = static.check(paths or [], ctx.settings)
+        findings += found
+        checked.append(f"{len(catalog.tables)} tables by {len(registry())} rules")
     if layer is not Layer.STATIC:
-        failed |= _check_isolation(ctx, format, output, owned)
-    raise typer.Exit(1 if failed else 0)
+        with ctx.target() as target, ctx.progress("Attacking") as moved:
+            probes = isolation.check(target, ctx.settings, owned, moved)
+        findings += leak_findings.findings(probes)
+        checked.append(terminal.told_probes(probes))
+    color = output is None and sys.stdout.isatty() and not ctx.console.no_color
+    write(_render(findings, format, " and ".join(checked), color), output)
+    raise typer.Exit(1 if any(f.severity is not Severity.INFO for f in findings) else 0)
+
+
+def _render(findings: list[Finding], format: Format, checked: str, color: bool) -> str:
+    if format is Format.TEXT:
+        return text.render(findings, checked, color=color)
+    if format is Format.JSON:
+        return findings_json.render(findings)
+    if format is Format.GITHUB:
+        return github.render(findings)
+    render = sarif.render if format is Format.SARIF else junit.render
+    return render(findings, registry())

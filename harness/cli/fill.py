@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from datagen.plan import FillSettings
 
-from datagen import fill as filling
+from datagen.fill import fill as fill_database
+from datagen.plan import FillSettings
 from harness.cli import recording
 from harness.cli.options import (
     ConfigFile,
@@ -71,4 +71,4 @@ def into(
 ) -> FillResult:
     """Fills with a progress bar."""
     with ctx.progress("Filling") as moved:
-        return filling.fill(target, ctx.settings, wanted, owned, moved)
+        return fill_database(target, ctx.settings, wanted, owned, moved)

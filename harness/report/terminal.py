@@ -21,7 +21,9 @@ def print_run(run: Run, console: Console) -> None:
         print_load(run.load, console)
     print_probes(run.probes, console)
     for stage in run.stages:
-        console.print(f"{_SIGNS[stage.status]} {stage.name:<16} {_detail(run, stage)}")
+        console.print(
+            f"{_SIGNS[stage.status]} {stage.name:<16} {_detail(run, stage)}", soft_wrap=True
+        )
     verdict = "[bold green]HELD[/]" if run.held else "[bold red]FAILED[/]"
     seconds = (run.finished_at - run.started_at).total_seconds()
     console.print(f"{verdict} in {seconds:.0f} s")
@@ -31,7 +33,7 @@ def print_load(load: LoadResult, console: Console) -> None:
     """Every critical query against its budget, those that missed first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
-    table.add_column("critical query", overflow="fold")
+    table.add_column("critical query", no_wrap=True)
     for heading in ("budget", "p50", "p95", "p99", "max", "samples"):
         table.add_column(heading, justify="right")
     for query in sorted(load.queries, key=lambda q: (q.verdict == "pass", q.name)):

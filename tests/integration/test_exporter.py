@@ -21,7 +21,7 @@ def _bad() -> Iterable[Metric]:
 
 
 def _scrape(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:  # noqa: S310
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         return str(answer.read().decode())
 
 
