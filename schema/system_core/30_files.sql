@@ -1139,7 +1139,7 @@ BEGIN
     INSERT INTO system_core.file_attachment
         (business_id, file_object_id, entity_type_id, entity_id, role, attached_by, sort_order)
     SELECT tenant, attached_file_id, kind, record_id, attachment_role,
-           coalesce(attached_by_id, nullif(current_setting('app.user_id', true), '')::uuid),
+           coalesce(attached_by_id, nullif(current_setting('app.user_account_id', true), '')::uuid),
            coalesce(max(a.sort_order) + 1, 0)
     FROM system_core.file_attachment AS a
     WHERE a.business_id = tenant AND a.entity_type_id = kind AND a.entity_id = record_id

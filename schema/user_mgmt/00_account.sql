@@ -77,3 +77,75 @@ CREATE TRIGGER user_account_status_machine
             "deactivated":          ["active", "anonymized"],
             "anonymized":           []
         }}');
+
+
+CREATE TABLE user_mgmt.user_invitation (
+    business_id                uuid               NOT NULL,
+    user_invitation_id         uuid               NOT NULL DEFAULT system_core.uuid_v7(),
+    invited_by_user_account_id uuid               NOT NULL,
+    accepted_user_account_id   uuid,
+    email_normalized           system_core.email  NOT NULL,
+    token_hash                 system_core.sha256 NOT NULL,
+    state                      text               NOT NULL DEFAULT 'pending',
+    message                    text,
+    resend_count               integer            NOT NULL DEFAULT 0,
+    sent_at                    timestamptz        NOT NULL DEFAULT now(),
+    last_sent_at               timestamptz,
+    expires_at                 timestamptz        NOT NULL,
+    accepted_at                timestamptz,
+    created_at                 timestamptz        NOT NULL DEFAULT now(),
+    updated_at                 timestamptz        NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, user_invitation_id),
+    UNIQUE (business_id, token_hash),
+    FOREIGN KEY (business_id, invited_by_user_account_id)
+        REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    FOREIGN KEY (business_id, accepted_user_account_id)
+        REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    CONSTRAINT user_invitation_state_known
+        CHECK (state IN ('pending', 'accepted', 'expired', 'revoked', 'bounced')),
+    CONSTRAINT user_invitation_expires_after_sending CHECK (expires_at > sent_at),
+    CONSTRAINT user_invitation_resent_seldom CHECK (resend_count BETWEEN 0 AND 5),
+    CONSTRAINT user_invitation_accepted_has_time
+        CHECK ((state = 'accepted') = (accepted_at IS NOT NULL))
+);
+
+COMMENT ON TABLE user_mgmt.user_invitation IS
+    'An invitation to join the business, by mail, until it is accepted or expires.';
+COMMENT ON COLUMN user_mgmt.user_invitation.token_hash IS
+    'SHA-256 of the token in the mail; the token itself is kept nowhere.';
+
+-- One open invitation per address.
+CREATE UNIQUE INDEX user_invitation_pending_idx
+    ON user_mgmt.user_invitation (business_id, email_normalized)
+    WHERE state = 'pending';
+
+-- FK: whom an account invited.
+CREATE INDEX user_invitation_inviter_idx
+    ON user_mgmt.user_invitation (business_id, invited_by_user_account_id);
+
+-- FK: the invitation that an account came from.
+CREATE INDEX user_invitation_accepted_idx
+    ON user_mgmt.user_invitation (business_id, accepted_user_account_id)
+    WHERE accepted_user_account_id IS NOT NULL;
+
+ALTER TABLE user_mgmt.user_invitation ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON user_mgmt.user_invitation
+    USING (business_id = tenant_mgmt.current_business_id());
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_mgmt.user_invitation TO app_user;
+GRANT SELECT ON user_mgmt.user_invitation TO app_readonly;
+
+CREATE TRIGGER user_invitation_touch
+    BEFORE UPDATE ON user_mgmt.user_invitation
+    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER user_invitation_state_machine
+    BEFORE INSERT OR UPDATE OF state ON user_mgmt.user_invitation
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["pending"],
+        "transitions": {
+            "pending":  ["accepted", "expired", "revoked", "bounced"],
+            "bounced":  ["pending", "revoked"],
+            "expired":  ["pending"],
+            "accepted": [],
+            "revoked":  []
+        }}');
