@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from harness.catalog.model import Table
 from harness.config import Tenancy
-from harness.db import Connection, one_line
+from harness.db import Connection, is_lost, one_line
 
 
 class Outcome(NamedTuple):
@@ -77,9 +77,9 @@ def judge(action: Callable[[], Outcome]) -> Outcome:
         return Outcome(False, one_line(error))
     except errors.IntegrityError as error:
         return Outcome(True, f"only a constraint stopped it: {one_line(error)}")
-    except psycopg.OperationalError:
-        raise
     except psycopg.Error as error:
+        if is_lost(error):
+            raise
         return Outcome(None, one_line(error))
 
 

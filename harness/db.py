@@ -63,9 +63,18 @@ def connect(
             _require_version(connection)
             yield connection
     except psycopg.OperationalError as error:
-        if connection.closed or connection.broken:
+        if is_lost(error):
             raise DatabaseError(f"the connection was lost: {one_line(error)}") from error
         raise
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether an error means that there is no server any more: libpq's own, connection
+    exceptions (class 08) and an operator's intervention (57P01 to 57P03)."""
+    state = error.sqlstate
+    return isinstance(error, psycopg.OperationalError) and (
+        state is None or state.startswith(("08", "57P0"))
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -113,6 +113,8 @@ def _become_owner(connection: Connection, settings: Settings) -> None:
         return
     names = {"owner": sql.Identifier(owner), "db": sql.Identifier(connection.info.dbname)}
     connection.execute(sql.SQL("GRANT CREATE ON DATABASE {db} TO {owner}").format(**names))
+    if connection.execute("SELECT to_regnamespace('public') IS NOT NULL").fetchone() == (True,):
+        connection.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {owner}").format(**names))
     connection.execute(sql.SQL("SET LOCAL ROLE {owner}").format(**names))
 
 

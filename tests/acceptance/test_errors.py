@@ -79,7 +79,7 @@ def test_a_dsn_that_cannot_be_read(harness: Harness) -> None:
     [
         (["deploy", "--no-such-option"], "No such option"),
         (["no-such-command"], "No such command"),
-        (["fill", "--tenants", "none"], "not a valid int"),
+        (["fill", "--tenants", "none"], "valid integer"),
         (["deploy", "--config", "none.toml"], "none.toml"),
         (["deploy", "--schema-dir", "/nonexistent"], "no such directory"),
         (["gate", "none.json"], "none.json: cannot be read: No such file"),

@@ -64,7 +64,8 @@ def triggers(table: Table) -> Any:
 
 
 def grants(table: Table) -> Any:
-    return {(g.role, g.privileges, g.columns) for g in table.grants}
+    """A column privilege is one of each column, however many a GRANT names."""
+    return {(g.role, g.privileges, c) for g in table.grants for c in g.columns or ("",)}
 
 
 def facts(table: Table) -> Any:
@@ -91,7 +92,8 @@ def test_tables_are_the_same(both: tuple[Catalog, Catalog], aspect: Callable[[Ta
 
 def test_views_are_the_same(both: tuple[Catalog, Catalog]) -> None:
     def aspect(view: View) -> Any:
-        granted = {(g.role, g.privileges) for g in view.grants}
+        # Deploy itself lets the owner of the schema read what it handed over.
+        granted = {(g.role, g.privileges) for g in view.grants if g.role != "app_owner"}
         return view.materialized, dict(view.options), granted, view.comment
 
     written, deployed = both
