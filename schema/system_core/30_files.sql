@@ -1071,22 +1071,24 @@ BEGIN
     FROM system_core.file_object AS f
     WHERE f.business_id = tenant AND f.file_object_id = scanned.file_object_id;
 
-    -- The owner hears of it once, and only in a tenant that has worded the message.
-    UPDATE system_core.file_quarantine AS q
-    SET notified_owner_at = clock_timestamp()
+    -- The uploader hears of it once, where the tenant has worded the message and unless they
+    -- declined it.
+    SELECT q.file_quarantine_id INTO opened
+    FROM system_core.file_quarantine AS q
     WHERE q.business_id = tenant AND q.file_object_id = file.file_object_id
         AND q.decision = 'pending' AND q.notified_owner_at IS NULL
         AND file.uploaded_by IS NOT NULL
         AND EXISTS (SELECT FROM system_core.notification_template AS t
                     WHERE t.business_id = tenant AND t.code = 'file_quarantined'
-                        AND t.status = 'active')
-    RETURNING q.file_quarantine_id INTO opened;
-    IF opened IS NOT NULL THEN
-        PERFORM system_core.dispatch_notification(
+                        AND t.status = 'active');
+    IF FOUND AND system_core.dispatch_notification(
             'file_quarantined', file.uploaded_by,
             jsonb_build_object('file_name', file.file_name, 'verdict', scan_verdict,
                                'threat', threat),
-            'system_core', 'file_object', file.file_object_id);
+            'system_core', 'file_object', file.file_object_id) IS NOT NULL THEN
+        UPDATE system_core.file_quarantine AS q
+        SET notified_owner_at = clock_timestamp()
+        WHERE q.business_id = tenant AND q.file_quarantine_id = opened;
     END IF;
     RETURN file.scan_status;
 END
@@ -1139,7 +1141,8 @@ BEGIN
     INSERT INTO system_core.file_attachment
         (business_id, file_object_id, entity_type_id, entity_id, role, attached_by, sort_order)
     SELECT tenant, attached_file_id, kind, record_id, attachment_role,
-           coalesce(attached_by_id, nullif(current_setting('app.user_account_id', true), '')::uuid),
+           coalesce(attached_by_id,
+                    nullif(current_setting('app.user_account_id', true), '')::uuid),
            coalesce(max(a.sort_order) + 1, 0)
     FROM system_core.file_attachment AS a
     WHERE a.business_id = tenant AND a.entity_type_id = kind AND a.entity_id = record_id

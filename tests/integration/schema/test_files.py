@@ -14,14 +14,7 @@ from harness.db import Connection
 @pytest.fixture
 def location(app: Connection, tenant: UUID) -> UUID:
     """The tenant's storage of 1,000 bytes."""
-    return new(
-        app,
-        "INSERT INTO system_core.storage_location (business_id, name, provider, bucket,"
-        " region_code, encryption_key_ref, quota_bytes, is_default)"
-        " VALUES (%s, 'main', 's3', 'b', 'us-east-1', 'vault:keys/1', 1000, true)"
-        " RETURNING storage_location_id",
-        tenant,
-    )
+    return storage(app, tenant)
 
 
 @pytest.fixture
@@ -42,6 +35,18 @@ def new(connection: Connection, query: str, *values: Any) -> UUID:
     key = one(connection, query, *values)
     assert isinstance(key, UUID)
     return key
+
+
+def storage(connection: Connection, tenant: UUID) -> UUID:
+    """A storage location of 1,000 bytes."""
+    return new(
+        connection,
+        "INSERT INTO system_core.storage_location (business_id, name, provider, bucket,"
+        " region_code, encryption_key_ref, quota_bytes, is_default)"
+        " VALUES (%s, 'main', 's3', 'b', 'us-east-1', 'vault:keys/1', 1000, true)"
+        " RETURNING storage_location_id",
+        tenant,
+    )
 
 
 def entity_type(connection: Connection, tenant: UUID, table: str) -> UUID:
@@ -325,6 +330,27 @@ def test_second_bad_verdict_opens_no_second_quarantine(
     assert one(app, "SELECT count(*) FROM system_core.file_quarantine") == 1
 
 
+def test_uploader_hears_of_a_quarantine_once(
+    admin: Connection, tenant: UUID, account: UUID
+) -> None:
+    admin.execute(
+        "WITH c AS (INSERT INTO system_core.notification_category (business_id, code, name,"
+        " legal_basis, default_channels) VALUES (%s, 'files', 'Files', 'security', '{in_app}')"
+        " RETURNING *) INSERT INTO system_core.notification_template (business_id,"
+        " notification_category_id, code, name, status, activated_at) SELECT business_id,"
+        " notification_category_id, 'file_quarantined', 'Quarantined', 'active', now() FROM c",
+        [tenant],
+    )
+    admin.execute("SET LOCAL ROLE app_user")
+    admin.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+    paper = file(admin, tenant, storage(admin, tenant), uploaded_by=account)
+    scan(admin, paper, "infected", "Eicar")
+    scan(admin, paper, "infected", "Eicar")
+    told = admin.execute("SELECT recipient_user_account_id FROM system_core.notification")
+    assert told.fetchall() == [(account,)]
+    assert one(admin, "SELECT notified_owner_at IS NOT NULL FROM system_core.file_quarantine")
+
+
 def test_unknown_version_is_refused(app: Connection) -> None:
     with pytest.raises(errors.NoDataFound):
         app.execute("SELECT system_core.register_scan_result(%s, 'clean')", [uuid4()])
@@ -496,14 +522,7 @@ def test_health_lists_what_needs_a_look(
 
 def test_history_is_loaded_in_any_state(admin: Connection, tenant: UUID, account: UUID) -> None:
     """What the loader brings keeps its states, while bytes and counts are kept for it too."""
-    store = one(
-        admin,
-        "INSERT INTO system_core.storage_location (business_id, name, provider, bucket,"
-        " region_code, encryption_key_ref, quota_bytes)"
-        " VALUES (%s, 'old', 's3', 'b', 'us-east-1', 'vault:keys/1', 1000)"
-        " RETURNING storage_location_id",
-        tenant,
-    )
+    store = storage(admin, tenant)
     paper = one(
         admin,
         "INSERT INTO system_core.file_object (business_id, storage_location_id, file_name,"
@@ -539,14 +558,7 @@ def test_history_is_loaded_in_any_state(admin: Connection, tenant: UUID, account
 
 def test_storage_usage_is_read_by_tenant(admin: Connection, tenant: UUID) -> None:
     """Refreshed by the owner of materialized views, read through the filtering view."""
-    store = one(
-        admin,
-        "INSERT INTO system_core.storage_location (business_id, name, provider, bucket,"
-        " region_code, encryption_key_ref, quota_bytes)"
-        " VALUES (%s, 'old', 's3', 'b', 'us-east-1', 'vault:keys/1', 1000)"
-        " RETURNING storage_location_id",
-        tenant,
-    )
+    store = storage(admin, tenant)
     for key in ("a", "b"):
         file(admin, tenant, store, storage_key=key)
     admin.execute("SET LOCAL ROLE matview_owner")
