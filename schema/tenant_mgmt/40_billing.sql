@@ -9,6 +9,7 @@
  * Totals, payments and balances are kept by statement triggers, never written by hand.
  */
 
+
 CREATE TABLE tenant_mgmt.billing_profile (
     business_id            uuid                 NOT NULL,
     billing_profile_id     uuid                 NOT NULL DEFAULT system_core.uuid_v7(),
@@ -42,6 +43,8 @@ CREATE TABLE tenant_mgmt.billing_profile (
         CHECK (tax_identifier_kind <> 'ein' OR tax_identifier ~ '^[0-9]{2}-[0-9]{7}$'),
     CONSTRAINT billing_profile_vat_shape
         CHECK (tax_identifier_kind <> 'vat' OR tax_identifier ~ '^[A-Z]{2}[0-9A-Z]{2,12}$'),
+    CONSTRAINT billing_profile_gst_shape
+        CHECK (tax_identifier_kind <> 'gst' OR tax_identifier ~ '^[0-9A-Z]{9,15}$'),
     CONSTRAINT billing_profile_net_payment_days_known
         CHECK (net_payment_days IN (0, 7, 14, 15, 30, 45, 60)),
     CONSTRAINT billing_profile_grace_not_negative CHECK (invoice_grace_days >= 0),
@@ -165,7 +168,8 @@ CREATE TABLE tenant_mgmt.invoice (
         CHECK (status IN ('draft', 'finalized', 'paid', 'partially_paid', 'uncollectible',
                           'voided')),
     CONSTRAINT invoice_finalized_was_issued
-        CHECK (status = 'draft' OR (finalized_at IS NOT NULL AND issued_on IS NOT NULL)),
+        CHECK (status IN ('draft', 'voided') OR (finalized_at IS NOT NULL
+                                             AND issued_on IS NOT NULL)),
     CONSTRAINT invoice_due_after_issue CHECK (due_on >= issued_on),
     CONSTRAINT invoice_period_ends_after_start CHECK (period_end > period_start),
     CONSTRAINT invoice_amounts_not_negative
@@ -218,6 +222,52 @@ CREATE TRIGGER invoice_status_machine
             "voided":         []
         }}');
 
+
+CREATE FUNCTION tenant_mgmt.settle_invoice() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    total   CONSTANT numeric := NEW.subtotal_amount - NEW.discount_amount + NEW.tax_amount;
+    settled CONSTANT numeric := NEW.paid_amount + NEW.credited_amount;
+BEGIN
+    IF OLD.status = 'draft' AND NEW.status = 'finalized' THEN
+        NEW.finalized_at := coalesce(NEW.finalized_at, now());
+        NEW.issued_on := coalesce(NEW.issued_on, (NEW.finalized_at AT TIME ZONE 'UTC')::date);
+        NEW.due_on := coalesce(NEW.due_on, NEW.issued_on + (
+            SELECT p.net_payment_days
+            FROM tenant_mgmt.billing_profile AS p
+            WHERE p.business_id = NEW.business_id
+              AND p.billing_profile_id = NEW.billing_profile_id));
+    END IF;
+    IF row_security_active(TG_RELID) AND settled > 0 AND settled > total THEN
+        RAISE EXCEPTION 'invoice % is over % and cannot take % of payments and credits',
+            NEW.invoice_number, total, settled
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Collect or credit no more than what is open.';
+    END IF;
+    IF NEW.status IN ('finalized', 'partially_paid', 'paid') THEN
+        NEW.status := CASE WHEN settled >= total THEN 'paid'
+                           WHEN settled > 0 THEN 'partially_paid'
+                           ELSE 'finalized' END;
+    ELSIF NEW.status = 'uncollectible' AND OLD.status = 'uncollectible'
+          AND settled >= total AND row_security_active(TG_RELID)
+    THEN
+        NEW.status := 'paid';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.settle_invoice() IS
+    'Derives the status of an issued invoice from what is paid and credited, refuses more than
+     it asks for, and dates it when it is finalized.';
+
+-- By its name it runs after invoice_status_machine, which judges what was asked for.
+CREATE TRIGGER invoice_status_settle
+    BEFORE UPDATE OF status, subtotal_amount, discount_amount, tax_amount, paid_amount,
+                     credited_amount
+    ON tenant_mgmt.invoice
+    FOR EACH ROW WHEN (NEW.status NOT IN ('draft', 'voided'))
+    EXECUTE FUNCTION tenant_mgmt.settle_invoice();
+
 CREATE FUNCTION tenant_mgmt.refuse_frozen_invoice() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -225,7 +275,7 @@ BEGIN
         RAISE EXCEPTION 'invoice % is finalized: what it says stays', OLD.invoice_number
             USING ERRCODE = 'restrict_violation', HINT = 'Correct it by a credit note.';
     END IF;
-    RETURN NEW;
+    RETURN coalesce(NEW, OLD);
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.refuse_frozen_invoice() IS
@@ -241,6 +291,11 @@ CREATE TRIGGER invoice_frozen
         IS DISTINCT FROM
         (NEW.subtotal_amount, NEW.discount_amount, NEW.tax_amount, NEW.currency_code,
          NEW.issued_on, NEW.due_on, NEW.period_start, NEW.period_end, NEW.invoice_number))
+    EXECUTE FUNCTION tenant_mgmt.refuse_frozen_invoice();
+
+CREATE TRIGGER invoice_frozen_delete
+    BEFORE DELETE ON tenant_mgmt.invoice
+    FOR EACH ROW WHEN (OLD.status <> 'draft')
     EXECUTE FUNCTION tenant_mgmt.refuse_frozen_invoice();
 
 
@@ -352,6 +407,11 @@ CREATE TRIGGER invoice_line_total_update
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_invoices();
 
+CREATE TRIGGER invoice_line_total_left
+    AFTER UPDATE ON tenant_mgmt.invoice_line
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_invoices();
+
 CREATE TRIGGER invoice_line_total_delete
     AFTER DELETE ON tenant_mgmt.invoice_line
     REFERENCING OLD TABLE AS changed
@@ -391,6 +451,7 @@ CREATE TABLE tenant_mgmt.payment_attempt (
                                 'bank_return', 'none')),
     CONSTRAINT payment_attempt_failed_has_code
         CHECK ((status = 'failed') = (decline_code <> 'none')),
+    CONSTRAINT payment_attempt_fee_not_negative CHECK (fee_amount >= 0),
     CONSTRAINT payment_attempt_refund_bounded
         CHECK (refunded_amount >= 0 AND refunded_amount <= amount),
     CONSTRAINT payment_attempt_settled_after_attempt CHECK (settled_at >= attempted_at)
@@ -416,12 +477,7 @@ CREATE FUNCTION tenant_mgmt.total_payments() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE tenant_mgmt.invoice AS i
-    SET paid_amount = s.paid,
-        status = CASE
-            WHEN i.status NOT IN ('finalized', 'partially_paid', 'paid') THEN i.status
-            WHEN s.paid + i.credited_amount >= i.total_amount AND s.paid > 0 THEN 'paid'
-            WHEN s.paid > 0 THEN 'partially_paid'
-            ELSE 'finalized' END
+    SET paid_amount = s.paid
     FROM (
         SELECT t.business_id, t.invoice_id,
                coalesce(sum(p.amount - p.refunded_amount)
@@ -432,20 +488,11 @@ BEGIN
         GROUP BY t.business_id, t.invoice_id
     ) AS s
     WHERE i.business_id = s.business_id AND i.invoice_id = s.invoice_id;
-    IF row_security_active(TG_RELID) AND EXISTS (
-        SELECT FROM changed AS c
-        JOIN tenant_mgmt.invoice AS i
-            ON i.business_id = c.business_id AND i.invoice_id = c.invoice_id
-        WHERE i.paid_amount + i.credited_amount > i.total_amount
-    ) THEN
-        RAISE EXCEPTION 'more is paid than the invoice asks for'
-            USING ERRCODE = 'check_violation', HINT = 'Collect no more than what is open.';
-    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.total_payments() IS
-    'Keeps what is paid of an invoice, and its status, from the attempts that succeeded.';
+    'Keeps what is paid of an invoice from the attempts that succeeded, less refunds.';
 
 CREATE TRIGGER payment_attempt_total_insert
     AFTER INSERT ON tenant_mgmt.payment_attempt
@@ -455,6 +502,11 @@ CREATE TRIGGER payment_attempt_total_insert
 CREATE TRIGGER payment_attempt_total_update
     AFTER UPDATE ON tenant_mgmt.payment_attempt
     REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_payments();
+
+CREATE TRIGGER payment_attempt_total_left
+    AFTER UPDATE ON tenant_mgmt.payment_attempt
+    REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_payments();
 
 CREATE TRIGGER payment_attempt_total_delete
@@ -492,7 +544,8 @@ CREATE TABLE tenant_mgmt.credit_note (
     CONSTRAINT credit_note_status_known CHECK (status IN ('draft', 'issued', 'voided')),
     CONSTRAINT credit_note_issued_has_date CHECK (status <> 'issued' OR issued_on IS NOT NULL),
     CONSTRAINT credit_note_amounts_not_negative
-        CHECK (credit_amount >= 0 AND refund_amount >= 0 AND offset_amount >= 0),
+        CHECK (credit_amount >= 0 AND refund_amount >= 0 AND offset_amount >= 0
+               AND tax_amount >= 0),
     CONSTRAINT credit_note_remaining_bounded
         CHECK (remaining_credit_amount >= 0 AND remaining_credit_amount <= credit_amount)
 );
@@ -522,6 +575,15 @@ CREATE TRIGGER credit_note_touch
 CREATE FUNCTION tenant_mgmt.total_credits() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF row_security_active(TG_RELID) AND EXISTS (
+        SELECT FROM changed AS c
+        JOIN tenant_mgmt.invoice AS i
+            ON i.business_id = c.business_id AND i.invoice_id = c.invoice_id
+        WHERE i.status IN ('draft', 'voided') AND c.status <> 'voided'
+    ) THEN
+        RAISE EXCEPTION 'a credit note corrects an invoice that was issued'
+            USING ERRCODE = 'check_violation', HINT = 'Change the lines of the draft instead.';
+    END IF;
     IF row_security_active(TG_RELID) AND EXISTS (
         SELECT FROM (SELECT DISTINCT c.business_id, c.invoice_id FROM changed AS c) AS t
         JOIN tenant_mgmt.invoice AS i
@@ -560,6 +622,11 @@ CREATE TRIGGER credit_note_total_insert
 CREATE TRIGGER credit_note_total_update
     AFTER UPDATE ON tenant_mgmt.credit_note
     REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_credits();
+
+CREATE TRIGGER credit_note_total_left
+    AFTER UPDATE ON tenant_mgmt.credit_note
+    REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_credits();
 
 CREATE TRIGGER credit_note_total_delete
@@ -646,7 +713,9 @@ CREATE TABLE tenant_mgmt.wallet_transaction (
     CONSTRAINT wallet_transaction_remaining_bounded
         CHECK (remaining_credits >= 0 AND remaining_credits <= credits),
     CONSTRAINT wallet_transaction_settled_has_time
-        CHECK (status <> 'settled' OR settled_at IS NOT NULL)
+        CHECK (status <> 'settled' OR settled_at IS NOT NULL),
+    CONSTRAINT wallet_transaction_remaining_only_of_inbound
+        CHECK (remaining_credits = 0 OR transaction_kind IN ('purchase', 'grant', 'refund'))
 );
 
 COMMENT ON TABLE tenant_mgmt.wallet_transaction IS
@@ -697,11 +766,40 @@ CREATE TRIGGER wallet_transaction_settled_delete
     FOR EACH ROW WHEN (OLD.status = 'settled')
     EXECUTE FUNCTION tenant_mgmt.refuse_settled_change();
 
+CREATE FUNCTION tenant_mgmt.open_wallet_credits() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        NEW.remaining_credits := NEW.credits;
+        NEW.settled_at := coalesce(NEW.settled_at, now());
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.open_wallet_credits() IS
+    'Credits that came in are there to be used from the moment they are settled.';
+
+CREATE TRIGGER wallet_transaction_open_insert
+    BEFORE INSERT ON tenant_mgmt.wallet_transaction
+    FOR EACH ROW WHEN (NEW.status = 'settled'
+                       AND NEW.transaction_kind IN ('purchase', 'grant', 'refund'))
+    EXECUTE FUNCTION tenant_mgmt.open_wallet_credits();
+
+CREATE TRIGGER wallet_transaction_open_update
+    BEFORE UPDATE OF status ON tenant_mgmt.wallet_transaction
+    FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status = 'settled'
+                       AND NEW.transaction_kind IN ('purchase', 'grant', 'refund'))
+    EXECUTE FUNCTION tenant_mgmt.open_wallet_credits();
+
 CREATE FUNCTION tenant_mgmt.total_wallets() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE tenant_mgmt.credit_wallet AS w
-    SET balance_credits = s.inbound - s.outbound, consumed_credits = s.consumed
+    SET balance_credits = s.inbound - s.outbound,
+        consumed_credits = s.consumed,
+        status = CASE WHEN w.status = 'active' AND s.inbound = s.outbound THEN 'exhausted'
+                      WHEN w.status = 'exhausted' AND s.inbound > s.outbound THEN 'active'
+                      ELSE w.status END
     FROM (
         SELECT t.business_id, t.credit_wallet_id,
                coalesce(sum(x.credits)
@@ -734,6 +832,11 @@ CREATE TRIGGER wallet_transaction_total_insert
 CREATE TRIGGER wallet_transaction_total_update
     AFTER UPDATE ON tenant_mgmt.wallet_transaction
     REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_wallets();
+
+CREATE TRIGGER wallet_transaction_total_left
+    AFTER UPDATE ON tenant_mgmt.wallet_transaction
+    REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.total_wallets();
 
 CREATE TRIGGER wallet_transaction_total_delete
@@ -827,14 +930,77 @@ CREATE TRIGGER dunning_case_stage_machine
         }}');
 
 
+CREATE FUNCTION tenant_mgmt.apply_coupons(bill uuid) RETURNS numeric
+    LANGUAGE sql
+BEGIN ATOMIC
+    WITH coupon AS (
+        SELECT i.business_id, i.invoice_id, i.subtotal_amount, r.coupon_redemption_id,
+               r.coupon_code, r.redeemed_at,
+               CASE r.discount_kind
+                   WHEN 'percent' THEN round(i.subtotal_amount * r.percent_off / 100, 2)
+                   WHEN 'amount' THEN r.amount_off
+                   ELSE (SELECT coalesce(sum(l.line_amount), 0)
+                         FROM tenant_mgmt.invoice_line AS l
+                         WHERE l.business_id = i.business_id
+                           AND l.invoice_id = i.invoice_id
+                           AND l.line_kind IN ('recurring', 'seat'))
+               END AS amount
+        FROM tenant_mgmt.invoice AS i
+        JOIN tenant_mgmt.coupon_redemption AS r
+            ON r.business_id = i.business_id AND r.subscription_id = i.subscription_id
+        WHERE i.business_id = tenant_mgmt.current_business_id()
+          AND i.invoice_id = bill
+          AND i.status = 'draft'
+          AND r.revoked_at IS NULL
+          AND r.redeemed_at < i.period_end
+          AND (r.expires_at > i.period_start OR r.expires_at IS NULL)
+          AND (r.duration = 'forever' OR r.months_remaining > 0
+               OR (r.duration = 'once' AND r.total_discounted_amount = 0))
+    ), granted AS (
+        SELECT c.*,
+               least(c.subtotal_amount, sum(c.amount) OVER earlier)
+                   - least(c.subtotal_amount, sum(c.amount) OVER earlier - c.amount) AS discount
+        FROM coupon AS c
+        WINDOW earlier AS (ORDER BY c.redeemed_at, c.coupon_redemption_id)
+    ), used AS (
+        UPDATE tenant_mgmt.coupon_redemption AS r
+        SET months_remaining = r.months_remaining - 1,
+            total_discounted_amount = r.total_discounted_amount + g.discount
+        FROM granted AS g
+        WHERE r.business_id = g.business_id
+          AND r.coupon_redemption_id = g.coupon_redemption_id
+          AND g.discount > 0
+    ), line AS (
+        INSERT INTO tenant_mgmt.invoice_line
+            (business_id, invoice_id, line_no, line_kind, description, unit_amount)
+        SELECT g.business_id, g.invoice_id,
+               (SELECT coalesce(max(l.line_no), 0)
+                FROM tenant_mgmt.invoice_line AS l
+                WHERE l.business_id = g.business_id AND l.invoice_id = g.invoice_id)
+                   + row_number() OVER (ORDER BY g.redeemed_at, g.coupon_redemption_id),
+               'discount', 'Coupon ' || g.coupon_code, -g.discount
+        FROM granted AS g
+        WHERE g.discount > 0
+        RETURNING line_amount
+    )
+    SELECT coalesce(-sum(l.line_amount), 0) FROM line AS l;
+END;
+COMMENT ON FUNCTION tenant_mgmt.apply_coupons(uuid) IS
+    'Adds a discount line for each coupon of the current tenant that holds in the period of a
+     draft invoice, oldest first and never below zero, and counts its use; returns the sum.';
+
+
 CREATE FUNCTION tenant_mgmt.generate_invoice(contract uuid, first_day date) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
-    held    tenant_mgmt.subscription;
-    profile tenant_mgmt.billing_profile;
+    tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
+    held     tenant_mgmt.subscription;
+    profile  tenant_mgmt.billing_profile;
+    moment   timestamptz;
     last_day date;
-    bill    uuid;
+    earlier  integer;
+    bill     uuid;
+    tax      numeric;
 BEGIN
     SELECT * INTO held FROM tenant_mgmt.subscription AS s
     WHERE s.business_id = tenant AND s.subscription_id = contract
@@ -844,8 +1010,11 @@ BEGIN
             USING ERRCODE = 'no_data_found';
     END IF;
     SELECT i.invoice_id INTO bill FROM tenant_mgmt.invoice AS i
-    WHERE i.business_id = tenant AND i.subscription_id = contract
-        AND i.period_start = first_day AND i.status <> 'voided';
+    WHERE i.business_id = tenant
+      AND i.subscription_id = contract
+      AND i.period_start = first_day
+      AND i.invoice_kind = 'subscription'
+      AND i.status <> 'voided';
     IF FOUND THEN
         RETURN bill;
     END IF;
@@ -853,42 +1022,60 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the business has no billing profile' USING ERRCODE = 'no_data_found';
     END IF;
-    last_day := (first_day + interval '1 month')::date;
 
+    -- Items are billed as they stood when the period began; what changed in it is prorated.
+    IF (held.current_period_start AT TIME ZONE 'UTC')::date = first_day THEN
+        moment := held.current_period_start;
+        last_day := (held.current_period_end AT TIME ZONE 'UTC')::date;
+    ELSE
+        moment := first_day::timestamp AT TIME ZONE 'UTC' + interval '1 day - 1 microsecond';
+        SELECT (tenant_mgmt.next_period_end(moment, p.billing_interval, held.billing_anchor_day)
+                AT TIME ZONE 'UTC')::date INTO last_day
+        FROM tenant_mgmt.plan AS p
+        WHERE p.business_id = tenant AND p.plan_id = held.plan_id;
+    END IF;
+
+    SELECT count(*) INTO earlier FROM tenant_mgmt.invoice AS i
+    WHERE i.business_id = tenant AND i.subscription_id = contract AND i.period_start = first_day;
     INSERT INTO tenant_mgmt.invoice
         (business_id, subscription_id, billing_profile_id, invoice_number, currency_code,
          period_start, period_end)
     VALUES (tenant, contract, profile.billing_profile_id,
-            held.subscription_number || '-' || to_char(first_day, 'YYYYMMDD'),
+            held.subscription_number || to_char(first_day, '-YYYYMMDD')
+                || CASE WHEN earlier > 0 THEN '-' || earlier ELSE '' END,
             profile.currency_code, first_day, last_day)
     RETURNING invoice_id INTO bill;
 
     WITH charge AS (
         SELECT 1 AS rank, CASE i.item_kind WHEN 'seat' THEN 'seat' ELSE 'recurring' END AS kind,
                i.item_code::text AS description, i.quantity::numeric AS quantity,
-               (i.unit_price_amount * (1 - i.discount_pct / 100))::numeric AS unit_amount,
+               i.unit_price_amount * (1 - i.discount_pct / 100) AS unit_amount,
                i.subscription_item_id, NULL::uuid AS usage_period_id
         FROM tenant_mgmt.subscription_item AS i
-        WHERE i.business_id = tenant AND i.subscription_id = contract
-            AND i.item_kind <> 'metered' AND i.quantity > 0
-            AND i.effective_from < last_day
-            AND (i.effective_until IS NULL OR i.effective_until > first_day)
+        WHERE i.business_id = tenant
+          AND i.subscription_id = contract
+          AND i.quantity > 0
+          AND i.unit_price_amount > 0
+          AND i.effective_from <= moment
+          AND (i.effective_until > moment OR i.effective_until IS NULL)
         UNION ALL
-        SELECT 2, 'overage', r.meter_code::text, 1, r.amount, NULL, r.usage_period_id
+        SELECT 2, 'overage', r.overage_quantity || ' ' || r.meter_code, 1, r.amount, NULL,
+               r.usage_period_id
         FROM tenant_mgmt.rate_usage(contract, first_day) AS r
         WHERE r.amount > 0
         UNION ALL
-        SELECT 3, 'proration_charge', c.change_kind, 1, c.proration_charge_amount, NULL, NULL
+        SELECT proration.rank, proration.kind, c.change_kind, 1, proration.amount, NULL, NULL
         FROM tenant_mgmt.subscription_change AS c
-        WHERE c.business_id = tenant AND c.subscription_id = contract AND c.state = 'applied'
-            AND c.applied_at >= first_day AND c.applied_at < last_day
-            AND c.proration_charge_amount > 0
-        UNION ALL
-        SELECT 4, 'proration_credit', c.change_kind, 1, -c.proration_credit_amount, NULL, NULL
-        FROM tenant_mgmt.subscription_change AS c
-        WHERE c.business_id = tenant AND c.subscription_id = contract AND c.state = 'applied'
-            AND c.applied_at >= first_day AND c.applied_at < last_day
-            AND c.proration_credit_amount > 0
+        CROSS JOIN LATERAL (
+            VALUES (3, 'proration_charge', c.proration_charge_amount::numeric),
+                   (4, 'proration_credit', -c.proration_credit_amount::numeric)
+        ) AS proration (rank, kind, amount)
+        WHERE c.business_id = tenant
+          AND c.subscription_id = contract
+          AND c.state = 'applied'
+          AND (c.applied_at AT TIME ZONE 'UTC')::date >= first_day
+          AND (c.applied_at AT TIME ZONE 'UTC')::date < last_day
+          AND proration.amount <> 0
     )
     INSERT INTO tenant_mgmt.invoice_line
         (business_id, invoice_id, line_no, line_kind, description, quantity, unit_amount,
@@ -897,12 +1084,35 @@ BEGIN
            c.description, c.quantity, c.unit_amount, c.subscription_item_id, c.usage_period_id,
            first_day, last_day
     FROM charge AS c;
+
+    PERFORM tenant_mgmt.apply_coupons(bill);
+
+    tax := CASE WHEN profile.tax_exempt THEN 0 ELSE
+        coalesce((system_core.effective_setting('billing', 'tax_rate') #>> '{}')::numeric, 0) END;
+    INSERT INTO tenant_mgmt.invoice_line
+        (business_id, invoice_id, line_no, line_kind, description, unit_amount, tax_rate)
+    SELECT tenant, bill,
+           (SELECT coalesce(max(l.line_no), 0) + 1
+            FROM tenant_mgmt.invoice_line AS l
+            WHERE l.business_id = tenant AND l.invoice_id = bill),
+           'tax', 'Tax', round(i.total_amount * tax, 2), tax
+    FROM tenant_mgmt.invoice AS i
+    WHERE i.business_id = tenant AND i.invoice_id = bill AND round(i.total_amount * tax, 2) > 0;
+
+    UPDATE tenant_mgmt.usage_period AS p
+    SET is_closed = true, rated_amount = r.amount
+    FROM tenant_mgmt.rate_usage(contract, first_day) AS r
+    WHERE p.business_id = tenant
+      AND p.usage_period_id = r.usage_period_id
+      AND NOT p.is_closed;
     RETURN bill;
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.generate_invoice(uuid, date) IS
-    'Drafts the invoice of a subscription for the month that begins on a day: recurring items,
-     overage, prorations. The same month is drafted once. Whoever calls it finalizes it.';
+    'Drafts the invoice of a subscription of the current tenant for the billing period that
+     begins on a day: items, overage, prorations, coupons, and tax by the setting
+     billing.tax_rate; the usage it bills is closed. A period is drafted once. Whoever calls it
+     applies the wallet and finalizes.';
 
 
 CREATE FUNCTION tenant_mgmt.apply_wallet(bill uuid) RETURNS numeric
@@ -911,7 +1121,7 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     held   tenant_mgmt.invoice;
     purse  tenant_mgmt.credit_wallet;
-    still_open numeric;
+    usable numeric;
     used   numeric;
     drawn  numeric := 0;
 BEGIN
@@ -919,20 +1129,50 @@ BEGIN
     WHERE i.business_id = tenant AND i.invoice_id = bill
     FOR NO KEY UPDATE;
     IF NOT FOUND OR held.status <> 'draft' THEN
-        RAISE EXCEPTION 'there is no draft invoice %', bill USING ERRCODE = 'no_data_found';
+        RAISE EXCEPTION 'there is no draft invoice %', bill
+            USING ERRCODE = 'no_data_found', HINT = 'Credits are drawn before it is finalized.';
     END IF;
-    still_open := held.total_amount;
+
     FOR purse IN
         SELECT * FROM tenant_mgmt.credit_wallet AS w
-        WHERE w.business_id = tenant AND w.status = 'active'
-            AND w.currency_code = held.currency_code AND w.balance_credits > 0
-            AND (w.expires_at IS NULL OR w.expires_at > now())
-        ORDER BY w.priority, w.expires_at NULLS LAST
+        WHERE w.business_id = tenant
+          AND w.status = 'active'
+          AND w.currency_code = held.currency_code
+          AND (w.expires_at > now() OR w.expires_at IS NULL)
+        ORDER BY w.priority, w.expires_at, w.credit_wallet_id
         FOR NO KEY UPDATE
     LOOP
-        EXIT WHEN still_open <= 0;
-        used := least(purse.balance_credits, trunc(still_open / purse.rate_amount, 4));
-        CONTINUE WHEN used <= 0 OR round(used * purse.rate_amount, 2) = 0;
+        SELECT coalesce(sum(t.remaining_credits), 0) INTO usable
+        FROM tenant_mgmt.wallet_transaction AS t
+        WHERE t.business_id = tenant
+          AND t.credit_wallet_id = purse.credit_wallet_id
+          AND t.status = 'settled'
+          AND t.remaining_credits > 0
+          AND (t.expires_at > now() OR t.expires_at IS NULL);
+        used := least(usable, purse.balance_credits,
+                      trunc((held.total_amount - drawn) / purse.rate_amount, 4));
+        CONTINUE WHEN round(used * purse.rate_amount, 2) <= 0;
+
+        -- What is taken of each purchase or grant, by priority, the first to expire first.
+        UPDATE tenant_mgmt.wallet_transaction AS t
+        SET remaining_credits = t.remaining_credits
+                                - least(t.remaining_credits, used - place.taken_before)
+        FROM (
+            SELECT x.wallet_transaction_id,
+                   sum(x.remaining_credits) OVER (
+                       ORDER BY x.priority, x.expires_at, x.settled_at, x.wallet_transaction_id)
+                       - x.remaining_credits AS taken_before
+            FROM tenant_mgmt.wallet_transaction AS x
+            WHERE x.business_id = tenant
+              AND x.credit_wallet_id = purse.credit_wallet_id
+              AND x.status = 'settled'
+              AND x.remaining_credits > 0
+              AND (x.expires_at > now() OR x.expires_at IS NULL)
+        ) AS place
+        WHERE t.business_id = tenant
+          AND t.wallet_transaction_id = place.wallet_transaction_id
+          AND place.taken_before < used;
+
         INSERT INTO tenant_mgmt.wallet_transaction
             (business_id, credit_wallet_id, invoice_id, transaction_kind, status, credits,
              amount, source, settled_at)
@@ -940,76 +1180,152 @@ BEGIN
                 round(used * purse.rate_amount, 2), 'invoice', now());
         INSERT INTO tenant_mgmt.invoice_line
             (business_id, invoice_id, line_no, line_kind, description, unit_amount)
-        SELECT tenant, bill, max(l.line_no) + 1, 'discount', purse.name,
+        SELECT tenant, bill, coalesce(max(l.line_no), 0) + 1, 'discount', purse.name,
                -round(used * purse.rate_amount, 2)
         FROM tenant_mgmt.invoice_line AS l
         WHERE l.business_id = tenant AND l.invoice_id = bill;
         drawn := drawn + round(used * purse.rate_amount, 2);
-        still_open := still_open - round(used * purse.rate_amount, 2);
     END LOOP;
     RETURN drawn;
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.apply_wallet(uuid) IS
-    'Draws prepaid credits for a draft invoice, by priority and then by expiry, and returns
-     the amount drawn.';
+    'Draws prepaid credits of the current tenant for a draft invoice, by priority and then by
+     expiry, and returns the amount drawn.';
+
+
+CREATE FUNCTION tenant_mgmt.retry_payment(bill uuid, open_amount numeric) RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO tenant_mgmt.payment_attempt
+        (business_id, invoice_id, payment_method_id, attempt_no, amount)
+    SELECT m.business_id, bill, m.payment_method_id,
+           (SELECT coalesce(max(p.attempt_no), 0) + 1
+            FROM tenant_mgmt.payment_attempt AS p
+            WHERE p.business_id = m.business_id AND p.invoice_id = bill),
+           open_amount
+    FROM tenant_mgmt.payment_method AS m
+    WHERE m.business_id = tenant_mgmt.current_business_id()
+      AND m.is_default
+      AND m.status = 'active'
+      AND NOT EXISTS (
+          SELECT FROM tenant_mgmt.payment_attempt AS p
+          WHERE p.business_id = m.business_id
+            AND p.invoice_id = bill
+            AND p.status IN ('pending', 'requires_action'));
+END;
+COMMENT ON FUNCTION tenant_mgmt.retry_payment(uuid, numeric) IS
+    'Asks the default payment method of the current tenant for what is open, unless an answer is
+     awaited already.';
+
+
+CREATE FUNCTION tenant_mgmt.follow_dunning(contract uuid, new_stage text) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    held   text;
+BEGIN
+    SELECT s.status INTO held FROM tenant_mgmt.subscription AS s
+    WHERE s.business_id = tenant AND s.subscription_id = contract;
+    IF new_stage = 'restricted' AND held = 'active' THEN
+        PERFORM tenant_mgmt.transition_subscription(contract, 'past_due', 'dunning');
+    ELSIF new_stage = 'suspended' THEN
+        UPDATE tenant_mgmt.business AS b
+        SET status = 'suspended'
+        WHERE b.business_id = tenant AND b.status IN ('active', 'past_due');
+    ELSIF new_stage = 'written_off' AND held IN ('active', 'past_due') THEN
+        PERFORM tenant_mgmt.transition_subscription(contract, 'cancelled', 'dunning');
+    ELSIF new_stage = 'recovered' AND held = 'past_due' AND NOT EXISTS (
+        SELECT FROM tenant_mgmt.dunning_case AS other
+        WHERE other.business_id = tenant
+          AND other.subscription_id = contract
+          AND other.stage IN ('restricted', 'suspended'))
+    THEN
+        PERFORM tenant_mgmt.transition_subscription(contract, 'active', 'dunning');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.follow_dunning(uuid, text) IS
+    'What a stage of dunning means for the subscription and the current tenant: past due when
+     restricted, suspended, cancelled when written off, active again when recovered.';
 
 
 CREATE FUNCTION tenant_mgmt.advance_dunning(max integer DEFAULT 50)
     RETURNS TABLE (dunning_case_id uuid, was text, became text)
-    LANGUAGE sql
-BEGIN ATOMIC
-    WITH due AS (
-        SELECT d.dunning_case_id, d.stage, i.paid_amount + i.credited_amount >= i.total_amount
-                   AS is_settled
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    due    record;
+BEGIN
+    FOR due IN
+        SELECT d.dunning_case_id, d.invoice_id, d.stage, d.overdue_amount,
+               d.days_between_attempts, coalesce(d.subscription_id, i.subscription_id) AS contract,
+               i.total_amount - i.paid_amount - i.credited_amount AS open_amount,
+               i.status AS invoice_status
         FROM tenant_mgmt.dunning_case AS d
         JOIN tenant_mgmt.invoice AS i
             ON i.business_id = d.business_id AND i.invoice_id = d.invoice_id
-        WHERE d.business_id = tenant_mgmt.current_business_id()
-            AND i.business_id = tenant_mgmt.current_business_id()
-            AND d.stage NOT IN ('written_off', 'recovered')
-            AND d.next_action_at <= now()
+        WHERE d.business_id = tenant
+          AND d.stage NOT IN ('written_off', 'recovered')
+          AND d.next_action_at <= now()
         ORDER BY d.next_action_at
         LIMIT max
-        FOR UPDATE OF d SKIP LOCKED
-    )
-    UPDATE tenant_mgmt.dunning_case AS d
-    SET stage = CASE
-            WHEN due.is_settled THEN 'recovered'
-            ELSE CASE due.stage WHEN 'reminder' THEN 'second_notice'
-                                WHEN 'second_notice' THEN 'final_notice'
-                                WHEN 'final_notice' THEN 'restricted'
-                                WHEN 'restricted' THEN 'suspended'
-                                ELSE 'written_off' END END,
-        attempts_made = least(d.attempts_made + 1, d.max_attempts),
-        restricted_at = CASE WHEN due.stage = 'final_notice' AND NOT due.is_settled THEN now()
-                             ELSE d.restricted_at END,
-        recovered_at = CASE WHEN due.is_settled THEN now() END,
-        recovered_amount = CASE WHEN due.is_settled THEN d.overdue_amount
-                                ELSE d.recovered_amount END,
-        next_action_at = CASE WHEN due.is_settled OR due.stage = 'suspended' THEN NULL
-                              ELSE now() + d.days_between_attempts * interval '1 day' END
-    FROM due
-    WHERE d.business_id = tenant_mgmt.current_business_id()
-        AND d.dunning_case_id = due.dunning_case_id
-    RETURNING d.dunning_case_id, due.stage, d.stage;
-END;
+        FOR NO KEY UPDATE OF d SKIP LOCKED
+    LOOP
+        dunning_case_id := due.dunning_case_id;
+        was := due.stage;
+        became := CASE
+            WHEN due.open_amount <= 0 OR due.invoice_status = 'voided' THEN 'recovered'
+            WHEN due.stage = 'reminder' THEN 'second_notice'
+            WHEN due.stage = 'second_notice' THEN 'final_notice'
+            WHEN due.stage = 'final_notice' THEN 'restricted'
+            WHEN due.stage = 'restricted' THEN 'suspended'
+            ELSE 'written_off' END;
+
+        UPDATE tenant_mgmt.dunning_case AS d
+        SET stage = became,
+            attempts_made = least(d.attempts_made + 1, d.max_attempts),
+            restricted_at = CASE became WHEN 'restricted' THEN now() ELSE d.restricted_at END,
+            recovered_at = CASE became WHEN 'recovered' THEN now() END,
+            recovered_amount = CASE WHEN became = 'recovered' AND due.open_amount <= 0
+                                    THEN d.overdue_amount ELSE d.recovered_amount END,
+            closed_reason = CASE WHEN became = 'written_off' THEN 'not collected'
+                                 WHEN due.open_amount <= 0 THEN 'paid'
+                                 WHEN became = 'recovered' THEN 'voided' END,
+            next_action_at = CASE WHEN became NOT IN ('recovered', 'written_off')
+                                  THEN now() + make_interval(days => d.days_between_attempts) END
+        WHERE d.business_id = tenant AND d.dunning_case_id = due.dunning_case_id;
+
+        IF became IN ('second_notice', 'final_notice', 'restricted') THEN
+            PERFORM tenant_mgmt.retry_payment(due.invoice_id, due.open_amount);
+        ELSIF became = 'written_off' AND due.invoice_status IN ('finalized', 'partially_paid') THEN
+            UPDATE tenant_mgmt.invoice AS i
+            SET status = 'uncollectible'
+            WHERE i.business_id = tenant AND i.invoice_id = due.invoice_id;
+        END IF;
+        PERFORM tenant_mgmt.follow_dunning(due.contract, became);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
 COMMENT ON FUNCTION tenant_mgmt.advance_dunning(integer) IS
-    'Takes due cases of the tenant one step further, or closes them as recovered where the
-     invoice was paid meanwhile; two workers never take the same one.';
+    'Takes due cases of the current tenant one step further: tries to collect again, restricts,
+     suspends and at last writes off; or closes them as recovered where the invoice was paid
+     meanwhile. Two workers never take the same case.';
 
 
 CREATE VIEW tenant_mgmt.v_accounts_receivable
     WITH (security_invoker = true) AS
 SELECT i.business_id, i.invoice_id, i.invoice_number, i.due_on,
        i.total_amount - i.paid_amount - i.credited_amount AS open_amount,
-       CASE WHEN i.due_on >= current_date THEN 'not_due'
-            WHEN i.due_on >= current_date - 30 THEN '1_30'
-            WHEN i.due_on >= current_date - 60 THEN '31_60'
-            WHEN i.due_on >= current_date - 90 THEN '61_90'
+       CASE WHEN i.due_on IS NULL OR i.due_on >= today.utc THEN 'not_due'
+            WHEN i.due_on >= today.utc - 30 THEN '1_30'
+            WHEN i.due_on >= today.utc - 60 THEN '31_60'
+            WHEN i.due_on >= today.utc - 90 THEN '61_90'
             ELSE 'over_90' END AS age_band,
        d.stage AS dunning_stage
 FROM tenant_mgmt.invoice AS i
+CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date AS utc) AS today
 LEFT JOIN tenant_mgmt.dunning_case AS d
     ON d.business_id = i.business_id AND d.invoice_id = i.invoice_id
     AND d.stage NOT IN ('written_off', 'recovered')
