@@ -223,7 +223,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
         if (str(tenant.id), file) in state.done:
             continue
         literal = sql.Literal(str(tenant.id)).as_string(state.connection)
-        text = statements.replace("%(business_id)s", literal)
+        text = statements.replace("%(business_id)s", literal).replace("%%", "%")
         try:
             with state.connection.transaction():
                 state.connection.execute(text.encode())

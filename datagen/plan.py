@@ -58,6 +58,8 @@ class Check:
     name: str
     expression: Expression
     swap: tuple[str, str] | None = None
+    by_construction: bool = False
+    """A closed list whose column is drawn from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _references(table: Table, tenant: str) -> Iterator[Reference]:
 
 def _table_plan(table: Table, tenant: str, recipes: Recipes) -> TablePlan:
     recipe = recipes.tables.get(table.name, Recipe())
-    checks, unknown = _checks(table)
+    checks, unknown = _checks(table, recipe)
     choices: dict[str, list[Any]] = {}
     elements: dict[str, list[Any]] = {}
     bounds: dict[str, tuple[float | None, float | None]] = {}
@@ -192,7 +194,7 @@ def _is_loaded(column: Column, recipe: Recipe) -> bool:
     return not recipe.columns.get(column.name, {}).get("default", False)
 
 
-def _checks(table: Table) -> tuple[tuple[Check, ...], tuple[str, ...]]:
+def _checks(table: Table, recipe: Recipe) -> tuple[tuple[Check, ...], tuple[str, ...]]:
     checks, unknown = [], []
     for constraint in table.checks:
         try:
@@ -200,7 +202,9 @@ def _checks(table: Table) -> tuple[tuple[Check, ...], tuple[str, ...]]:
         except UnknownExpression:
             unknown.append(constraint.name)
         else:
-            checks.append(Check(constraint.name, expression, order(expression.node)))
+            listed = allowed_values(expression.node)
+            drawn = listed is not None and listed[0] not in recipe.columns
+            checks.append(Check(constraint.name, expression, order(expression.node), drawn))
     return tuple(checks), tuple(unknown)
 
 

@@ -7,8 +7,6 @@ left, and those that are left out. All rows that break something are mended at o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
@@ -23,50 +21,66 @@ KEEP_NULL = 0.4
 
 
 def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
-    """Mends the frame in place; returns which rows hold, and how many broke each constraint."""
+    """Mends the frame in place; returns which rows hold, and how many broke each constraint.
+
+    Only rows that broke something are drawn anew, so only they are looked at again.
+    """
     for column in frame.table.columns:
         frame.column(column.name)
+    checks = [check for check in frame.table.checks if not check.by_construction]
+    suspects = np.arange(frame.rows)
     for attempt in range(1, ROUNDS + 1):
-        broken = dict(_broken(frame))
+        broken = {**_broken_checks(frame, checks, suspects), **_broken_uniques(frame)}
         if not broken:
             return np.ones(frame.rows, bool), {}
         frame.attempt = attempt
         for constraint, rows in broken.items():
-            _mend(frame, constraint, np.flatnonzero(rows))
-        _derive(frame)
-    left = dict(_broken(frame))
+            _mend(frame, constraint, rows)
+        suspects = np.unique(np.concatenate(list(broken.values())))
+        _derive(frame, suspects)
+    every = np.arange(frame.rows)
+    left = {**_broken_checks(frame, checks, every), **_broken_uniques(frame)}
     held = np.ones(frame.rows, bool)
     for rows in left.values():
-        held &= ~rows
-    return held, {constraint.name: int(rows.sum()) for constraint, rows in left.items()}
+        held[rows] = False
+    return held, {constraint.name: len(rows) for constraint, rows in left.items()}
 
 
-def _broken(frame: Frame) -> Iterator[tuple[Check | Unique, Mask]]:
-    for check in frame.table.checks:
-        value = _evaluate(frame, check.expression)
-        if value is not None:
-            rows = ~value.null & ~value.data.astype(bool)
-            if rows.any():
-                yield check, rows
-    for unique in frame.table.uniques:
-        rows = _duplicates(frame, unique)
-        if rows.any():
-            yield unique, rows
+def _broken_checks(frame: Frame, checks: list[Check], rows: Array) -> dict[Check | Unique, Array]:
+    """Which of the rows break which CHECK; NULL passes."""
+    broken: dict[Check | Unique, Array] = {}
+    for check in checks:
+        value = _evaluate(frame, check.expression, rows)
+        if value is not None and (failed := ~value.null & ~value.data.astype(bool)).any():
+            broken[check] = rows[failed]
+    return broken
 
 
-def _evaluate(frame: Frame, expression: Expression) -> Values | None:
+def _broken_uniques(frame: Frame) -> dict[Check | Unique, Array]:
+    """All but the first of the rows that a unique constraint takes for the same."""
+    found = ((unique, _duplicates(frame, unique)) for unique in frame.table.uniques)
+    return {unique: np.flatnonzero(rows) for unique, rows in found if rows.any()}
+
+
+def _evaluate(frame: Frame, expression: Expression, rows: Array) -> Values | None:
     """None where the expression can only be judged by PostgreSQL."""
+
+    def lookup(name: str) -> Values:
+        values = frame.lookup(name)
+        return values if len(rows) == frame.rows else values.take(rows)
+
     try:
-        return expression.evaluate(frame.lookup, frame.rows)
+        return expression.evaluate(lookup, len(rows))
     except UnknownExpression:
         return None
 
 
 def _duplicates(frame: Frame, unique: Unique) -> Mask:
-    """All but the first of the rows that have the same values."""
+    if _is_own_key(frame, unique):
+        return np.zeros(frame.rows, bool)
     rows = np.ones(frame.rows, bool)
     if unique.predicate is not None:
-        value = _evaluate(frame, unique.predicate)
+        value = _evaluate(frame, unique.predicate, np.arange(frame.rows))
         if value is not None:
             rows &= ~value.null & value.data.astype(bool)
     columns = [frame.lookup(name) for name in unique.columns]
@@ -80,6 +94,12 @@ def _duplicates(frame: Frame, unique: Unique) -> Mask:
     found = np.zeros(frame.rows, bool)
     found[at] = codes.duplicated(keep="first").to_numpy()
     return found
+
+
+def _is_own_key(frame: Frame, unique: Unique) -> bool:
+    """The primary key is computed from the row number and needs no look."""
+    key = frame.table.table.primary_key
+    return key is not None and unique.name == key.name and bool(unique.columns)
 
 
 def _all_but_first(rows: int, at: Array) -> Mask:
@@ -162,11 +182,8 @@ def _renew(frame: Frame, name: str, rows: Array) -> None:
     frame.made[name] = frame.column(name).put(rows, fresh)
 
 
-def _derive(frame: Frame) -> None:
-    """Computes again what follows from columns that were drawn anew."""
+def _derive(frame: Frame, rows: Array) -> None:
+    """Computes again, for rows that were drawn anew, what follows from other columns."""
     for name, recipe in frame.table.recipe.columns.items():
-        if "expression" in recipe or "after" in recipe:
-            frame.made.pop(name, None)
-    for name, recipe in frame.table.recipe.columns.items():
-        if ("expression" in recipe or "after" in recipe) and not recipe.get("default"):
-            frame.column(name)
+        if recipe.keys() & {"expression", "after"} and name in frame.made:
+            frame.made[name] = frame.column(name).put(rows, frame.make(name, rows))

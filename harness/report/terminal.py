@@ -35,7 +35,7 @@ def print_load(load: LoadResult, console: Console) -> None:
     table.add_column("")
     table.add_column("critical query", no_wrap=True)
     for heading in ("budget", "p50", "p95", "p99", "max", "samples"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for query in sorted(load.queries, key=lambda q: (q.verdict == "pass", q.name)):
         table.add_row(*_row(query))
     console.print(table)

@@ -91,7 +91,7 @@ def account(admin: Connection, tenant: UUID) -> UUID:
 
 
 @pytest.fixture
-def app(admin: Connection, tenant: UUID) -> Connection:
+def app(admin: Connection, tenant: UUID, account: UUID) -> Connection:
     """The connection of `admin` as the application, working for `tenant`."""
     become_app(admin, tenant)
     return admin

@@ -1,0 +1,232 @@
+"""Filling: every table for every tenant, the same every time, and again after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from datagen.fill import fill
+from datagen.plan import FillSettings
+from harness.catalog import live
+from harness.config import Settings
+from harness.db import Target
+from harness.errors import RefusedError, UsageError
+from harness.run import FillResult
+
+AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
+SMALL = FillSettings(tenants=2, scale=0.005, seed=7, as_of=AS_OF)
+# What the database itself puts in, when the row is written.
+WRITTEN_NOW = ("created_at", "updated_at")
+
+
+def _checksums(target: Target) -> dict[str, str | None]:
+    """A hash of each table's rows, in the order of their text, without what says when."""
+    with psycopg.connect(target.admin) as connection:
+        catalog = live.read(connection)
+        return {
+            str(table.name): connection.execute(
+                sql.SQL(
+                    "SELECT md5(string_agg(md5(row::text), '' ORDER BY row::text))"
+                    " FROM (SELECT {columns} FROM {table}) AS row"
+                ).format(
+                    columns=sql.SQL(", ").join(
+                        sql.Identifier(c) for c in table.columns if c not in WRITTEN_NOW
+                    ),
+                    table=table.name.identifier,
+                )
+            ).fetchone()[0]  # type: ignore[index]
+            for table in catalog.tables.values()
+            if table.partition_of is None
+        }
+
+
+@pytest.fixture
+def empty(deployed: Target, copy_of: Callable[[Target], Target]) -> Target:
+    return copy_of(deployed)
+
+
+def _fill(target: Target, settings: Settings, wanted: FillSettings = SMALL) -> FillResult:
+    return fill(target, settings, wanted)
+
+
+def test_every_table_has_rows_of_every_tenant(empty: Target, settings: Settings) -> None:
+    result = _fill(empty, settings)
+    assert result.unmet == ()
+    assert len(result.tables) >= 75
+    with psycopg.connect(empty.admin) as connection:
+        for table in result.tables:
+            name = sql.Identifier(*table.table.split("."))
+            query = sql.SQL("SELECT count(DISTINCT business_id) FROM {}").format(name)
+            assert connection.execute(query).fetchone() == (2,), table.table
+
+
+def test_the_same_seed_gives_the_same_rows(
+    deployed: Target, copy_of: Callable[[Target], Target], settings: Settings
+) -> None:
+    first, second = copy_of(deployed), copy_of(deployed)
+    _fill(first, settings)
+    _fill(second, settings)
+    ours, theirs = _checksums(first), _checksums(second)
+    # Rows that triggers add have keys of the moment; everything that is loaded is the same.
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert differing <= TRIGGERED, differing
+
+
+TRIGGERED = {
+    # updated by statement triggers with the time of the load
+    "system_core.notification_endpoint",
+    "system_core.notification_suppression",
+    "system_core.file_object",
+    "system_core.tag",
+    "tenant_mgmt.usage_period",
+    "tenant_mgmt.usage_alert",
+}
+
+
+def test_another_seed_gives_other_rows(
+    deployed: Target, copy_of: Callable[[Target], Target], settings: Settings
+) -> None:
+    first, second = copy_of(deployed), copy_of(deployed)
+    _fill(first, settings)
+    _fill(second, settings, FillSettings(2, 0.005, 8, AS_OF))
+    ours, theirs = _checksums(first), _checksums(second)
+    assert ours["user_mgmt.user_account"] != theirs["user_mgmt.user_account"]
+
+
+def test_a_second_fill_adds_nothing(empty: Target, settings: Settings) -> None:
+    first = _fill(empty, settings)
+    before = _checksums(empty)
+    assert _fill(empty, settings).rows == first.rows
+    assert _checksums(empty) == before
+
+
+def test_another_fill_over_the_first_is_refused(empty: Target, settings: Settings) -> None:
+    _fill(empty, settings)
+    with pytest.raises(RefusedError, match="filled with other settings"):
+        _fill(empty, settings, FillSettings(2, 0.005, 8, AS_OF))
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
+@pytest.mark.parametrize("after", [0.4, 1.2])
+def test_a_fill_that_was_ended_goes_on_where_it_stopped(
+    deployed: Target,
+    copy_of: Callable[[Target], Target],
+    settings: Settings,
+    end: signal.Signals,
+    after: float,
+) -> None:
+    whole, broken = copy_of(deployed), copy_of(deployed)
+    _fill(whole, settings)
+    code = (
+        "import sys; from datetime import datetime, UTC\n"
+        "from harness.config import load; from harness.db import Target\n"
+        "from datagen.fill import fill; from datagen.plan import FillSettings\n"
+        "print('ready', flush=True)\n"
+        "fill(Target(*sys.argv[1:]), load(),"
+        " FillSettings(2, 0.005, 7, datetime(2026, 6, 1, tzinfo=UTC)))\n"
+    )
+    command = [sys.executable, "-c", code, broken.admin, broken.app, broken.loader]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(after)
+        process.send_signal(end)
+    result = _fill(broken, settings)
+    assert result.unmet == ()
+    expected, found = _checksums(whole), _checksums(broken)
+    assert {n for n in expected if expected[n] != found[n]} <= TRIGGERED
+
+
+def test_somebody_elses_database_is_not_filled(database: Target, settings: Settings) -> None:
+    with psycopg.connect(database.admin) as connection:
+        connection.execute("CREATE TABLE precious (id integer)")
+    with pytest.raises(RefusedError, match="left alone"):
+        _fill(database, settings)
+
+
+def test_a_table_that_cannot_be_filled_is_told_in_one_line(
+    empty: Target, settings: Settings
+) -> None:
+    with psycopg.connect(empty.admin) as connection:
+        connection.execute(
+            "ALTER TABLE system_core.tag_group ADD CONSTRAINT never CHECK (length(code) > 900)"
+        )
+    result = _fill(empty, settings)
+    (line,) = [line for line in result.unmet if line.startswith("system_core.tag_group:")]
+    assert "no row satisfies never; write a recipe" in line
+    assert "system_core.tag: system_core.tag_group has no rows to refer to" in result.unmet
+    filled = {table.table for table in result.tables if table.rows}
+    assert "tenant_mgmt.invoice" in filled, "the others are filled all the same"
+
+
+def test_a_recipe_for_a_table_that_does_not_exist_is_refused(
+    empty: Target, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "system_core").mkdir()
+    (tmp_path / "system_core" / "x.toml").write_text("[nothing]\nrows = 3\n")
+    wanted = FillSettings(1, 0.005, 1, AS_OF, recipes_dir=tmp_path)
+    with pytest.raises(UsageError, match=r"x\.toml: \[nothing\]: there is no table"):
+        _fill(empty, settings, wanted)
+
+
+def test_figures_that_follow_from_other_rows_agree(empty: Target, settings: Settings) -> None:
+    _fill(empty, settings)
+    truths = {
+        "an invoice totals its lines": """
+            SELECT count(*) FROM tenant_mgmt.invoice AS i
+            WHERE i.subtotal_amount - i.discount_amount <> (
+                SELECT coalesce(sum(l.line_amount) FILTER (WHERE l.line_kind <> 'tax'), 0)
+                FROM tenant_mgmt.invoice_line AS l
+                WHERE (l.business_id, l.invoice_id) = (i.business_id, i.invoice_id))""",
+        "no more is paid than was asked": """
+            SELECT count(*) FROM tenant_mgmt.invoice
+            WHERE paid_amount + credited_amount > total_amount""",
+        "a wallet holds the sum of its transactions": """
+            SELECT count(*) FROM tenant_mgmt.credit_wallet AS w
+            WHERE w.balance_credits <> (
+                SELECT sum(CASE WHEN t.transaction_kind IN ('purchase', 'grant', 'refund')
+                                THEN t.credits ELSE -t.credits END)
+                FROM tenant_mgmt.wallet_transaction AS t
+                WHERE (t.business_id, t.credit_wallet_id)
+                    = (w.business_id, w.credit_wallet_id))""",
+        "a tag counts its assignments": """
+            SELECT count(*) FROM system_core.tag AS t
+            WHERE t.usage_count <> (
+                SELECT count(*) FROM system_core.tag_assignment AS a
+                WHERE (a.business_id, a.tag_id) = (t.business_id, t.tag_id))""",
+        "usage periods count their events": """
+            SELECT count(*) FROM tenant_mgmt.usage_period AS p
+            WHERE p.event_count <> (
+                SELECT count(*) FROM tenant_mgmt.usage_event AS e
+                WHERE e.business_id = p.business_id AND e.usage_meter_id = p.usage_meter_id
+                    AND e.subscription_id = p.subscription_id
+                    AND e.event_at >= p.period_start AND e.event_at < p.period_end)""",
+        "read after it was sent": """
+            SELECT count(*) FROM system_core.notification WHERE read_at < scheduled_for""",
+        "a job ends after it began": """
+            SELECT count(*) FROM system_core.job_run WHERE finished_at < started_at""",
+        "a current version holds its file's content": """
+            SELECT count(*) FROM system_core.file_version AS v
+            JOIN system_core.file_object AS f USING (business_id, file_object_id)
+            WHERE v.is_current AND v.sha256 <> f.sha256""",
+        "a trial's plan is its subscription's": """
+            SELECT count(*) FROM tenant_mgmt.trial AS t
+            JOIN tenant_mgmt.subscription AS s USING (business_id, subscription_id)
+            WHERE t.plan_id <> s.plan_id""",
+        "texts carry the tenant's canary": """
+            SELECT count(*) FROM user_mgmt.user_account
+            WHERE position('t' || right(replace(business_id::text, '-', ''), 8) IN username) = 0
+        """,
+    }
+    with psycopg.connect(empty.admin) as connection:
+        for truth, violations in truths.items():
+            assert connection.execute(violations.encode()).fetchone() == (0,), truth
