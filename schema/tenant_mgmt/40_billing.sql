@@ -184,7 +184,7 @@ COMMENT ON COLUMN tenant_mgmt.invoice.credited_amount IS 'Offset by credit notes
 
 -- Serves tenant_mgmt.invoice_list: newest first.
 CREATE INDEX invoice_issued_idx
-    ON tenant_mgmt.invoice (business_id, issued_on DESC);
+    ON tenant_mgmt.invoice (business_id, issued_on DESC, invoice_id DESC);
 
 -- Serves v_accounts_receivable: what is open, oldest due first.
 CREATE INDEX invoice_open_idx

@@ -8,5 +8,5 @@ SELECT i.business_id, i.invoice_id, i.invoice_number, i.status, i.issued_on, i.d
 FROM tenant_mgmt.invoice AS i
 WHERE i.business_id = %(business_id)s
     AND i.issued_on IS NOT NULL
-ORDER BY i.issued_on DESC
+ORDER BY i.issued_on DESC, i.invoice_id DESC
 LIMIT 25
