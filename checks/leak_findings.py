@@ -28,7 +28,7 @@ def _finding(result: ProbeResult) -> Finding:
         rule=f"isolation.{result.probe}",
         severity=Severity.ERROR,
         object=result.object,
-        message=f"{result.verdict}: {result.detail}",
+        message=f"{result.object}: {result.verdict}: {result.detail}",
         why=_reason(result.probe) if leaked else _UNPROVEN,
     )
 

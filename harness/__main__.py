@@ -7,6 +7,7 @@ database could not be reached or failed underway; 130 interrupted.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -23,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
+    if not debug:  # what psycopg warns of while an interruption unwinds is no news to a user
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     try:
         code = app([a for a in given if a != "--debug"], standalone_mode=False)
     except TyperException as error:

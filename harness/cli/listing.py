@@ -46,7 +46,7 @@ def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile =
         table.add_row(name, *(f"{counts.get(kind, 0):,}" for kind in KINDS))
     totals = [sum(counts.get(kind, 0) for counts in objects.values()) for kind in KINDS]
     table.add_row("all", *(f"{total:,}" for total in totals), style="bold")
-    Console().print(table)
+    _print(table)
 
 
 def rules() -> None:
@@ -54,7 +54,7 @@ def rules() -> None:
     table = _table("rule", "severity", "what it looks for")
     for rule in registry():
         table.add_row(rule.id, rule.severity.value, rule.title)
-    Console().print(table)
+    _print(table)
 
 
 def queries() -> None:
@@ -63,7 +63,15 @@ def queries() -> None:
     for query in read_all(BUNDLED):
         budget = f"p{query.quantile * 100:g} {query.budget_ms:g} ms"
         table.add_row(query.name, budget, query.mode, str(query.weight), query.title)
-    Console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """To stdout; a pipe gets lines as wide as they are."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 240
+    console.print(table)
 
 
 def _table(*headings: str) -> Table:

@@ -1,0 +1,175 @@
+"""The whole command, as the README shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import run as document
+from harness.config import BUNDLED_SCHEMA
+from harness.run import Run
+from tests.acceptance.conftest import Harness
+
+QUICK = ("--tenants", "2", "--scale", "0.005", "--users", "4", "--seconds", "6", "--warmup", "1")
+
+
+@pytest.fixture(scope="module")
+def finished(harness: Harness, project: Path) -> Run:
+    """One run of everything; its document. A budget may be missed on a busy machine."""
+    done = harness("run", *QUICK, "--report-dir", "report")
+    assert done.returncode in (0, 1), done.stderr
+    assert "report: report/report.html" in done.stderr
+    return document.load(project / "report" / "run.json")
+
+
+def test_a_run_deploys_fills_attacks_and_loads_everything(finished: Run) -> None:
+    assert [stage.name for stage in finished.stages] == [
+        "check static",
+        "deploy",
+        "fill",
+        "check isolation",
+        "load",
+    ]
+    assert finished.findings == ()
+    assert finished.fill
+    assert finished.fill.unmet == ()
+    assert sum(1 for table in finished.fill.tables if table.rows) >= 75
+    assert finished.leaks == ()
+    assert finished.unproven == ()
+    assert finished.load
+    assert len(finished.load.queries) >= 23
+
+
+def test_no_critical_query_fails_or_leaks(finished: Run) -> None:
+    assert finished.load
+    for query in finished.load.queries:
+        assert (query.errors, query.foreign_rows) == (0, 0), (query.name, query.reason)
+
+
+def test_every_rendering_is_written(finished: Run, project: Path) -> None:
+    names = {path.name for path in (project / "report").iterdir()}
+    assert names == {"run.json", "report.html", "junit.xml", "metrics.prom"}
+    assert (project / "report" / "report.html").stat().st_size < 400_000
+
+
+def test_the_gate_repeats_the_verdict(finished: Run, harness: Harness) -> None:
+    done = harness("gate", "report/run.json")
+    assert done.returncode == (1 if finished.missed else 0)
+    assert all(query.name in done.stdout for query in finished.missed)
+
+
+def test_the_report_is_rendered_again_from_the_document(finished: Run, harness: Harness) -> None:
+    done = harness("report", "report/run.json", "--format", "json")
+    assert document.from_json(done.stdout) == finished
+    assert "0 leaks" in harness("report", "report/run.json").stderr
+
+
+def test_what_was_deployed_can_be_looked_at(finished: Run, harness: Harness) -> None:
+    listed = harness("schema", "list")
+    assert listed.returncode == 0
+    assert "system_core" in listed.stdout
+    asked = harness("psql", "--", "-Atc", "SELECT count(*) FROM tenant_mgmt.business")
+    assert asked.stdout == "2\n", asked.stderr
+
+
+def test_as_the_application_nothing_is_seen_without_a_tenant(
+    finished: Run, harness: Harness
+) -> None:
+    done = harness("psql", "--role", "app", "--", "-Atc", "SELECT * FROM tenant_mgmt.business")
+    assert done.returncode != 0
+    assert "app.business_id" in done.stderr
+
+
+def test_the_isolation_check_alone_finds_the_database_filled(
+    finished: Run, harness: Harness
+) -> None:
+    done = harness("check", "isolation", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["findings"] == []
+
+
+def test_a_leak_is_found_told_and_fails(finished: Run, harness: Harness) -> None:
+    sql = "ALTER TABLE system_core.tag {} ROW LEVEL SECURITY"
+    harness("psql", "--", "-qc", sql.format("DISABLE"))
+    done = harness("check", "isolation")
+    harness("psql", "--", "-qc", sql.format("ENABLE"))
+    assert done.returncode == 1
+    assert "system_core.tag" in done.stdout
+    assert "leak" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("format", "mark"),
+    [
+        ("text", "row level security"),
+        ("json", '"rule": "RLS001"'),
+        ("sarif", '"ruleId": "RLS001"'),
+        ("junit", "RLS001"),
+        ("github", "::error file=schema/system_core/40_collaboration.sql,line="),
+    ],
+)
+def test_a_deleted_line_is_found_in_every_format(
+    harness: Harness, project: Path, format: str, mark: str
+) -> None:
+    schema = project / "schema"
+    shutil.rmtree(schema, ignore_errors=True)
+    shutil.copytree(BUNDLED_SCHEMA, schema)
+    file = schema / "system_core" / "40_collaboration.sql"
+    line = "ALTER TABLE system_core.tag ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
+    text = file.read_text()
+    assert line in text
+    file.write_text(text.replace(line, ""))
+    done = harness("check", "static", "--schema-dir", "schema", "--format", format)
+    assert done.returncode == 1
+    assert mark in done.stdout
+    assert "system_core.tag" in done.stdout
+    assert "40_collaboration.sql" in done.stdout
+
+
+def test_a_file_with_a_syntax_error_is_a_finding(harness: Harness, project: Path) -> None:
+    broken = project / "broken.sql"
+    broken.write_text("CREATE TABLE a (\n  n integer,,\n);\n")
+    done = harness("check", "static", "broken.sql")
+    assert done.returncode == 1
+    assert "SRC003" in done.stdout
+    assert "broken.sql" in done.stdout
+
+
+def test_an_interrupted_run_leaves_nothing_in_the_way(
+    finished: Run, harness: Harness, project: Path
+) -> None:
+    command = [sys.executable, "-m", "harness", "run", *QUICK, "--report-dir", "interrupted"]
+    with subprocess.Popen(
+        command, cwd=project, env=os.environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(6)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.splitlines()[-1] == "harness: interrupted; everything can be run again"
+    assert harness("deploy", "--recreate").returncode == 0
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_report(
+    finished: Run, harness: Harness, project: Path
+) -> None:
+    done = harness("report", "report/run.json", "--format", "html", "--output", "/dev/full/x")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_embedded_server_can_be_kept_and_stopped(harness: Harness) -> None:
+    up = harness("up")
+    assert up.returncode == 0
+    assert "host=" in up.stdout
+    assert harness("doctor").returncode == 0
+    assert harness("down").returncode == 0
