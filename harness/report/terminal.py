@@ -32,7 +32,7 @@ def print_run(run: Run, console: Console) -> None:
 def print_load(load: LoadResult, console: Console) -> None:
     """Every critical query against its budget, those that missed first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True, min_width=1)
     table.add_column("critical query", no_wrap=True)
     for heading in ("budget", "p50", "p95", "p99", "max", "samples"):
         table.add_column(heading, justify="right", no_wrap=True)
