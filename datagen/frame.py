@@ -25,6 +25,7 @@ NULL_SHARE = 0.15
 PARENT_CHOICE = {"null", "zipf", "block"}
 """Modifiers of how a foreign key's parent is chosen."""
 _KEY_TYPES = ("uuid", "bigint", "integer")
+_KEY_RANGE = {"bigint": 2**32, "integer": 2**20}
 
 
 class NoParent(HarnessError):
@@ -81,7 +82,7 @@ class Frame:
         recipe = self.table.recipe.columns.get(name)
         reference = self.table.reference_of(name)
         if name == self.plan.tenant_column:
-            return constant(np.void(self.tenant.id.bytes), len(rows))
+            return constant(self._tenant_value(column), len(rows))
         if recipe and recipe.get("default"):
             return self._database_default(column, rows)
         if recipe and "expression" in recipe:
@@ -90,7 +91,7 @@ class Frame:
         if reference is not None and not (recipe and set(recipe) - PARENT_CHOICE):
             return self._from_parent(reference, name, rows)
         if self._is_key(column):
-            return self._keys(rows)
+            return self._keys(column, rows)
         if recipe and set(recipe) - {"null"}:
             values = draw(recipe, self.request(column, rows), self._subset(rows))
             return self._maybe_null(values, recipe.get("null", 0), name)
@@ -152,8 +153,18 @@ class Frame:
         base = base_type(column.type, self.plan.catalog)
         return bool(own) and column.name == own[0] and base in _KEY_TYPES
 
-    def _keys(self, rows: Array) -> Values:
+    def _tenant_value(self, column: Column) -> Any:
+        """The tenant's id as the tenant column's type has it."""
+        base = base_type(column.type, self.plan.catalog)
+        if base == "uuid":
+            return np.void(self.tenant.id.bytes)
+        return str(self.tenant.id) if base == "text" else self.tenant.ordinal + 1
+
+    def _keys(self, column: Column, rows: Array) -> Values:
+        """Time-ordered UUIDs, or integers in a range of the tenant's own."""
         wanted = self.plan.settings
+        if (base := base_type(column.type, self.plan.catalog)) != "uuid":
+            return of(self.tenant.ordinal * _KEY_RANGE[base] + rows + 1)
         return of(
             keys.uuid7(
                 wanted.seed,

@@ -109,7 +109,7 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
     recipes = read_all(fill_settings.recipes_dir, catalog)
     tenant = settings.tenancy.column
     tables = [t for t in catalog.tables.values() if t.partition_of is None]
-    plans = tuple(_table_plan(t, tenant, recipes) for t in _in_order(tables, tenant))
+    plans = tuple(_table_plan(t, tenant, recipes, catalog) for t in _in_order(tables, tenant))
     return FillPlan(
         tables=plans,
         catalog=catalog,
@@ -160,10 +160,14 @@ def _references(table: Table, tenant: str) -> Iterator[Reference]:
         yield Reference(key.references, pairs, optional)
 
 
-def _table_plan(table: Table, tenant: str, recipes: Recipes) -> TablePlan:
+def _table_plan(table: Table, tenant: str, recipes: Recipes, catalog: Catalog) -> TablePlan:
     recipe = recipes.tables.get(table.name, Recipe())
     checks, unknown = _checks(table, recipe)
-    choices: dict[str, list[Any]] = {}
+    choices = {
+        column.name: list(catalog.enums[Name.parse(column.type)])
+        for column in table.columns.values()
+        if Name.parse(column.type) in catalog.enums
+    }
     elements: dict[str, list[Any]] = {}
     bounds: dict[str, tuple[float | None, float | None]] = {}
     for check in checks:

@@ -19,6 +19,8 @@ from harness.cli.app import app
 from harness.db import one_line
 from harness.errors import HarnessError
 
+_INTERRUPTED = 130
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
@@ -31,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         return _fail(f"{error.format_message()} (see --help)", error.exit_code, debug)
     except (KeyboardInterrupt, Abort):
-        return _fail("interrupted; everything can be run again", 130, debug)
+        return _fail("interrupted; everything can be run again", _INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -43,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"the database failed: {one_line(error)}", 3, debug)
     except OSError as error:
         return _fail(_told(error), 3 if error.errno == errno.ENOSPC else 2, debug)
+    if code == _INTERRUPTED:  # Typer makes this of a KeyboardInterrupt
+        return _fail("interrupted; everything can be run again", code, debug)
     return int(code or 0)
 
 

@@ -53,7 +53,10 @@ def choose(column: Column, catalog: Catalog) -> ModuleType | None:
 
 
 def base_type(type_name: str, catalog: Catalog) -> str:
-    """The type below a domain, without its modifier: `numeric` of system_core.money."""
+    """The type below a domain, without its modifier: `numeric` of system_core.money; an enum
+    is text."""
+    if Name.parse(type_name) in catalog.enums:
+        return "text"
     domain = catalog.domains.get(Name.parse(type_name))
     return re.sub(r"\(.*?\)", "", domain.base_type if domain else type_name).strip()
 

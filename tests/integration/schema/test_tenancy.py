@@ -204,6 +204,7 @@ def test_only_the_platform_may(
     with pytest.raises(errors.RestrictViolation, match=message), admin.transaction():
         app.execute(statement.encode())
     admin.execute("RESET ROLE")
+    admin.execute("DELETE FROM user_mgmt.user_account")
     assert admin.execute(f"{statement} WHERE slug = 'first'".encode()).rowcount == 1
 
 
