@@ -65,7 +65,12 @@ def require(connection: Connection, owned: str | None = None) -> None:
     `owned` is what the user passed as --i-own-this-database.
     """
     name = connection.info.dbname
-    if owned != name and state(connection) != "target":
+    if owned == name:
+        return
+    found = state(connection)
+    if found == "empty":
+        raise RefusedError(f"database {name} is empty: run harness deploy first")
+    if found == "foreign":
         raise RefusedError(
             f"database {name} was not made by the harness and is left alone; deploy into an "
             f"empty one, or pass --i-own-this-database {name}"

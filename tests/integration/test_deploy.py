@@ -11,6 +11,7 @@ import pytest
 from harness.catalog import live
 from harness.config import Settings, load
 from harness.db import Target, connect
+from harness.deploy import target
 from harness.deploy.deploy import deploy
 from harness.errors import DatabaseError, RefusedError, SchemaError
 
@@ -100,3 +101,11 @@ def test_an_unreachable_server_is_a_database_error(settings: Settings) -> None:
     nowhere = "host=127.0.0.1 port=1 dbname=x connect_timeout=2"
     with pytest.raises(DatabaseError, match="cannot connect"):
         deploy(Target(nowhere, nowhere, nowhere), settings)
+
+
+def test_an_empty_database_is_no_target_yet(database: Target) -> None:
+    with (
+        connect(database.admin) as connection,
+        pytest.raises(RefusedError, match="is empty: run harness deploy first"),
+    ):
+        target.require(connection)

@@ -24,7 +24,8 @@ _WORDS = ["paid", "draft", "Void 1", "", " x ", "a_b%", "INV-0042", "a.b@c.org",
 _DOCUMENTS = ['{"k": 1, "s": "x"}', '{"k": null}', "[1, 2]", "[]", "{}", '"s"', "7", "true", "null"]
 _DOCUMENTS += ['{"list": ["a"], "s": "y"}', '{"s":"x","k":1}']
 
-EXPRESSIONS = """
+EXPRESSIONS = (
+    """
 i = j
 i <> j
 i < j
@@ -287,7 +288,10 @@ to_hex(abs(i))
 ascii(t)
 chr(65 + abs(i))
 bit_length(t)
-""".strip().replace("\\\\", "\\").splitlines()
+""".strip()
+    .replace("\\\\", "\\")
+    .splitlines()
+)
 
 
 @pytest.fixture(scope="module")
