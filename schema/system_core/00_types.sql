@@ -11,9 +11,9 @@ GRANT USAGE ON SCHEMA system_core TO app_user, app_readonly;
 COMMENT ON SCHEMA system_core IS
     'Shared services: activity, notifications, files, tags and comments, jobs, settings.';
 
--- btree_gist lets an exclusion constraint start with business_id; btree_gin lets a full-text
--- or trigram index do so (an operator that is not leakproof cannot use its index before the
--- row policy, so the tenant has to be a column of the index).
+-- btree_gist lets an exclusion constraint start with business_id. btree_gin lets a full-text or
+-- trigram index do so: under row security an operator that is not leakproof (@@, %, ~~) is only
+-- asked about rows that passed the policy, so the tenant in the index is what narrows the search.
 CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA public;
 CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA public;
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
@@ -31,10 +31,12 @@ CREATE DOMAIN system_core.quantity AS numeric(14, 4);
 COMMENT ON DOMAIN system_core.quantity IS 'A measured amount in the unit its row names.';
 
 CREATE DOMAIN system_core.percentage AS numeric(9, 4);
-COMMENT ON DOMAIN system_core.percentage IS '12.5 means 12.5 %; a table bounds it where 100 is the end.';
+COMMENT ON DOMAIN system_core.percentage IS
+    '12.5 means 12.5 %; a table bounds it where 100 is the end.';
 
 CREATE DOMAIN system_core.rate AS numeric(12, 6);
-COMMENT ON DOMAIN system_core.rate IS 'A factor: 0.0825 is a tax of 8.25 %, 1.0841 an exchange rate.';
+COMMENT ON DOMAIN system_core.rate IS
+    'A factor: 0.0825 is a tax of 8.25 %, 1.0841 an exchange rate.';
 
 CREATE DOMAIN system_core.probability AS numeric(7, 6)
     CONSTRAINT probability_between_0_and_1 CHECK (value BETWEEN 0 AND 1);
@@ -59,7 +61,8 @@ CREATE DOMAIN system_core.country AS text
 
 CREATE DOMAIN system_core.region AS text
     CONSTRAINT region_iso_3166_2_part CHECK (value ~ '^[A-Z0-9]{1,3}$');
-COMMENT ON DOMAIN system_core.region IS 'State or province: the part of ISO 3166-2 after the country.';
+COMMENT ON DOMAIN system_core.region IS
+    'State or province: the part of ISO 3166-2 after the country.';
 
 CREATE DOMAIN system_core.currency AS text
     CONSTRAINT currency_iso_4217 CHECK (value ~ '^[A-Z]{3}$');
@@ -110,7 +113,8 @@ CREATE DOMAIN system_core.sha256 AS bytea
 
 CREATE DOMAIN system_core.vault_ref AS text
     CONSTRAINT vault_ref_is_a_path CHECK (value ~ '^vault:[a-z0-9_/-]+$');
-COMMENT ON DOMAIN system_core.vault_ref IS 'Where a secret lies in the vault; never the secret itself.';
+COMMENT ON DOMAIN system_core.vault_ref IS
+    'Where a secret lies in the vault; never the secret itself.';
 
 CREATE DOMAIN system_core.cron AS text
     CONSTRAINT cron_has_five_fields CHECK (value ~ '^\S+( \S+){4}$');

@@ -8,7 +8,8 @@ CREATE FUNCTION system_core.uuid_v7() RETURNS uuid
     RETURN encode(
         set_bit(set_bit(overlay(
             uuid_send(gen_random_uuid())
-            PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+            PLACING substring(
+                int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
             FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid;
 COMMENT ON FUNCTION system_core.uuid_v7() IS
     'A key whose first 48 bits are milliseconds (RFC 9562), so that new rows land together.';

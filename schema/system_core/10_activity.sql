@@ -126,7 +126,8 @@ CREATE TABLE system_core.activity_event_default PARTITION OF system_core.activit
 ALTER TABLE system_core.activity_event_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON system_core.activity_event_default
     USING (business_id = tenant_mgmt.current_business_id());
-SELECT system_core.create_partitions('system_core.activity_event', 'month', behind => 13, ahead => 3);
+SELECT system_core.create_partitions(
+    'system_core.activity_event', 'month', behind => 13, ahead => 3);
 
 CREATE TRIGGER activity_event_append_only
     BEFORE UPDATE OR DELETE ON system_core.activity_event
@@ -283,8 +284,9 @@ COMMENT ON TABLE system_core.search_document IS
 COMMENT ON COLUMN system_core.search_document.rank_boost IS
     'Lifts kinds that people mostly mean, such as customers, over those they seldom do.';
 
--- Serves system_core.global_search. The tenant stands in the index (btree_gin), for @@ is not
--- leakproof and may not be asked before the row policy.
+-- Serves system_core.global_search. The tenant stands in the index (btree_gin): @@ is not
+-- leakproof, so for a role under row security the index finds the tenant's documents and the
+-- words are looked for in those; for the owner of a reindexing job it finds the words too.
 CREATE INDEX search_document_text_idx
     ON system_core.search_document USING gin (business_id, search_vector);
 
@@ -415,15 +417,20 @@ CREATE FUNCTION system_core.record_activity(
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     actor  CONSTANT uuid := nullif(current_setting('app.user_account_id', true), '')::uuid;
-    kind   uuid;
-    event  uuid;
+    kind    uuid;
+    tracked boolean;
+    event   uuid;
 BEGIN
-    SELECT e.entity_type_id INTO kind FROM system_core.entity_type AS e
+    SELECT e.entity_type_id, e.is_activity_tracked INTO kind, tracked
+    FROM system_core.entity_type AS e
     WHERE e.business_id = tenant AND e.schema_name = entity_schema
         AND e.table_name = entity_table;
     IF NOT FOUND THEN
         RAISE EXCEPTION '%.% is no registered kind of record', entity_schema, entity_table
             USING ERRCODE = 'no_data_found', HINT = 'Register it in system_core.entity_type.';
+    END IF;
+    IF NOT tracked THEN
+        RETURN NULL;
     END IF;
     INSERT INTO system_core.activity_event
         (business_id, entity_type_id, entity_id, actor_user_account_id, actor_kind, action,
@@ -449,7 +456,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION system_core.record_activity(text, text, uuid, text, jsonb, text) IS
-    'Writes down what the tenant''s user did to a record, and raises the event that reports it.';
+    'Writes down what the tenant''s user did to a record, and raises the event that reports it; NULL
+     where the business does not track that kind of record.';
 
 
 CREATE FUNCTION system_core.changed_columns(changes jsonb)

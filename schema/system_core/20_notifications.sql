@@ -185,7 +185,8 @@ CREATE INDEX notification_template_variant_approver_idx
     ON system_core.notification_template_variant (business_id, approved_by)
     WHERE approved_by IS NOT NULL;
 
-ALTER TABLE system_core.notification_template_variant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE system_core.notification_template_variant
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON system_core.notification_template_variant
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT, UPDATE, DELETE ON system_core.notification_template_variant TO app_user;
@@ -596,7 +597,8 @@ CREATE UNIQUE INDEX notification_suppression_open_idx
     ON system_core.notification_suppression (business_id, channel, address_hash, scope)
     WHERE lifted_at IS NULL;
 
-ALTER TABLE system_core.notification_suppression ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE system_core.notification_suppression
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON system_core.notification_suppression
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT, UPDATE, DELETE ON system_core.notification_suppression TO app_user;

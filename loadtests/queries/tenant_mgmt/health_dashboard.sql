@@ -7,7 +7,8 @@ SELECT h.business_id, h.score_date, h.score, h.band, h.delta_7d, h.churn_probabi
        signals.newest, tasks.open_count
 FROM tenant_mgmt.health_score AS h
 CROSS JOIN (
-    SELECT jsonb_agg(jsonb_build_object('signal', s.signal_code, 'score', s.normalized_score)) AS newest
+    SELECT jsonb_agg(jsonb_build_object('signal', s.signal_code,
+                                        'score', s.normalized_score)) AS newest
     FROM (
         SELECT DISTINCT ON (g.signal_code) g.signal_code, g.normalized_score
         FROM tenant_mgmt.health_signal AS g
