@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.expression.types import interval
+from datagen.expression.spans import interval
 from datagen.generators import modules
 from datagen.keys import WINDOW
 from datagen.request import Request

@@ -13,7 +13,8 @@ from typing import Any
 
 import pglast
 
-from datagen.expression.evaluate import Scope, UnknownExpression, columns_of, evaluate
+from datagen.expression.evaluate import Scope, columns_of, evaluate
+from datagen.expression.unknown import UnknownExpression
 from datagen.values import Values
 
 __all__ = ["Expression", "Scope", "UnknownExpression", "compile_expression"]

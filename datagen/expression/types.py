@@ -1,116 +1,140 @@
-"""Types of expressions: literals from text, casts, and operands made comparable."""
+"""Types of expressions: literals from text, and casts."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
-from datagen.expression.unknown import UnknownExpression
-from datagen.values import Values, objects
+from datagen.expression.columnwise import strict
+from datagen.expression.spans import DAY, calendar
+from datagen.values import Array, Values
 
-NUMBERS = {"numeric", "float8", "float4", "int8", "int4", "int2", "integer", "bigint", "money"}
+_WHOLE = {"int2", "int4", "int8", "smallint", "integer", "bigint"}
+_REAL = {"numeric", "float8", "float4", "decimal", "money"}
+NUMBERS = _WHOLE | _REAL
 _TEXTS = {"text", "varchar", "bpchar", "citext", "name"}
-_UNITS = {
-    "microsecond": 1,
-    "millisecond": 1_000,
-    "second": 1_000_000,
-    "sec": 1_000_000,
-    "minute": 60_000_000,
-    "min": 60_000_000,
-    "hour": 3_600_000_000,
-    "day": 86_400_000_000,
-    "week": 604_800_000_000,
-    "month": 2_592_000_000_000,
-    "mon": 2_592_000_000_000,
-    "year": 31_557_600_000_000,
-}
-_PART = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*([a-z]+?)s?(?=[\s\d]|$)")
-_CLOCK = re.compile(r"(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?$")
+_MOMENTS = {"timestamptz", "timestamp"}
+_TRUE, _FALSE = {"t", "true", "on", "yes", "y", "1"}, {"f", "false", "off", "no", "n", "0"}
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}]+)')
 
 
 def from_text(text: str, type_name: str) -> Any:
     """A literal's value as the numpy scalar or object that columns of the type hold."""
-    if type_name in NUMBERS:
-        return float(text) if type_name in ("numeric", "float8", "float4") else int(text)
-    if type_name in ("bool", "boolean"):
-        return text.lower() in ("t", "true", "on", "yes", "1")
-    if type_name == "date":
-        return np.datetime64(text[:10], "D")
-    if type_name in ("timestamptz", "timestamp"):
-        moment = datetime.fromisoformat(text)
-        utc = moment.astimezone(UTC) if moment.tzinfo else moment
-        return np.datetime64(utc.replace(tzinfo=None), "us")
-    if type_name == "interval":
-        return interval(text)
-    if type_name == "time":
-        return int(interval(text) / np.timedelta64(1, "us"))
-    return text
+    read = _READERS.get(type_name)
+    return read(text.strip()) if read else text
 
 
-def interval(text: str) -> Any:
-    """An interval; a month counts 30 days, a year 365.25."""
-    clock = _CLOCK.search(text)
-    micros = 0.0
-    if clock:
-        hours, minutes, seconds = clock.groups(default="0")
-        micros += (int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1_000_000
-        text = text[: clock.start()]
-    for number, unit in _PART.findall(text.lower()):
-        if unit not in _UNITS:
-            raise UnknownExpression(f"interval unit {unit} is not known")
-        micros += float(number) * _UNITS[unit]
-    return np.timedelta64(round(micros), "us")
+def array_from_text(text: str, type_name: str) -> list[Any]:
+    """The elements of a literal such as `{a,"b c",NULL}`; one dimension."""
+    if not (text.startswith("{") and text.endswith("}")) or "{" in text[1:]:
+        raise ValueError(f"{text} is not a simple array")
+    return [
+        from_text(re.sub(r"\\(.)", r"\1", quoted), type_name)
+        if not bare
+        else None
+        if bare.strip().upper() == "NULL"
+        else from_text(bare.strip(), type_name)
+        for quoted, bare in _ELEMENT.findall(text)
+    ]
 
 
 def cast(value: Values, type_name: str) -> Values:
     """A column as another type; where nothing has to change it is returned as it is."""
+    if value.null.all():
+        return value
     kind = value.data.dtype.kind
     if type_name in _TEXTS:
-        return value if kind == "O" else _map(value, _as_text)
-    if type_name in NUMBERS and kind in "if":
-        whole = type_name not in ("numeric", "float8", "float4")
-        return Values(np.rint(value.data).astype("int64") if whole else value.data, value.null)
-    if type_name in NUMBERS and kind == "O":
-        number = float if type_name in ("numeric", "float8", "float4") else int
-        return Values(_numbers(value, number), value.null)
+        return value if _is_text(value) else strict(as_text)(value)
+    if kind == "O" and _is_text(value) and type_name in _READERS:
+        return _read(value, type_name)
+    if type_name in NUMBERS and kind in "bif":
+        return Values(_number(value.data, type_name in _WHOLE), value.null)
+    if type_name in ("bool", "boolean") and kind == "i":
+        return Values(value.data != 0, value.null)
     if type_name == "date" and kind == "M":
         return Values(value.data.astype("datetime64[D]"), value.null)
-    if type_name in ("timestamptz", "timestamp") and kind == "M":
+    if type_name in _MOMENTS and kind == "M":
         return Values(value.data.astype("datetime64[us]"), value.null)
+    if type_name == "time" and kind == "M":
+        return Values(value.data.astype("datetime64[us]").astype("int64") % DAY, value.null)
+    if type_name == "interval" and kind == "i":
+        return Values(value.data.astype("timedelta64[us]"), value.null)
     return value
 
 
-def comparable(left: Values, right: Values) -> tuple[Any, Any]:
-    """Data of both sides in a common type."""
-    a, b = left.data, right.data
-    if {a.dtype.kind, b.dtype.kind} == {"M"}:
-        return a.astype("datetime64[us]"), b.astype("datetime64[us]")
-    if a.dtype.kind == "O" and b.dtype.kind in "if":
-        return _numbers(left, float), b
-    if b.dtype.kind == "O" and a.dtype.kind in "if":
-        return a, _numbers(right, float)
-    return a, b
+def as_text(item: Any) -> str:
+    """A single value as PostgreSQL prints it; decimals without zeros at the end."""
+    match item:
+        case bool():
+            return "true" if item else "false"
+        case float():
+            return f"{item:.15g}"
+        case datetime():
+            text = item.isoformat(" ")
+            return (text.rstrip("0") if item.microsecond else text) + "+00"
+        case dict() | list():
+            return json.dumps(item)
+        case bytes() if len(item) == 16:
+            return str(UUID(bytes=item))
+        case bytes():
+            return "\\x" + item.hex()
+    return str(item)
 
 
-def _numbers(value: Values, number: Any) -> Any:
-    try:
-        items = [0 if n else number(v) for v, n in zip(value.data, value.null, strict=True)]
-    except (TypeError, ValueError):
-        raise UnknownExpression("text is compared with a number") from None
-    return np.array(items)
+def _is_text(value: Values) -> bool:
+    known = value.data[~value.null][:1]
+    return value.data.dtype == object and all(isinstance(item, str) for item in known)
 
 
-def _map(value: Values, function: Any) -> Values:
-    return Values(objects([function(item) for item in value.data]), value.null)
+def _read(value: Values, type_name: str) -> Values:
+    """Texts as another type; a text that is none raises ValueError."""
+    known = np.flatnonzero(~value.null)
+    items = [from_text(text, type_name) for text in value.data[known].tolist()]
+    data = np.zeros(len(value), np.array(items[:1]).dtype if type_name != "bytea" else object)
+    data[known] = items
+    return Values(data, value.null)
 
 
-def _as_text(item: Any) -> str:
-    if isinstance(item, bool | np.bool_):
-        return "true" if item else "false"
-    if isinstance(item, dict | list):
-        return json.dumps(item)
-    return f"{item:g}" if isinstance(item, float) else str(item)
+def _number(data: Array, whole: bool) -> Array:
+    """Whole numbers round half away from zero, as numeric does."""
+    if not whole:
+        return data.astype(float)
+    if data.dtype.kind == "f":
+        data = np.sign(data) * np.floor(np.abs(data) + 0.5)
+    return data.astype("int64")
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError(f"{text} is no boolean")
+    return text.lower() in _TRUE
+
+
+def _moment(text: str) -> Any:
+    moment = datetime.fromisoformat(text)
+    utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return np.datetime64(utc.replace(tzinfo=None), "us")
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text[2:]) if text.startswith("\\x") else text.encode()
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_WHOLE, int),
+    **dict.fromkeys(_REAL, float),
+    **dict.fromkeys(_MOMENTS, _moment),
+    "bool": _boolean,
+    "boolean": _boolean,
+    "date": lambda text: np.datetime64(text[:10], "D"),
+    "interval": calendar,
+    "time": lambda text: int(calendar(text) / np.timedelta64(1, "us")),
+    "uuid": lambda text: np.void(UUID(text).bytes),
+    "bytea": _bytes,
+}
