@@ -17,7 +17,7 @@ from psycopg import pq, sql
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.deploy import roles, target
-from harness.deploy.source import SourceFile, read, statement_at
+from harness.deploy.source import SourceFile, read, require_all_named, statement_at
 from harness.errors import RefusedError, SchemaError
 from harness.run import DeployResult
 
@@ -41,6 +41,7 @@ def deploy(
     """
     started = time.perf_counter()
     files = read(settings.schema_dir)
+    require_all_named(settings.schema_dir, files)
     with connect(database.admin, autocommit=True) as connection:
         if _needs_deployment(connection, files, owned):
             roles.ensure(connection, settings.roles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -40,6 +41,15 @@ def read(schema_dir: Path) -> tuple[SourceFile, ...]:
     if not files:
         raise SchemaError(f"{schema_dir}: no SQL file in it")
     return files
+
+
+def require_all_named(schema_dir: Path, files: Sequence[SourceFile]) -> None:
+    """SchemaError for a file that order.txt forgot: nobody would miss it until it is needed."""
+    named = {file.path for file in files}
+    for path in sorted(schema_dir.rglob("*.sql")):
+        if (name := path.relative_to(schema_dir).as_posix()) not in named:
+            order = schema_dir / "order.txt"
+            raise SchemaError(f"{order}: does not name {name}; add it where it belongs")
 
 
 def statement_at(file: SourceFile, ordinal: int) -> tuple[int, str]:

@@ -97,6 +97,12 @@ def test_the_owner_may_deploy_beside_what_is_there(database: Target, settings: S
         assert connection.execute("SELECT count(*) FROM precious").fetchone() == (0,)
 
 
+def test_a_file_that_the_order_forgot_is_told(database: Target, schema_copy: Path) -> None:
+    (schema_copy / "user_mgmt" / "99_forgotten.sql").write_text("SELECT 1;")
+    with pytest.raises(SchemaError, match=r"order\.txt: does not name user_mgmt/99_forgotten"):
+        deploy(database, load({"schema_dir": schema_copy}))
+
+
 def test_an_unreachable_server_is_a_database_error(settings: Settings) -> None:
     nowhere = "host=127.0.0.1 port=1 dbname=x connect_timeout=2"
     with pytest.raises(DatabaseError, match="cannot connect"):
