@@ -18,11 +18,13 @@ SET value = CASE d.data_type
     WHEN 'multi_select' THEN '["gold", "silver"]'::jsonb
     WHEN 'url' THEN to_jsonb('https://example.com/' || n.number)
     WHEN 'user' THEN to_jsonb((SELECT u.user_account_id FROM user_mgmt.user_account AS u
-                               WHERE u.business_id = %(business_id)s LIMIT 1))
+                               WHERE u.business_id = %(business_id)s
+                               ORDER BY u.user_account_id LIMIT 1))
     WHEN 'json' THEN v.value
     ELSE to_jsonb('entry ' || n.number) END
 FROM system_core.custom_field_definition AS d,
-     (SELECT w.custom_field_value_id, (row_number() OVER ())::integer AS number
+     (SELECT w.custom_field_value_id,
+             (row_number() OVER (ORDER BY w.custom_field_value_id))::integer AS number
       FROM system_core.custom_field_value AS w
       WHERE w.business_id = %(business_id)s) AS n
 WHERE v.business_id = %(business_id)s AND d.business_id = %(business_id)s
