@@ -100,13 +100,14 @@ def fund(connection: Connection, credits: float, priority: int = 1) -> None:
 
 
 def redeem(connection: Connection, contract: UUID, percent: float | None, amount: Any) -> None:
-    """Grants a coupon for two months."""
+    """Grants a coupon for two months, after those that were granted before."""
     connection.execute(
         "INSERT INTO tenant_mgmt.coupon_redemption (business_id, subscription_id, coupon_code,"
-        " discount_kind, percent_off, amount_off, duration, months_total, months_remaining)"
+        " discount_kind, percent_off, amount_off, duration, months_total, months_remaining,"
+        " redeemed_at)"
         " VALUES (tenant_mgmt.current_business_id(), %s, 'C' || coalesce(%s, 0)::text,"
         " CASE WHEN %s::numeric IS NULL THEN 'amount' ELSE 'percent' END, %s, %s,"
-        " 'repeating', 2, 2)",
+        " 'repeating', 2, 2, clock_timestamp())",
         [contract, percent, percent, percent, amount],
     )
 
