@@ -325,7 +325,8 @@ CREATE TABLE system_core.outbox_event (
 COMMENT ON TABLE system_core.outbox_event IS
     'A domain event, written in the transaction of the change and read by consumers in order.';
 COMMENT ON COLUMN system_core.outbox_event.sequence_no IS
-    'Rises by one per business; record_activity() takes it under a lock.';
+    'Rises by one per business. A trigger gives it, whatever the application says; imported
+     history brings its own.';
 COMMENT ON COLUMN system_core.outbox_event.trace_id IS 'W3C trace context of the request.';
 
 -- Readers go on behind their position; the writer finds the last number.
@@ -347,6 +348,37 @@ SELECT system_core.create_partitions('system_core.outbox_event', 'month', behind
 CREATE TRIGGER outbox_event_append_only
     BEFORE UPDATE OR DELETE ON system_core.outbox_event
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('system_core.outbox_event');
+
+CREATE FUNCTION system_core.number_outbox_event() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.sequence_no IS NOT NULL AND NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    -- A snapshot older than the lock would not see the number that was taken before it.
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'events are numbered in READ COMMITTED transactions only'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    -- One writer of the tenant at a time until it commits: no gap, and no number that becomes
+    -- visible after a higher one was read.
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.business_id::text, 0));
+    -- The positions of consumers outlive the partitions that they have read.
+    SELECT greatest(0, max(o.sequence_no),
+                    (SELECT max(c.last_sequence_no) FROM system_core.event_consumer AS c
+                     WHERE c.business_id = NEW.business_id)) + 1
+    INTO NEW.sequence_no
+    FROM system_core.outbox_event AS o
+    WHERE o.business_id = NEW.business_id;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION system_core.number_outbox_event() IS
+    'Gives an event of the application the tenant''s next number.';
+
+CREATE TRIGGER outbox_event_number
+    BEFORE INSERT ON system_core.outbox_event
+    FOR EACH ROW EXECUTE FUNCTION system_core.number_outbox_event();
 
 
 CREATE TABLE system_core.event_consumer (
@@ -440,18 +472,13 @@ BEGIN
             record_activity.action, record_activity.changes, record_activity.source)
     RETURNING activity_event_id INTO event;
 
-    -- One writer of the tenant at a time, so that numbers have no gap and readers no surprise.
-    PERFORM pg_advisory_xact_lock(hashtextextended(tenant::text, 0));
     INSERT INTO system_core.outbox_event
-        (business_id, sequence_no, topic, event_type, aggregate_schema, aggregate_table,
-         aggregate_id, payload)
-    SELECT tenant, coalesce(max(o.sequence_no), 0) + 1, 'activity',
-           entity_table || '.' || record_activity.action, entity_schema, entity_table,
-           record_activity.entity_id,
-           jsonb_build_object('activity_event_id', event,
-                              'changes', coalesce(record_activity.changes, '[]'))
-    FROM system_core.outbox_event AS o
-    WHERE o.business_id = tenant;
+        (business_id, topic, event_type, aggregate_schema, aggregate_table, aggregate_id,
+         payload)
+    VALUES (tenant, 'activity', entity_table || '.' || record_activity.action, entity_schema,
+            entity_table, record_activity.entity_id,
+            jsonb_build_object('activity_event_id', event,
+                               'changes', coalesce(record_activity.changes, '[]')));
     RETURN event;
 END
 $$;

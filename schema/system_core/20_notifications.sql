@@ -8,6 +8,9 @@
  * provider (notification_channel) for an address of the person (notification_endpoint).
  * notification_suppression are addresses that must not be written to: a hard bounce or a
  * complaint puts them there.
+ *
+ * open_channels() answers for a person and a category on which channels they may be told, and
+ * from when; dispatch_notification() and next_delivery_batch() both ask it.
  */
 
 CREATE TABLE system_core.notification_category (
@@ -106,6 +109,30 @@ CREATE TRIGGER notification_template_touch
     BEFORE UPDATE ON system_core.notification_template
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION system_core.require_described_merge_fields() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) AND EXISTS (
+        SELECT FROM JSON_TABLE(NEW.merge_fields, '$[*]' COLUMNS (
+            name        text    PATH '$.name',
+            type        text    PATH '$.type',
+            is_required boolean PATH '$.required')) AS f
+        WHERE f.name IS NULL OR f.type IS NULL OR f.is_required IS NULL
+    ) THEN
+        RAISE EXCEPTION 'template % has a merge field without name, type or required', NEW.code
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION system_core.require_described_merge_fields() IS
+    'Whoever dispatches a template reads there what it needs.';
+
+CREATE TRIGGER notification_template_merge_fields
+    BEFORE INSERT OR UPDATE OF merge_fields ON system_core.notification_template
+    FOR EACH ROW WHEN (NEW.merge_fields <> '[]')
+    EXECUTE FUNCTION system_core.require_described_merge_fields();
+
 CREATE FUNCTION system_core.require_approved_variant() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -195,6 +222,64 @@ GRANT SELECT ON system_core.notification_template_variant TO app_readonly;
 CREATE TRIGGER notification_template_variant_touch
     BEFORE UPDATE ON system_core.notification_template_variant
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE FUNCTION system_core.supersede_wording() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        UPDATE system_core.notification_template_variant AS v
+        SET status = 'superseded'
+        WHERE (v.business_id, v.notification_template_id, v.channel, v.locale)
+            = (NEW.business_id, NEW.notification_template_id, NEW.channel, NEW.locale)
+            AND v.status = 'approved'
+            AND v.notification_template_variant_id <> NEW.notification_template_variant_id;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION system_core.supersede_wording() IS
+    'Approving a version takes the place of the one that was approved before.';
+
+CREATE TRIGGER notification_template_variant_approval
+    BEFORE INSERT OR UPDATE OF status ON system_core.notification_template_variant
+    FOR EACH ROW WHEN (NEW.status = 'approved')
+    EXECUTE FUNCTION system_core.supersede_wording();
+
+CREATE FUNCTION system_core.keep_last_wording() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) AND EXISTS (
+        SELECT FROM system_core.notification_template AS t
+        WHERE (t.business_id, t.notification_template_id)
+            = (OLD.business_id, OLD.notification_template_id)
+            AND t.status = 'active'
+            AND NOT EXISTS (
+                SELECT FROM system_core.notification_template_variant AS v
+                WHERE (v.business_id, v.notification_template_id)
+                    = (t.business_id, t.notification_template_id)
+                    AND v.status = 'approved')
+    ) THEN
+        RAISE EXCEPTION 'an active template keeps an approved wording'
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Approve its successor instead, or retire the template first.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION system_core.keep_last_wording() IS
+    'The other side of require_approved_variant().';
+
+-- At depth 0 only: supersede_wording() withdraws a wording for the sake of its successor.
+CREATE TRIGGER notification_template_variant_withdrawn
+    AFTER UPDATE OF status ON system_core.notification_template_variant
+    FOR EACH ROW
+    WHEN (OLD.status = 'approved' AND NEW.status <> 'approved' AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION system_core.keep_last_wording();
+
+CREATE TRIGGER notification_template_variant_deleted
+    AFTER DELETE ON system_core.notification_template_variant
+    FOR EACH ROW WHEN (OLD.status = 'approved' AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION system_core.keep_last_wording();
 
 
 CREATE TABLE system_core.notification_channel (
@@ -360,15 +445,17 @@ CREATE TRIGGER notification_preference_touch
 
 CREATE FUNCTION system_core.refuse_mandatory_opt_out() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    refused text;
 BEGIN
-    IF EXISTS (
-        SELECT FROM opted_out AS o
-        JOIN system_core.notification_category AS c
-            ON (c.business_id, c.notification_category_id)
-             = (o.business_id, o.notification_category_id)
-        WHERE NOT o.is_opted_in AND c.is_mandatory
-    ) THEN
-        RAISE EXCEPTION 'a mandatory category cannot be opted out of'
+    SELECT min(c.code) INTO refused
+    FROM opted_out AS o
+    JOIN system_core.notification_category AS c
+        ON (c.business_id, c.notification_category_id)
+         = (o.business_id, o.notification_category_id)
+    WHERE NOT o.is_opted_in AND c.is_mandatory;
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION 'a mandatory category cannot be opted out of: %', refused
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
@@ -386,6 +473,25 @@ CREATE TRIGGER notification_preference_mandatory_update
     AFTER UPDATE ON system_core.notification_preference
     REFERENCING NEW TABLE AS opted_out
     FOR EACH STATEMENT EXECUTE FUNCTION system_core.refuse_mandatory_opt_out();
+
+CREATE FUNCTION system_core.end_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE system_core.notification_preference AS p
+    SET is_opted_in = true
+    WHERE (p.business_id, p.notification_category_id)
+        = (NEW.business_id, NEW.notification_category_id)
+        AND NOT p.is_opted_in;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION system_core.end_opt_outs() IS
+    'Of a category that becomes mandatory nobody stays opted out; opted_out_at remembers it.';
+
+CREATE TRIGGER notification_category_made_mandatory
+    AFTER UPDATE OF is_mandatory ON system_core.notification_category
+    FOR EACH ROW WHEN (NEW.is_mandatory AND NOT OLD.is_mandatory)
+    EXECUTE FUNCTION system_core.end_opt_outs();
 
 
 CREATE TABLE system_core.notification (
@@ -437,10 +543,11 @@ CREATE UNIQUE INDEX notification_dedupe_idx
     ON system_core.notification (business_id, dedupe_key)
     WHERE dedupe_key IS NOT NULL;
 
--- Serves system_core.notification_bell: unread messages, newest first; counts from the index.
+-- Serves system_core.notification_bell and v_unread_notification_count: messages that have gone
+-- out and are unread, newest first; counts from the index.
 CREATE INDEX notification_unread_idx
     ON system_core.notification (business_id, recipient_user_account_id, scheduled_for DESC)
-    WHERE read_at IS NULL;
+    WHERE read_at IS NULL AND state IN ('dispatched', 'delivered');
 
 -- Serves system_core.claim_notification_batch: what is due.
 CREATE INDEX notification_due_idx
@@ -529,7 +636,8 @@ CREATE TABLE system_core.notification_delivery (
 COMMENT ON TABLE system_core.notification_delivery IS
     'One attempt to hand a message to a provider, and what came back.';
 
--- Finds the attempt that a provider reports on; its ids are unique per channel and moment.
+-- Finds the attempt that a provider reports on. Unique per moment, which is all that an index
+-- over partitions can promise; refuse_repeated_message_id() makes it one a day.
 CREATE UNIQUE INDEX notification_delivery_provider_idx
     ON system_core.notification_delivery (business_id, channel, provider_message_id, attempted_at)
     WHERE provider_message_id IS NOT NULL;
@@ -608,48 +716,205 @@ CREATE TRIGGER notification_suppression_touch
     BEFORE UPDATE ON system_core.notification_suppression
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
-CREATE FUNCTION system_core.suppress_bounced_addresses() RETURNS trigger
+CREATE FUNCTION system_core.refuse_dead_endpoint() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    obstacle text;
 BEGIN
-    UPDATE system_core.notification_endpoint AS e
-    SET bounce_state = CASE r.status WHEN 'bounced' THEN 'hard_bounced' ELSE 'complained' END,
-        bounce_count = e.bounce_count + r.attempts
-    FROM (
-        SELECT business_id, notification_endpoint_id, max(status) AS status,
-               count(*)::integer AS attempts
-        FROM reported
-        WHERE status IN ('bounced', 'complained') AND notification_endpoint_id IS NOT NULL
-        GROUP BY business_id, notification_endpoint_id
-    ) AS r
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    SELECT CASE WHEN e.bounce_state IN ('hard_bounced', 'complained') THEN e.bounce_state
+                WHEN e.disabled_at IS NOT NULL THEN 'disabled'
+                ELSE 'suppressed' END
+    INTO obstacle
+    FROM system_core.notification_endpoint AS e
     WHERE (e.business_id, e.notification_endpoint_id)
-        = (r.business_id, r.notification_endpoint_id);
+        = (NEW.business_id, NEW.notification_endpoint_id)
+        AND (e.bounce_state IN ('hard_bounced', 'complained') OR e.disabled_at IS NOT NULL
+             OR EXISTS (
+                 SELECT FROM system_core.notification_suppression AS s
+                 WHERE s.business_id = e.business_id AND s.channel = e.channel
+                     AND s.address_hash = e.address_hash AND s.scope = 'all'
+                     AND s.lifted_at IS NULL));
+    IF FOUND THEN
+        RAISE EXCEPTION 'address % is not written to: %', NEW.notification_endpoint_id, obstacle
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Record the attempt as suppressed.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION system_core.refuse_dead_endpoint() IS
+    'No attempt is made on an address that bounced, complained, is disabled or suppressed.';
 
-    INSERT INTO system_core.notification_suppression
-        (business_id, channel, address_hash, reason)
-    SELECT DISTINCT ON (e.business_id, e.channel, e.address_hash)
-           e.business_id, e.channel, e.address_hash,
-           CASE r.status WHEN 'bounced' THEN 'hard_bounce' ELSE 'spam_complaint' END
+CREATE TRIGGER notification_delivery_reachable
+    BEFORE INSERT ON system_core.notification_delivery
+    FOR EACH ROW
+    WHEN (NEW.notification_endpoint_id IS NOT NULL AND NEW.status <> 'suppressed')
+    EXECUTE FUNCTION system_core.refuse_dead_endpoint();
+
+CREATE FUNCTION system_core.refuse_repeated_message_id() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    repeated text;
+BEGIN
+    SELECT min(r.provider_message_id) INTO repeated
     FROM reported AS r
-    JOIN system_core.notification_endpoint AS e
-        ON (e.business_id, e.notification_endpoint_id)
-         = (r.business_id, r.notification_endpoint_id)
-    WHERE r.status IN ('bounced', 'complained') AND e.channel <> 'slack'
-    ON CONFLICT DO NOTHING;
+    JOIN system_core.notification_delivery AS d
+        ON d.business_id = r.business_id AND d.channel = r.channel
+        AND d.provider_message_id = r.provider_message_id
+        AND d.attempted_at >= date_trunc('day', r.attempted_at, 'UTC')
+        AND d.attempted_at < date_trunc('day', r.attempted_at, 'UTC') + interval '24 hours'
+    WHERE d.notification_delivery_id <> r.notification_delivery_id;
+    IF repeated IS NOT NULL THEN
+        RAISE EXCEPTION 'two attempts of a day have the provider''s message id %', repeated
+            USING ERRCODE = 'unique_violation';
+    END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION system_core.suppress_bounced_addresses() IS
-    'A hard bounce or a complaint marks the address and keeps further messages from it.';
+COMMENT ON FUNCTION system_core.refuse_repeated_message_id() IS
+    'A report of the provider is about one attempt: its id occurs once per channel and day (UTC).';
 
-CREATE TRIGGER notification_delivery_bounced_insert
+CREATE TRIGGER notification_delivery_message_id_insert
     AFTER INSERT ON system_core.notification_delivery
     REFERENCING NEW TABLE AS reported
-    FOR EACH STATEMENT EXECUTE FUNCTION system_core.suppress_bounced_addresses();
+    FOR EACH STATEMENT EXECUTE FUNCTION system_core.refuse_repeated_message_id();
 
-CREATE TRIGGER notification_delivery_bounced_update
+CREATE TRIGGER notification_delivery_message_id_update
     AFTER UPDATE ON system_core.notification_delivery
     REFERENCING NEW TABLE AS reported
-    FOR EACH STATEMENT EXECUTE FUNCTION system_core.suppress_bounced_addresses();
+    FOR EACH STATEMENT EXECUTE FUNCTION system_core.refuse_repeated_message_id();
+
+CREATE FUNCTION system_core.suppress_bounced_address() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    -- RFC 3463: class 4 is a transient failure, a full mailbox for example.
+    is_soft CONSTANT boolean :=
+        NEW.status = 'bounced' AND coalesce(NEW.provider_code LIKE '4.%', false);
+BEGIN
+    UPDATE system_core.notification_endpoint AS e
+    SET bounce_count = e.bounce_count + 1,
+        bounce_state = CASE
+            WHEN NEW.status = 'complained' OR e.bounce_state = 'complained' THEN 'complained'
+            WHEN NOT is_soft OR e.bounce_state = 'hard_bounced' THEN 'hard_bounced'
+            ELSE 'soft_bounced' END
+    WHERE (e.business_id, e.notification_endpoint_id)
+        = (NEW.business_id, NEW.notification_endpoint_id);
+
+    IF NOT is_soft THEN
+        INSERT INTO system_core.notification_suppression
+            (business_id, channel, address_hash, reason, source_ref)
+        SELECT e.business_id, e.channel, e.address_hash,
+               CASE NEW.status WHEN 'bounced' THEN 'hard_bounce' ELSE 'spam_complaint' END,
+               coalesce(NEW.provider_message_id, NEW.notification_delivery_id::text)
+        FROM system_core.notification_endpoint AS e
+        WHERE (e.business_id, e.notification_endpoint_id)
+            = (NEW.business_id, NEW.notification_endpoint_id)
+            AND e.channel <> 'slack'
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION system_core.suppress_bounced_address() IS
+    'A bounce or a complaint marks the address; unless it is transient it also keeps further
+     messages from it.';
+
+-- One row in sixty bounces: the WHEN clause spares the others, and on update counts a bounce
+-- when it is reported and not again when the row is edited later.
+CREATE TRIGGER notification_delivery_bounced_insert
+    AFTER INSERT ON system_core.notification_delivery
+    FOR EACH ROW
+    WHEN (NEW.status IN ('bounced', 'complained') AND NEW.notification_endpoint_id IS NOT NULL)
+    EXECUTE FUNCTION system_core.suppress_bounced_address();
+
+CREATE TRIGGER notification_delivery_bounced_update
+    AFTER UPDATE OF status ON system_core.notification_delivery
+    FOR EACH ROW
+    WHEN (NEW.status IN ('bounced', 'complained') AND NEW.status <> OLD.status
+          AND NEW.notification_endpoint_id IS NOT NULL)
+    EXECUTE FUNCTION system_core.suppress_bounced_address();
+
+
+CREATE FUNCTION system_core.open_channels(recipient uuid, category uuid)
+    RETURNS TABLE (channel text, opens_at timestamptz)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT w.channel,
+           CASE
+               WHEN w.quiet_from < w.quiet_until
+                   AND w.local_time >= w.quiet_from AND w.local_time < w.quiet_until
+               THEN (w.local_date + w.quiet_until) AT TIME ZONE w.time_zone
+               -- A span that ends before it begins goes over midnight.
+               WHEN w.quiet_from > w.quiet_until AND w.local_time >= w.quiet_from
+               THEN (w.local_date + 1 + w.quiet_until) AT TIME ZONE w.time_zone
+               WHEN w.quiet_from > w.quiet_until AND w.local_time < w.quiet_until
+               THEN (w.local_date + w.quiet_until) AT TIME ZONE w.time_zone
+               ELSE now()
+           END
+    FROM (
+        SELECT known.channel, c.legal_basis, p.quiet_from, p.quiet_until, p.time_zone,
+               (now() AT TIME ZONE p.time_zone)::date AS local_date,
+               (now() AT TIME ZONE p.time_zone)::time AS local_time
+        FROM system_core.notification_category AS c
+        CROSS JOIN unnest(ARRAY['in_app', 'email', 'sms', 'push', 'voice', 'whatsapp', 'slack',
+                                'webhook']) AS known (channel)
+        LEFT JOIN system_core.notification_preference AS p
+            ON p.business_id = c.business_id
+            AND p.user_account_id = open_channels.recipient
+            AND p.notification_category_id = c.notification_category_id
+            AND p.channel = known.channel
+        WHERE c.business_id = tenant_mgmt.current_business_id()
+            AND c.notification_category_id = open_channels.category
+            AND coalesce(p.is_opted_in, known.channel = ANY (c.default_channels))
+    ) AS w
+    WHERE w.channel IN ('in_app', 'webhook')
+        OR EXISTS (
+            SELECT FROM (
+                SELECT e.address_hash
+                FROM system_core.notification_endpoint AS e
+                WHERE e.business_id = tenant_mgmt.current_business_id()
+                    AND e.user_account_id = open_channels.recipient
+                    AND e.channel = w.channel AND e.disabled_at IS NULL
+                    AND e.bounce_state NOT IN ('hard_bounced', 'complained')
+                UNION ALL
+                -- Who gave no other address for e-mail is written to where they sign in.
+                SELECT sha256(convert_to(u.email_normalized, 'UTF8'))
+                FROM user_mgmt.user_account AS u
+                WHERE u.business_id = tenant_mgmt.current_business_id()
+                    AND u.user_account_id = open_channels.recipient
+                    AND w.channel = 'email'
+                    AND NOT EXISTS (
+                        SELECT FROM system_core.notification_endpoint AS e
+                        WHERE e.business_id = tenant_mgmt.current_business_id()
+                            AND e.user_account_id = open_channels.recipient
+                            AND e.channel = 'email')
+            ) AS address
+            WHERE NOT EXISTS (
+                SELECT FROM system_core.notification_suppression AS s
+                WHERE s.business_id = tenant_mgmt.current_business_id()
+                    AND s.channel = w.channel AND s.address_hash = address.address_hash
+                    AND s.lifted_at IS NULL
+                    AND (s.scope = 'all' OR w.legal_basis = 'marketing')));
+END;
+COMMENT ON FUNCTION system_core.open_channels(uuid, uuid) IS
+    'The channels on which a person of the tenant may be told of a category: wanted (their
+     preference, else the category''s default) and with an address that may be written to. Each
+     with the moment from which it may be used: now, or the end of their quiet hours.';
+
+
+CREATE FUNCTION system_core.merge_text(wording text, merge_data jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (
+        SELECT coalesce(string_agg(coalesce(merge_text.merge_data ->> part.found[1],
+                                            part.found[2], ''), '' ORDER BY part.ordinal), '')
+        FROM regexp_matches(merge_text.wording, '\{(\w+)\}|([^{]+|\{)', 'g')
+            WITH ORDINALITY AS part (found, ordinal));
+COMMENT ON FUNCTION system_core.merge_text(text, jsonb) IS
+    'Puts the values of merge_data in the place of {name}; a name without value leaves nothing.
+     One pass: braces inside a value stay what they are.';
 
 
 CREATE FUNCTION system_core.dispatch_notification(
@@ -665,9 +930,9 @@ DECLARE
     tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
     template system_core.notification_template;
     category system_core.notification_category;
-    wish     system_core.notification_preference;
-    local_now time;
-    due      timestamptz := now();
+    missing  text;
+    wording  text;
+    opens_at timestamptz;
     kind     uuid;
     sent     bigint;
     queued   uuid;
@@ -678,20 +943,29 @@ BEGIN
         RAISE EXCEPTION 'there is no active template %', template_code
             USING ERRCODE = 'no_data_found';
     END IF;
+    SELECT string_agg(f.name, ', ' ORDER BY f.name) INTO missing
+    FROM JSON_TABLE(template.merge_fields, '$[*]' COLUMNS (
+        name        text    PATH '$.name',
+        is_required boolean PATH '$.required')) AS f
+    WHERE f.is_required AND dispatch_notification.merge_data ->> f.name IS NULL;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'template % needs a value for: %', template_code, missing
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     SELECT * INTO category FROM system_core.notification_category AS c
     WHERE (c.business_id, c.notification_category_id)
         = (tenant, template.notification_category_id);
 
-    SELECT * INTO wish FROM system_core.notification_preference AS p
-    WHERE p.business_id = tenant AND p.user_account_id = recipient
-        AND p.notification_category_id = category.notification_category_id
-    ORDER BY p.is_opted_in DESC, p.channel = 'in_app' DESC
-    LIMIT 1;
-    IF FOUND AND NOT wish.is_opted_in AND NOT category.is_mandatory THEN
+    SELECT min(o.opens_at) INTO opens_at
+    FROM system_core.open_channels(recipient, category.notification_category_id) AS o;
+    IF opens_at IS NULL AND NOT category.is_mandatory THEN
         RETURN NULL;
     END IF;
+    IF opens_at IS NULL OR template.priority = 'critical' THEN
+        opens_at := now();
+    END IF;
 
-    IF category.throttle_per_hour IS NOT NULL THEN
+    IF category.throttle_per_hour IS NOT NULL AND NOT category.is_mandatory THEN
         SELECT count(*) INTO sent
         FROM system_core.notification AS n
         JOIN system_core.notification_template AS t
@@ -700,37 +974,38 @@ BEGIN
         WHERE n.business_id = tenant AND n.recipient_user_account_id = recipient
             AND n.created_at > now() - interval '1 hour'
             AND t.notification_category_id = category.notification_category_id;
-        IF sent >= category.throttle_per_hour AND NOT category.is_mandatory THEN
+        IF sent >= category.throttle_per_hour THEN
             RETURN NULL;
         END IF;
     END IF;
 
-    IF wish.quiet_from IS NOT NULL AND template.priority <> 'critical' THEN
-        local_now := (now() AT TIME ZONE wish.time_zone)::time;
-        -- A span that ends before it begins goes over midnight.
-        IF (wish.quiet_from <= wish.quiet_until
-                AND local_now >= wish.quiet_from AND local_now < wish.quiet_until)
-            OR (wish.quiet_from > wish.quiet_until
-                AND (local_now >= wish.quiet_from OR local_now < wish.quiet_until))
-        THEN
-            due := ((now() AT TIME ZONE wish.time_zone)::date + wish.quiet_until
-                    + CASE WHEN local_now >= wish.quiet_until THEN interval '1 day'
-                           ELSE interval '0' END) AT TIME ZONE wish.time_zone;
-        END IF;
-    END IF;
+    -- The approved subject in the person's language, else in the template's own.
+    SELECT v.subject INTO wording
+    FROM system_core.notification_template_variant AS v
+    JOIN user_mgmt.user_account AS u
+        ON u.business_id = v.business_id AND u.user_account_id = recipient
+    WHERE v.business_id = tenant
+        AND v.notification_template_id = template.notification_template_id
+        AND v.status = 'approved' AND v.subject IS NOT NULL
+    ORDER BY v.locale = u.locale DESC, v.locale = template.default_locale DESC,
+             v.channel = 'in_app' DESC, v.channel = 'email' DESC, v.channel, v.locale
+    LIMIT 1;
 
     SELECT e.entity_type_id INTO kind FROM system_core.entity_type AS e
     WHERE e.business_id = tenant AND e.schema_name = entity_schema
-        AND e.table_name = entity_table;
+        AND e.table_name = entity_table AND dispatch_notification.entity_id IS NOT NULL;
 
     INSERT INTO system_core.notification
         (business_id, notification_template_id, recipient_user_account_id, entity_type_id,
          entity_id, priority, subject, merge_data, scheduled_for)
     VALUES (tenant, template.notification_template_id, recipient, kind,
             CASE WHEN kind IS NOT NULL THEN dispatch_notification.entity_id END,
-            template.priority, template.name, dispatch_notification.merge_data, due)
+            template.priority,
+            system_core.merge_text(coalesce(wording, template.name),
+                                   dispatch_notification.merge_data),
+            dispatch_notification.merge_data, opens_at)
     RETURNING notification_id INTO queued;
-    IF due > now() THEN
+    IF opens_at > now() THEN
         UPDATE system_core.notification AS n SET state = 'held_quiet_hours'
         WHERE (n.business_id, n.notification_id) = (tenant, queued);
     END IF;
@@ -738,9 +1013,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION system_core.dispatch_notification(text, uuid, jsonb, text, text, uuid) IS
-    'Queues a message for a person of the tenant. NULL where they opted out or had enough for
-     this hour; in their quiet hours it is held until those end. A mandatory category is
-     neither opted out of nor throttled.';
+    'Queues a message for a person of the tenant. NULL where no channel is open to them (they
+     opted out, or every address is suppressed) or they had enough for this hour; in their quiet
+     hours it is held until the first channel opens, unless it is critical. A mandatory category
+     is always queued.';
 
 
 CREATE FUNCTION system_core.next_delivery_batch(channel text, max integer DEFAULT 100)
@@ -748,34 +1024,58 @@ CREATE FUNCTION system_core.next_delivery_batch(channel text, max integer DEFAUL
     LANGUAGE sql
 BEGIN ATOMIC
     UPDATE system_core.notification AS n
+    SET state = CASE WHEN n.expires_at <= now() THEN 'expired' ELSE 'pending' END
+    FROM (
+        SELECT w.notification_id
+        FROM system_core.notification AS w
+        WHERE w.business_id = tenant_mgmt.current_business_id()
+            AND w.state IN ('pending', 'held_quiet_hours', 'failed')
+            AND w.scheduled_for <= now()
+            AND (w.state = 'held_quiet_hours' OR w.expires_at <= now())
+        ORDER BY w.scheduled_for
+        LIMIT max
+        FOR UPDATE SKIP LOCKED
+    ) AS over
+    WHERE n.business_id = tenant_mgmt.current_business_id()
+        AND n.notification_id = over.notification_id;
+
+    UPDATE system_core.notification AS n
     SET state = 'dispatched'
     FROM (
         SELECT d.notification_id
         FROM system_core.notification AS d
+        JOIN system_core.notification_template AS t
+            ON t.business_id = d.business_id
+            AND t.notification_template_id = d.notification_template_id
         WHERE d.business_id = tenant_mgmt.current_business_id()
+            AND t.business_id = tenant_mgmt.current_business_id()
             AND d.state IN ('pending', 'failed')
             AND d.scheduled_for <= now()
             AND (d.expires_at IS NULL OR d.expires_at > now())
-            AND NOT EXISTS (
-                SELECT FROM system_core.notification_endpoint AS e
-                JOIN system_core.notification_suppression AS s
-                    ON s.business_id = e.business_id AND s.channel = e.channel
-                    AND s.address_hash = e.address_hash AND s.lifted_at IS NULL
-                    AND s.scope = 'all'
-                WHERE e.business_id = d.business_id
-                    AND e.user_account_id = d.recipient_user_account_id
-                    AND e.channel = next_delivery_batch.channel AND e.is_primary)
+            AND EXISTS (
+                SELECT FROM system_core.open_channels(d.recipient_user_account_id,
+                                                      t.notification_category_id) AS o
+                WHERE o.channel = next_delivery_batch.channel
+                    AND (o.opens_at <= now() OR d.priority = 'critical'))
+            -- What failed is tried again after 2, 4, 8 … minutes, eight times in all.
+            AND (d.state = 'pending' OR NOT EXISTS (
+                SELECT FROM system_core.notification_delivery AS a
+                WHERE a.business_id = tenant_mgmt.current_business_id()
+                    AND a.notification_id = d.notification_id
+                    AND (a.attempt_no >= 8
+                         OR a.attempted_at > now() - interval '1 minute' * 2 ^ a.attempt_no)))
         ORDER BY d.scheduled_for
         LIMIT max
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF d SKIP LOCKED
     ) AS due
     WHERE n.business_id = tenant_mgmt.current_business_id()
         AND n.notification_id = due.notification_id
     RETURNING n.*;
 END;
 COMMENT ON FUNCTION system_core.next_delivery_batch(text, integer) IS
-    'Claims due messages of the tenant for a channel and marks them dispatched; two workers
-     never claim the same one. People whose address on the channel is suppressed are left out.';
+    'Claims due messages of the tenant for a channel that is open to their recipients and marks
+     them dispatched; two workers never claim the same one. Before that it releases messages
+     whose quiet hours are over and lets those expire whose time has passed.';
 
 
 CREATE VIEW system_core.v_unread_notification_count
@@ -796,7 +1096,8 @@ GRANT SELECT ON system_core.v_unread_notification_count TO app_user, app_readonl
 CREATE MATERIALIZED VIEW system_core.mv_notification_channel_performance AS
 SELECT d.business_id, d.channel, c.notification_category_id,
        (d.attempted_at AT TIME ZONE 'UTC')::date AS attempted_on,
-       count(*) AS sent_count,
+       count(*) FILTER (WHERE d.status NOT IN ('queued', 'suppressed', 'failed'))
+           AS sent_count,
        count(d.delivered_at) AS delivered_count,
        count(d.opened_at) AS opened_count,
        count(*) FILTER (WHERE d.status IN ('bounced', 'complained')) AS bounced_count,

@@ -184,6 +184,26 @@ CREATE TRIGGER activation_milestone_qualify_update
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.qualify_trial();
 
+CREATE FUNCTION tenant_mgmt.require_whole_milestones() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT sum(m.weight_pct) FROM tenant_mgmt.activation_milestone AS m
+        WHERE m.business_id = coalesce(NEW.business_id, OLD.business_id)) <> 100 THEN
+        RAISE EXCEPTION 'the weights of the milestones do not sum to 100'
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Change all of them in one transaction.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.require_whole_milestones() IS
+    'Looked at when the transaction commits, so that weights can be shifted between milestones.';
+
+CREATE CONSTRAINT TRIGGER activation_milestone_whole
+    AFTER INSERT OR UPDATE OR DELETE ON tenant_mgmt.activation_milestone
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION tenant_mgmt.require_whole_milestones();
+
 
 CREATE TABLE tenant_mgmt.health_model (
     business_id      uuid                    NOT NULL,
@@ -232,6 +252,25 @@ GRANT SELECT ON tenant_mgmt.health_model TO app_readonly;
 CREATE TRIGGER health_model_touch
     BEFORE UPDATE ON tenant_mgmt.health_model
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE FUNCTION tenant_mgmt.require_whole_weights() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT sum(w.weight)
+        FROM JSON_TABLE(NEW.signal_weights::jsonb, '$.keyvalue()' COLUMNS (
+            weight numeric PATH '$.value')) AS w) IS DISTINCT FROM 1 THEN
+        RAISE EXCEPTION 'the weights of model % do not sum to 1', NEW.model_code
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.require_whole_weights() IS
+    'A score out of 100 needs weights that sum to 1.';
+
+CREATE TRIGGER health_model_weights
+    BEFORE INSERT OR UPDATE OF signal_weights ON tenant_mgmt.health_model
+    FOR EACH ROW EXECUTE FUNCTION tenant_mgmt.require_whole_weights();
 
 
 CREATE TABLE tenant_mgmt.health_signal (

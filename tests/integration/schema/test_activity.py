@@ -281,3 +281,17 @@ def test_activity_is_counted_by_day_for_its_own_tenant(admin: Connection, tenant
     assert one(admin, count) == 2
     admin.execute("SELECT set_config('app.business_id', %s, true)", [str(uuid4())])
     assert one(admin, count) is None
+
+
+def test_the_application_does_not_choose_the_number_of_an_event(
+    tenant: UUID, app: Connection
+) -> None:
+    for claimed in (900, None):
+        app.execute(
+            "INSERT INTO system_core.outbox_event (business_id, sequence_no, topic, event_type,"
+            " aggregate_schema, aggregate_table, aggregate_id, payload)"
+            " VALUES (%s, %s, 't', 'e', 's', 't', gen_random_uuid(), '{}')",
+            [tenant, claimed],
+        )
+    rows = app.execute("SELECT sequence_no FROM system_core.outbox_event ORDER BY 1").fetchall()
+    assert rows == [(1,), (2,)]

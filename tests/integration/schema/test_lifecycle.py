@@ -104,6 +104,22 @@ def test_a_milestone_is_reached_at_its_target_and_qualifies_the_trial(
     assert one(admin, "SELECT qualification_score FROM tenant_mgmt.trial") == 40
 
 
+@pytest.mark.parametrize("weights", [(40, 50), (60, 60)])
+def test_the_milestones_of_a_tenant_weigh_100(
+    admin: Connection, trial: UUID, weights: tuple[int, int]
+) -> None:
+    admin.execute("DELETE FROM tenant_mgmt.activation_milestone")
+    _milestone(admin, "profile_done", weights[0])
+    _milestone(admin, "mobile_used", weights[1])
+    with pytest.raises(errors.CheckViolation, match="do not sum to 100"):
+        admin.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_the_weights_of_a_model_sum_to_1(admin: Connection, model: UUID) -> None:
+    with pytest.raises(errors.CheckViolation, match="do not sum to 1"):
+        admin.execute("UPDATE tenant_mgmt.health_model SET signal_weights = '{\"nps\": 0.5}'")
+
+
 @pytest.fixture
 def model(admin: Connection, trial: UUID) -> UUID:
     """An active model of two signals: logins 0.75, support 0.25."""

@@ -150,8 +150,45 @@ def test_a_hard_bounce_keeps_further_messages_from_the_address(
     category: UUID, account: UUID, tenant: UUID, app: Connection
 ) -> None:
     queued = _dispatch(app, account)
+    endpoint, channel = _sender(app, tenant, account)
+    _attempt(app, tenant, queued, endpoint, channel, "bounced", "m1")
+    assert one(app, "SELECT bounce_state FROM system_core.notification_endpoint") == "hard_bounced"
+    assert one(app, "SELECT reason FROM system_core.notification_suppression") == "hard_bounce"
+    claim = "SELECT count(*) FROM system_core.next_delivery_batch('email', 10)"
+    assert one(app, claim) == 0
+
+
+def test_an_address_that_bounced_is_not_tried_again(
+    category: UUID, account: UUID, tenant: UUID, app: Connection
+) -> None:
+    queued = _dispatch(app, account)
+    endpoint, channel = _sender(app, tenant, account)
+    _attempt(app, tenant, queued, endpoint, channel, "bounced", "m1")
+    with pytest.raises(errors.CheckViolation, match="is not written to: hard_bounced"):
+        _attempt(app, tenant, queued, endpoint, channel, "sent", "m2")
+
+
+def test_a_message_id_of_the_provider_occurs_once_a_day(
+    category: UUID, account: UUID, tenant: UUID, app: Connection
+) -> None:
+    queued = _dispatch(app, account)
+    endpoint, channel = _sender(app, tenant, account)
+    _attempt(app, tenant, queued, endpoint, channel, "sent", "m1")
+    with pytest.raises(errors.UniqueViolation, match="m1"):
+        _attempt(app, tenant, queued, endpoint, channel, "sent", "m1")
+
+
+def test_merge_fields_are_described(category: UUID, account: UUID, app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="merge field"):
+        app.execute(
+            'UPDATE system_core.notification_template SET merge_fields = \'[{"name": "x"}]\''
+        )
+
+
+def _sender(connection: Connection, tenant: UUID, account: UUID) -> tuple[UUID, UUID]:
+    """An address of the person and a sender account, both for e-mail."""
     endpoint = one(
-        app,
+        connection,
         "INSERT INTO system_core.notification_endpoint (business_id, user_account_id, channel,"
         " address, address_hash, is_primary)"
         " VALUES (%s, %s, 'email', 'a@b.example', sha256('a@b.example'), true)"
@@ -160,20 +197,29 @@ def test_a_hard_bounce_keeps_further_messages_from_the_address(
         account,
     )
     channel = one(
-        app,
+        connection,
         "INSERT INTO system_core.notification_channel (business_id, channel, provider,"
         " sender_identity, credential_ref)"
         " VALUES (%s, 'email', 'p', 'x@y.example', 'vault:mail/p')"
         " RETURNING notification_channel_id",
         tenant,
     )
-    app.execute(
+    return endpoint, channel
+
+
+def _attempt(
+    connection: Connection,
+    tenant: UUID,
+    queued: UUID | None,
+    endpoint: UUID,
+    channel: UUID,
+    status: str,
+    message_id: str,
+) -> None:
+    connection.execute(
         "INSERT INTO system_core.notification_delivery (business_id, notification_id,"
-        " notification_endpoint_id, notification_channel_id, channel, status)"
-        " VALUES (%s, %s, %s, %s, 'email', 'bounced')",
-        [tenant, queued, endpoint, channel],
+        " notification_endpoint_id, notification_channel_id, channel, status,"
+        " provider_message_id, attempted_at)"
+        " VALUES (%s, %s, %s, %s, 'email', %s, %s, now() + random() * interval '1 millisecond')",
+        [tenant, queued, endpoint, channel, status, message_id],
     )
-    assert one(app, "SELECT bounce_state FROM system_core.notification_endpoint") == "hard_bounced"
-    assert one(app, "SELECT reason FROM system_core.notification_suppression") == "hard_bounce"
-    claim = "SELECT count(*) FROM system_core.next_delivery_batch('email', 10)"
-    assert one(app, claim) == 0
