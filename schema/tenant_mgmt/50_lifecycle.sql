@@ -161,11 +161,11 @@ BEGIN
     UPDATE tenant_mgmt.trial AS t
     SET qualification_score = least(100, s.score)
     FROM (
-        SELECT m.business_id, sum(m.weight_pct) AS score
-        FROM tenant_mgmt.activation_milestone AS m
-        WHERE m.business_id IN (SELECT c.business_id FROM changed AS c)
-            AND m.reached_at IS NOT NULL
-        GROUP BY m.business_id
+        SELECT c.business_id,
+               (SELECT coalesce(sum(m.weight_pct), 0)
+                FROM tenant_mgmt.activation_milestone AS m
+                WHERE m.business_id = c.business_id AND m.reached_at IS NOT NULL) AS score
+        FROM (SELECT DISTINCT t.business_id FROM changed AS t) AS c
     ) AS s
     WHERE t.business_id = s.business_id AND t.status IN ('running', 'extended');
     RETURN NULL;
@@ -184,11 +184,24 @@ CREATE TRIGGER activation_milestone_qualify_update
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.qualify_trial();
 
+CREATE TRIGGER activation_milestone_qualify_delete
+    AFTER DELETE ON tenant_mgmt.activation_milestone
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION tenant_mgmt.qualify_trial();
+
 CREATE FUNCTION tenant_mgmt.require_whole_milestones() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := coalesce(NEW.business_id, OLD.business_id);
 BEGIN
+    -- Under another tenant the rows to be summed would not be seen.
+    IF row_security_active(TG_RELID) AND tenant <> tenant_mgmt.current_business_id() THEN
+        RAISE EXCEPTION 'the tenant changed before the milestones were looked at'
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Work for one tenant in a transaction.';
+    END IF;
     IF (SELECT sum(m.weight_pct) FROM tenant_mgmt.activation_milestone AS m
-        WHERE m.business_id = coalesce(NEW.business_id, OLD.business_id)) <> 100 THEN
+        WHERE m.business_id = tenant) <> 100 THEN
         RAISE EXCEPTION 'the weights of the milestones do not sum to 100'
             USING ERRCODE = 'check_violation',
                   HINT = 'Change all of them in one transaction.';
@@ -497,46 +510,99 @@ CREATE TRIGGER cancellation_feedback_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
+CREATE FUNCTION tenant_mgmt.end_trial(contract uuid, action text) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    free_plan uuid;
+    change    uuid;
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenant_mgmt.subscription AS s
+                   WHERE s.business_id = tenant AND s.subscription_id = contract
+                       AND s.status = 'trialing') THEN
+        RETURN;
+    END IF;
+    IF action = 'downgrade_to_free' THEN
+        SELECT p.plan_id INTO free_plan FROM tenant_mgmt.plan AS p
+        WHERE p.business_id = tenant AND p.tier = 'free'
+        ORDER BY p.catalog_version DESC LIMIT 1;
+    END IF;
+    IF free_plan IS NOT NULL THEN
+        INSERT INTO tenant_mgmt.subscription_change
+            (business_id, subscription_id, target_plan_id, change_kind, requested_at,
+             effective_at, timing, state)
+        VALUES (tenant, contract, free_plan, 'downgrade', now(), now(), 'immediate', 'scheduled')
+        RETURNING subscription_change_id INTO change;
+        PERFORM tenant_mgmt.apply_change(change);
+        PERFORM tenant_mgmt.transition_subscription(contract, 'active', 'billing_job');
+        RETURN;
+    END IF;
+    -- The tenant is suspended with its last live subscription.
+    PERFORM tenant_mgmt.transition_subscription(contract, 'expired', 'billing_job');
+    IF action = 'close' THEN
+        UPDATE tenant_mgmt.business AS b SET status = 'closing'
+        WHERE b.business_id = tenant AND b.status IN ('trialing', 'active', 'suspended');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION tenant_mgmt.end_trial(uuid, text) IS
+    'What follows when a trial was not converted: the free plan where the catalog has one, else
+     the subscription expires and the tenant is suspended, or closing.';
+
+
 CREATE FUNCTION tenant_mgmt.evaluate_trials()
     RETURNS TABLE (trial_id uuid, was text, became text)
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    due    record;
 BEGIN
-    RETURN QUERY
-    WITH due AS (
-        SELECT t.trial_id, t.reminder_stage, t.status,
+    FOR due IN
+        SELECT t.trial_id, t.subscription_id, t.reminder_stage, t.status, t.ends_at,
+               t.original_ends_at, t.expiry_action,
                CASE WHEN t.ends_at <= now() THEN 'expired'
                     WHEN t.ends_at <= now() + interval '1 day' THEN 'day_1'
                     WHEN t.ends_at <= now() + interval '3 days' THEN 'day_3'
                     WHEN t.ends_at <= now() + interval '7 days' THEN 'day_7'
                     ELSE 'none' END AS stage,
-               s.status IN ('active', 'non_renewing') AS is_paying
+               s.status IN ('active', 'non_renewing') AS is_paying,
+               t.status = 'running' AND t.qualification_score >= 60 AS deserves_more
         FROM tenant_mgmt.trial AS t
         JOIN tenant_mgmt.subscription AS s
             ON s.business_id = t.business_id AND s.subscription_id = t.subscription_id
         WHERE t.business_id = tenant AND t.status IN ('running', 'extended')
         FOR UPDATE OF t SKIP LOCKED
-    ), moved AS (
+    LOOP
+        CONTINUE WHEN NOT due.is_paying AND due.stage = due.reminder_stage;
+        trial_id := due.trial_id;
+        was := due.status || '/' || due.reminder_stage;
         UPDATE tenant_mgmt.trial AS t
-        SET reminder_stage = due.stage,
+        SET reminder_stage = CASE WHEN due.stage = 'expired' AND due.deserves_more
+                                      AND NOT due.is_paying THEN 'none' ELSE due.stage END,
             status = CASE WHEN due.is_paying THEN 'converted'
-                          WHEN due.stage = 'expired' THEN 'expired' ELSE t.status END,
+                          WHEN due.stage <> 'expired' THEN t.status
+                          WHEN due.deserves_more THEN 'extended' ELSE 'expired' END,
+            extension_days = CASE WHEN due.stage = 'expired' AND due.deserves_more
+                                      AND NOT due.is_paying THEN 7 ELSE t.extension_days END,
+            ends_at = CASE WHEN due.stage = 'expired' AND due.deserves_more
+                               AND NOT due.is_paying
+                           THEN t.original_ends_at + 7 * interval '24 hours' ELSE t.ends_at END,
             converted_at = CASE WHEN due.is_paying
                                 THEN least(now(), t.ends_at + interval '336 hours') END
-        FROM due
         WHERE t.business_id = tenant AND t.trial_id = due.trial_id
-            AND (due.is_paying OR due.stage <> due.reminder_stage)
-        RETURNING t.trial_id, due.status || '/' || due.reminder_stage AS was,
-                  t.status || '/' || t.reminder_stage AS became
-    )
-    SELECT m.trial_id, m.was, m.became FROM moved AS m;
+        RETURNING t.status || '/' || t.reminder_stage INTO became;
+        IF became = 'expired/expired' THEN
+            PERFORM tenant_mgmt.end_trial(due.subscription_id, due.expiry_action);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.evaluate_trials() IS
-    'Moves the tenant''s running trials on: reminder stages 7, 3 and 1 days before the end,
-     converted when the subscription pays, expired when the end has come. Returns what moved, as
-     status/reminder stage; whoever calls it sends the reminders.';
+    'Moves the tenant''s running trials on: reminder stages 7, 3 and 1 days before the end;
+     converted when the subscription pays; at the end extended once by a week where the
+     qualification is 60 or better, else expired, with what its expiry_action says. Returns what
+     moved, as status/reminder stage; whoever calls it sends the reminders.';
 
 
 CREATE FUNCTION tenant_mgmt.compute_health_score(on_date date DEFAULT current_date)
@@ -549,7 +615,8 @@ DECLARE
     parts  jsonb;
     before numeric;
     week   numeric;
-    color text;
+    color  text;
+    mrr    numeric;
     was    text;
 BEGIN
     SELECT * INTO model FROM tenant_mgmt.health_model AS m
@@ -558,6 +625,14 @@ BEGIN
         RAISE EXCEPTION 'the business has no active health model'
             USING ERRCODE = 'no_data_found';
     END IF;
+
+    IF (SELECT b.activated_at FROM tenant_mgmt.business AS b WHERE b.business_id = tenant)
+        > on_date - make_interval(days => model.minimum_age_days) THEN
+        RETURN NULL;
+    END IF;
+    SELECT coalesce(sum(tenant_mgmt.subscription_mrr(tenant, s.subscription_id, now())), 0)
+    INTO mrr
+    FROM tenant_mgmt.subscription AS s WHERE s.business_id = tenant;
 
     -- The newest value of each weighted signal within the look-back; a missing one counts 0.
     SELECT coalesce(sum(w.weight * coalesce(s.normalized_score, 0)), 0),
@@ -588,19 +663,20 @@ BEGIN
 
     INSERT INTO tenant_mgmt.health_score
         (business_id, health_model_id, score_date, score, band, previous_score, delta_7d,
-         churn_probability, drivers)
+         churn_probability, drivers, mrr_amount)
     VALUES (tenant, model.health_model_id, on_date, total, color, before, total - week,
-            round(1 / (1 + exp((total - 50) / 10)), 6), parts)
+            round(1 / (1 + exp((total - 50) / 10)), 6), parts, mrr)
     ON CONFLICT (business_id, score_date) DO UPDATE
-    SET score = excluded.score, band = excluded.band, drivers = excluded.drivers,
+    SET health_model_id = excluded.health_model_id, mrr_amount = excluded.mrr_amount,
+        score = excluded.score, band = excluded.band, drivers = excluded.drivers,
         previous_score = excluded.previous_score, delta_7d = excluded.delta_7d,
         churn_probability = excluded.churn_probability, computed_at = now();
 
     IF (was, color) IN (('green', 'yellow'), ('green', 'red'), ('yellow', 'red')) THEN
         INSERT INTO tenant_mgmt.success_task
-            (business_id, playbook_code, trigger_kind, priority, due_at)
+            (business_id, playbook_code, trigger_kind, priority, due_at, mrr_at_risk_amount)
         VALUES (tenant, 'health_drop', 'health_drop',
-                CASE color WHEN 'red' THEN 'urgent' ELSE 'high' END, now() + interval '2 days')
+                CASE color WHEN 'red' THEN 'urgent' ELSE 'high' END, now() + interval '2 days', mrr)
         ON CONFLICT DO NOTHING;
     END IF;
     RETURN total;
@@ -608,7 +684,8 @@ END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.compute_health_score(date) IS
     'Weighs the tenant''s signals by the active model, writes the score of the day, and opens a
-     task for the success manager when the band got worse.';
+     task for the success manager when the band got worse. NULL for a tenant that is younger than
+     the model asks for.';
 
 
 CREATE VIEW tenant_mgmt.v_trial_status
@@ -633,12 +710,13 @@ CREATE MATERIALIZED VIEW tenant_mgmt.mv_health_trend AS
 SELECT h.business_id, date_trunc('week', h.score_date::timestamp)::date AS week_start,
        round(avg(h.score), 2) AS average_score, min(h.score) AS lowest_score,
        mode() WITHIN GROUP (ORDER BY h.band) AS usual_band,
-       max(h.churn_probability) AS highest_churn_probability
+       max(h.churn_probability) AS highest_churn_probability,
+       (array_agg(h.drivers::jsonb ORDER BY h.score_date DESC))[1] AS latest_drivers
 FROM tenant_mgmt.health_score AS h
 GROUP BY h.business_id, week_start
 WITH NO DATA;
 COMMENT ON MATERIALIZED VIEW tenant_mgmt.mv_health_trend IS
-    'Score, band and risk per week (from Monday); read through v_health_trend.';
+    'Score, band, risk and drivers per week (from Monday); read through v_health_trend.';
 
 -- Lets it be refreshed concurrently.
 CREATE UNIQUE INDEX mv_health_trend_idx
@@ -650,7 +728,7 @@ GRANT SELECT ON tenant_mgmt.health_score TO matview_owner;
 CREATE VIEW tenant_mgmt.v_health_trend
     WITH (security_barrier = true) AS
 SELECT m.business_id, m.week_start, m.average_score, m.lowest_score, m.usual_band,
-       m.highest_churn_probability
+       m.highest_churn_probability, m.latest_drivers
 FROM tenant_mgmt.mv_health_trend AS m
 WHERE m.business_id = tenant_mgmt.current_business_id();
 COMMENT ON VIEW tenant_mgmt.v_health_trend IS 'The tenant''s own part of mv_health_trend.';

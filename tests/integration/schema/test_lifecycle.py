@@ -55,6 +55,66 @@ def test_a_trial_moves_on_as_its_end_comes_near(
     assert admin.execute("SELECT * FROM tenant_mgmt.evaluate_trials()").fetchall() == [], "once"
 
 
+def _expire(connection: Connection, action: str) -> None:
+    connection.execute("UPDATE tenant_mgmt.trial SET expiry_action = %s", [action])
+    _end_in(connection, "-1 hour")
+    connection.execute("SELECT * FROM tenant_mgmt.evaluate_trials()")
+
+
+@pytest.mark.parametrize(("action", "status"), [("suspend", "suspended"), ("close", "closing")])
+def test_a_trial_that_expires_has_its_consequence(
+    admin: Connection, trial: UUID, action: str, status: str
+) -> None:
+    _expire(admin, action)
+    assert one(admin, "SELECT status FROM tenant_mgmt.subscription") == "expired"
+    assert one(admin, "SELECT status FROM tenant_mgmt.business") == status
+
+
+def test_without_a_free_plan_a_downgrade_suspends(admin: Connection, trial: UUID) -> None:
+    admin.execute("UPDATE tenant_mgmt.plan SET tier = 'starter' WHERE tier = 'free'")
+    _expire(admin, "downgrade_to_free")
+    assert one(admin, "SELECT status FROM tenant_mgmt.business") == "suspended"
+
+
+def test_with_a_free_plan_a_downgrade_goes_on_there(admin: Connection, trial: UUID) -> None:
+    admin.execute(
+        "UPDATE tenant_mgmt.plan SET tier = 'free'"
+        " WHERE (catalog_code, billing_interval) = ('starter', 'monthly')"
+    )
+    _expire(admin, "downgrade_to_free")
+    row = admin.execute(
+        "SELECT s.status, p.tier FROM tenant_mgmt.subscription AS s"
+        " JOIN tenant_mgmt.plan AS p USING (business_id, plan_id)"
+    ).fetchone()
+    assert row == ("active", "free")
+
+
+@pytest.mark.parametrize(("score", "became"), [(60, "extended/none"), (59, "expired/expired")])
+def test_a_well_qualified_trial_is_extended_once(
+    admin: Connection, trial: UUID, score: int, became: str
+) -> None:
+    _end_in(admin, "-1 hour")
+    admin.execute("UPDATE tenant_mgmt.trial SET qualification_score = %s", [score])
+    assert one(admin, "SELECT became FROM tenant_mgmt.evaluate_trials()") == became
+
+
+def test_a_milestone_that_is_gone_no_longer_qualifies(admin: Connection, trial: UUID) -> None:
+    admin.execute("DELETE FROM tenant_mgmt.activation_milestone")
+    _milestone(admin, "profile_done", 100)
+    admin.execute("UPDATE tenant_mgmt.activation_milestone SET current_value = 1")
+    assert one(admin, "SELECT qualification_score FROM tenant_mgmt.trial") == 100
+    admin.execute("DELETE FROM tenant_mgmt.activation_milestone")
+    assert one(admin, "SELECT qualification_score FROM tenant_mgmt.trial") == 0
+
+
+def test_the_weights_are_not_escaped_by_changing_the_tenant(admin: Connection, trial: UUID) -> None:
+    admin.execute("DELETE FROM tenant_mgmt.activation_milestone")
+    _milestone(admin, "profile_done", 7)
+    admin.execute("SELECT tenant_mgmt.set_tenant(gen_random_uuid())")
+    with pytest.raises(errors.CheckViolation, match="tenant changed"):
+        admin.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 def test_a_trial_far_from_its_end_stays(admin: Connection, trial: UUID) -> None:
     _end_in(admin, "12 days")
     assert admin.execute("SELECT * FROM tenant_mgmt.evaluate_trials()").fetchall() == []
@@ -150,6 +210,29 @@ def test_a_score_weighs_the_newest_signals(admin: Connection, model: UUID) -> No
     assert one(admin, "SELECT band FROM tenant_mgmt.health_score") == "green"
     strongest = "SELECT drivers -> 0 ->> 'signal' FROM tenant_mgmt.health_score"
     assert one(admin, strongest) == "login_frequency"
+
+
+def test_a_day_is_scored_again_by_a_new_model(admin: Connection, model: UUID) -> None:
+    _signal(admin, model, "login_frequency", 80)
+    _signal(admin, model, "support_load", 80)
+    one(admin, "SELECT tenant_mgmt.compute_health_score()")
+    admin.execute("UPDATE tenant_mgmt.health_model SET is_active = false")
+    stricter = one(
+        admin,
+        "INSERT INTO tenant_mgmt.health_model (business_id, model_code, version_no,"
+        " signal_weights, green_threshold, is_active, activated_at)"
+        " VALUES (tenant_mgmt.current_business_id(), 'two', 2, '{\"login_frequency\": 1}', 90,"
+        " true, now()) RETURNING health_model_id",
+    )
+    _signal(admin, stricter, "login_frequency", 80)
+    one(admin, "SELECT tenant_mgmt.compute_health_score()")
+    row = admin.execute("SELECT health_model_id, band FROM tenant_mgmt.health_score").fetchall()
+    assert row == [(stricter, "yellow")]
+
+
+def test_a_tenant_that_is_too_young_has_no_score(admin: Connection, model: UUID) -> None:
+    admin.execute("UPDATE tenant_mgmt.business SET activated_at = now()")
+    assert one(admin, "SELECT tenant_mgmt.compute_health_score()") is None
 
 
 def test_a_signal_that_is_missing_or_too_old_counts_nothing(admin: Connection, model: UUID) -> None:
