@@ -5,11 +5,6 @@
  * administrator; closing a business revokes them all.
  */
 
-CREATE SCHEMA user_auth;
-GRANT USAGE ON SCHEMA user_auth TO app_user, app_readonly;
-COMMENT ON SCHEMA user_auth IS 'How accounts sign in, and the sessions that follow.';
-
-
 CREATE TABLE user_auth.user_session (
     business_id          uuid               NOT NULL,
     user_session_id      uuid               NOT NULL DEFAULT system_core.uuid_v7(),

@@ -1,0 +1,3 @@
+/*
+ * Samples: increments of the server's statistics between two passes.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Budgets: critical queries, what was promised and what was measured.
+ */

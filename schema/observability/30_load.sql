@@ -1,0 +1,3 @@
+/*
+ * Load: scenarios, runs, their results, plans and the baselines to compare with.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Verification: rules, runs of them, what they looked at and what they found.
+ */

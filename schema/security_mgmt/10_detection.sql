@@ -1,0 +1,3 @@
+/*
+ * Detection: sources, rules, indicators, events and the alerts that they raise.
+ */

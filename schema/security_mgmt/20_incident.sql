@@ -1,0 +1,3 @@
+/*
+ * Incidents: what was done about them, and the duties to tell others.
+ */

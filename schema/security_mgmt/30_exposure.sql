@@ -1,0 +1,3 @@
+/*
+ * Exposure: assets, their software, its vulnerabilities and what is done about them.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Compliance: frameworks, controls, and the proof that they work.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Governance: profile, policies, risks and suppliers (NIST CSF 2.0).
+ */

@@ -1,0 +1,3 @@
+/*
+ * Protection and recovery: keys, training, plans, and proof that they work.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Risk: policies, scores and the decisions that follow.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Ways to sign in: what the tenant allows, what an account has enrolled, and its secrets' hashes.
+ */

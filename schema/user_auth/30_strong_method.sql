@@ -1,0 +1,3 @@
+/*
+ * Keys, faces and cards: WebAuthn, biometrics and client certificates.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Federation: signing in by somebody else's word.
+ */

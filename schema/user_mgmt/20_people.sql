@@ -1,0 +1,3 @@
+/*
+ * People: what is known about a person, how they are reached, where they belong.
+ */

@@ -1,0 +1,3 @@
+/*
+ * The life of an account: joiners, movers and leavers, by hand or by the tenant's directory.
+ */

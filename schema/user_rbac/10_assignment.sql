@@ -1,0 +1,3 @@
+/*
+ * Assignments: who holds a role, where, and under which conditions.
+ */

@@ -1,0 +1,3 @@
+/*
+ * Requests and reviews: how access is asked for, granted and taken back.
+ */

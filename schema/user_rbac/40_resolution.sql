@@ -1,0 +1,3 @@
+/*
+ * Resolution: what an account may do, all things considered.
+ */
