@@ -17,24 +17,23 @@ def print_history(history: History, console: Console) -> None:
         return
     console.print(_runs(history.runs))
     if history.trends:
+        console.print()
         console.print(_trends(history.trends))
 
 
 def _runs(runs: tuple[PastRun, ...]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("started (UTC)", no_wrap=True)
-    table.add_column("commit", no_wrap=True)
-    for heading in ("seconds", "rows", "findings", "probes", "leaks", "queries", "missed"):
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "started (UTC)", "commit"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("s", "rows", "findings", "probes", "leaks", "queries", "missed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
-        figures = (run.findings, run.probes, run.leaks, run.queries, run.missed)
+        figures = (run.rows, run.findings, run.probes, run.leaks, run.queries, run.missed)
         table.add_row(
             "[green]✓[/]" if run.held else "[red]✗[/]",
-            f"{run.started_at:%Y-%m-%d %H:%M:%S}",
-            run.commit or "–",
+            f"{run.started_at:%Y-%m-%d %H:%M}",
+            run.commit[:7] or "–",
             f"{run.seconds:.0f}",
-            f"{run.rows:,}",
             *(f"{figure:,}" for figure in figures),
         )
     return table
