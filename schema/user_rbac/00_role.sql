@@ -705,9 +705,7 @@ CREATE TRIGGER permission_fits_update
     FOR EACH STATEMENT EXECUTE FUNCTION user_rbac.require_fitting_grant('permission_id');
 
 
--- An invitation names the role that whoever accepts it receives. A key that is added later is
--- validated under the policies of both tables: for a tenant that nobody is, there is no row.
-SELECT tenant_mgmt.set_tenant('00000000-0000-0000-0000-000000000000');
+-- An invitation names the role that whoever accepts it receives.
 ALTER TABLE user_mgmt.user_invitation
     ADD COLUMN role_id uuid,
     ADD FOREIGN KEY (business_id, role_id) REFERENCES user_rbac.role (business_id, role_id);
