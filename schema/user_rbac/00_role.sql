@@ -375,6 +375,20 @@ CREATE TRIGGER role_hierarchy_system_delete
         user_rbac.refuse_change_of_system_grants('senior_role_id');
 
 
+-- No filter on the tenant: see v_role_held.
+CREATE VIEW user_rbac.v_role_reach
+    WITH (security_invoker = true) AS
+SELECT r.business_id, r.role_id AS held_role_id, r.role_id AS reached_role_id,
+       true AS is_itself, true AS is_in_full
+FROM user_rbac.role AS r
+UNION ALL
+SELECT h.business_id, h.senior_role_id, h.junior_role_id, false, h.effective_inherits = 'all'
+FROM user_rbac.role_hierarchy AS h;
+COMMENT ON VIEW user_rbac.v_role_reach IS
+    'A role and, in one step, every role that its holder has with it, in full or to read only.';
+GRANT SELECT ON user_rbac.v_role_reach TO app_user, app_readonly;
+
+
 CREATE TABLE user_rbac.permission (
     business_id      uuid        NOT NULL,
     permission_id    uuid        NOT NULL DEFAULT system_core.uuid_v7(),
