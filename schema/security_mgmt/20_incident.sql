@@ -543,12 +543,9 @@ CREATE TRIGGER incident_task_of_closed
     FOR EACH ROW WHEN (NEW.is_mandatory AND NEW.state IN ('open', 'doing', 'blocked'))
     EXECUTE FUNCTION security_mgmt.refuse_task_of_closed();
 
-CREATE FUNCTION security_mgmt.open_playbook_tasks() RETURNS trigger
-    LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT row_security_active(TG_RELID) THEN
-        RETURN NULL;
-    END IF;
+CREATE FUNCTION security_mgmt.open_playbook_steps(incidents uuid[]) RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
     INSERT INTO security_mgmt.incident_task
         (business_id, incident_id, assignee_user_account_id, step_no, title, task_phase,
          is_mandatory, owner_role, playbook_step_code, due_at)
@@ -559,10 +556,10 @@ BEGIN
                                  AND t.incident_id = i.incident_id), 0),
            s.title, s.phase, s.mandatory, s.owner_role, s.code,
            i.declared_at + s.due_hours * interval '1 hour'
-    FROM incidents AS i
+    FROM security_mgmt.incident AS i
     JOIN security_mgmt.response_playbook AS p
         ON p.business_id = i.business_id AND p.response_playbook_id = i.response_playbook_id
-    CROSS JOIN LATERAL JSON_TABLE(p.steps::jsonb, '$[*]' COLUMNS (
+    CROSS JOIN LATERAL JSON_TABLE(p.steps, '$[*]' COLUMNS (
         place      FOR ORDINALITY,
         code       text    PATH '$.code',
         title      text    PATH '$.title',
@@ -571,52 +568,40 @@ BEGIN
         owner_role text    PATH '$.owner_role',
         due_hours  numeric PATH '$.due_hours')) AS s
     WHERE i.business_id = tenant_mgmt.current_business_id()
+      AND i.incident_id = ANY (incidents)
       AND i.phase <> 'closed'
     ON CONFLICT DO NOTHING;
+END;
+COMMENT ON FUNCTION security_mgmt.open_playbook_steps(uuid[]) IS
+    'Opens the steps of the playbook as tasks of the calling tenant''s incidents, those that they
+     do not have yet.';
+
+CREATE FUNCTION security_mgmt.open_tasks_of_new_incident() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        PERFORM security_mgmt.open_playbook_steps(array(SELECT i.incident_id FROM incidents AS i));
+    END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION security_mgmt.open_playbook_tasks() IS
-    'Opens the steps of the playbook as tasks of the incident, those that it does not have yet.
-     An import brings its own tasks.';
+COMMENT ON FUNCTION security_mgmt.open_tasks_of_new_incident() IS
+    'A declared incident opens the tasks of its playbook; an import brings its own.';
 
 CREATE TRIGGER incident_tasks_of_new
     AFTER INSERT ON security_mgmt.incident REFERENCING NEW TABLE AS incidents
-    FOR EACH STATEMENT EXECUTE FUNCTION security_mgmt.open_playbook_tasks();
+    FOR EACH STATEMENT EXECUTE FUNCTION security_mgmt.open_tasks_of_new_incident();
 
 CREATE FUNCTION security_mgmt.open_tasks_of_other_playbook() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT row_security_active(TG_RELID) THEN
-        RETURN NULL;
+    IF row_security_active(TG_RELID) THEN
+        PERFORM security_mgmt.open_playbook_steps(array(
+            SELECT i.incident_id FROM incidents AS i
+            JOIN old_incidents AS o
+                ON o.business_id = i.business_id AND o.incident_id = i.incident_id
+            WHERE o.response_playbook_id IS DISTINCT FROM i.response_playbook_id));
     END IF;
-    INSERT INTO security_mgmt.incident_task
-        (business_id, incident_id, assignee_user_account_id, step_no, title, task_phase,
-         is_mandatory, owner_role, playbook_step_code, due_at)
-    SELECT i.business_id, i.incident_id,
-           CASE WHEN s.owner_role = 'commander' THEN i.commander_user_account_id END,
-           s.place + coalesce((SELECT max(t.step_no) FROM security_mgmt.incident_task AS t
-                               WHERE t.business_id = i.business_id
-                                 AND t.incident_id = i.incident_id), 0),
-           s.title, s.phase, s.mandatory, s.owner_role, s.code,
-           i.declared_at + s.due_hours * interval '1 hour'
-    FROM incidents AS i
-    JOIN old_incidents AS o
-        ON o.business_id = i.business_id AND o.incident_id = i.incident_id
-    JOIN security_mgmt.response_playbook AS p
-        ON p.business_id = i.business_id AND p.response_playbook_id = i.response_playbook_id
-    CROSS JOIN LATERAL JSON_TABLE(p.steps::jsonb, '$[*]' COLUMNS (
-        place      FOR ORDINALITY,
-        code       text    PATH '$.code',
-        title      text    PATH '$.title',
-        phase      text    PATH '$.phase',
-        mandatory  boolean PATH '$.mandatory',
-        owner_role text    PATH '$.owner_role',
-        due_hours  numeric PATH '$.due_hours')) AS s
-    WHERE i.business_id = tenant_mgmt.current_business_id()
-      AND i.phase <> 'closed'
-      AND o.response_playbook_id IS DISTINCT FROM i.response_playbook_id
-    ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
 $$;
@@ -778,22 +763,22 @@ CREATE TRIGGER breach_assessment_stamp
 
 
 CREATE TABLE security_mgmt.breach_notification (
-    business_id           uuid        NOT NULL,
-    breach_notification_id uuid       NOT NULL DEFAULT system_core.uuid_v7(),
-    breach_assessment_id  uuid        NOT NULL,
-    letter_file_object_id uuid,
-    recipient_kind        text        NOT NULL,
-    regime                text        NOT NULL,
-    recipient_name        text        NOT NULL,
-    method                text        NOT NULL DEFAULT 'letter',
-    status                text        NOT NULL DEFAULT 'due',
-    reference_number      text,
-    delay_reason          text,
-    clock_started_at      timestamptz NOT NULL,
-    due_at                timestamptz NOT NULL,
-    sent_at               timestamptz,
-    created_at            timestamptz NOT NULL DEFAULT now(),
-    updated_at            timestamptz NOT NULL DEFAULT now(),
+    business_id            uuid        NOT NULL,
+    breach_notification_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
+    breach_assessment_id   uuid        NOT NULL,
+    letter_file_object_id  uuid,
+    recipient_kind         text        NOT NULL,
+    regime                 text        NOT NULL,
+    recipient_name         text        NOT NULL,
+    method                 text        NOT NULL DEFAULT 'letter',
+    status                 text        NOT NULL DEFAULT 'due',
+    reference_number       text,
+    delay_reason           text,
+    clock_started_at       timestamptz NOT NULL,
+    due_at                 timestamptz NOT NULL,
+    sent_at                timestamptz,
+    created_at             timestamptz NOT NULL DEFAULT now(),
+    updated_at             timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, breach_notification_id),
     UNIQUE (business_id, breach_assessment_id, regime, recipient_kind, recipient_name),
     FOREIGN KEY (business_id, breach_assessment_id)
