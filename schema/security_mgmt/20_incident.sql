@@ -618,7 +618,8 @@ CREATE FUNCTION security_mgmt.guard_incident_phase() RETURNS trigger
 DECLARE
     phases  CONSTANT text[]  := '{declared,analysis,containment,eradication,recovery,'
                                 'post_incident,closed}';
-    is_back CONSTANT boolean := array_position(phases, NEW.phase) < array_position(phases, OLD.phase);
+    is_back CONSTANT boolean :=
+        array_position(phases, NEW.phase) < array_position(phases, OLD.phase);
     left_open text;
 BEGIN
     IF is_back AND row_security_active(TG_RELID) AND NOT EXISTS (
