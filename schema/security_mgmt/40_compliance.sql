@@ -529,6 +529,7 @@ CREATE TABLE security_mgmt.control_test (
     updated_at               timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, control_test_id),
     UNIQUE (business_id, test_number),
+    UNIQUE (business_id, security_control_id, control_test_id),
     FOREIGN KEY (business_id, security_control_id)
         REFERENCES security_mgmt.security_control (business_id, security_control_id),
     FOREIGN KEY (business_id, tester_user_account_id)
@@ -713,8 +714,9 @@ CREATE TABLE security_mgmt.control_evidence (
     PRIMARY KEY (business_id, control_evidence_id),
     FOREIGN KEY (business_id, security_control_id)
         REFERENCES security_mgmt.security_control (business_id, security_control_id),
-    FOREIGN KEY (business_id, control_test_id)
-        REFERENCES security_mgmt.control_test (business_id, control_test_id),
+    FOREIGN KEY (business_id, security_control_id, control_test_id)
+        REFERENCES security_mgmt.control_test
+            (business_id, security_control_id, control_test_id),
     FOREIGN KEY (business_id, file_object_id)
         REFERENCES system_core.file_object (business_id, file_object_id),
     CONSTRAINT control_evidence_kind_known
@@ -733,6 +735,8 @@ CREATE TABLE security_mgmt.control_evidence (
 
 COMMENT ON TABLE security_mgmt.control_evidence IS
     'A file or the result of a query that proves that a control worked in a period.';
+COMMENT ON COLUMN security_mgmt.control_evidence.control_test_id IS
+    'The test that it was collected for: one of the same control, by foreign key.';
 COMMENT ON COLUMN security_mgmt.control_evidence.query_result IS
     'The rows that query_text gave, kept as proof in place of a file.';
 COMMENT ON COLUMN security_mgmt.control_evidence.content_sha256 IS
@@ -745,9 +749,9 @@ COMMENT ON COLUMN security_mgmt.control_evidence.review_state IS
 CREATE INDEX control_evidence_control_idx
     ON security_mgmt.control_evidence (business_id, security_control_id, period_end DESC);
 
--- FK: what a test looked at.
+-- FK: what a test of the control looked at.
 CREATE INDEX control_evidence_test_idx
-    ON security_mgmt.control_evidence (business_id, control_test_id)
+    ON security_mgmt.control_evidence (business_id, security_control_id, control_test_id)
     WHERE control_test_id IS NOT NULL;
 
 -- FK: whether a file is evidence.
