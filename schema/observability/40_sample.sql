@@ -91,6 +91,7 @@ CREATE POLICY tenant_isolation ON observability.snapshot_run
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT, UPDATE, DELETE ON observability.snapshot_run TO app_user;
 GRANT SELECT ON observability.snapshot_run TO app_readonly;
+GRANT SELECT ON observability.snapshot_run TO matview_owner;
 GRANT SELECT, INSERT, UPDATE ON observability.snapshot_run TO pg_monitor;
 
 CREATE TRIGGER snapshot_run_touch
@@ -564,7 +565,8 @@ COMMENT ON COLUMN observability.wait_sample.wait_event IS
     'NULL: on the processor. pg_wait_events describes it.';
 COMMENT ON COLUMN observability.wait_sample.application_name IS
     'bh:<business_id> where the application says for whom it works.';
-COMMENT ON COLUMN observability.wait_sample.lock_mode IS 'The lock that a blocked session asks for.';
+COMMENT ON COLUMN observability.wait_sample.lock_mode IS
+    'The lock that a blocked session asks for.';
 
 -- What an instance waited for between two times. Serves the foreign key monitored_instance_id.
 CREATE INDEX wait_sample_instance_idx
@@ -1107,7 +1109,8 @@ BEGIN
          writes, write_ms, extends, hits, evictions, fsyncs, wal_bytes, checkpoints_timed,
          checkpoints_requested, sampled_at)
     SELECT run.business_id, run.snapshot_run_id, n.backend_type, n.io_object, n.io_context,
-           n.reads - o.reads, CASE WHEN run.track_io_timing THEN n.read_time - o.read_time ELSE 0 END,
+           n.reads - o.reads,
+           CASE WHEN run.track_io_timing THEN n.read_time - o.read_time ELSE 0 END,
            n.writes - o.writes,
            CASE WHEN run.track_io_timing OR n.io_object = 'wal'
                 THEN n.write_time - o.write_time ELSE 0 END,
@@ -1352,3 +1355,540 @@ COMMENT ON FUNCTION observability.take_snapshot(uuid, text, uuid) IS
      tenant: reads each view once and stores the increments since the last pass. Run by a member
      of pg_monitor. Without pg_stat_statements there are no statements; what a view refuses makes
      the pass partial. A failed pass leaves nothing: the caller records it as failed.';
+
+
+CREATE FUNCTION observability.query_stats_between(
+    from_run  uuid,
+    to_run    uuid,
+    top_by    text    DEFAULT 'time',
+    top_count integer DEFAULT 20
+) RETURNS TABLE (query_fingerprint_id uuid, normalized_text text, calls bigint,
+                 total_exec_ms numeric, mean_exec_ms numeric, max_exec_ms numeric,
+                 rows_returned bigint, shared_blks_hit bigint, shared_blks_read bigint,
+                 temp_blks_written bigint, wal_bytes bigint, time_share_pct numeric)
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    early  observability.snapshot_run;
+    late   observability.snapshot_run;
+BEGIN
+    IF top_by NOT IN ('time', 'calls', 'reads', 'wal') THEN
+        RAISE EXCEPTION 'statements are not ordered by %', top_by
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'One of time, calls, reads, wal.';
+    END IF;
+    SELECT * INTO early FROM observability.snapshot_run AS r
+    WHERE r.business_id = tenant AND r.snapshot_run_id = from_run;
+    SELECT * INTO late FROM observability.snapshot_run AS r
+    WHERE r.business_id = tenant AND r.snapshot_run_id = to_run
+        AND r.monitored_instance_id = early.monitored_instance_id
+        AND r.started_at >= early.started_at;
+    IF late.snapshot_run_id IS NULL THEN
+        RAISE EXCEPTION 'there is no pass of one instance from % to %', from_run, to_run
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN QUERY
+    SELECT s.query_fingerprint_id, f.normalized_text, s.calls, s.exec_ms,
+           round(s.exec_ms / s.calls, 3), s.max_ms, s.rows_returned, s.hit, s.read, s.temp, s.wal,
+           round(100 * s.exec_ms / nullif(sum(s.exec_ms) OVER (), 0), 2)
+    FROM (
+        SELECT q.query_fingerprint_id, sum(q.calls)::bigint AS calls,
+               sum(q.total_exec_ms) AS exec_ms, max(q.max_exec_ms)::numeric AS max_ms,
+               sum(q.rows_returned)::bigint AS rows_returned,
+               sum(q.shared_blks_hit)::bigint AS hit, sum(q.shared_blks_read)::bigint AS read,
+               sum(q.temp_blks_written)::bigint AS temp, sum(q.wal_bytes)::bigint AS wal
+        FROM observability.query_stat_sample AS q
+        JOIN observability.snapshot_run AS r
+            ON r.business_id = q.business_id AND r.snapshot_run_id = q.snapshot_run_id
+        WHERE q.business_id = tenant
+            AND q.sampled_at >= early.started_at
+            AND q.sampled_at <= coalesce(late.finished_at, 'infinity')
+            AND r.monitored_instance_id = early.monitored_instance_id
+            AND r.started_at > early.started_at AND r.started_at <= late.started_at
+        GROUP BY q.query_fingerprint_id
+    ) AS s
+    JOIN observability.query_fingerprint AS f
+        ON f.business_id = tenant AND f.query_fingerprint_id = s.query_fingerprint_id
+    ORDER BY CASE top_by WHEN 'time' THEN s.exec_ms WHEN 'calls' THEN s.calls
+                         WHEN 'reads' THEN s.read ELSE s.wal END DESC,
+             s.query_fingerprint_id
+    LIMIT top_count;
+END
+$$;
+COMMENT ON FUNCTION observability.query_stats_between(uuid, uuid, text, integer) IS
+    'What the statements did after one pass up to another of the same instance of the current
+     tenant: the first by time, calls, reads (of blocks not in memory) or wal. Shares are of all
+     statements, not only of those returned.';
+
+
+CREATE FUNCTION observability.comparability_gaps(from_run uuid, to_run uuid)
+    RETURNS TABLE (reason text, detail text)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH pair AS (
+        SELECT a.monitored_instance_id AS instance, b.monitored_instance_id AS other_instance,
+               a.started_at, b.started_at AS until,
+               a.postmaster_started_at, b.postmaster_started_at AS restarted_at
+        FROM observability.snapshot_run AS a
+        JOIN observability.snapshot_run AS b ON b.business_id = a.business_id
+        WHERE a.business_id = tenant_mgmt.current_business_id()
+            AND a.snapshot_run_id = from_run AND b.snapshot_run_id = to_run
+    )
+    SELECT 'another instance', NULL::text FROM pair AS p WHERE p.instance <> p.other_instance
+    UNION ALL
+    SELECT 'the server was restarted', to_char(p.restarted_at AT TIME ZONE 'UTC',
+                                               'YYYY-MM-DD HH24:MI:SS "UTC"')
+    FROM pair AS p
+    WHERE p.instance = p.other_instance AND p.restarted_at <> p.postmaster_started_at
+    UNION ALL
+    SELECT 'the statistics were reset', to_char(r.started_at AT TIME ZONE 'UTC',
+                                                'YYYY-MM-DD HH24:MI:SS "UTC"')
+    FROM pair AS p
+    JOIN observability.snapshot_run AS r
+        ON r.business_id = tenant_mgmt.current_business_id()
+       AND r.monitored_instance_id = p.instance AND r.is_origin
+       AND r.started_at > p.started_at AND r.started_at <= p.until
+    UNION ALL
+    SELECT 'a setting was changed', format('%s: %s, was %s', c.setting_name,
+                                           coalesce(c.new_value, 'none'),
+                                           coalesce(c.old_value, 'none'))
+    FROM pair AS p
+    JOIN observability.setting_change AS c
+        ON c.business_id = tenant_mgmt.current_business_id()
+       AND c.monitored_instance_id = p.instance AND c.affects_comparability
+       AND c.seen_at > p.started_at AND c.seen_at <= p.until;
+END;
+COMMENT ON FUNCTION observability.comparability_gaps(uuid, uuid) IS
+    'Why figures of two passes of the current tenant (the earlier first) cannot be compared:
+     other instance, restart, reset, settings that matter. No rows: they can.';
+
+
+CREATE FUNCTION observability.sample_tenant_sizes(run uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment CONSTANT timestamptz := clock_timestamp();
+    written integer;
+BEGIN
+    IF row_security_active('observability.tenant_size_sample') THEN
+        RAISE EXCEPTION '% cannot see the sizes of tenants', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Call it as a role that bypasses row security, such as the loader.';
+    END IF;
+    PERFORM FROM observability.snapshot_run AS r
+    WHERE r.business_id = tenant AND r.snapshot_run_id = run;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no pass %', run USING ERRCODE = 'no_data_found';
+    END IF;
+
+    INSERT INTO observability.tenant_size_sample
+        (business_id, snapshot_run_id, subject_business_id, schema_name, row_count,
+         estimated_bytes, share_of_rows_pct, largest_table, largest_table_rows, calls_share_pct,
+         growth_7d_pct, sampled_at)
+    WITH part AS MATERIALIZED (
+        -- Of each table or partition the share of each tenant that analyze found.
+        SELECT n.nspname::text AS schema_name, coalesce(parent.relname, c.relname)::text AS name,
+               v.subject, c.reltuples * v.share AS rows,
+               c.relpages::bigint * current_setting('block_size')::integer * v.share AS bytes
+        FROM pg_catalog.pg_stats AS s
+        JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.schemaname
+        JOIN pg_catalog.pg_class AS c
+            ON c.relnamespace = n.oid AND c.relname = s.tablename AND c.relkind = 'r'
+        LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
+        LEFT JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent
+        CROSS JOIN LATERAL unnest(s.most_common_vals::text::uuid[], s.most_common_freqs)
+            AS v (subject, share)
+        WHERE s.attname = 'business_id' AND NOT s.inherited AND c.reltuples > 0
+            AND n.nspname <> 'observability'
+    ), by_table AS (
+        SELECT p.schema_name, p.name, p.subject, round(sum(p.rows)::numeric)::bigint AS rows,
+               round(sum(p.bytes)::numeric)::bigint AS bytes
+        FROM part AS p
+        GROUP BY p.schema_name, p.name, p.subject
+    ), by_schema AS (
+        SELECT t.schema_name, t.subject, sum(t.rows)::bigint AS rows,
+               sum(t.bytes)::bigint AS bytes,
+               (array_agg(t.name ORDER BY t.rows DESC, t.name))[1] AS largest, max(t.rows) AS most
+        FROM by_table AS t
+        GROUP BY t.schema_name, t.subject
+    ), activity AS (
+        SELECT w.subject, 100.0 * sum(w.sessions) / sum(sum(w.sessions)) OVER () AS share
+        FROM (
+            SELECT substring(w.application_name FROM '^bh:([0-9a-f-]{36})$')::uuid AS subject,
+                   w.session_count AS sessions
+            FROM observability.wait_sample AS w
+            JOIN observability.snapshot_run AS r
+                ON r.business_id = w.business_id
+               AND r.monitored_instance_id = w.monitored_instance_id
+            WHERE w.business_id = tenant AND r.snapshot_run_id = run
+                AND w.sampled_at > moment - interval '1 hour'
+        ) AS w
+        WHERE w.subject IS NOT NULL
+        GROUP BY w.subject
+    )
+    SELECT tenant, run, b.subject, b.schema_name, b.rows, b.bytes,
+           coalesce(round(100.0 * b.rows
+                          / nullif(sum(b.rows) OVER (PARTITION BY b.schema_name), 0), 4), 0),
+           b.largest, b.most, round(a.share, 4),
+           least(round(100.0 * (b.rows - week.row_count) / nullif(week.row_count, 0), 4), 99999),
+           moment
+    FROM by_schema AS b
+    LEFT JOIN activity AS a ON a.subject = b.subject
+    LEFT JOIN LATERAL (
+        SELECT s.row_count
+        FROM observability.tenant_size_sample AS s
+        WHERE s.business_id = tenant AND s.subject_business_id = b.subject
+            AND s.schema_name = b.schema_name AND s.sampled_at <= moment - interval '7 days'
+        ORDER BY s.sampled_at DESC
+        LIMIT 1
+    ) AS week ON true;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END
+$$;
+COMMENT ON FUNCTION observability.sample_tenant_sizes(uuid) IS
+    'Estimates, for a pass of the current tenant, how much of each schema is whose, from what
+     analyze found about business_id, without reading a table: exact to about 1 % for the hundred
+     largest tenants. Call it as a role that bypasses row security, for pg_stats hides tables
+     under row security from all others.';
+REVOKE EXECUTE ON FUNCTION observability.sample_tenant_sizes(uuid) FROM PUBLIC;
+
+
+CREATE FUNCTION observability.tenant_skew(run uuid)
+    RETURNS TABLE (subject_business_id uuid, row_count bigint, estimated_bytes bigint,
+                   rows_share_pct numeric, calls_share_pct numeric, gini numeric)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH size AS (
+        SELECT s.subject_business_id, sum(s.row_count)::bigint AS rows,
+               sum(s.estimated_bytes)::bigint AS bytes, max(s.calls_share_pct) AS calls
+        FROM observability.tenant_size_sample AS s
+        WHERE s.business_id = tenant_mgmt.current_business_id() AND s.snapshot_run_id = run
+        GROUP BY s.subject_business_id
+    ), ranked AS (
+        SELECT z.*, row_number() OVER (ORDER BY z.rows, z.subject_business_id) AS place,
+               count(*) OVER () AS tenants, sum(z.rows) OVER () AS total
+        FROM size AS z
+    )
+    SELECT r.subject_business_id, r.rows, r.bytes,
+           round(100.0 * r.rows / nullif(r.total, 0), 4), r.calls,
+           round(2 * sum(r.place * r.rows) OVER () / nullif(r.tenants * r.total, 0)
+                 - (r.tenants + 1.0) / r.tenants, 6)
+    FROM ranked AS r
+    ORDER BY r.rows DESC, r.subject_business_id;
+END;
+COMMENT ON FUNCTION observability.tenant_skew(uuid) IS
+    'How the rows and calls of a pass of the current tenant are spread over tenants. gini is that
+     of all of them by rows: 0 where all are alike, towards 1 where one has everything.';
+
+
+CREATE FUNCTION observability.purge_samples(keep interval) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    child   record;
+    dropped integer := 0;
+BEGIN
+    IF keep < interval '1 day' THEN
+        RAISE EXCEPTION 'samples of the last day stay' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF row_security_active('observability.baseline') THEN
+        RAISE EXCEPTION '% cannot see the baselines of all tenants', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Call it as a role that bypasses row security, such as the loader.';
+    END IF;
+    FOR child IN
+        SELECT n.nspname, c.relname, bound.lower_bound, bound.upper_bound,
+               bound.upper_bound IS NULL AS is_default
+        FROM pg_catalog.pg_inherits AS i
+        JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+        JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL (
+            SELECT substring(b.text FROM 'FROM \(''([^'']+)''\)')::timestamptz AS lower_bound,
+                   substring(b.text FROM 'TO \(''([^'']+)''\)')::timestamptz   AS upper_bound
+            FROM (SELECT pg_get_expr(c.relpartbound, c.oid) AS text) AS b
+        ) AS bound
+        WHERE i.inhparent IN ('observability.query_stat_sample'::regclass,
+                              'observability.table_stat_sample'::regclass,
+                              'observability.index_stat_sample'::regclass,
+                              'observability.wait_sample'::regclass,
+                              'observability.io_sample'::regclass,
+                              'observability.tenant_size_sample'::regclass)
+        ORDER BY p.relname, bound.lower_bound
+    LOOP
+        IF child.is_default THEN
+            -- The default partition: whatever is older than all others.
+            EXECUTE format('SELECT min(sampled_at), max(sampled_at) FROM %I.%I',
+                           child.nspname, child.relname)
+            INTO child.lower_bound, child.upper_bound;
+        END IF;
+        CONTINUE WHEN child.upper_bound IS NULL OR child.upper_bound > now() - keep;
+        CONTINUE WHEN EXISTS (
+            SELECT FROM observability.baseline AS b
+            LEFT JOIN observability.load_run AS r
+                ON r.business_id = b.business_id AND r.load_run_id = b.load_run_id
+            WHERE (b.status <> 'retired' OR b.keep_until >= current_date)
+                AND coalesce(r.started_at, b.taken_at) <= child.upper_bound
+                AND coalesce(r.finished_at, b.taken_at) >= child.lower_bound);
+        CONTINUE WHEN EXISTS (
+            SELECT FROM observability.snapshot_run AS s
+            WHERE s.kind = 'baseline' AND s.started_at <= child.upper_bound
+                AND s.finished_at >= child.lower_bound);
+        EXECUTE format(CASE WHEN child.is_default THEN 'TRUNCATE %I.%I' ELSE 'DROP TABLE %I.%I' END,
+                       child.nspname, child.relname);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION observability.purge_samples(interval) IS
+    'Drops the partitions of samples, of all tenants, that are older than the limit as a whole,
+     and empties the default partitions likewise; spares those from which a baseline or its load
+     run comes, or a pass of kind baseline. Returns how many. Call it as a member of the owner
+     that bypasses row security.';
+REVOKE EXECUTE ON FUNCTION observability.purge_samples(interval) FROM PUBLIC;
+
+
+CREATE FUNCTION observability.export_metrics()
+    RETURNS TABLE (metric text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- The last pass of each instance, by the index on (instance, started_at).
+    WITH pass AS (
+        SELECT m.name AS instance, r.*
+        FROM observability.monitored_instance AS m
+        CROSS JOIN LATERAL (
+            SELECT s.status, s.started_at, s.finished_at, s.collection_ms, s.statements_seen,
+                   s.tables_seen
+            FROM observability.snapshot_run AS s
+            WHERE s.business_id = m.business_id
+                AND s.monitored_instance_id = m.monitored_instance_id AND s.status <> 'running'
+            ORDER BY s.started_at DESC
+            LIMIT 1
+        ) AS r
+        WHERE m.business_id = tenant_mgmt.current_business_id() AND m.is_enabled
+    ), checked AS (
+        SELECT k.family, r.*
+        FROM (VALUES ('static_sql'), ('row_security'), ('isolation'), ('index'), ('partition'),
+                     ('plan'), ('citus'), ('data_quality'), ('naming')) AS k (family)
+        CROSS JOIN LATERAL (
+            SELECT c.verdict, c.finished_at, c.objects_checked, c.duration_ms
+            FROM observability.check_run AS c
+            WHERE c.business_id = tenant_mgmt.current_business_id() AND c.family = k.family
+                AND c.verdict IS NOT NULL
+            ORDER BY c.started_at DESC
+            LIMIT 1
+        ) AS r
+    ), loaded AS (
+        SELECT s.code AS scenario, r.*
+        FROM observability.load_scenario AS s
+        CROSS JOIN LATERAL (
+            SELECT l.verdict, l.finished_at, l.rps_mean, l.requests_total, l.failures_total
+            FROM observability.load_run AS l
+            WHERE l.business_id = s.business_id AND l.load_scenario_id = s.load_scenario_id
+                AND l.status = 'finished'
+            ORDER BY l.started_at DESC
+            LIMIT 1
+        ) AS r
+        WHERE s.business_id = tenant_mgmt.current_business_id()
+    )
+    SELECT 'harness_snapshot_last_success_timestamp_seconds'::text,
+           jsonb_build_object('instance', p.instance),
+           extract(epoch FROM p.finished_at)::double precision
+    FROM pass AS p WHERE p.status IN ('complete', 'partial')
+    UNION ALL
+    SELECT 'harness_snapshot_duration_seconds', jsonb_build_object('instance', p.instance),
+           p.collection_ms / 1000.0
+    FROM pass AS p
+    UNION ALL
+    SELECT 'harness_snapshot_statements', jsonb_build_object('instance', p.instance),
+           p.statements_seen
+    FROM pass AS p WHERE p.statements_seen IS NOT NULL
+    UNION ALL
+    SELECT 'harness_schema_tables', jsonb_build_object('instance', p.instance), p.tables_seen
+    FROM pass AS p WHERE p.tables_seen IS NOT NULL
+    UNION ALL
+    SELECT 'harness_findings', jsonb_build_object('severity', v.severity), count(f.finding_id)
+    FROM (VALUES ('critical'), ('error'), ('warning'), ('info')) AS v (severity)
+    LEFT JOIN observability.finding AS f
+        ON f.business_id = tenant_mgmt.current_business_id() AND f.severity = v.severity
+       AND f.status IN ('open', 'acknowledged', 'reopened')
+    GROUP BY v.severity
+    UNION ALL
+    SELECT 'harness_isolation_leaks', '{}', count(*)
+    FROM observability.finding AS f
+    JOIN observability.check_definition AS d
+        ON d.business_id = f.business_id AND d.check_definition_id = f.check_definition_id
+    WHERE f.business_id = tenant_mgmt.current_business_id()
+        AND f.status IN ('open', 'acknowledged', 'reopened') AND d.family = 'isolation'
+    UNION ALL
+    SELECT 'harness_check_last_run_timestamp_seconds', jsonb_build_object('family', c.family),
+           extract(epoch FROM c.finished_at)
+    FROM checked AS c
+    UNION ALL
+    SELECT 'harness_check_passed', jsonb_build_object('family', c.family),
+           (c.verdict = 'pass')::integer
+    FROM checked AS c
+    UNION ALL
+    SELECT 'harness_check_objects', jsonb_build_object('family', c.family), c.objects_checked
+    FROM checked AS c
+    UNION ALL
+    SELECT 'harness_budget_breaches', jsonb_build_object('status', v.status),
+           count(b.budget_breach_id)
+    FROM (VALUES ('open'), ('confirmed'), ('flaky'), ('waived')) AS v (status)
+    LEFT JOIN observability.budget_breach AS b
+        ON b.business_id = tenant_mgmt.current_business_id() AND b.status = v.status
+    GROUP BY v.status
+    UNION ALL
+    SELECT 'harness_load_last_run_timestamp_seconds',
+           jsonb_build_object('scenario', l.scenario), extract(epoch FROM l.finished_at)
+    FROM loaded AS l
+    UNION ALL
+    SELECT 'harness_load_passed', jsonb_build_object('scenario', l.scenario),
+           (l.verdict = 'pass')::integer
+    FROM loaded AS l
+    UNION ALL
+    SELECT 'harness_load_requests_per_second', jsonb_build_object('scenario', l.scenario),
+           l.rps_mean
+    FROM loaded AS l WHERE l.rps_mean IS NOT NULL
+    UNION ALL
+    SELECT 'harness_load_failure_ratio', jsonb_build_object('scenario', l.scenario),
+           l.failures_total::double precision / nullif(l.requests_total, 0)
+    FROM loaded AS l WHERE l.requests_total > 0;
+END;
+COMMENT ON FUNCTION observability.export_metrics() IS
+    'One scrape of the current tenant: gauges in base units with few labels. Identities of
+     tenants, tables and statements are not among them, so that the series stay few.';
+
+
+CREATE VIEW observability.v_top_query WITH (security_invoker = true) AS
+    SELECT r.business_id, r.query_fingerprint_id, f.normalized_text, f.critical_query_id, r.calls,
+           r.total_exec_ms, round(r.total_exec_ms / r.calls, 3) AS mean_exec_ms, r.max_exec_ms,
+           r.shared_blks_read, r.temp_blks_written, r.time_rank, r.read_rank, r.temp_rank
+    FROM (
+        SELECT s.business_id, s.query_fingerprint_id, sum(s.calls) AS calls,
+               sum(s.total_exec_ms) AS total_exec_ms, max(s.max_exec_ms) AS max_exec_ms,
+               sum(s.shared_blks_read) AS shared_blks_read,
+               sum(s.temp_blks_written) AS temp_blks_written,
+               rank() OVER (ORDER BY sum(s.total_exec_ms) DESC)     AS time_rank,
+               rank() OVER (ORDER BY sum(s.shared_blks_read) DESC)  AS read_rank,
+               rank() OVER (ORDER BY sum(s.temp_blks_written) DESC) AS temp_rank
+        FROM observability.query_stat_sample AS s
+        WHERE s.business_id = tenant_mgmt.current_business_id()
+            AND s.sampled_at > now() - interval '1 hour'
+        GROUP BY s.business_id, s.query_fingerprint_id
+    ) AS r
+    JOIN observability.query_fingerprint AS f
+        ON f.business_id = r.business_id AND f.query_fingerprint_id = r.query_fingerprint_id
+    WHERE r.time_rank <= 20
+        OR (r.read_rank <= 20 AND r.shared_blks_read > 0)
+        OR (r.temp_rank <= 20 AND r.temp_blks_written > 0);
+COMMENT ON VIEW observability.v_top_query IS
+    'The statements of the last hour that are among the first 20 by time, reads or temporary
+     files, with their ranks.';
+GRANT SELECT ON observability.v_top_query TO app_user, app_readonly;
+
+
+CREATE VIEW observability.v_unused_index WITH (security_invoker = true) AS
+    SELECT s.business_id, o.monitored_instance_id, s.schema_name, s.table_name, s.index_name,
+           s.index_bytes, s.sampled_at, o.started_at AS observed_since,
+           CASE WHEN s.is_constraint THEN 'a constraint stands on it'
+                WHEN s.is_unique THEN 'it keeps rows unique'
+                WHEN o.started_at > now() - interval '30 days'
+                    THEN 'watched for less than 30 days' END AS reason_to_keep
+    FROM (
+        SELECT DISTINCT ON (r.business_id, r.monitored_instance_id)
+               r.business_id, r.monitored_instance_id, r.started_at
+        FROM observability.snapshot_run AS r
+        WHERE r.business_id = tenant_mgmt.current_business_id() AND r.is_origin
+            AND r.status IN ('complete', 'partial')
+        ORDER BY r.business_id, r.monitored_instance_id, r.started_at DESC
+    ) AS o
+    CROSS JOIN LATERAL (
+        SELECT i.business_id, i.schema_name, i.index_name,
+               (array_agg(i.table_name ORDER BY i.sampled_at DESC))[1] AS table_name,
+               (array_agg(i.index_bytes ORDER BY i.sampled_at DESC))[1] AS index_bytes,
+               bool_or(i.is_constraint) AS is_constraint, bool_or(i.is_unique) AS is_unique,
+               max(i.sampled_at) AS sampled_at
+        FROM observability.index_stat_sample AS i
+        JOIN observability.snapshot_run AS r
+            ON r.business_id = i.business_id AND r.snapshot_run_id = i.snapshot_run_id
+        WHERE i.business_id = o.business_id AND i.sampled_at >= o.started_at
+            AND r.monitored_instance_id = o.monitored_instance_id
+        GROUP BY i.business_id, i.schema_name, i.index_name
+        HAVING sum(i.idx_scan) = 0 AND max(i.last_used_at) IS NULL
+    ) AS s;
+COMMENT ON VIEW observability.v_unused_index IS
+    'Indexes that no scan used since the statistics began, with their size and, where there is
+     one, the reason to keep them all the same.';
+GRANT SELECT ON observability.v_unused_index TO app_user, app_readonly;
+
+
+CREATE MATERIALIZED VIEW observability.mv_query_hourly AS
+    SELECT s.business_id, s.query_fingerprint_id,
+           date_trunc('hour', s.sampled_at, 'UTC') AS hour_start,
+           sum(s.calls)::bigint AS calls, sum(s.total_exec_ms) AS total_exec_ms,
+           max(s.max_exec_ms)::numeric AS max_exec_ms,
+           sum(s.rows_returned)::bigint AS rows_returned,
+           sum(s.shared_blks_hit)::bigint AS shared_blks_hit,
+           sum(s.shared_blks_read)::bigint AS shared_blks_read
+    FROM observability.query_stat_sample AS s
+    GROUP BY s.business_id, s.query_fingerprint_id, hour_start
+WITH NO DATA;
+COMMENT ON MATERIALIZED VIEW observability.mv_query_hourly IS
+    'Calls, time and reads per statement and hour; read through v_query_hourly.';
+
+-- Refreshing concurrently; the curve of a statement.
+CREATE UNIQUE INDEX mv_query_hourly_key_idx
+    ON observability.mv_query_hourly (business_id, query_fingerprint_id, hour_start);
+
+GRANT USAGE ON SCHEMA observability TO matview_owner;
+
+
+CREATE VIEW observability.v_query_hourly WITH (security_barrier = true) AS
+    SELECT m.business_id, m.query_fingerprint_id, m.hour_start, m.calls, m.total_exec_ms,
+           round(m.total_exec_ms / m.calls, 3) AS mean_exec_ms, m.max_exec_ms, m.rows_returned,
+           m.shared_blks_hit, m.shared_blks_read
+    FROM observability.mv_query_hourly AS m
+    WHERE m.business_id = tenant_mgmt.current_business_id();
+COMMENT ON VIEW observability.v_query_hourly IS 'The current tenant''s part of mv_query_hourly.';
+GRANT SELECT ON observability.v_query_hourly TO app_user, app_readonly;
+
+
+CREATE MATERIALIZED VIEW observability.mv_table_growth AS
+    SELECT DISTINCT ON (s.business_id, r.monitored_instance_id, s.schema_name, s.table_name,
+                        day_on)
+           s.business_id, r.monitored_instance_id, s.schema_name, s.table_name,
+           (s.sampled_at AT TIME ZONE 'UTC')::date AS day_on,
+           s.live_rows, s.dead_rows, s.table_bytes, s.index_bytes, s.toast_bytes
+    FROM observability.table_stat_sample AS s
+    JOIN observability.snapshot_run AS r
+        ON r.business_id = s.business_id AND r.snapshot_run_id = s.snapshot_run_id
+    ORDER BY s.business_id, r.monitored_instance_id, s.schema_name, s.table_name, day_on,
+             s.sampled_at DESC
+WITH NO DATA;
+COMMENT ON MATERIALIZED VIEW observability.mv_table_growth IS
+    'Rows and bytes of a table as it was last seen on a day; a day on which nothing changed may
+     have none. Read through v_table_growth.';
+
+-- Refreshing concurrently; the curve of a table.
+CREATE UNIQUE INDEX mv_table_growth_key_idx
+    ON observability.mv_table_growth
+        (business_id, monitored_instance_id, schema_name, table_name, day_on);
+
+
+CREATE VIEW observability.v_table_growth WITH (security_barrier = true) AS
+    SELECT m.business_id, m.monitored_instance_id, m.schema_name, m.table_name, m.day_on,
+           m.live_rows, m.dead_rows, m.table_bytes, m.index_bytes, m.toast_bytes,
+           m.live_rows - lag(m.live_rows) OVER day_before AS rows_grown,
+           m.table_bytes + m.index_bytes + m.toast_bytes
+               - lag(m.table_bytes + m.index_bytes + m.toast_bytes) OVER day_before AS bytes_grown
+    FROM observability.mv_table_growth AS m
+    WHERE m.business_id = tenant_mgmt.current_business_id()
+    WINDOW day_before AS (
+        PARTITION BY m.business_id, m.monitored_instance_id, m.schema_name, m.table_name
+        ORDER BY m.day_on);
+COMMENT ON VIEW observability.v_table_growth IS
+    'The current tenant''s part of mv_table_growth, with the growth since the day before it.';
+GRANT SELECT ON observability.v_table_growth TO app_user, app_readonly;
