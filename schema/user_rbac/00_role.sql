@@ -474,7 +474,7 @@ BEGIN
             WHEN operator IN ('eq', 'ne') THEN operand IS NOT NULL
             WHEN operator IN ('lt', 'le', 'gt', 'ge') THEN jsonb_typeof(operand) = 'number'
             WHEN operator = 'between'
-                THEN jsonb_path_exists(operand, '$ ? (@.type() == "array" && @.size() == 2
+                THEN jsonb_path_exists(operand, 'strict $ ? (@.type() == "array" && @.size() == 2
                      && @[0].type() == "number" && @[1].type() == "number"
                      && @[0] <= @[1])')
             WHEN operator = 'in' THEN jsonb_typeof(operand) = 'array'

@@ -440,6 +440,10 @@ GRANT SELECT ON user_rbac.v_unit_role_member TO app_user, app_readonly;
 CREATE FUNCTION user_rbac.count_unit_role_members() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    -- A statement that changed no row fires the trigger, too.
+    IF NOT EXISTS (SELECT FROM changed) THEN
+        RETURN NULL;
+    END IF;
     UPDATE user_rbac.org_unit_role AS u
     SET member_count_cached = n.members
     FROM (
