@@ -667,6 +667,11 @@ CREATE TRIGGER role_permission_system_update
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION user_rbac.refuse_change_of_system_grants('role_id');
 
+CREATE TRIGGER role_permission_system_move
+    AFTER UPDATE ON user_rbac.role_permission
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION user_rbac.refuse_change_of_system_grants('role_id');
+
 CREATE TRIGGER role_permission_system_delete
     AFTER DELETE ON user_rbac.role_permission
     REFERENCING OLD TABLE AS changed

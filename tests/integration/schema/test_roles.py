@@ -132,6 +132,8 @@ def test_system_roles_are_the_platforms(office: Office) -> None:
         "DELETE FROM user_rbac.role WHERE code = 'root'",
         "UPDATE user_rbac.role_permission SET effect = 'deny'",
         "DELETE FROM user_rbac.role_permission",
+        "UPDATE user_rbac.role_permission AS g SET role_id = r.role_id FROM user_rbac.role AS r"
+        " WHERE r.code = 'root' AND g.note = 'own'",
         "INSERT INTO user_rbac.role_hierarchy (business_id, senior_role_id, junior_role_id)"
         " SELECT s.business_id, s.role_id, j.role_id FROM user_rbac.role AS s,"
         " user_rbac.role AS j WHERE s.code = 'root' AND j.code = 'own'",
@@ -141,7 +143,7 @@ def test_a_tenant_edits_no_system_role(office: Office, edit: str) -> None:
     with office.as_platform():
         root = office.role("root", kind="system")
         office.grant(root, office.permission("invoice:read"))
-    office.role("own")
+    office.grant(office.role("own"), office.permission("invoice:print"), note="own")
     with pytest.raises(errors.RestrictViolation, match="kept by the platform"):
         office.run(edit)
 
