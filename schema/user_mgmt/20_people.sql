@@ -583,42 +583,26 @@ CREATE TRIGGER service_account_touch
 
 CREATE FUNCTION user_mgmt.require_active_owner() RETURNS trigger
     LANGUAGE plpgsql AS $$
-DECLARE
-    orphan text;
 BEGIN
-    SELECT c.name INTO orphan
-    FROM changed AS c
-    JOIN user_mgmt.user_account AS a
-        ON a.business_id = c.business_id AND a.user_account_id = c.owner_user_account_id
-    WHERE c.status = 'active' AND (a.status <> 'active' OR a.account_kind <> 'staff')
-        -- What only happens to it, such as being used, does not ask for its owner again.
-        AND (TG_OP = 'INSERT' OR NOT EXISTS (
-                SELECT FROM before AS b
-                WHERE b.business_id = c.business_id
-                    AND b.service_account_id = c.service_account_id
-                    AND b.owner_user_account_id = c.owner_user_account_id
-                    AND b.status = 'active'))
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the owner of service account % is no active staff account', orphan
-            USING ERRCODE = 'check_violation';
+    IF row_security_active(TG_RELID) AND NOT EXISTS (
+        SELECT FROM user_mgmt.user_account AS a
+        WHERE a.business_id = NEW.business_id AND a.user_account_id = NEW.owner_user_account_id
+          AND a.account_kind = 'staff' AND a.status = 'active') THEN
+        RAISE EXCEPTION 'service account % needs an active member of staff as its owner', NEW.name
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Name somebody who is there to answer for it.';
     END IF;
-    RETURN NULL;
+    RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION user_mgmt.require_active_owner() IS
-    'An active member of staff answers for an active service account. When the owner leaves, it
-     works on until it is handed over: the offboarding task transfer_records waits for that.';
+    'Who answers for a service account is active staff when it is made, handed over or
+     reactivated.';
 
-CREATE TRIGGER service_account_owner_insert
-    AFTER INSERT ON user_mgmt.service_account
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION user_mgmt.require_active_owner();
-
-CREATE TRIGGER service_account_owner_update
-    AFTER UPDATE ON user_mgmt.service_account
-    REFERENCING OLD TABLE AS before NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION user_mgmt.require_active_owner();
+CREATE TRIGGER service_account_active_owner
+    BEFORE INSERT OR UPDATE OF owner_user_account_id, status ON user_mgmt.service_account
+    FOR EACH ROW WHEN (NEW.status = 'active')
+    EXECUTE FUNCTION user_mgmt.require_active_owner();
 
 
 -- Erasing a person.
