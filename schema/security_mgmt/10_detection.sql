@@ -575,8 +575,10 @@ BEGIN
         risk_points = greatest(a.risk_points, NEW.risk_points),
         threat_indicator_id = coalesce(a.threat_indicator_id, NEW.threat_indicator_id),
         security_asset_id = coalesce(a.security_asset_id, NEW.security_asset_id),
-        correlation_keys = (SELECT array_agg(DISTINCT k.key)
-                            FROM unnest(a.correlation_keys || NEW.correlation_keys) AS k (key)),
+        correlation_keys = array(
+            SELECT DISTINCT k.key
+            FROM unnest(a.correlation_keys || NEW.correlation_keys) AS k (key)
+            ORDER BY k.key),
         sample_events = security_mgmt.newest_samples(a.sample_events, NEW.sample_events),
         status = CASE WHEN NEW.last_event_at > a.suppressed_until THEN 'new' ELSE a.status END,
         suppressed_until = CASE WHEN NEW.last_event_at <= a.suppressed_until

@@ -412,6 +412,10 @@ CREATE TRIGGER role_delegation_guard_update
 CREATE FUNCTION user_rbac.lend_role() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    -- A statement that changed no row fires the trigger, too.
+    IF NOT EXISTS (SELECT FROM changed AS c WHERE c.state IN ('active', 'ended', 'revoked')) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO user_rbac.role_assignment
         (business_id, user_account_id, role_id, granted_by_user_account_id, role_delegation_id,
          scope_kind, scope_entity_id, origin, justification, valid_from, valid_until)
@@ -453,16 +457,26 @@ CREATE TRIGGER role_delegation_lend_update
 CREATE FUNCTION user_rbac.take_back_lent_roles() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM changed AS c WHERE c.state IN ('expired', 'revoked')) THEN
+        RETURN NULL;
+    END IF;
     UPDATE user_rbac.role_delegation AS d
     SET state = 'revoked', revoked_at = now()
     FROM changed AS c
     WHERE d.business_id = c.business_id AND d.role_assignment_id = c.role_assignment_id
         AND d.state IN ('proposed', 'active') AND c.state IN ('expired', 'revoked');
+    UPDATE user_rbac.role_delegation AS d
+    SET state = CASE c.state WHEN 'expired' THEN 'ended' ELSE 'revoked' END,
+        revoked_at = c.revoked_at
+    FROM changed AS c
+    WHERE d.business_id = c.business_id AND d.role_delegation_id = c.role_delegation_id
+        AND d.state = 'active' AND c.state IN ('expired', 'revoked');
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION user_rbac.take_back_lent_roles() IS
-    'Nobody has a role from somebody who no longer holds it, at any depth.';
+    'Nobody has a role from somebody who no longer holds it, at any depth; and a delegation is over
+     when the role that was lent is taken back.';
 
 CREATE TRIGGER role_assignment_take_back_update
     AFTER UPDATE ON user_rbac.role_assignment
