@@ -693,14 +693,23 @@ BEGIN ATOMIC
                        AND coalesce(latest.source, 'admin') NOT IN ('scim', 'hr_feed')
                    THEN 'status: the account was taken away here'
                END AS conflict,
-               a.status IS NOT NULL AND ROW (
-                   coalesce(f.username, a.username), coalesce(f.email, a.email_normalized),
-                   coalesce(f.display_name, a.display_name), coalesce(f.given_name, p.given_name),
-                   coalesce(f.family_name, p.family_name), coalesce(f.job_title, p.job_title),
-                   coalesce(f.employee_reference, p.employee_reference))
-               IS DISTINCT FROM ROW (
-                   a.username, a.email_normalized, a.display_name::text, p.given_name::text,
-                   p.family_name::text, p.job_title, p.employee_reference::text) AS is_news
+               -- What is entered here stays, unless the directory has the last word.
+               coalesce(CASE WHEN f.is_authoritative THEN f.username END,
+                        a.username, f.username) AS new_username,
+               coalesce(CASE WHEN f.is_authoritative THEN f.email END,
+                        a.email_normalized, f.email) AS new_email,
+               coalesce(CASE WHEN f.is_authoritative THEN f.display_name END,
+                        a.display_name, f.display_name) AS new_display_name,
+               coalesce(CASE WHEN f.is_authoritative THEN f.given_name END,
+                        p.given_name, f.given_name) AS new_given_name,
+               coalesce(CASE WHEN f.is_authoritative THEN f.family_name END,
+                        p.family_name, f.family_name) AS new_family_name,
+               coalesce(CASE WHEN f.is_authoritative THEN f.job_title END,
+                        p.job_title, f.job_title) AS new_job_title,
+               coalesce(CASE WHEN f.is_authoritative THEN f.employee_reference END,
+                        p.employee_reference, f.employee_reference) AS new_employee_reference,
+               ROW (a.username, a.email_normalized, a.display_name, p.given_name, p.family_name,
+                    p.job_title, p.employee_reference) AS known
         FROM found AS f
         LEFT JOIN user_mgmt.user_account AS a
             ON a.business_id = tenant_mgmt.current_business_id()
@@ -727,17 +736,21 @@ BEGIN ATOMIC
                          WHEN j.was = 'suspended' THEN 'unchanged'
                          ELSE 'suspended' END
                 WHEN j.is_there AND j.was IN ('suspended', 'deactivated') THEN 'reinstated'
-                WHEN j.is_news THEN 'updated' ELSE 'unchanged' END,
+                WHEN ROW (j.new_username, j.new_email, j.new_display_name, j.new_given_name,
+                          j.new_family_name, j.new_job_title, j.new_employee_reference)
+                     IS DISTINCT FROM j.known THEN 'updated'
+                ELSE 'unchanged' END,
            split_part(j.conflict, ': ', 1), split_part(j.conflict, ': ', 2),
-           j.username, j.email, j.display_name, j.given_name, j.family_name, j.job_title,
-           j.employee_reference
+           j.new_username, j.new_email, j.new_display_name, j.new_given_name, j.new_family_name,
+           j.new_job_title, j.new_employee_reference
     FROM judged AS j
     ORDER BY j.entry_no;
 END;
 COMMENT ON FUNCTION user_mgmt.match_directory_delta(uuid, jsonb) IS
     'What apply_directory_delta() would do, entry by entry, for the calling tenant. An entry is the
-     account with its employee number, else its username, else its address. A directory brings back
-     whom a directory took away, not whom an administrator did.';
+     account with its employee number, else its username, else its address. Values are those that
+     the account will have. A directory brings back whom a directory took away, not whom an
+     administrator did.';
 
 
 CREATE FUNCTION user_mgmt.apply_directory_delta(connection uuid, document jsonb)
@@ -814,10 +827,9 @@ BEGIN
             AND c.action = 'created';
 
         UPDATE user_mgmt.user_account AS a
-        SET username = coalesce(c.username, a.username),
-            email = CASE WHEN c.email = a.email_normalized THEN a.email
-                         ELSE coalesce(c.email, a.email) END,
-            display_name = coalesce(c.display_name, a.display_name)
+        SET username = c.username,
+            email = CASE c.email WHEN a.email_normalized THEN a.email ELSE c.email END,
+            display_name = c.display_name
         FROM jsonb_to_recordset(changes) AS c
             (action text, user_account_id uuid, username text, email text, display_name text)
         WHERE a.business_id = tenant AND a.user_account_id = c.user_account_id
@@ -835,10 +847,8 @@ BEGIN
             AND num_nonnulls(c.given_name, c.family_name, c.job_title,
                              c.employee_reference) > 0
         ON CONFLICT (business_id, user_account_id) DO UPDATE
-        SET given_name = coalesce(excluded.given_name, p.given_name),
-            family_name = coalesce(excluded.family_name, p.family_name),
-            job_title = coalesce(excluded.job_title, p.job_title),
-            employee_reference = coalesce(excluded.employee_reference, p.employee_reference);
+        SET given_name = excluded.given_name, family_name = excluded.family_name,
+            job_title = excluded.job_title, employee_reference = excluded.employee_reference;
 
         INSERT INTO user_mgmt.user_lifecycle_event
             (business_id, user_account_id, actor_user_account_id, event_kind, source, details)
