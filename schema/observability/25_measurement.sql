@@ -113,6 +113,8 @@ CREATE TABLE observability.budget_breach (
         REFERENCES observability.query_budget (business_id, query_budget_id),
     FOREIGN KEY (business_id, load_run_id)
         REFERENCES observability.load_run (business_id, load_run_id),
+    FOREIGN KEY (business_id, finding_id)
+        REFERENCES observability.finding (business_id, finding_id),
     CONSTRAINT budget_breach_metric_known
         CHECK (metric IN ('p50', 'p95', 'p99', 'errors', 'rows_scanned', 'shared_reads',
                           'plan_node')),
