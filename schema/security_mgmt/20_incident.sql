@@ -201,7 +201,7 @@ CREATE TABLE security_mgmt.incident (
     CONSTRAINT incident_eradication_is_contained
         CHECK (phase NOT IN ('eradication', 'recovery') OR contained_at IS NOT NULL),
     CONSTRAINT incident_closed_has_time CHECK ((phase = 'closed') = (closed_at IS NOT NULL)),
-    CONSTRAINT incident_closed_has_cause CHECK (phase <> 'closed' OR root_cause ~ '\S')
+    CONSTRAINT incident_closed_has_cause CHECK (phase <> 'closed' OR coalesce(root_cause, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.incident IS
@@ -469,7 +469,7 @@ CREATE TABLE security_mgmt.incident_task (
     CONSTRAINT incident_task_done_after_start CHECK (done_at >= started_at),
     CONSTRAINT incident_task_done_has_time CHECK ((state = 'done') = (done_at IS NOT NULL)),
     CONSTRAINT incident_task_left_out_has_reason
-        CHECK (NOT (is_mandatory AND state = 'not_needed') OR result_note ~ '\S')
+        CHECK (NOT (is_mandatory AND state = 'not_needed') OR coalesce(result_note, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.incident_task IS
@@ -710,7 +710,7 @@ CREATE TABLE security_mgmt.breach_assessment (
         CHECK (decision IN ('pending', 'notify', 'do_not_notify')),
     CONSTRAINT breach_assessment_persons_not_negative CHECK (persons_affected >= 0),
     CONSTRAINT breach_assessment_silence_has_reason
-        CHECK (decision <> 'do_not_notify' OR reasoning ~ '\S'),
+        CHECK (decision <> 'do_not_notify' OR coalesce(reasoning, '') ~ '\S'),
     CONSTRAINT breach_assessment_decided_has_time
         CHECK ((decision = 'pending') = (decided_at IS NULL)),
     CONSTRAINT breach_assessment_decided_after_awareness CHECK (decided_at >= aware_at)
@@ -810,7 +810,7 @@ CREATE TABLE security_mgmt.breach_notification (
     CONSTRAINT breach_notification_late_when_after_due
         CHECK (sent_at IS NULL OR (status = 'late') = (sent_at > due_at)),
     CONSTRAINT breach_notification_delay_has_reason
-        CHECK (NOT (sent_at > due_at OR status = 'waived') OR delay_reason ~ '\S')
+        CHECK (NOT (sent_at > due_at OR status = 'waived') OR coalesce(delay_reason, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.breach_notification IS

@@ -733,7 +733,7 @@ BEGIN
           AND a.user_account_id = account
           AND a.state = 'active' AND a.scope_kind = 'business'
           AND a.valid_from <= now() AND (a.valid_until > now() OR a.valid_until IS NULL)
-          AND r.code = 'owner' AND r.status = 'active');
+          AND r.code = 'owner' AND r.status <> 'draft');
 END
 $$;
 COMMENT ON FUNCTION security_mgmt.may_accept_high_risk(uuid) IS

@@ -140,7 +140,7 @@ def alert(connection: Connection, rule: UUID, *, key: str = "k", count: int = 1)
         "INSERT INTO security_mgmt.security_alert (business_id, detection_rule_id, dedupe_key,"
         " correlation_keys, severity, event_count, sample_events, first_event_at, last_event_at)"
         " VALUES (tenant_mgmt.current_business_id(), %s, %s, ARRAY[%s || ' c'], 'high', %s,"
-        ' \'[{"id": 1}]\', now() - interval \'1 hour\', now()) RETURNING security_alert_id',
+        " '[{\"id\": 1}]', now() - interval '1 hour', now()) RETURNING security_alert_id",
         rule,
         key,
         key,
