@@ -698,3 +698,12 @@ COMMENT ON VIEW security_mgmt.v_csf_function_summary IS
     'Average achieved and target level of the six functions in each approved profile, with the
      gaps and the next date that was promised.';
 GRANT SELECT ON security_mgmt.v_csf_function_summary TO app_user, app_readonly;
+
+
+-- Keys of earlier areas to tables of this one.
+ALTER TABLE security_mgmt.risk_acceptance
+    ADD FOREIGN KEY (business_id, security_risk_id)
+    REFERENCES security_mgmt.security_risk (business_id, security_risk_id);
+ALTER TABLE security_mgmt.penetration_test
+    ADD FOREIGN KEY (business_id, third_party_id)
+    REFERENCES security_mgmt.third_party (business_id, third_party_id);

@@ -295,7 +295,7 @@ CREATE FUNCTION user_mgmt.end_access() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE user_auth.user_session AS s
-    SET state = 'revoked', ended_at = greatest(now(), s.started_at), end_reason = 'admin'
+    SET state = 'revoked', ended_at = greatest(now(), s.last_activity_at), end_reason = 'admin'
     WHERE s.business_id = NEW.business_id AND s.user_account_id = NEW.user_account_id
         AND s.state IN ('active', 'stepped_down');
 
