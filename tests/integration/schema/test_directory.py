@@ -618,7 +618,8 @@ def test_no_run_is_recorded_that_took_away_too_many(app: Connection) -> None:
         app.execute(
             "INSERT INTO user_mgmt.directory_sync_run (business_id, directory_connection_id,"
             " state, finished_at, seen_count, deactivated_count)"
-            " VALUES (tenant_mgmt.current_business_id(), %s, 'succeeded', clock_timestamp(), 19, 2)",
+            " VALUES (tenant_mgmt.current_business_id(), %s, 'succeeded', clock_timestamp(), 19,"
+            " 2)",
             [directory],
         )
 

@@ -261,7 +261,7 @@ def test_a_unit_does_not_come_to_lie_below_itself(people: Connection, below: int
     units = [_unit(people, "A")]
     units.append(_unit(people, "B", units[0]))
     units.append(_unit(people, "C", units[1]))
-    with pytest.raises(errors.CheckViolation, match="cannot move into|not_its_own_parent"):
+    with pytest.raises(errors.CheckViolation, match=r"cannot move into|not_its_own_parent"):
         _place(people, units[0], units[below])
 
 
