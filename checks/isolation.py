@@ -25,7 +25,7 @@ from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.deploy import target
 from harness.errors import UsageError
-from harness.run import ProbeResult
+from harness.run import Attacked, ProbeResult
 
 Attempt = Callable[[Session, Subject], Outcome]
 Progress = Callable[[int, int], None]
@@ -111,6 +111,13 @@ def as_application(
 
 def _is_attacked(table: Table, settings: Settings) -> bool:
     return table.partition_of is None and str(table.name) not in settings.tenancy.shared_tables
+
+
+def attacked(database: Target, settings: Settings) -> Attacked:
+    """The tenants that `check` lets attack each other."""
+    with connect(database.admin) as admin:
+        attacker, victim = _two_tenants(admin, settings)
+    return Attacked(attacker=str(attacker), victim=str(victim))
 
 
 def _two_tenants(admin: Connection, settings: Settings) -> tuple[Any, Any]:

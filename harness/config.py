@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     """As the application role; otherwise `dsn` with that role set at connection start."""
     loader_dsn: SecretStr | None = None
     """As a role that bypasses row security; otherwise `dsn` with the loader role set."""
+    history_dsn: SecretStr | None = None
+    """Where runs are remembered; a database beside the embedded server's where it is None."""
     database: str = "harness"
     schema_dir: Path = BUNDLED_SCHEMA
     state_dir: Path | None = None

@@ -34,6 +34,8 @@ class Environment:
     database: str = ""
     """Name and place, without credentials."""
     commit: str = ""
+    system_identifier: str = ""
+    """Of the server's cluster, where it may be read: the same under every address."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Server settings that matter for the figures."""
 
@@ -105,6 +107,14 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Attacked:
+    """The two tenants of an isolation check."""
+
+    attacker: str
+    victim: str
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Latencies of one query in milliseconds, from its histogram."""
 
@@ -138,6 +148,8 @@ class QueryResult:
     """HdrHistogram of microseconds, V2 compressed, base64."""
     verdict: Literal["pass", "miss", "inconclusive"] = "pass"
     reason: str = ""
+    statement: str = ""
+    """The query itself, with its placeholders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,7 @@ class Run:
     findings: tuple[Finding, ...] = ()
     fill: FillResult | None = None
     probes: tuple[ProbeResult, ...] = ()
+    attacked: Attacked | None = None
     load: LoadResult | None = None
     format: int = FORMAT
 

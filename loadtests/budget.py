@@ -53,6 +53,7 @@ def result(query: Query, records: Iterable[QueryRecord]) -> QueryResult:
         histogram=histogram.encode().decode(),
         verdict=verdict,
         reason=reason,
+        statement=query.statement,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import psutil
+from psycopg import errors
 
 from harness import __version__
 from harness import run as document
@@ -21,6 +22,7 @@ from harness.cli.options import write
 from harness.db import Connection, Target, connect
 from harness.finding import Finding
 from harness.run import (
+    Attacked,
     DeployResult,
     Environment,
     FillResult,
@@ -40,6 +42,7 @@ _TELLING = (
     "synchronous_commit",
     "jit",
     "random_page_cost",
+    "track_io_timing",
 )
 
 
@@ -52,6 +55,7 @@ class Recording:
     findings: list[Finding] = field(default_factory=list)
     fill: FillResult | None = None
     probes: tuple[ProbeResult, ...] = ()
+    attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
 
     def stage(
@@ -77,6 +81,7 @@ class Recording:
             findings=tuple(self.findings),
             fill=self.fill,
             probes=self.probes,
+            attacked=self.attacked,
             load=self.load,
         )
 
@@ -96,6 +101,7 @@ def environment(target: Target) -> Environment:
     with connect(target.admin) as connection:
         server = str(connection.info.parameter_status("server_version"))
         settings = _settings(connection)
+        identifier = _system_identifier(connection)
     return Environment(
         harness_version=__version__,
         python=platform.python_version(),
@@ -105,8 +111,21 @@ def environment(target: Target) -> Environment:
         server=server,
         database=str(target),
         commit=_commit(),
+        system_identifier=identifier,
         settings=settings,
     )
+
+
+def _system_identifier(connection: Connection) -> str:
+    """Empty where the role may not read it."""
+    try:
+        with connection.transaction():
+            row = connection.execute(
+                "SELECT system_identifier::text FROM pg_control_system()"
+            ).fetchone()
+    except errors.InsufficientPrivilege:
+        return ""
+    return str(row[0]) if row else ""
 
 
 def _settings(connection: Connection) -> dict[str, str]:

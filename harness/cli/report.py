@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from harness import run as document
-from harness.cli.options import NoColor, Output, context, write
+from harness.cli import history
+from harness.cli.options import ConfigFile, Context, NoColor, Output, context, write
+from harness.errors import UsageError
 from harness.report import html, junit_run, prometheus, terminal
 from harness.run import Run
 
@@ -39,15 +41,31 @@ FILES = {
 
 
 def report(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run document (run.json).")],
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run document (run.json).")
+    ] = None,
+    past: Annotated[
+        bool, typer.Option("--history", help="The latest runs instead: text or json.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="So many runs of the history.")] = 20,
     format: Annotated[Format, typer.Option(help="What to render.")] = Format.TEXT,
     output: Output = None,
+    config: ConfigFile = None,
     no_color: NoColor = False,
 ) -> None:
-    """Render a run document for people or programs."""
-    run = document.load(path)
+    """Render a run document, or the history of runs, for people or programs."""
+    ctx = context(config=config, no_color=no_color)
+    if past == (path is not None):
+        raise UsageError("name a run document, or ask for --history")
+    if path is None:
+        history.show(ctx, limit, format.value, output)
+    else:
+        _render(ctx, document.load(path), format, output)
+
+
+def _render(ctx: Context, run: Run, format: Format, output: Path | None) -> None:
     if format is Format.TEXT:
-        terminal.print_run(run, context(no_color=no_color).console)
+        terminal.print_run(run, ctx.console)
         return
     write(RENDERERS[format](run), output)
 

@@ -12,7 +12,7 @@ import typer
 from checks import isolation, static
 from datagen.plan import FillSettings
 from harness import run as document
-from harness.cli import deploy, fill, load, report
+from harness.cli import deploy, fill, history, load, report
 from harness.cli.fill import Scale, Seed, Tenants
 from harness.cli.load import Seconds, Think, Users, Warmup
 from harness.cli.options import (
@@ -52,7 +52,7 @@ def run(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Deploy, check, fill, attack, load and report: everything, at small scale."""
+    """Deploy, check, fill, attack, load, report and remember: everything, at small scale."""
     ctx = context(
         dsn=dsn,
         database=database,
@@ -68,6 +68,7 @@ def run(
     with _fresh(ctx) as (own, target):
         _everything(own, target, recorded, wanted_fill, wanted_load)
         finished = recorded.run("run", started_at, target)
+        history.keep(ctx, finished)
     report.write_all(finished, report_dir)
     if not quiet:
         terminal.print_run(finished, ctx.console)
@@ -110,6 +111,7 @@ def _everything(
     recorded.fill = recorded.stage(
         "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
     )
+    recorded.attacked = isolation.attacked(target, ctx.settings)
     with ctx.progress("Attacking") as moved:
         recorded.probes = recorded.stage(
             "check isolation",

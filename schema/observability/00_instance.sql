@@ -1,9 +1,12 @@
 /*
- * Instances: the servers that the harness watches.
+ * Instances and runs: the servers that the harness watches, and every run of it.
  *
  * Everything in this schema belongs to the operator's own business: statistics views do not know
  * tenants. Where a measurement concerns one tenant, subject_business_id names it as a plain uuid,
  * because a foreign key would have to carry the row's own business_id.
+ *
+ * harness_run keeps the document of a run. What the other areas hold of it (load runs,
+ * measurements, check runs, findings, fills) is derived from the document when it is stored.
  */
 
 CREATE SCHEMA observability;
@@ -64,3 +67,49 @@ GRANT SELECT ON observability.monitored_instance TO app_readonly;
 CREATE TRIGGER monitored_instance_touch
     BEFORE UPDATE ON observability.monitored_instance
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+
+CREATE TABLE observability.harness_run (
+    business_id           uuid                    NOT NULL,
+    harness_run_id        uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
+    monitored_instance_id uuid                    NOT NULL,
+    command               text                    NOT NULL,
+    harness_version       text                    NOT NULL,
+    git_commit            text,
+    has_held              boolean                 NOT NULL,
+    document              system_core.json_object NOT NULL,
+    started_at            timestamptz             NOT NULL,
+    finished_at           timestamptz             NOT NULL,
+    created_at            timestamptz             NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, harness_run_id),
+    FOREIGN KEY (business_id, monitored_instance_id)
+        REFERENCES observability.monitored_instance (business_id, monitored_instance_id),
+    CONSTRAINT harness_run_ends_after_start CHECK (finished_at >= started_at),
+    CONSTRAINT harness_run_document_has_format
+        CHECK (jsonb_typeof(document -> 'format') = 'number')
+);
+
+COMMENT ON TABLE observability.harness_run IS
+    'One execution of the harness with all that it did and found; append only.';
+COMMENT ON COLUMN observability.harness_run.has_held IS
+    'Whether everything that was looked at held: the exit code was 0.';
+COMMENT ON COLUMN observability.harness_run.document IS
+    'The run document whole (run.json), so that what is derived from it can be derived anew.';
+
+-- The history: newest runs first.
+CREATE INDEX harness_run_started_idx
+    ON observability.harness_run (business_id, started_at DESC);
+
+-- FK: the runs against an instance.
+CREATE INDEX harness_run_instance_idx
+    ON observability.harness_run (business_id, monitored_instance_id, started_at DESC);
+
+ALTER TABLE observability.harness_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON observability.harness_run
+    USING (business_id = tenant_mgmt.current_business_id());
+GRANT SELECT, INSERT ON observability.harness_run TO app_user;
+GRANT SELECT ON observability.harness_run TO app_readonly;
+
+CREATE TRIGGER harness_run_append_only
+    BEFORE UPDATE OR DELETE ON observability.harness_run
+    FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('observability.harness_run');

@@ -72,6 +72,22 @@ def test_the_report_is_rendered_again_from_the_document(finished: Run, harness: 
     assert "0 leaks" in harness("report", "report/run.json").stderr
 
 
+def test_the_run_is_remembered(finished: Run, harness: Harness) -> None:
+    done = harness("report", "--history", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (past,) = json.loads(done.stdout)["runs"]
+    assert past["id"].replace("-", "") == finished.id
+    assert past["held"] == finished.held
+    assert finished.started_at.strftime("%Y-%m-%d %H:%M") in harness("report", "--history").stderr
+
+
+def test_a_history_of_another_release_is_derived_anew(finished: Run, harness: Harness) -> None:
+    before = harness("report", "--history", "--format", "json").stdout
+    aged = "UPDATE harness.deployed_file SET checksum = 'of another release'"
+    assert harness("psql", "--database", "harness_history", "--", "-qc", aged).returncode == 0
+    assert harness("report", "--history", "--format", "json").stdout == before
+
+
 def test_what_was_deployed_can_be_looked_at(finished: Run, harness: Harness) -> None:
     listed = harness("schema", "list")
     assert listed.returncode == 0

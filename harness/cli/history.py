@@ -1,0 +1,53 @@
+"""The history of runs: kept by harness run, shown by harness report --history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from checks.rules import registry
+from harness import run as document
+from harness.cli.options import Context, write
+from harness.db import Target, one_line
+from harness.errors import HarnessError, UsageError
+from harness.history import database, read, store
+from harness.report import history as report
+from harness.run import Run
+
+
+def keep(ctx: Context, run: Run) -> None:
+    """Stores a run. Its verdict stands whether it can be remembered or not."""
+    try:
+        with database.history(ctx.settings, _restore) as target:
+            store.store(target, run, _rules())
+    except (HarnessError, psycopg.Error) as error:
+        ctx.say(f"history: this run is not remembered: {one_line(error)}")
+
+
+def show(ctx: Context, limit: int, format: str, output: Path | None) -> None:
+    """The latest runs, as text on the console or as JSON."""
+    if format not in ("text", "json"):
+        raise UsageError(f"the history is text or json, not {format}")
+    with database.history(ctx.settings, _restore) as target:
+        past = read.read(target, limit)
+    if format == "json":
+        write(read.to_json(past), output)
+        return
+    report.print_history(past, ctx.console)
+
+
+def _restore(target: Target, text: str) -> None:
+    """Stores a document again, under a later release's schema."""
+    try:
+        buckets = store.histograms(document.from_json(text))
+    except UsageError:  # of a release later than this one: what it measured stays in it
+        buckets = {}
+    store.store_text(target, text, buckets, _rules())
+
+
+def _rules() -> list[dict[str, str]]:
+    return [
+        {"code": rule.id, "title": rule.title, "severity": rule.severity.value, "why": rule.why}
+        for rule in registry()
+    ]

@@ -1,3 +1,0 @@
-/*
- * Budgets: critical queries, what was promised and what was measured.
- */

@@ -1,3 +1,0 @@
-/*
- * Verification: rules, runs of them, what they looked at and what they found.
- */
