@@ -517,7 +517,7 @@ def test_the_scorecard_counts_what_the_score_tells(app: Connection) -> None:
     add_map(app, control, "409", "partial")
     add_test(app, control, "T-1")
     row = app.execute(
-        "SELECT requirement_count, met_count, partial_count, missing_count, score_pct"
+        "SELECT requirement_count, met_count, partial_count, missing_count, score_pct::float"
         " FROM security_mgmt.v_compliance_scorecard WHERE code = 'sox'"
     ).fetchone()
     # 404(a) weighs 3 and 409 one of 15 in all: (300 + 50) / 15.
