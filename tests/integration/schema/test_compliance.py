@@ -158,9 +158,7 @@ def test_adopting_again_keeps_what_the_tenant_wrote(app: Connection) -> None:
         "UPDATE security_mgmt.framework_requirement SET title = 'Ours'"
         " WHERE reference_code = '404(a)'"
     )
-    app.execute(
-        "DELETE FROM security_mgmt.framework_requirement WHERE reference_code = '404(b)'"
-    )
+    app.execute("DELETE FROM security_mgmt.framework_requirement WHERE reference_code = '404(b)'")
     assert adopt(app, "sox") == framework
     title = one(
         app,
@@ -398,7 +396,9 @@ def test_another_tests_it(admin: Connection, tenant: UUID, account: UUID) -> Non
     control = add_control(admin, "C-1", owner=account)
     add_test(admin, control, "T-1", tester=other)
     with pytest.raises(errors.CheckViolation, match="the owner of control C-1"):
-        admin.execute("UPDATE security_mgmt.control_test SET tester_user_account_id = %s", [account])
+        admin.execute(
+            "UPDATE security_mgmt.control_test SET tester_user_account_id = %s", [account]
+        )
 
 
 def test_a_tester_of_the_past_may_own_the_control_today(
@@ -524,9 +524,7 @@ def test_the_scorecard_counts_what_the_score_tells(app: Connection) -> None:
     assert row == (11, 1, 1, 9, pytest.approx(23.33, abs=0.005))
 
 
-def test_another_tenant_has_its_own_score(
-    admin: Connection, tenant: UUID, account: UUID
-) -> None:
+def test_another_tenant_has_its_own_score(admin: Connection, tenant: UUID, account: UUID) -> None:
     other = add_tenant(admin, "second")
     become_app(admin, tenant)
     adopt(admin, "sox")
@@ -594,7 +592,7 @@ def test_an_assessment_is_issued_with_opinion_and_day(app: Connection, change: s
     values[column] = value
     with pytest.raises(errors.CheckViolation, match="compliance_assessment_issued_has"):
         app.execute(
-            f"UPDATE security_mgmt.compliance_assessment SET state = 'issued',"  # noqa: S608
+            f"UPDATE security_mgmt.compliance_assessment SET state = 'issued',"
             f" opinion = {values['opinion']}, issued_on = {values['issued_on']}".encode()
         )
 
