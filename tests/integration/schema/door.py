@@ -77,14 +77,14 @@ class Door(Office):
         given.setdefault("absolute_expires_at", self.one("SELECT now() + interval '12 hours'"))
         return self.put("user_auth.user_session", user_account_id=account, **given)
 
-    def open(self, account: UUID, token: str = "t", *, amr: str = "{pwd}", **named: Any) -> UUID:
-        """Signs in by open_session()."""
+    def open(self, account: UUID, text: str = "t", *, amr: str = "{pwd}", **named: Any) -> UUID:
+        """Signs in by open_session(), with a token of that text."""
         made: UUID = self.one(
             "SELECT user_auth.open_session(%s, %s, %s, %s, %s, %s)",
             account,
             amr,
             sha(named["device"]) if "device" in named else None,
-            sha(token),
+            sha(text),
             named.get("client_kind", "web"),
             named.get("ip"),
         )

@@ -163,9 +163,7 @@ def test_blocking_a_device_ends_what_runs_on_it(door: Door) -> None:
     device, other = door.device(door.ada), door.device(door.ada, "phone")
     on_it = door.session(door.ada, "a", user_device_id=device)
     elsewhere = door.session(door.ada, "b", user_device_id=other)
-    door.run(
-        "UPDATE user_auth.user_device SET trust = 'blocked' WHERE user_device_id = %s", device
-    )
+    door.run("UPDATE user_auth.user_device SET trust = 'blocked' WHERE user_device_id = %s", device)
     assert door.ended(on_it) == ("revoked", "risk")
     assert door.ended(elsewhere) == ("active", None)
 
@@ -418,9 +416,7 @@ def test_reuse_that_is_written_down_otherwise_revokes_too(door: Door) -> None:
     session = door.open(door.ada)
     _token(door, session, "first")
     _rotate(door, "first")
-    door.run(
-        "UPDATE user_auth.refresh_token SET reuse_detected_at = now() WHERE generation = 1"
-    )
+    door.run("UPDATE user_auth.refresh_token SET reuse_detected_at = now() WHERE generation = 1")
     assert door.ended(session) == ("revoked", "risk")
     assert door.one(TOKENS + " WHERE revoked_at IS NULL") == 0
 
@@ -518,9 +514,7 @@ def test_what_happened_in_a_session_stays(admin: Connection, door: Door) -> None
 
 def test_sessions_of_others_are_not_ended(admin: Connection, door: Door) -> None:
     session = door.open(door.ada)
-    with door.as_platform():
-        stranger = door.one("SELECT gen_random_uuid()")
-    become_app(admin, stranger)
+    become_app(admin, uuid4())
     assert door.one("SELECT user_auth.expire_sessions()") == 0
     become_app(admin, door.tenant)
     assert door.ended(session) == ("active", None)
