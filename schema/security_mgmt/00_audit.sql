@@ -415,6 +415,7 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     actor  CONSTANT uuid := nullif(current_setting('app.user_account_id', true), '')::uuid;
     policy security_mgmt.audit_policy;
+    masked text[];
     key    bytea;
     seq    bigint;
 BEGIN
@@ -425,6 +426,7 @@ BEGIN
     IF FOUND AND NOT (policy.is_enabled AND action = ANY (policy.audited_actions)) THEN
         RETURN NULL;
     END IF;
+    masked := coalesce(policy.masked_columns, '{}');
 
     -- The lock first, the time after it: of two that append at once one waits here.
     PERFORM security_mgmt.open_audit_chain(tenant);
@@ -438,8 +440,8 @@ BEGIN
     VALUES (
         tenant, policy.audit_policy_id, actor,
         CASE WHEN actor IS NULL THEN 'system' ELSE 'user' END, action, schema_name, table_name,
-        entity_id, security_mgmt.mask_audit_row(old_row, coalesce(policy.masked_columns, '{}'), key),
-        security_mgmt.mask_audit_row(new_row, coalesce(policy.masked_columns, '{}'), key), reason,
+        entity_id, security_mgmt.mask_audit_row(old_row, masked, key),
+        security_mgmt.mask_audit_row(new_row, masked, key), reason,
         nullif(current_setting('app.client_ip', true), '')::inet,
         nullif(current_setting('app.session_id', true), '')::uuid, clock_timestamp())
     RETURNING r.chain_seq INTO seq;
@@ -469,7 +471,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION security_mgmt.audit_change() IS
-    'Audits each change of a table: AFTER INSERT OR UPDATE OR DELETE … FOR EACH ROW, with the names
+    'Audits each change of a table: AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, with the names
      of schema and table as arguments.';
 
 -- Who weakens the audit is in the audit.
@@ -729,7 +731,9 @@ BEGIN ATOMIC
         FROM link AS l
         WHERE l.record_hash <> l.digest OR l.previous_hash <> l.before_hash
         UNION ALL
-        SELECT l.before_seq + 1, 'missing_record' FROM link AS l WHERE l.chain_seq > l.before_seq + 1
+        SELECT l.before_seq + 1, 'missing_record'
+        FROM link AS l
+        WHERE l.chain_seq > l.before_seq + 1
         UNION ALL
         SELECT l.chain_seq, 'duplicate_seq' FROM link AS l WHERE l.chain_seq = l.before_seq
         UNION ALL
@@ -835,7 +839,8 @@ CREATE INDEX audit_verification_run_starter_idx
     ON security_mgmt.audit_verification_run (business_id, started_by)
     WHERE started_by IS NOT NULL;
 
-ALTER TABLE security_mgmt.audit_verification_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE security_mgmt.audit_verification_run
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON security_mgmt.audit_verification_run
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT ON security_mgmt.audit_verification_run TO app_user;

@@ -543,7 +543,7 @@ CREATE TABLE user_mgmt.service_account (
     name                         text        NOT NULL,
     purpose                      text        NOT NULL,
     status                       text        NOT NULL DEFAULT 'active',
-    allowed_ip_ranges            inet[]      NOT NULL DEFAULT '{}',
+    allowed_ip_ranges            cidr[]      NOT NULL DEFAULT '{}',
     max_requests_per_minute      integer     NOT NULL DEFAULT 600,
     rotation_days                integer     NOT NULL DEFAULT 90,
     is_interactive_login_blocked boolean     NOT NULL DEFAULT true,
@@ -563,7 +563,7 @@ CREATE TABLE user_mgmt.service_account (
 COMMENT ON TABLE user_mgmt.service_account IS
     'A non-human account of an integration or job, with a person who answers for it.';
 COMMENT ON COLUMN user_mgmt.service_account.allowed_ip_ranges IS
-    'From where it may call; empty for anywhere.';
+    'Networks from where it may call; empty for anywhere.';
 COMMENT ON COLUMN user_mgmt.service_account.rotation_days IS
     'After so many days its keys are to be changed.';
 
@@ -584,24 +584,31 @@ CREATE TRIGGER service_account_touch
 CREATE FUNCTION user_mgmt.require_active_owner() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    IF row_security_active(TG_RELID) AND NOT EXISTS (
-        SELECT FROM user_mgmt.user_account AS a
-        WHERE a.business_id = NEW.business_id AND a.user_account_id = NEW.owner_user_account_id
-          AND a.account_kind = 'staff' AND a.status = 'active') THEN
-        RAISE EXCEPTION 'service account % needs an active member of staff as its owner', NEW.name
-            USING ERRCODE = 'check_violation',
-                  HINT = 'Name somebody who is there to answer for it.';
+    IF NOT EXISTS (SELECT FROM user_mgmt.user_account AS a
+                   WHERE a.business_id = NEW.business_id
+                       AND a.user_account_id = NEW.owner_user_account_id
+                       AND a.status = 'active' AND a.account_kind = 'staff') THEN
+        RAISE EXCEPTION 'the owner of service account % is no active staff account', NEW.name
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION user_mgmt.require_active_owner() IS
-    'Who answers for a service account is active staff when it is made, handed over or
-     reactivated.';
+    'An active member of staff answers for an active service account. When the owner leaves, it
+     works on until it is handed over: the offboarding task transfer_records waits for that.';
 
-CREATE TRIGGER service_account_active_owner
-    BEFORE INSERT OR UPDATE OF owner_user_account_id, status ON user_mgmt.service_account
+CREATE TRIGGER service_account_owner_insert
+    BEFORE INSERT ON user_mgmt.service_account
     FOR EACH ROW WHEN (NEW.status = 'active')
+    EXECUTE FUNCTION user_mgmt.require_active_owner();
+
+-- What only happens to it, such as being used, does not ask for its owner again.
+CREATE TRIGGER service_account_owner_update
+    BEFORE UPDATE OF owner_user_account_id, status ON user_mgmt.service_account
+    FOR EACH ROW WHEN (NEW.status = 'active'
+                       AND (OLD.status <> 'active'
+                            OR OLD.owner_user_account_id <> NEW.owner_user_account_id))
     EXECUTE FUNCTION user_mgmt.require_active_owner();
 
 
