@@ -236,6 +236,28 @@ def test_signing_in_registers_the_device_and_remembers_it(door: Door) -> None:
     assert door.one(seen, door.ada)
 
 
+def test_a_session_names_a_method_of_its_own_account(door: Door) -> None:
+    door.put(
+        "user_auth.auth_method_policy",
+        method="password",
+        usable_as="primary",
+        assurance_level="aal1",
+    )
+    mine, other = (
+        door.put(
+            "user_auth.auth_enrollment",
+            user_account_id=account,
+            method="password",
+            status="active",
+            confirmed_at="now",
+        )
+        for account in (door.ada, door.bob)
+    )
+    door.session(door.ada, "a", first_method_id=mine)
+    with pytest.raises(errors.ForeignKeyViolation):
+        door.session(door.ada, "b", first_method_id=other)
+
+
 def test_the_time_of_a_session_is_that_of_its_client(door: Door) -> None:
     for kind in ("web", "mobile", "api", "kiosk"):
         door.open(door.ada, kind, client_kind=kind)

@@ -27,11 +27,11 @@ def door(admin: Connection, tenant: UUID) -> Door:
     """An office that allows four methods; Ada has a password and an authenticator."""
     found = Door.of(admin, tenant)
     assert isinstance(found, Door)
-    policies = {
+    policies: dict[str, dict[str, Any]] = {
         "password": {"assurance_level": "aal1", "usable_as": "primary"},
-        "totp": {"assurance_level": "aal2", "usable_as": "second_factor"},
-        "passkey": {"assurance_level": "aal2", "is_phishing_resistant": True},
-        "email_otp": {"assurance_level": "aal1"},
+        "totp": {"usable_as": "second_factor"},
+        "passkey": {"is_phishing_resistant": True},
+        "email_otp": {"assurance_level": "aal1", "code_ttl_seconds": 600},
     }
     for method, columns in policies.items():
         _allow(found, method, **columns)
@@ -53,15 +53,11 @@ def _allow(door: Door, method: str, **columns: Any) -> UUID:
 
 
 def _enroll(door: Door, account: UUID, method: str, **columns: Any) -> UUID:
-    policy = door.one(
-        "SELECT auth_method_policy_id FROM user_auth.auth_method_policy WHERE method = %s", method
-    )
     then = door.one("SELECT now() - interval '2 days'")
     given = {"status": "active", "enrolled_at": then, "confirmed_at": then, **columns}
     return door.put(
         "user_auth.auth_enrollment",
         user_account_id=account,
-        auth_method_policy_id=policy,
         method=method,
         **given,
     )
@@ -83,7 +79,7 @@ def _try(
 ) -> Any:
     return door.one(
         "SELECT user_auth.record_attempt(%s, %s, %s, %s)",
-        uuid4(),
+        context.pop("flow", None) or uuid4(),
         method,
         result,
         Jsonb({"identifier": identifier, **context}),
@@ -236,8 +232,39 @@ def test_a_second_factor_follows_where_it_is_required(
 ) -> None:
     door.network("203.0.113.0/24", "skip_second_factor")
     door.run("UPDATE user_mgmt.user_account SET mfa_required = true")
-    assert _try(door, "success", method, ip=ip) == step
-    assert _try(door, "success", "totp", ip=ip, is_second_factor=True) == "open_session"
+    flow = uuid4()
+    assert _try(door, "success", method, ip=ip, flow=flow) == step
+    second = _try(door, "success", "totp", ip=ip, flow=flow, is_second_factor=True)
+    assert second == "open_session"
+
+
+def test_a_second_factor_without_the_first_is_denied(door: Door) -> None:
+    flow = uuid4()
+    assert _try(door, "success", "totp", is_second_factor=True, flow=flow) == "denied"
+    assert _try(door, "wrong_secret", flow=flow) == "retry"
+    assert _try(door, "success", "totp", is_second_factor=True, flow=flow) == "denied"
+    assert _try(door, "mfa_required") == "second_factor"
+    assert _try(door, "success", "totp", is_second_factor=True, flow=flow) == "denied"
+    assert _results(door).count("blocked_by_policy") == 3
+
+
+def test_two_of_the_same_factor_are_one(door: Door) -> None:
+    flow = uuid4()
+    assert _try(door, "mfa_required", "passkey", flow=flow) == "second_factor"
+    assert _try(door, "success", "passkey", flow=flow, is_second_factor=True) == "denied"
+
+
+def test_a_recovery_code_stands_in_for_the_second_factor(door: Door) -> None:
+    flow = uuid4()
+    _try(door, "mfa_required", flow=flow)
+    step = _try(door, "success", "recovery_code", flow=flow, is_second_factor=True)
+    assert step == "open_session"
+
+
+@pytest.mark.parametrize("method", ["totp", "recovery_code", "saml_sso", "email_otp"])
+def test_only_a_primary_method_comes_first(door: Door, method: str) -> None:
+    door.run("UPDATE user_auth.auth_method_policy SET is_enabled = method <> 'email_otp'")
+    assert _try(door, "success", method) == "denied"
 
 
 def test_a_caller_may_ask_for_more(door: Door) -> None:
