@@ -4,7 +4,7 @@
  * A session begins when an account signs in, on one of its devices, and ends by itself, by its
  * user or by an administrator. Closing a business revokes them all, blocking a device those on
  * it, and an account that opens one too many loses its oldest. What happens in between is in
- * 50_sign_in.sql, as is the reference to the method that opened it.
+ * 50_sign_in.sql, as is the foreign key to the method that opened it.
  */
 
 CREATE TABLE user_auth.user_session (
@@ -82,7 +82,7 @@ CREATE INDEX user_session_device_idx
 
 -- FK: the sessions that a method opened.
 CREATE INDEX user_session_first_method_idx
-    ON user_auth.user_session (business_id, first_method_id)
+    ON user_auth.user_session (business_id, user_account_id, first_method_id)
     WHERE first_method_id IS NOT NULL;
 
 -- active_sessions_of_user; limit_sessions() finds the oldest.

@@ -1,4 +1,4 @@
--- The secret was right: keep the try, open the session on its device, issue its first token.
+-- The passkey was right: keep the try, open the session on its device, issue its first token.
 -- budget: p95 80ms
 -- weight: 3
 -- mode: write
@@ -10,14 +10,13 @@
 -- values: device_no = random_int(1, 3)
 WITH attempt AS (
     SELECT user_auth.record_attempt(
-               %(flow_key)s::uuid, 'totp', 'success',
+               %(flow_key)s::uuid, 'passkey', 'success',
                jsonb_build_object('identifier', %(email_normalized)s::text,
-                                  'ip', '203.0.113.40', 'is_second_factor', true,
-                                  'latency_ms', 41)) AS next_step
+                                  'ip', '203.0.113.40', 'latency_ms', 41)) AS next_step
 ), opened AS (
     SELECT user_auth.open_session(
                account     => %(user_account_id)s::uuid,
-               amr         => '{pwd,otp}',
+               amr         => '{swk,user}',
                device_hash => sha256(convert_to('device ' || %(device_no)s::integer, 'UTF8')),
                token_hash  => sha256(convert_to(%(session_token)s::text, 'UTF8')),
                ip          => '203.0.113.40') AS user_session_id
