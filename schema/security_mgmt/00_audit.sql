@@ -49,7 +49,7 @@ CREATE TABLE security_mgmt.audit_policy (
     CONSTRAINT audit_policy_kept_long_enough
         CHECK (minimum_retention_years > 0 AND retention_years >= minimum_retention_years),
     CONSTRAINT audit_policy_disabled_by_somebody
-        CHECK (is_enabled OR (approved_by IS NOT NULL AND change_reason ~ '\S'))
+        CHECK (is_enabled OR (approved_by IS NOT NULL AND coalesce(change_reason, '') ~ '\S'))
 );
 
 COMMENT ON TABLE security_mgmt.audit_policy IS
@@ -577,7 +577,8 @@ CREATE FUNCTION security_mgmt.keep_checkpoint() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     later CONSTANT text[] := ARRAY['signature', 'signing_key_ref', 'anchored_to',
-                                   'anchor_reference', 'anchored_at', 'updated_at'];
+                                   'anchor_reference', 'anchored_at', 'updated_at',
+                                   'record_count'];  -- generated after this trigger
 BEGIN
     IF to_jsonb(NEW) - later <> to_jsonb(OLD) - later
        OR (OLD.signature IS NOT NULL
@@ -955,7 +956,7 @@ BEGIN
     RETURNING audit_verification_run_id INTO run;
     INSERT INTO security_mgmt.audit_tamper_finding (
         business_id, audit_verification_run_id, kind, bad_seq, severity, detected_at)
-    SELECT tenant, run, b.kind, greatest(b.bad_seq, 1), 'critical', clock_timestamp()
+    SELECT tenant, run, b.kind, greatest(b.bad_seq, 1), 'critical', now()
     FROM JSON_TABLE(broken, '$[*]' COLUMNS (bad_seq bigint, kind text)) AS b
     WHERE NOT EXISTS (
         SELECT FROM security_mgmt.audit_tamper_finding AS f

@@ -130,7 +130,8 @@ COMMENT ON COLUMN security_mgmt.data_classification_rule.data_class IS
 COMMENT ON COLUMN security_mgmt.data_classification_rule.confirmed_on IS
     'When a person looked at what the scanner found.';
 
-ALTER TABLE security_mgmt.data_classification_rule ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE security_mgmt.data_classification_rule
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON security_mgmt.data_classification_rule
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT, UPDATE, DELETE ON security_mgmt.data_classification_rule TO app_user;
@@ -221,7 +222,7 @@ CREATE TABLE security_mgmt.data_subject_request (
         CHECK (status NOT IN ('in_progress', 'fulfilled', 'partly_refused')
                OR identity_verified_at IS NOT NULL),
     CONSTRAINT data_subject_request_refused_for_a_reason
-        CHECK (status NOT IN ('refused', 'partly_refused') OR refusal_reason ~ '\S')
+        CHECK (status NOT IN ('refused', 'partly_refused') OR coalesce(refusal_reason, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.data_subject_request IS
@@ -333,7 +334,7 @@ CREATE TABLE security_mgmt.phi_disclosure (
     CONSTRAINT phi_disclosure_method_known
         CHECK (method IN ('mail', 'secure_portal', 'fax', 'api')),
     CONSTRAINT phi_disclosure_other_is_authorized
-        CHECK (purpose <> 'other' OR authorization_reference ~ '\S'),
+        CHECK (purpose <> 'other' OR coalesce(authorization_reference, '') ~ '\S'),
     CONSTRAINT phi_disclosure_of_something CHECK (record_count > 0)
 ) PARTITION BY RANGE (disclosed_at);
 
@@ -364,11 +365,13 @@ CREATE TRIGGER phi_disclosure_append_only
 
 CREATE TABLE security_mgmt.phi_disclosure_default
     PARTITION OF security_mgmt.phi_disclosure DEFAULT;
-ALTER TABLE security_mgmt.phi_disclosure_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE security_mgmt.phi_disclosure_default
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON security_mgmt.phi_disclosure_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('security_mgmt.phi_disclosure', 'month', behind => 3, ahead => 1);
+SELECT system_core.create_partitions(
+    'security_mgmt.phi_disclosure', 'month', behind => 3, ahead => 1);
 
 
 CREATE TABLE security_mgmt.cardholder_system (
@@ -404,7 +407,7 @@ CREATE TABLE security_mgmt.cardholder_system (
         CHECK (NOT stores_pan OR pan_protection IN ('tokenized', 'encrypted')),
     CONSTRAINT cardholder_system_storing_is_in_scope CHECK (NOT stores_pan OR scope_class = 'cde'),
     CONSTRAINT cardholder_system_out_of_scope_is_justified
-        CHECK (scope_class <> 'out_of_scope' OR justification ~ '\S')
+        CHECK (scope_class <> 'out_of_scope' OR coalesce(justification, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.cardholder_system IS

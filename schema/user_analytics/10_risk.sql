@@ -631,7 +631,8 @@ BEGIN
     WHERE w.business_id = tenant AND w.user_account_id = account
         AND w.starts_at <= now() AND w.ends_at > now() AND w.removed_at IS NULL;
 
-    -- The watchlist multiplies what is found now. History adds only what is missing to what the last
+    -- The watchlist multiplies what is found now. History adds only what is missing to what the
+    -- last
     -- score left, so that scoring twice does not raise a score. Beyond 100 all points shrink alike.
     WITH weight AS (
         SELECT w.factor, w.weight
@@ -711,9 +712,9 @@ $$;
 COMMENT ON FUNCTION user_analytics.score_user(uuid, text, jsonb) IS
     'Weighs what risk_signals() says of an account of the calling tenant by the active policy for
      the action, multiplies by the watchlist, goes no lower than what its last score left behind,
-     writes score and decision, and returns them; the required method is in risk_decision. A critical score
-     locks the account out. The context is that of risk_signals(), with session_key and
-     trigger_kind where they are known.';
+     writes score and decision, and returns them; the required method is in risk_decision. A
+     critical score locks the account out. The context is that of risk_signals(), with session_key
+     and trigger_kind where they are known.';
 
 
 CREATE VIEW user_analytics.v_high_risk_user

@@ -799,9 +799,10 @@ COMMENT ON FUNCTION user_auth.record_attempt(uuid, text, text, jsonb) IS
     'Keeps one try of a sign-in to the calling tenant and says what comes next: open_session,
      second_factor, retry, locked or denied. The caller checked the secret and says so in result;
      whether that is enough is decided here: a first factor is a primary method of the policy, a
-     second one another method, in the flow in which the first one was right. As many failures within 15 minutes as the business''s
-     max_failures lock the account. The context is {"identifier", "ip", "device_hash" (hex),
-     "is_second_factor", "asn", "country_code", "user_agent", "risk_points", "latency_ms"}.';
+     second one another method, in the flow in which the first one was right. As many failures
+     within 15 minutes as the business''s max_failures lock the account. The context is
+     {"identifier", "ip", "device_hash" (hex), "is_second_factor", "asn", "country_code",
+     "user_agent", "risk_points", "latency_ms"}.';
 
 
 CREATE FUNCTION user_auth.open_session(
@@ -874,9 +875,9 @@ COMMENT ON FUNCTION user_auth.open_session(
     uuid, text[], bytea, bytea, text, inet, text, text, uuid) IS
     'Signs an account of the calling tenant in once its factors are proven, and returns the
      session: on the device with the fingerprint, which is registered when it is new, with the
-     assurance of the methods, of which enrollment is the first. The caller makes the token and passes its SHA-256. Refused for an
-     account that is not active, locked out or short of a factor, and for a blocked device; beyond
-     the limit of sessions the oldest end.';
+     assurance of the methods, of which enrollment is the first. The caller makes the token and
+     passes its SHA-256. Refused for an account that is not active, locked out or short of a
+     factor, and for a blocked device; beyond the limit of sessions the oldest end.';
 
 
 CREATE FUNCTION user_auth.rotate_refresh_token(token_hash bytea) RETURNS text

@@ -516,6 +516,7 @@ def test_the_same_value_masks_differently_for_another_tenant(
 @pytest.mark.parametrize(
     ("columns", "truth"),
     [
+        ({"is_enabled": False, "approved_by": "account"}, "audit_policy_disabled_by_somebody"),
         ({"is_enabled": False}, "audit_policy_disabled_by_somebody"),
         ({"is_enabled": False, "change_reason": "noise"}, "audit_policy_disabled_by_somebody"),
         (
@@ -526,8 +527,9 @@ def test_the_same_value_masks_differently_for_another_tenant(
     ],
 )
 def test_a_policy_is_not_weakened_in_silence(
-    app: Connection, columns: dict[str, Any], truth: str
+    app: Connection, account: UUID, columns: dict[str, Any], truth: str
 ) -> None:
+    columns = {name: account if v == "account" else v for name, v in columns.items()}
     with pytest.raises(errors.CheckViolation, match=truth):
         decide(app, **columns)
 

@@ -207,9 +207,9 @@ def asset(app: Connection) -> UUID:
     """A server."""
     found: UUID = one(
         app,
-        "INSERT INTO security_mgmt.security_asset (business_id, asset_tag, name, kind,"
-        " criticality, data_classification) VALUES (tenant_mgmt.current_business_id(), 'A-1',"
-        " 'pay-1', 'server', 'high', 'restricted') RETURNING security_asset_id",
+        "INSERT INTO security_mgmt.security_asset (business_id, asset_tag, name, asset_kind)"
+        " VALUES (tenant_mgmt.current_business_id(), 'A-1', 'pay-1', 'server')"
+        " RETURNING security_asset_id",
     )
     return found
 
