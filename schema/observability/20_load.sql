@@ -119,6 +119,8 @@ CREATE TABLE observability.load_run (
         REFERENCES observability.load_scenario (business_id, load_scenario_id),
     FOREIGN KEY (business_id, monitored_instance_id)
         REFERENCES observability.monitored_instance (business_id, monitored_instance_id),
+    FOREIGN KEY (business_id, generation_run_id)
+        REFERENCES observability.generation_run (business_id, generation_run_id),
     FOREIGN KEY (business_id, harness_run_id)
         REFERENCES observability.harness_run (business_id, harness_run_id),
     CONSTRAINT load_run_status_known

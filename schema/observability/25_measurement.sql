@@ -77,12 +77,15 @@ CREATE TRIGGER budget_measurement_append_only
     BEFORE UPDATE OR DELETE ON observability.budget_measurement
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('observability.budget_measurement');
 
-CREATE TABLE observability.budget_measurement_default PARTITION OF observability.budget_measurement DEFAULT;
-ALTER TABLE observability.budget_measurement_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE TABLE observability.budget_measurement_default
+    PARTITION OF observability.budget_measurement DEFAULT;
+ALTER TABLE observability.budget_measurement_default
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON observability.budget_measurement_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('observability.budget_measurement', 'month', behind => 3, ahead => 1);
+SELECT system_core.create_partitions(
+    'observability.budget_measurement', 'month', behind => 3, ahead => 1);
 
 
 CREATE TABLE observability.budget_breach (
@@ -113,6 +116,8 @@ CREATE TABLE observability.budget_breach (
         REFERENCES observability.query_budget (business_id, query_budget_id),
     FOREIGN KEY (business_id, load_run_id)
         REFERENCES observability.load_run (business_id, load_run_id),
+    FOREIGN KEY (business_id, finding_id)
+        REFERENCES observability.finding (business_id, finding_id),
     CONSTRAINT budget_breach_metric_known
         CHECK (metric IN ('p50', 'p95', 'p99', 'errors', 'rows_scanned', 'shared_reads',
                           'plan_node')),
@@ -335,7 +340,8 @@ ALTER TABLE observability.plan_capture_default ENABLE ROW LEVEL SECURITY, FORCE 
 CREATE POLICY tenant_isolation ON observability.plan_capture_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('observability.plan_capture', 'month', behind => 3, ahead => 1);
+SELECT system_core.create_partitions(
+    'observability.plan_capture', 'month', behind => 3, ahead => 1);
 
 
 CREATE TABLE observability.baseline (

@@ -49,13 +49,12 @@ BEGIN
     END IF;
     INSERT INTO observability.generation_run (
         business_id, monitored_instance_id, seed, scale_factor, tenant_count, schemas_filled,
-        status, rows_total, tables_empty, row_counts, rows_per_second, started_at, finished_at)
+        status, row_counts, started_at, finished_at)
     SELECT tenant, instance, (filled ->> 'seed')::bigint, (filled ->> 'scale')::numeric,
            (filled ->> 'tenants')::integer,
            array_agg(DISTINCT split_part(t.name, '.', 1)),
-           CASE WHEN bool_and(t.row_count > 0) THEN 'done' ELSE 'failed' END, sum(t.row_count),
-           count(*) FILTER (WHERE t.row_count = 0), jsonb_object_agg(t.name, t.row_count),
-           round(sum(t.row_count) / greatest((filled ->> 'seconds')::numeric, 0.001), 3),
+           CASE WHEN bool_and(t.row_count > 0) THEN 'done' ELSE 'failed' END,
+           jsonb_object_agg(t.name, t.row_count),
            (document ->> 'started_at')::timestamptz,
            (document ->> 'started_at')::timestamptz
                + (filled ->> 'seconds')::numeric * interval '1 second'
@@ -127,7 +126,7 @@ BEGIN
 
     INSERT INTO observability.check_run (
         business_id, monitored_instance_id, load_run_id, family, git_commit, objects_checked,
-        checks_run, findings_open, verdict, duration_ms, started_at, finished_at)
+        checks_run, findings_open, verdict, started_at, finished_at)
     SELECT tenant, instance, run_of_load, 'static_sql',
            nullif(document #>> '{environment,commit}', ''),
            greatest(1, (SELECT coalesce(sum((o.value ->> 'tables')::integer), 0)
@@ -135,29 +134,15 @@ BEGIN
            greatest(1, jsonb_array_length(rules)), jsonb_array_length(document -> 'findings'),
            CASE stage ->> 'status' WHEN 'held' THEN 'pass' WHEN 'error' THEN 'error'
                                    ELSE 'fail' END,
-           1000 * seconds, begun, begun + seconds * interval '1 second'
+           begun, begun + seconds * interval '1 second'
     RETURNING check_run_id INTO stored;
 
-    -- Seen again: what was mended is open again.
-    UPDATE observability.finding AS f
-    SET last_seen_at = begun, last_check_run_id = stored, occurrences = f.occurrences + 1,
-        status = CASE f.status WHEN 'fixed' THEN 'reopened' ELSE f.status END,
-        fixed_at = CASE f.status WHEN 'fixed' THEN NULL ELSE f.fixed_at END
-    FROM observability.stated_findings(document) AS s
-    WHERE f.business_id = tenant AND f.fingerprint = s.fingerprint;
-    INSERT INTO observability.finding (
-        business_id, check_definition_id, first_check_run_id, last_check_run_id, fingerprint,
-        schema_name, object_name, title, detail, severity, evidence, first_seen_at, last_seen_at)
-    SELECT DISTINCT ON (s.fingerprint)
-           tenant, d.check_definition_id, stored, stored, s.fingerprint,
-           split_part(s.object, '.', 1), s.object, s.message, s.why, s.severity, s.evidence,
-           begun, begun
-    FROM observability.stated_findings(document) AS s
-    JOIN observability.check_definition AS d
-        ON d.business_id = tenant AND d.check_code = s.rule
-    WHERE NOT EXISTS (SELECT FROM observability.finding AS f
-                      WHERE f.business_id = tenant AND f.fingerprint = s.fingerprint)
-    ORDER BY s.fingerprint;
+    PERFORM observability.upsert_findings(coalesce(jsonb_agg(jsonb_build_object(
+        'business_id', tenant, 'check_run_id', stored, 'check_code', s.rule,
+        'fingerprint', s.fingerprint, 'schema_name', split_part(s.object, '.', 1),
+        'object_name', s.object, 'title', s.message, 'detail', s.why,
+        'severity', s.severity, 'evidence', s.evidence, 'seen_at', begun)), '[]'))
+    FROM observability.stated_findings(document) AS s;
     PERFORM observability.close_missing_findings(stored);
     RETURN stored;
 END
@@ -186,12 +171,12 @@ BEGIN
     END IF;
     INSERT INTO observability.check_run (
         business_id, monitored_instance_id, load_run_id, family, git_commit, objects_checked,
-        checks_run, findings_open, verdict, duration_ms, started_at, finished_at)
+        checks_run, findings_open, verdict, started_at, finished_at)
     SELECT tenant, instance, run_of_load, 'isolation',
            nullif(document #>> '{environment,commit}', ''), count(DISTINCT p.object), count(*),
            leaks, CASE stage ->> 'status' WHEN 'held' THEN 'pass' WHEN 'error' THEN 'error'
                                           ELSE 'fail' END,
-           1000 * seconds, begun, begun + seconds * interval '1 second'
+           begun, begun + seconds * interval '1 second'
     FROM JSON_TABLE(document, '$.probes[*]' COLUMNS (object text PATH '$.object')) AS p
     RETURNING check_run_id INTO stored;
 

@@ -1,0 +1,104 @@
+SELECT tenant_mgmt.set_tenant(%(business_id)s);
+
+-- Most ask for themselves.
+UPDATE user_rbac.access_request AS r
+SET requested_by_user_account_id = r.requested_for_user_account_id
+FROM (SELECT x.access_request_id, row_number() OVER (ORDER BY x.access_request_id) AS number
+      FROM user_rbac.access_request AS x WHERE x.business_id = %(business_id)s) AS n
+WHERE r.business_id = %(business_id)s AND r.access_request_id = n.access_request_id
+  AND n.number %% 10 < 7;
+
+-- What was provisioned is held: an assignment that came of a request names it.
+UPDATE user_rbac.access_request AS r
+SET requested_for_user_account_id = a.user_account_id,
+    requested_by_user_account_id = CASE
+        WHEN r.requested_by_user_account_id = r.requested_for_user_account_id
+        THEN a.user_account_id ELSE r.requested_by_user_account_id END,
+    role_id = a.role_id, permission_id = NULL,
+    scope_kind = a.scope_kind, scope_entity_id = a.scope_entity_id,
+    provisioned_at = a.valid_from,
+    decided_at = a.valid_from - (r.provisioned_at - r.decided_at),
+    submitted_at = a.valid_from - (r.provisioned_at - r.submitted_at),
+    created_at = a.valid_from - (r.provisioned_at - r.created_at)
+FROM (SELECT x.access_request_id, row_number() OVER (ORDER BY x.access_request_id) AS number
+      FROM user_rbac.access_request AS x
+      WHERE x.business_id = %(business_id)s AND x.state = 'provisioned') AS n
+JOIN (SELECT x.*, row_number() OVER (ORDER BY x.role_assignment_id) AS number
+      FROM user_rbac.role_assignment AS x
+      WHERE x.business_id = %(business_id)s AND x.origin = 'request'
+        AND x.user_account_id IS NOT NULL) AS a ON a.number = n.number
+WHERE r.business_id = %(business_id)s AND r.access_request_id = n.access_request_id;
+UPDATE user_rbac.role_assignment AS a
+SET access_request_id = r.access_request_id
+FROM user_rbac.access_request AS r
+WHERE a.business_id = %(business_id)s AND a.origin = 'request'
+  AND r.business_id = a.business_id AND r.state = 'provisioned'
+  AND r.requested_for_user_account_id = a.user_account_id AND r.role_id = a.role_id
+  AND r.scope_entity_id IS NOT DISTINCT FROM a.scope_entity_id
+  AND r.provisioned_at = a.valid_from;
+UPDATE user_rbac.access_request AS r
+SET state = 'expired'
+WHERE r.business_id = %(business_id)s AND r.state = 'provisioned'
+  AND NOT EXISTS (SELECT FROM user_rbac.role_assignment AS a
+                  WHERE a.business_id = r.business_id
+                    AND a.access_request_id = r.access_request_id);
+UPDATE user_rbac.access_approval AS a
+SET decided_at = r.decided_at, due_at = r.submitted_at + interval '3 days',
+    created_at = r.submitted_at
+FROM user_rbac.access_request AS r
+WHERE a.business_id = %(business_id)s AND a.decision <> 'pending'
+  AND r.business_id = a.business_id AND r.access_request_id = a.access_request_id;
+
+-- Nobody is asked about a draft.
+DELETE FROM user_rbac.access_approval AS a
+USING user_rbac.access_request AS r
+WHERE a.business_id = %(business_id)s
+  AND r.business_id = a.business_id AND r.access_request_id = a.access_request_id
+  AND r.state IN ('draft', 'withdrawn');
+
+-- Approvers have no part in the request.
+UPDATE user_rbac.access_approval AS a
+SET approver_user_account_id = other.user_account_id
+FROM user_rbac.access_request AS r
+CROSS JOIN LATERAL (
+    SELECT u.user_account_id FROM user_mgmt.user_account AS u
+    WHERE u.business_id = r.business_id AND u.status = 'active'
+      AND u.user_account_id NOT IN (r.requested_for_user_account_id,
+                                    r.requested_by_user_account_id)
+    ORDER BY md5(r.access_request_id::text || u.user_account_id::text)
+    LIMIT 1) AS other
+WHERE a.business_id = %(business_id)s
+  AND r.business_id = a.business_id AND r.access_request_id = a.access_request_id
+  AND a.approver_user_account_id IN (r.requested_for_user_account_id,
+                                     r.requested_by_user_account_id);
+
+-- What underway would mix duties shows it.
+UPDATE user_rbac.access_request AS r
+SET sod_findings = f.findings, risk_score = least(100, r.risk_score + 25)
+FROM (
+    SELECT x.access_request_id,
+           jsonb_agg(jsonb_build_object(
+               'rule', s.constraint_code, 'severity', s.severity,
+               'mitigation_allowed', s.mitigation_allowed, 'roles', s.conflicting_roles)
+               ORDER BY s.constraint_code) AS findings
+    FROM user_rbac.access_request AS x
+    CROSS JOIN LATERAL user_rbac.sod_violations(x.requested_for_user_account_id, x.role_id) AS s
+    WHERE x.business_id = %(business_id)s AND x.role_id IS NOT NULL
+      AND x.state IN ('in_approval', 'submitted', 'rejected')
+    GROUP BY x.access_request_id
+) AS f
+WHERE r.business_id = %(business_id)s AND r.access_request_id = f.access_request_id;
+
+-- What the closed review revoked is revoked, what it kept is certified.
+UPDATE user_rbac.role_assignment AS a
+SET state = 'revoked', revoked_at = i.applied_at
+FROM user_rbac.access_review_item AS i
+WHERE i.business_id = %(business_id)s AND i.decision = 'revoke' AND i.applied_at IS NOT NULL
+  AND a.business_id = i.business_id AND a.role_assignment_id = i.role_assignment_id
+  AND a.state IN ('active', 'scheduled') AND a.valid_from < i.applied_at;
+UPDATE user_rbac.role_assignment AS a
+SET certified_at = i.applied_at
+FROM user_rbac.access_review_item AS i
+WHERE i.business_id = %(business_id)s AND i.decision = 'keep' AND i.applied_at IS NOT NULL
+  AND a.business_id = i.business_id AND a.role_assignment_id = i.role_assignment_id
+  AND a.valid_from < i.applied_at;

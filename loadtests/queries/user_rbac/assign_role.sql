@@ -1,0 +1,25 @@
+-- An administrator grants a role for one record: duty check, no overlap, and a line in the history.
+-- budget: p95 120ms
+-- weight: 2
+-- mode: write
+-- rows: >=1
+-- params: user_account_id from user_mgmt.user_account where status = 'active'
+-- params: role_id from user_rbac.role where code IN ('staff', 'team_lead', 'trainer') AND status = 'active' AND is_assignable
+-- values: record_id = uuid()
+WITH granted AS (
+    INSERT INTO user_rbac.role_assignment
+        (business_id, user_account_id, role_id, granted_by_user_account_id, scope_kind,
+         scope_entity_id, justification, valid_until)
+    VALUES (%(business_id)s, %(user_account_id)s, %(role_id)s, %(user_account_id)s, 'record',
+            %(record_id)s, 'Works on this record', now() + interval '30 days')
+    RETURNING business_id, role_assignment_id, user_account_id, role_id, state
+), noted AS (
+    INSERT INTO user_mgmt.user_lifecycle_event
+        (business_id, user_account_id, actor_user_account_id, occurred_at, event_kind, source,
+         details)
+    SELECT g.business_id, g.user_account_id, g.user_account_id, clock_timestamp(),
+           'role_changed', 'admin', jsonb_build_object('role_assignment_id', g.role_assignment_id)
+    FROM granted AS g
+)
+SELECT g.business_id, g.role_assignment_id, g.state
+FROM granted AS g;
