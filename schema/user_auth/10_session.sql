@@ -82,7 +82,7 @@ CREATE INDEX user_session_device_idx
 
 -- FK: the sessions that a method opened.
 CREATE INDEX user_session_first_method_idx
-    ON user_auth.user_session (business_id, first_method_id)
+    ON user_auth.user_session (business_id, user_account_id, first_method_id)
     WHERE first_method_id IS NOT NULL;
 
 -- active_sessions_of_user; limit_sessions() finds the oldest.
