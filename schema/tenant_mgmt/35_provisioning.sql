@@ -313,8 +313,8 @@ $$;
 COMMENT ON FUNCTION tenant_mgmt.provision_business(
     text, text, text, text, text, text, text, text, text, text, text) IS
     'Makes a tenant with its owner, contacts, methods to sign in, isolation, host, modules, catalog,
-     subscription and trial, and returns its business_id, which is also the tenant of the transaction from then
-     on. The slug is unique because the key is made of it.';
+     subscription and trial, and returns its business_id, which is also the tenant of the
+     transaction from then on. The slug is unique because the key is made of it.';
 
 
 CREATE FUNCTION tenant_mgmt.close_business(reason text) RETURNS void
