@@ -531,8 +531,8 @@ CREATE TRIGGER user_account_revoke_methods
 
 -- The enrollment that opened a session is one of the account's own.
 ALTER TABLE user_auth.user_session
-    ADD FOREIGN KEY (business_id, user_account_id, first_method_id)
-        REFERENCES user_auth.auth_enrollment (business_id, user_account_id, auth_enrollment_id);
+    ADD FOREIGN KEY (business_id, first_method_id, user_account_id)
+        REFERENCES user_auth.auth_enrollment (business_id, auth_enrollment_id, user_account_id);
 
 
 CREATE TABLE user_auth.password_credential (
@@ -555,9 +555,9 @@ CREATE TABLE user_auth.password_credential (
     created_at             timestamptz             NOT NULL DEFAULT now(),
     updated_at             timestamptz             NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, password_credential_id),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT password_credential_proves_password CHECK (method = 'password'),
     CONSTRAINT password_credential_algorithm_known
         CHECK (algorithm IN ('argon2id', 'scrypt', 'bcrypt', 'pbkdf2_sha256')),
@@ -626,9 +626,9 @@ BEGIN
         WHERE (o.business_id, o.user_account_id, o.auth_enrollment_id)
               IN (SELECT c.business_id, c.user_account_id, c.auth_enrollment_id FROM changed AS c)
             AND NOT o.is_current
-    ) AS old
-    WHERE p.business_id = old.business_id
-        AND p.password_credential_id = old.password_credential_id AND old.place > 12;
+    ) AS ranked
+    WHERE p.business_id = ranked.business_id
+        AND p.password_credential_id = ranked.password_credential_id AND ranked.place > 12;
     RETURN NULL;
 END
 $$;
@@ -717,9 +717,9 @@ CREATE TABLE user_auth.totp_credential (
     updated_at         timestamptz           NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, totp_credential_id),
     UNIQUE (business_id, user_account_id, auth_enrollment_id, method),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT totp_credential_proves_totp CHECK (method = 'totp'),
     CONSTRAINT totp_credential_secret_is_encrypted CHECK (length(secret_ciphertext) >= 44),
     CONSTRAINT totp_credential_algorithm_known CHECK (algorithm IN ('sha1', 'sha256', 'sha512')),
@@ -810,9 +810,9 @@ CREATE TABLE user_auth.one_time_code (
     PRIMARY KEY (business_id, one_time_code_id, issued_at),
     FOREIGN KEY (business_id, user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT one_time_code_method_known
         CHECK (method IN ('email_otp', 'sms_otp', 'voice_otp', 'magic_link')),
     CONSTRAINT one_time_code_purpose_known
@@ -1005,9 +1005,9 @@ CREATE TABLE user_auth.push_challenge (
     created_at         timestamptz        NOT NULL DEFAULT now(),
     updated_at         timestamptz        NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, push_challenge_id, requested_at),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     FOREIGN KEY (business_id, user_account_id, user_device_id)
         REFERENCES user_auth.user_device (business_id, user_account_id, user_device_id),
     CONSTRAINT push_challenge_proves_push_approval CHECK (method = 'push_approval'),

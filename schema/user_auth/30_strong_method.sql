@@ -165,9 +165,9 @@ CREATE TABLE user_auth.webauthn_credential (
     UNIQUE (business_id, user_account_id, auth_enrollment_id, method),
     -- A challenge names the credential that met it together with its account.
     UNIQUE (business_id, user_account_id, webauthn_credential_id),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     FOREIGN KEY (business_id, authenticator_model_id, aaguid)
         REFERENCES user_auth.authenticator_model (business_id, authenticator_model_id, aaguid),
     CONSTRAINT webauthn_credential_proves_webauthn CHECK (method IN ('passkey', 'security_key')),
@@ -394,9 +394,9 @@ CREATE TABLE user_auth.webauthn_challenge (
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     FOREIGN KEY (business_id, user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, user_account_id, webauthn_credential_id)
+    FOREIGN KEY (business_id, webauthn_credential_id, user_account_id)
         REFERENCES user_auth.webauthn_credential
-            (business_id, user_account_id, webauthn_credential_id),
+            (business_id, webauthn_credential_id, user_account_id),
     CONSTRAINT webauthn_challenge_credential_of_account
         CHECK (webauthn_credential_id IS NULL OR user_account_id IS NOT NULL),
     CONSTRAINT webauthn_challenge_ceremony_known
@@ -570,9 +570,9 @@ CREATE TABLE user_auth.biometric_enrollment (
     updated_at              timestamptz       NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, biometric_enrollment_id),
     UNIQUE (business_id, user_account_id, auth_enrollment_id, method),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     FOREIGN KEY (business_id, user_consent_id)
         REFERENCES user_mgmt.user_consent (business_id, user_consent_id),
     FOREIGN KEY (business_id, user_account_id, user_device_id)
@@ -870,9 +870,9 @@ CREATE TABLE user_auth.client_certificate (
     PRIMARY KEY (business_id, client_certificate_id),
     UNIQUE (business_id, thumbprint_sha256),
     UNIQUE (business_id, issuer_dn, serial_number),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT client_certificate_proves_client_certificate
         CHECK (method = 'client_certificate'),
     CONSTRAINT client_certificate_serial_number_hex

@@ -144,9 +144,9 @@ CREATE TABLE user_auth.federated_identity (
     updated_at                    timestamptz             NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, federated_identity_id),
     UNIQUE (business_id, identity_provider_id, subject),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     FOREIGN KEY (business_id, identity_provider_id, provider_kind)
         REFERENCES user_auth.identity_provider (business_id, identity_provider_id, kind),
     CONSTRAINT federated_identity_proves_federation
