@@ -93,7 +93,10 @@ def _array(column: Column, values: Values, catalog: Catalog) -> Any:
         raise HarnessError(f"column {column.name}: type {base} has no binary encoding")
     if values.null.all():
         values = Values(np.full(len(values), None, object), values.null)
-    return make(values.data, values.null, _full_type(column, catalog))
+    try:
+        return make(values.data, values.null, _full_type(column, catalog))
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise HarnessError(f"column {column.name}: not {column.type}: {error}") from None
 
 
 def _full_type(column: Column, catalog: Catalog) -> str:

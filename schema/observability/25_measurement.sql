@@ -77,12 +77,15 @@ CREATE TRIGGER budget_measurement_append_only
     BEFORE UPDATE OR DELETE ON observability.budget_measurement
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('observability.budget_measurement');
 
-CREATE TABLE observability.budget_measurement_default PARTITION OF observability.budget_measurement DEFAULT;
-ALTER TABLE observability.budget_measurement_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE TABLE observability.budget_measurement_default
+    PARTITION OF observability.budget_measurement DEFAULT;
+ALTER TABLE observability.budget_measurement_default
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON observability.budget_measurement_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('observability.budget_measurement', 'month', behind => 3, ahead => 1);
+SELECT system_core.create_partitions(
+    'observability.budget_measurement', 'month', behind => 3, ahead => 1);
 
 
 CREATE TABLE observability.budget_breach (
@@ -337,7 +340,8 @@ ALTER TABLE observability.plan_capture_default ENABLE ROW LEVEL SECURITY, FORCE 
 CREATE POLICY tenant_isolation ON observability.plan_capture_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('observability.plan_capture', 'month', behind => 3, ahead => 1);
+SELECT system_core.create_partitions(
+    'observability.plan_capture', 'month', behind => 3, ahead => 1);
 
 
 CREATE TABLE observability.baseline (

@@ -49,7 +49,7 @@ CREATE TABLE security_mgmt.audit_policy (
     CONSTRAINT audit_policy_kept_long_enough
         CHECK (minimum_retention_years > 0 AND retention_years >= minimum_retention_years),
     CONSTRAINT audit_policy_disabled_by_somebody
-        CHECK (is_enabled OR (approved_by IS NOT NULL AND change_reason ~ '\S'))
+        CHECK (is_enabled OR (approved_by IS NOT NULL AND coalesce(change_reason, '') ~ '\S'))
 );
 
 COMMENT ON TABLE security_mgmt.audit_policy IS
@@ -386,13 +386,32 @@ CREATE TRIGGER audit_record_no_truncate
 SELECT system_core.create_partitions(
     'security_mgmt.audit_record', 'month', behind => 3, ahead => 1);
 
+CREATE FUNCTION security_mgmt.hmac_sha256(message bytea, secret bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT sha256(k.outer_pad || sha256(k.inner_pad || message))
+    FROM (
+        SELECT string_agg(set_byte('\x00', 0, get_byte(p.padded, i.place) # 54), ''
+                          ORDER BY i.place) AS inner_pad,
+               string_agg(set_byte('\x00', 0, get_byte(p.padded, i.place) # 92), ''
+                          ORDER BY i.place) AS outer_pad
+        FROM (SELECT s.short || decode(repeat('00', 64 - length(s.short)), 'hex') AS padded
+              FROM (SELECT CASE WHEN length(secret) > 64 THEN sha256(secret)
+                                ELSE secret END AS short) AS s) AS p
+        CROSS JOIN generate_series(0, 63) AS i (place)
+    ) AS k;
+END;
+COMMENT ON FUNCTION security_mgmt.hmac_sha256(bytea, bytea) IS
+    'HMAC-SHA-256 (RFC 2104), without an extension.';
+
+
 CREATE FUNCTION security_mgmt.mask_audit_row(image jsonb, masked text[], key bytea) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN CASE WHEN image IS NULL OR masked = '{}' THEN image ELSE (
         SELECT jsonb_object_agg(f.name, CASE
                    WHEN f.name = ANY (masked) AND jsonb_typeof(f.value) <> 'null'
-                   THEN to_jsonb('masked:' || encode(sha256(
-                            key || convert_to(f.name || '=' || f.value::text, 'UTF8')), 'hex'))
+                   THEN to_jsonb('masked:' || encode(security_mgmt.hmac_sha256(
+                            convert_to(f.name || '=' || f.value::text, 'UTF8'), key), 'hex'))
                    ELSE f.value END)
         FROM jsonb_each(image) AS f (name, value)) END;
 COMMENT ON FUNCTION security_mgmt.mask_audit_row(jsonb, text[], bytea) IS
@@ -415,6 +434,7 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     actor  CONSTANT uuid := nullif(current_setting('app.user_account_id', true), '')::uuid;
     policy security_mgmt.audit_policy;
+    masked text[];
     key    bytea;
     seq    bigint;
 BEGIN
@@ -425,6 +445,7 @@ BEGIN
     IF FOUND AND NOT (policy.is_enabled AND action = ANY (policy.audited_actions)) THEN
         RETURN NULL;
     END IF;
+    masked := coalesce(policy.masked_columns, '{}');
 
     -- The lock first, the time after it: of two that append at once one waits here.
     PERFORM security_mgmt.open_audit_chain(tenant);
@@ -438,8 +459,8 @@ BEGIN
     VALUES (
         tenant, policy.audit_policy_id, actor,
         CASE WHEN actor IS NULL THEN 'system' ELSE 'user' END, action, schema_name, table_name,
-        entity_id, security_mgmt.mask_audit_row(old_row, coalesce(policy.masked_columns, '{}'), key),
-        security_mgmt.mask_audit_row(new_row, coalesce(policy.masked_columns, '{}'), key), reason,
+        entity_id, security_mgmt.mask_audit_row(old_row, masked, key),
+        security_mgmt.mask_audit_row(new_row, masked, key), reason,
         nullif(current_setting('app.client_ip', true), '')::inet,
         nullif(current_setting('app.session_id', true), '')::uuid, clock_timestamp())
     RETURNING r.chain_seq INTO seq;
@@ -469,13 +490,29 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION security_mgmt.audit_change() IS
-    'Audits each change of a table: AFTER INSERT OR UPDATE OR DELETE … FOR EACH ROW, with the names
+    'Audits each change of a table: AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, with the names
      of schema and table as arguments.';
 
 -- Who weakens the audit is in the audit.
 CREATE TRIGGER audit_policy_audited
     AFTER UPDATE OR DELETE ON security_mgmt.audit_policy
     FOR EACH ROW EXECUTE FUNCTION security_mgmt.audit_change('security_mgmt', 'audit_policy');
+
+
+CREATE FUNCTION security_mgmt.audit_changed_columns(old_row jsonb, new_row jsonb)
+    RETURNS TABLE (column_name text, old_value jsonb, new_value jsonb)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(o.key, n.key), o.value, n.value
+    FROM JSON_TABLE(old_row, '$.keyvalue()' COLUMNS (
+        key text PATH '$.key', value jsonb PATH '$.value')) AS o
+    FULL JOIN JSON_TABLE(new_row, '$.keyvalue()' COLUMNS (
+        key text PATH '$.key', value jsonb PATH '$.value')) AS n ON n.key = o.key
+    WHERE n.value IS DISTINCT FROM o.value
+    ORDER BY 1;
+END;
+COMMENT ON FUNCTION security_mgmt.audit_changed_columns(jsonb, jsonb) IS
+    'The columns in which two row images differ, with both values; NULL is no value at all.';
 
 
 CREATE TABLE security_mgmt.audit_checkpoint (
@@ -494,6 +531,7 @@ CREATE TABLE security_mgmt.audit_checkpoint (
     created_on               date               NOT NULL DEFAULT current_date,
     anchored_at              timestamptz,
     created_at               timestamptz        NOT NULL DEFAULT now(),
+    updated_at               timestamptz        NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, audit_checkpoint_id),
     UNIQUE (business_id, from_seq),
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
@@ -504,11 +542,14 @@ CREATE TABLE security_mgmt.audit_checkpoint (
     CONSTRAINT audit_checkpoint_anchored_somewhere
         CHECK (num_nulls(anchored_to, anchor_reference, anchored_at) IN (0, 3)),
     CONSTRAINT audit_checkpoint_signed_by_a_key
-        CHECK ((signature IS NULL) = (signing_key_ref IS NULL))
+        CHECK ((signature IS NULL) = (signing_key_ref IS NULL)),
+    CONSTRAINT audit_checkpoint_anchored_is_signed
+        CHECK (anchored_at IS NULL OR signature IS NOT NULL)
 );
 
 COMMENT ON TABLE security_mgmt.audit_checkpoint IS
-    'The Merkle root over a span of the chain, signed and kept where the database cannot reach.';
+    'The Merkle root over a span of the chain: signed once, and anchored once where the database
+     cannot reach; nothing else of it changes.';
 COMMENT ON COLUMN security_mgmt.audit_checkpoint.merkle_root IS
     'RFC 6962: leaves are the hashes of the records, inner nodes and leaves have prefixes.';
 COMMENT ON COLUMN security_mgmt.audit_checkpoint.previous_checkpoint_hash IS
@@ -517,12 +558,47 @@ COMMENT ON COLUMN security_mgmt.audit_checkpoint.previous_checkpoint_hash IS
 ALTER TABLE security_mgmt.audit_checkpoint ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON security_mgmt.audit_checkpoint
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT ON security_mgmt.audit_checkpoint TO app_user;
+GRANT SELECT, INSERT, UPDATE ON security_mgmt.audit_checkpoint TO app_user;
 GRANT SELECT ON security_mgmt.audit_checkpoint TO app_readonly;
 
-CREATE TRIGGER audit_checkpoint_append_only
-    BEFORE UPDATE OR DELETE ON security_mgmt.audit_checkpoint
+CREATE TRIGGER audit_checkpoint_touch
+    BEFORE UPDATE ON security_mgmt.audit_checkpoint
+    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER audit_checkpoint_not_deleted
+    BEFORE DELETE ON security_mgmt.audit_checkpoint
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('security_mgmt.audit_checkpoint');
+
+CREATE TRIGGER audit_checkpoint_no_truncate
+    BEFORE TRUNCATE ON security_mgmt.audit_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION system_core.refuse_change('security_mgmt.audit_checkpoint');
+
+CREATE FUNCTION security_mgmt.keep_checkpoint() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    later CONSTANT text[] := ARRAY['signature', 'signing_key_ref', 'anchored_to',
+                                   'anchor_reference', 'anchored_at', 'updated_at',
+                                   'record_count'];  -- generated after this trigger
+BEGIN
+    IF to_jsonb(NEW) - later <> to_jsonb(OLD) - later
+       OR (OLD.signature IS NOT NULL
+           AND (NEW.signature, NEW.signing_key_ref)
+               IS DISTINCT FROM (OLD.signature, OLD.signing_key_ref))
+       OR (OLD.anchored_at IS NOT NULL
+           AND (NEW.anchored_to, NEW.anchor_reference, NEW.anchored_at)
+               IS DISTINCT FROM (OLD.anchored_to, OLD.anchor_reference, OLD.anchored_at)) THEN
+        RAISE EXCEPTION 'the checkpoint from % to % stays as it is', OLD.from_seq, OLD.to_seq
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION security_mgmt.keep_checkpoint() IS
+    'A checkpoint is signed once and anchored once; the rest stays as it was built.';
+
+CREATE TRIGGER audit_checkpoint_keep
+    BEFORE UPDATE ON security_mgmt.audit_checkpoint
+    FOR EACH ROW EXECUTE FUNCTION security_mgmt.keep_checkpoint();
 
 CREATE FUNCTION security_mgmt.merkle_root(leaves bytea[]) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -729,7 +805,9 @@ BEGIN ATOMIC
         FROM link AS l
         WHERE l.record_hash <> l.digest OR l.previous_hash <> l.before_hash
         UNION ALL
-        SELECT l.before_seq + 1, 'missing_record' FROM link AS l WHERE l.chain_seq > l.before_seq + 1
+        SELECT l.before_seq + 1, 'missing_record'
+        FROM link AS l
+        WHERE l.chain_seq > l.before_seq + 1
         UNION ALL
         SELECT l.chain_seq, 'duplicate_seq' FROM link AS l WHERE l.chain_seq = l.before_seq
         UNION ALL
@@ -835,7 +913,8 @@ CREATE INDEX audit_verification_run_starter_idx
     ON security_mgmt.audit_verification_run (business_id, started_by)
     WHERE started_by IS NOT NULL;
 
-ALTER TABLE security_mgmt.audit_verification_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE security_mgmt.audit_verification_run
+    ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON security_mgmt.audit_verification_run
     USING (business_id = tenant_mgmt.current_business_id());
 GRANT SELECT, INSERT ON security_mgmt.audit_verification_run TO app_user;
@@ -877,7 +956,7 @@ BEGIN
     RETURNING audit_verification_run_id INTO run;
     INSERT INTO security_mgmt.audit_tamper_finding (
         business_id, audit_verification_run_id, kind, bad_seq, severity, detected_at)
-    SELECT tenant, run, b.kind, greatest(b.bad_seq, 1), 'critical', clock_timestamp()
+    SELECT tenant, run, b.kind, greatest(b.bad_seq, 1), 'critical', now()
     FROM JSON_TABLE(broken, '$[*]' COLUMNS (bad_seq bigint, kind text)) AS b
     WHERE NOT EXISTS (
         SELECT FROM security_mgmt.audit_tamper_finding AS f

@@ -42,7 +42,7 @@ CREATE TABLE security_mgmt.audit_tamper_finding (
         CHECK ((status = 'closed') = (closed_at IS NOT NULL)),
     CONSTRAINT audit_tamper_finding_closed_after_detection CHECK (closed_at >= detected_at),
     CONSTRAINT audit_tamper_finding_closed_is_explained
-        CHECK (status NOT IN ('explained', 'closed') OR explanation ~ '\S')
+        CHECK (status NOT IN ('explained', 'closed') OR coalesce(explanation, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.audit_tamper_finding IS

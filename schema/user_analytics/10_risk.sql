@@ -46,7 +46,8 @@ COMMENT ON COLUMN user_analytics.risk_policy.factor_weights IS
     'Object of factor to the points it adds at its strongest; the factors are those that
      risk_signals() knows.';
 COMMENT ON COLUMN user_analytics.risk_policy.decay_half_life_hours IS
-    'After so many hours half of a score is forgotten; the factor history adds what is left.';
+    'After so many hours half of a score is forgotten. A new one is not below the part of the rest
+     that the weight of history says, in percent.';
 COMMENT ON COLUMN user_analytics.risk_policy.shadow_mode IS
     'Scores and writes what it would decide, and stops nobody: a policy on trial.';
 
@@ -630,26 +631,32 @@ BEGIN
     WHERE w.business_id = tenant AND w.user_account_id = account
         AND w.starts_at <= now() AND w.ends_at > now() AND w.removed_at IS NULL;
 
-    -- The watchlist multiplies; beyond 100 all points shrink alike, so that they sum to the score.
-    WITH weighed AS (
-        SELECT w.factor, w.weight * s.strength AS points, s.evidence
+    -- The watchlist multiplies what is found now. History adds only what is missing to what the
+    -- last
+    -- score left, so that scoring twice does not raise a score. Beyond 100 all points shrink alike.
+    WITH weight AS (
+        SELECT w.factor, w.weight
         FROM JSON_TABLE(policy.factor_weights::jsonb, '$.keyvalue()' COLUMNS (
             factor text    PATH '$.key',
             weight numeric PATH '$.value')) AS w
-        JOIN (
-            SELECT r.factor, r.strength, r.evidence
-            FROM user_analytics.risk_signals(account, context) AS r
-            UNION ALL
-            SELECT 'history', round(previous.remembered / 100, 4),
-                   jsonb_build_object('score', previous.score)
-            WHERE previous.remembered >= 1
-        ) AS s ON s.factor = w.factor
+    ), found AS (
+        SELECT w.factor, w.weight * s.strength AS points, s.evidence
+        FROM weight AS w
+        JOIN user_analytics.risk_signals(account, context) AS s ON s.factor = w.factor
+    ), total AS (
+        SELECT coalesce(sum(f.points), 0) AS points,
+               coalesce(sum(f.points), 0) * (greatest(watched, 1) - 1) AS added
+        FROM found AS f
     ), multiplied AS (
-        SELECT w.factor, w.points, w.evidence FROM weighed AS w
+        SELECT f.factor, f.points, f.evidence FROM found AS f
         UNION ALL
-        SELECT 'watchlist', sum(w.points) * (watched - 1),
-               jsonb_build_object('multiplier', watched)
-        FROM weighed AS w WHERE watched > 1
+        SELECT 'watchlist', t.added, jsonb_build_object('multiplier', watched) FROM total AS t
+        UNION ALL
+        SELECT w.factor, w.weight / 100 * previous.remembered - t.points - t.added,
+               jsonb_build_object('score', previous.score)
+        FROM weight AS w
+        CROSS JOIN total AS t
+        WHERE w.factor = 'history' AND w.weight / 100 * previous.remembered > t.points + t.added
     ), bounded AS (
         SELECT m.factor, m.evidence,
                round(m.points * least(1, 100 / nullif(sum(m.points) OVER (), 0)), 2) AS points
@@ -704,10 +711,10 @@ END
 $$;
 COMMENT ON FUNCTION user_analytics.score_user(uuid, text, jsonb) IS
     'Weighs what risk_signals() says of an account of the calling tenant by the active policy for
-     the action, adds what its last score left behind, multiplies by the watchlist, writes score
-     and decision, and returns them; the required method is in risk_decision. A critical score
-     locks the account out. The context is that of risk_signals(), with session_key and
-     trigger_kind where they are known.';
+     the action, multiplies by the watchlist, goes no lower than what its last score left behind,
+     writes score and decision, and returns them; the required method is in risk_decision. A
+     critical score locks the account out. The context is that of risk_signals(), with session_key
+     and trigger_kind where they are known.';
 
 
 CREATE VIEW user_analytics.v_high_risk_user

@@ -4,7 +4,7 @@
  * A session begins when an account signs in, on one of its devices, and ends by itself, by its
  * user or by an administrator. Closing a business revokes them all, blocking a device those on
  * it, and an account that opens one too many loses its oldest. What happens in between is in
- * 50_sign_in.sql, as is the reference to the method that opened it.
+ * 50_sign_in.sql, as is the foreign key to the method that opened it.
  */
 
 CREATE TABLE user_auth.user_session (

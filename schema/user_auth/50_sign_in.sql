@@ -11,6 +11,12 @@
  * enrolled is in 20_method.sql.
  */
 
+-- The method that opened a session is of the same account; auth_enrollment comes after the session.
+ALTER TABLE user_auth.user_session
+    ADD FOREIGN KEY (business_id, user_account_id, first_method_id)
+        REFERENCES user_auth.auth_enrollment (business_id, user_account_id, auth_enrollment_id);
+
+
 CREATE TABLE user_auth.session_event (
     business_id      uuid                    NOT NULL,
     session_event_id uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
@@ -601,8 +607,7 @@ BEGIN
         ON e.business_id = tenant AND e.user_account_id = account.user_account_id
             AND e.method = m.method AND e.status = 'active'
     WHERE m.business_id = tenant AND m.is_enabled AND m.usable_as IN ('primary', 'both')
-        AND (account.account_kind IS NULL OR m.applies_to = 'everyone'
-             OR (m.applies_to = 'customers') = (account.account_kind = 'customer'))
+        AND (account.user_account_id IS NULL OR user_auth.method_is_for(m.applies_to, account))
         -- Somebody unknown is asked like anybody else: for what most have.
         AND (m.method = hinted OR e.auth_enrollment_id IS NOT NULL
              OR account.user_account_id IS NULL AND m.method IN ('password', 'passkey'));
@@ -676,6 +681,7 @@ DECLARE
     given     record;
     account   user_mgmt.user_account;
     known     uuid;
+    allowed   user_auth.auth_method_policy;
     outcome   text;
     failures  integer;
     attackers integer;
@@ -711,7 +717,11 @@ BEGIN
     WHERE d.business_id = tenant AND d.user_account_id = account.user_account_id
         AND d.fingerprint_hash = given.device_hash;
 
-    -- What was right may not be enough, and what is not known was not wrong.
+    SELECT * INTO allowed
+    FROM user_auth.auth_method_policy AS m
+    WHERE m.business_id = tenant AND m.method = record_attempt.method AND m.is_enabled;
+
+    -- What was right may not be enough, or not have been asked for.
     outcome := CASE
         WHEN account.user_account_id IS NULL THEN 'unknown_user'
         WHEN result = 'unknown_user' THEN 'wrong_secret'
@@ -719,13 +729,22 @@ BEGIN
         WHEN user_auth.is_locked_out(account.user_account_id) THEN 'locked'
         WHEN account.status NOT IN ('active', 'pending_verification')
             OR user_auth.network_effects(given.ip) && '{block,outside}' THEN 'blocked_by_policy'
-        WHEN given.is_second_factor THEN 'success'
+        WHEN given.is_second_factor THEN CASE
+            WHEN (allowed.usable_as IN ('second_factor', 'both')
+                  OR record_attempt.method = 'recovery_code')
+                AND EXISTS (
+                    SELECT FROM user_auth.auth_attempt AS f
+                    WHERE f.business_id = tenant AND f.identifier_hash = given.identifier_hash
+                        AND f.attempted_at > now() - interval '15 minutes'
+                        AND f.flow_key = record_attempt.flow_key AND NOT f.is_second_factor
+                        AND f.result IN ('success', 'mfa_required')
+                        AND f.method <> record_attempt.method) THEN 'success'
+            ELSE 'blocked_by_policy' END
+        WHEN allowed.usable_as IN ('primary', 'both') IS NOT TRUE THEN 'blocked_by_policy'
         WHEN result = 'mfa_required' THEN 'mfa_required'
-        WHEN account.mfa_required
+        WHEN account.mfa_required AND allowed.assurance_level = 'aal1'
             AND NOT user_auth.network_effects(given.ip) && '{skip_second_factor}'
-            AND coalesce((SELECT m.assurance_level = 'aal1' FROM user_auth.auth_method_policy AS m
-                          WHERE m.business_id = tenant AND m.method = record_attempt.method),
-                         true) THEN 'mfa_required'
+            THEN 'mfa_required'
         ELSE 'success' END;
 
     INSERT INTO user_auth.auth_attempt
@@ -779,9 +798,11 @@ $$;
 COMMENT ON FUNCTION user_auth.record_attempt(uuid, text, text, jsonb) IS
     'Keeps one try of a sign-in to the calling tenant and says what comes next: open_session,
      second_factor, retry, locked or denied. The caller checked the secret and says so in result;
-     whether that is enough is decided here. As many failures within 15 minutes as the business''s
-     max_failures lock the account. The context is {"identifier", "ip", "device_hash" (hex),
-     "is_second_factor", "asn", "country_code", "user_agent", "risk_points", "latency_ms"}.';
+     whether that is enough is decided here: a first factor is a primary method of the policy, a
+     second one another method, in the flow in which the first one was right. As many failures
+     within 15 minutes as the business''s max_failures lock the account. The context is
+     {"identifier", "ip", "device_hash" (hex), "is_second_factor", "asn", "country_code",
+     "user_agent", "risk_points", "latency_ms"}.';
 
 
 CREATE FUNCTION user_auth.open_session(
@@ -792,7 +813,8 @@ CREATE FUNCTION user_auth.open_session(
     client_kind text DEFAULT 'web',
     ip          inet DEFAULT NULL,
     country     text DEFAULT NULL,
-    city        text DEFAULT NULL
+    city        text DEFAULT NULL,
+    enrollment  uuid DEFAULT NULL
 ) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -833,11 +855,11 @@ BEGIN
     END IF;
 
     INSERT INTO user_auth.user_session
-        (business_id, user_account_id, user_device_id, session_token_hash, client_kind,
-         assurance_level, amr, ip_address, country_code, city, idle_timeout_minutes,
+        (business_id, user_account_id, user_device_id, first_method_id, session_token_hash,
+         client_kind, assurance_level, amr, ip_address, country_code, city, idle_timeout_minutes,
          absolute_expires_at)
-    VALUES (tenant, account, device, token_hash, open_session.client_kind, level, open_session.amr,
-            ip, country, open_session.city,
+    VALUES (tenant, account, device, enrollment, token_hash, open_session.client_kind, level,
+            open_session.amr, ip, country, open_session.city,
             CASE open_session.client_kind WHEN 'kiosk' THEN 720 WHEN 'mobile' THEN 1440
                 ELSE user_auth.sign_in_setting(tenant, 'idle_timeout_minutes', 30) END,
             now() + CASE open_session.client_kind WHEN 'mobile' THEN interval '720 hours'
@@ -850,12 +872,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION user_auth.open_session(
-    uuid, text[], bytea, bytea, text, inet, text, text) IS
+    uuid, text[], bytea, bytea, text, inet, text, text, uuid) IS
     'Signs an account of the calling tenant in once its factors are proven, and returns the
      session: on the device with the fingerprint, which is registered when it is new, with the
-     assurance of the methods. The caller makes the token and passes its SHA-256. Refused for an
-     account that is not active, locked out or short of a factor, and for a blocked device; beyond
-     the limit of sessions the oldest end.';
+     assurance of the methods, of which enrollment is the first. The caller makes the token and
+     passes its SHA-256. Refused for an account that is not active, locked out or short of a
+     factor, and for a blocked device; beyond the limit of sessions the oldest end.';
 
 
 CREATE FUNCTION user_auth.rotate_refresh_token(token_hash bytea) RETURNS text

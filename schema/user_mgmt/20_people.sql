@@ -543,7 +543,7 @@ CREATE TABLE user_mgmt.service_account (
     name                         text        NOT NULL,
     purpose                      text        NOT NULL,
     status                       text        NOT NULL DEFAULT 'active',
-    allowed_ip_ranges            text[]      NOT NULL DEFAULT '{}',
+    allowed_ip_ranges            cidr[]      NOT NULL DEFAULT '{}',
     max_requests_per_minute      integer     NOT NULL DEFAULT 600,
     rotation_days                integer     NOT NULL DEFAULT 90,
     is_interactive_login_blocked boolean     NOT NULL DEFAULT true,
@@ -556,9 +556,6 @@ CREATE TABLE user_mgmt.service_account (
     FOREIGN KEY (business_id, owner_user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
     CONSTRAINT service_account_status_known CHECK (status IN ('active', 'disabled', 'expired')),
-    -- The cast refuses what is none.
-    CONSTRAINT service_account_ip_ranges_are_networks
-        CHECK (allowed_ip_ranges::inet[] IS NOT NULL),
     CONSTRAINT service_account_requests_positive CHECK (max_requests_per_minute > 0),
     CONSTRAINT service_account_rotates_within_a_year CHECK (rotation_days BETWEEN 1 AND 365)
 );
@@ -566,7 +563,7 @@ CREATE TABLE user_mgmt.service_account (
 COMMENT ON TABLE user_mgmt.service_account IS
     'A non-human account of an integration or job, with a person who answers for it.';
 COMMENT ON COLUMN user_mgmt.service_account.allowed_ip_ranges IS
-    'Addresses or networks from where it may call; empty for anywhere.';
+    'Networks from where it may call; empty for anywhere.';
 COMMENT ON COLUMN user_mgmt.service_account.rotation_days IS
     'After so many days its keys are to be changed.';
 

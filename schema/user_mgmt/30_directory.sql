@@ -149,7 +149,8 @@ CREATE TABLE user_mgmt.offboarding_task (
         CHECK (state IN ('open', 'done', 'skipped', 'failed')),
     CONSTRAINT offboarding_task_done_has_time CHECK (state <> 'done' OR completed_at IS NOT NULL),
     CONSTRAINT offboarding_task_skipped_has_reason
-        CHECK (state <> 'skipped' OR skip_reason ~ '\S'),
+        CHECK (state <> 'skipped' OR skip_reason IS NOT NULL),
+    CONSTRAINT offboarding_task_skip_reason_not_blank CHECK (skip_reason ~ '\S'),
     CONSTRAINT offboarding_task_not_of_the_leaver
         CHECK (assigned_to_user_account_id <> leaver_user_account_id),
     CONSTRAINT offboarding_task_sequence_positive CHECK (sequence_no > 0)
@@ -295,7 +296,7 @@ CREATE FUNCTION user_mgmt.end_access() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE user_auth.user_session AS s
-    SET state = 'revoked', ended_at = greatest(now(), s.started_at), end_reason = 'admin'
+    SET state = 'revoked', ended_at = greatest(now(), s.last_activity_at), end_reason = 'admin'
     WHERE s.business_id = NEW.business_id AND s.user_account_id = NEW.user_account_id
         AND s.state IN ('active', 'stepped_down');
 
@@ -714,8 +715,9 @@ BEGIN ATOMIC
                         p.job_title, f.job_title) AS new_job_title,
                coalesce(CASE WHEN f.is_authoritative THEN f.employee_reference END,
                         p.employee_reference, f.employee_reference) AS new_employee_reference,
-               ROW (a.username, a.email_normalized, a.display_name, p.given_name, p.family_name,
-                    p.job_title, p.employee_reference) AS known
+               ROW (a.username, a.email_normalized::text, a.display_name::text,
+                    p.given_name::text, p.family_name::text, p.job_title,
+                    p.employee_reference::text) AS known
         FROM found AS f
         LEFT JOIN user_mgmt.user_account AS a
             ON a.business_id = tenant_mgmt.current_business_id()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -183,6 +184,8 @@ def test_the_application_may_only_append(app: Connection, statement: str) -> Non
         "DELETE FROM security_mgmt.audit_chain_head",
         "TRUNCATE security_mgmt.audit_chain_head",
         "DELETE FROM security_mgmt.audit_checkpoint",
+        "TRUNCATE security_mgmt.audit_checkpoint CASCADE",
+        "UPDATE security_mgmt.audit_checkpoint SET merkle_root = sha256('x')",
     ],
 )
 @pytest.mark.parametrize("who", ["app_owner", "superuser"])
@@ -513,6 +516,7 @@ def test_the_same_value_masks_differently_for_another_tenant(
 @pytest.mark.parametrize(
     ("columns", "truth"),
     [
+        ({"is_enabled": False, "approved_by": "account"}, "audit_policy_disabled_by_somebody"),
         ({"is_enabled": False}, "audit_policy_disabled_by_somebody"),
         ({"is_enabled": False, "change_reason": "noise"}, "audit_policy_disabled_by_somebody"),
         (
@@ -523,8 +527,9 @@ def test_the_same_value_masks_differently_for_another_tenant(
     ],
 )
 def test_a_policy_is_not_weakened_in_silence(
-    app: Connection, columns: dict[str, Any], truth: str
+    app: Connection, account: UUID, columns: dict[str, Any], truth: str
 ) -> None:
+    columns = {name: account if v == "account" else v for name, v in columns.items()}
     with pytest.raises(errors.CheckViolation, match=truth):
         decide(app, **columns)
 
@@ -573,6 +578,45 @@ def test_checkpoints_follow_each_other(app: Connection) -> None:
         app.execute(
             "INSERT INTO security_mgmt.audit_checkpoint (business_id, from_seq, to_seq)"
             " VALUES (tenant_mgmt.current_business_id(), 7, 7)"
+        )
+
+
+def test_a_checkpoint_is_signed_once_and_then_anchored_once(app: Connection) -> None:
+    append(app, 2)
+    app.execute("SELECT security_mgmt.build_audit_checkpoint()")
+    anchor = (
+        b"UPDATE security_mgmt.audit_checkpoint SET anchored_to = 'printed',"
+        b" anchor_reference = 'page 1', anchored_at = now()"
+    )
+    with pytest.raises(errors.CheckViolation, match="anchored_is_signed"), app.transaction():
+        app.execute(anchor)
+    sign = (
+        b"UPDATE security_mgmt.audit_checkpoint SET signature = sha256('by a key'),"
+        b" signing_key_ref = 'vault:audit/key'"
+    )
+    app.execute(sign)
+    app.execute(anchor)
+    with pytest.raises(errors.RestrictViolation, match="stays as it is"), app.transaction():
+        app.execute(sign.replace(b"by a key", b"by another"))
+    with pytest.raises(errors.RestrictViolation, match="stays as it is"):
+        app.execute(anchor.replace(b"page 1", b"page 2"))
+
+
+def test_changed_columns_are_told_with_both_values(app: Connection) -> None:
+    found = app.execute(
+        "SELECT * FROM security_mgmt.audit_changed_columns("
+        '\'{"a": 1, "b": 2, "c": null}\', \'{"a": 1, "b": 3, "d": "x"}\')'
+    ).fetchall()
+    assert found == [("b", 2, 3), ("c", None, None), ("d", None, "x")] or found == [
+        ("b", 2, 3),
+        ("d", None, "x"),
+    ]
+
+
+def test_the_keyed_hash_is_that_of_rfc_2104(app: Connection) -> None:
+    for key in (b"k", b"k" * 64, b"k" * 200):
+        assert one(app, "SELECT security_mgmt.hmac_sha256('text', %s)", key) == hmac.digest(
+            key, b"text", "sha256"
         )
 
 
