@@ -894,16 +894,18 @@ CREATE FUNCTION user_auth.issue_one_time_code(
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment CONSTANT timestamptz := clock_timestamp();
+    signs  CONSTANT boolean     := purpose IN ('sign_in', 'second_factor', 'step_up');
     policy user_auth.auth_method_policy;
+    held   uuid;
     last   timestamptz;
     made   uuid;
 BEGIN
     SELECT * INTO policy
     FROM user_auth.auth_method_policy AS p
     WHERE p.business_id = tenant AND p.method = method;
-    IF NOT FOUND OR NOT policy.is_enabled
-        AND purpose NOT IN ('verify_contact', 'recover', 'change_contact') THEN
+    IF NOT FOUND OR signs AND NOT policy.is_enabled THEN
         RAISE EXCEPTION 'method % is not enabled', method
             USING ERRCODE = 'insufficient_privilege', HINT = 'See auth_method_policy.';
     END IF;
@@ -914,45 +916,49 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no account %', account USING ERRCODE = 'no_data_found';
     END IF;
+    IF signs THEN
+        SELECT e.auth_enrollment_id INTO held
+        FROM user_auth.auth_enrollment AS e
+        WHERE e.business_id = tenant AND e.user_account_id = account AND e.method = method
+            AND e.status = 'active'
+        ORDER BY e.is_preferred DESC, e.confirmed_at, e.auth_enrollment_id
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'account % has no active enrollment of %', account, method
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    END IF;
 
     SELECT max(c.issued_at) INTO last
     FROM user_auth.one_time_code AS c
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
-        AND c.issued_at > clock_timestamp() - policy.cooldown_seconds * interval '1 second';
+        AND c.issued_at > moment - policy.cooldown_seconds * interval '1 second';
     IF last IS NOT NULL THEN
         RAISE EXCEPTION 'the last code was sent %, another goes out in %',
             to_char(last AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-            last + policy.cooldown_seconds * interval '1 second' - clock_timestamp()
+            last + policy.cooldown_seconds * interval '1 second' - moment
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
 
     UPDATE user_auth.one_time_code AS c
-    SET invalidated_reason = CASE WHEN c.expires_at > clock_timestamp() THEN 'superseded'
+    SET invalidated_reason = CASE WHEN c.expires_at > moment THEN 'superseded'
                                   ELSE 'expired' END
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
         AND c.purpose = purpose AND c.invalidated_reason = 'none'
-        AND c.issued_at > clock_timestamp() - interval '1 day';
+        AND c.issued_at > moment - interval '1 day';
     INSERT INTO user_auth.one_time_code AS c
         (business_id, user_account_id, auth_enrollment_id, method, purpose, code_hash,
          sent_to_masked, request_ip, issued_at, expires_at)
-    SELECT tenant, account,
-           (SELECT e.auth_enrollment_id
-            FROM user_auth.auth_enrollment AS e
-            WHERE e.business_id = tenant AND e.user_account_id = account AND e.method = method
-                AND e.status IN ('pending', 'active')
-                AND purpose IN ('sign_in', 'second_factor', 'step_up')
-            ORDER BY e.is_preferred DESC, e.confirmed_at NULLS LAST, e.auth_enrollment_id
-            LIMIT 1),
-           method, purpose, code_hash, sent_to_masked, ip, moment,
-           moment + policy.code_ttl_seconds * interval '1 second'
-    FROM clock_timestamp() AS moment
+    VALUES (tenant, account, held, method, purpose, code_hash, sent_to_masked, ip, moment,
+            moment + policy.code_ttl_seconds * interval '1 second')
     RETURNING c.one_time_code_id INTO made;
     RETURN made;
 END
 $$;
 COMMENT ON FUNCTION user_auth.issue_one_time_code(uuid, text, text, bytea, text, inet) IS
     'Keeps the hash of a code that is about to be sent to an account of the calling tenant, for as
-     long as the method''s policy lets it live. The code before it for the same purpose no longer
+     long as the method''s policy lets it live. Signing in needs the method enrolled; proving a
+     contact or recovering an account does not. The code before it for the same purpose no longer
      works; within cooldown_seconds of the last one there is none.';
 
 
@@ -962,20 +968,21 @@ CREATE FUNCTION user_auth.redeem_one_time_code(
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant  CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment  CONSTANT timestamptz := clock_timestamp();
     matched boolean;
 BEGIN
     UPDATE user_auth.one_time_code AS c
     SET attempt_count = c.attempt_count + 1,
-        consumed_at = CASE WHEN c.code_hash = code_hash THEN clock_timestamp() END,
+        consumed_at = CASE WHEN c.code_hash = code_hash THEN moment END,
         invalidated_reason = CASE
             WHEN c.code_hash = code_hash THEN 'used'
             WHEN c.attempt_count + 1 = c.max_attempts THEN 'too_many_attempts'
             ELSE 'none' END
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
         AND c.purpose = purpose AND c.invalidated_reason = 'none'
-        AND c.issued_at > clock_timestamp() - interval '30 minutes'
-        AND c.expires_at > clock_timestamp()
+        AND c.issued_at > moment - interval '30 minutes'
+        AND c.expires_at > moment
     RETURNING c.consumed_at IS NOT NULL INTO matched;
     RETURN coalesce(matched, false);
 END
@@ -1077,6 +1084,8 @@ CREATE TRIGGER push_challenge_state_machine
 
 CREATE FUNCTION user_auth.limit_push_challenges() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    since CONSTANT timestamptz := clock_timestamp() - interval '10 minutes';
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
@@ -1099,7 +1108,7 @@ BEGIN
         SELECT FROM user_auth.push_challenge AS c
         WHERE c.business_id = tenant_mgmt.current_business_id()
             AND c.user_account_id IN (SELECT s.user_account_id FROM sent AS s)
-            AND c.requested_at > clock_timestamp() - interval '10 minutes'
+            AND c.requested_at > since
             AND c.state IN ('sent', 'expired')
         GROUP BY c.user_account_id
         HAVING count(*) > 3) THEN

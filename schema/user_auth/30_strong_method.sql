@@ -405,7 +405,7 @@ CREATE TABLE user_auth.webauthn_challenge (
         CHECK (ceremony <> 'registration' OR user_account_id IS NOT NULL),
     CONSTRAINT webauthn_challenge_options_do_not_tell_it CHECK (NOT options ? 'challenge'),
     CONSTRAINT webauthn_challenge_origin_below_relying_party
-        CHECK ((right('.' || substring(origin FROM '^https://([^/:]+)(?::[0-9]+)?$'),
+        CHECK ((right('.' || substring(origin FROM '^https://([a-z0-9.-]+)(?::[0-9]+)?$'),
                       length(relying_party_id) + 1) = '.' || relying_party_id) IS TRUE),
     CONSTRAINT webauthn_challenge_expires_after_issue CHECK (expires_at > issued_at),
     CONSTRAINT webauthn_challenge_lives_ten_minutes

@@ -244,8 +244,7 @@ BEGIN
     SELECT * INTO trusted
     FROM user_auth.identity_provider AS p
     WHERE p.business_id = tenant AND p.identity_provider_id = provider
-        AND p.status IN ('active', 'testing')
-    FOR NO KEY UPDATE;
+        AND p.status IN ('active', 'testing');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no such provider, or it is disabled'
             USING ERRCODE = 'no_data_found';
@@ -272,17 +271,15 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege';
     END IF;
 
-    SELECT * INTO bound
-    FROM user_auth.federated_identity AS f
-    WHERE f.business_id = tenant AND f.identity_provider_id = provider AND f.subject = subject;
-    IF bound.unlinked_at IS NULL AND bound.federated_identity_id IS NOT NULL THEN
-        UPDATE user_auth.federated_identity AS f
-        SET provider_email = asserted.email,
-            is_email_verified_by_provider = asserted.is_verified AND asserted.email IS NOT NULL,
-            last_amr = asserted.amr, last_acr = asserted.acr, claims = link_identity.claims,
-            last_asserted_at = now()
-        WHERE f.business_id = tenant
-            AND f.federated_identity_id = bound.federated_identity_id;
+    UPDATE user_auth.federated_identity AS f
+    SET provider_email = asserted.email,
+        is_email_verified_by_provider = asserted.is_verified AND asserted.email IS NOT NULL,
+        last_amr = asserted.amr, last_acr = asserted.acr, claims = link_identity.claims,
+        last_asserted_at = now()
+    WHERE f.business_id = tenant AND f.identity_provider_id = provider AND f.subject = subject
+        AND f.unlinked_at IS NULL
+    RETURNING f.* INTO bound;
+    IF FOUND THEN
         RETURN bound.user_account_id;
     END IF;
 
@@ -311,20 +308,17 @@ BEGIN
         (business_id, user_account_id, method, friendly_name, status, confirmed_at)
     VALUES (tenant, account.user_account_id, way, trusted.name, 'active', now())
     RETURNING e.auth_enrollment_id INTO enrolled;
-    INSERT INTO user_auth.federated_identity AS f
+    -- One that was unlinked is taken up again.
+    DELETE FROM user_auth.federated_identity AS f
+    WHERE f.business_id = tenant AND f.identity_provider_id = provider AND f.subject = subject
+        AND f.unlinked_at IS NOT NULL;
+    INSERT INTO user_auth.federated_identity
         (business_id, user_account_id, auth_enrollment_id, method, identity_provider_id,
          provider_kind, subject, provider_email, name_id_format, last_amr, last_acr, claims,
          is_email_verified_by_provider, last_asserted_at)
-    VALUES (tenant, account.user_account_id, enrolled, way, provider, trusted.kind,
-            subject, asserted.email, name_id_format, asserted.amr, asserted.acr,
-            link_identity.claims, true, now())
-    ON CONFLICT (business_id, identity_provider_id, subject) DO UPDATE
-    SET user_account_id = excluded.user_account_id,
-        auth_enrollment_id = excluded.auth_enrollment_id, method = excluded.method,
-        provider_email = excluded.provider_email, name_id_format = excluded.name_id_format,
-        last_amr = excluded.last_amr, last_acr = excluded.last_acr, claims = excluded.claims,
-        is_email_verified_by_provider = true, linked_at = now(), last_asserted_at = now(),
-        unlinked_at = NULL;
+    VALUES (tenant, account.user_account_id, enrolled, way, provider, trusted.kind, subject,
+            asserted.email, name_id_format, asserted.amr, asserted.acr, link_identity.claims,
+            true, now());
     RETURN account.user_account_id;
 END
 $$;
