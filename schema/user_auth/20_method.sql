@@ -563,10 +563,10 @@ CREATE TABLE user_auth.password_credential (
         CHECK (algorithm IN ('argon2id', 'scrypt', 'bcrypt', 'pbkdf2_sha256')),
     CONSTRAINT password_credential_hash_is_of_algorithm
         CHECK (hash ~ CASE algorithm
-                   WHEN 'argon2id' THEN '^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[^$]+\$[^$]+$'
-                   WHEN 'scrypt' THEN '^\$scrypt\$ln=[0-9]+,r=[0-9]+,p=[0-9]+\$[^$]+\$[^$]+$'
-                   WHEN 'bcrypt' THEN '^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$'
-                   ELSE '^\$pbkdf2-sha256\$(i=)?[0-9]+\$[^$]+\$[^$]+$' END),
+                   WHEN 'argon2id' THEN '^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[^$]+\$[^$]+$'
+                   WHEN 'scrypt' THEN '^\$scrypt\$ln=\d+,r=\d+,p=\d+\$[^$]+\$[^$]+$'
+                   WHEN 'bcrypt' THEN '^\$2[aby]\$\d{2}\$[./A-Za-z0-9]{53}$'
+                   ELSE '^\$pbkdf2-sha256\$(i=)?\d+\$[^$]+\$[^$]+$' END),
     CONSTRAINT password_credential_is_costly_to_try
         CHECK (CASE algorithm
                    WHEN 'argon2id' THEN (parameters ->> 'memory_kib')::integer >= 19456
@@ -1243,8 +1243,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION user_auth.replace_recovery_codes(uuid, bytea[]) IS
-    'Keeps the hashes of up to ten new codes of the calling tenant''s account, and returns the number
-     of their batch; older codes no longer work.';
+    'Keeps the hashes of up to ten new codes of the calling tenant''s account, and returns the
+     number of their batch; older codes no longer work.';
 
 
 CREATE FUNCTION user_auth.redeem_recovery_code(account uuid, code_hash bytea, ip inet DEFAULT NULL)

@@ -77,7 +77,7 @@ CREATE TABLE user_auth.authenticator_model (
 );
 
 COMMENT ON TABLE user_auth.authenticator_model IS
-    'A make of authenticator as the FIDO metadata service publishes it, and what the tenant decided.';
+    'A make of authenticator as the FIDO metadata service tells it, and what the tenant decided.';
 COMMENT ON COLUMN user_auth.authenticator_model.aaguid IS
     'The identifier that all authenticators of the model share.';
 COMMENT ON COLUMN user_auth.authenticator_model.status_reports IS
@@ -133,7 +133,7 @@ END;
 COMMENT ON FUNCTION user_auth.is_model_accepted(uuid, text) IS
     'Whether the calling tenant lets a model be registered for passkey or security_key: denied wins
      over any certification, allowed needs none; else it has at least the minimum_certification of
-     the policy, which a model that nobody certified, or nobody knows, has only where that is none.';
+     the policy, which a model that nobody certified or knows has only where that is none.';
 
 
 CREATE TABLE user_auth.webauthn_credential (
@@ -833,7 +833,7 @@ BEGIN
             ON s.business_id = v.business_id AND s.user_session_id = v.user_session_id
         WHERE v.verified_at < b.enrolled_at OR v.verified_at > b.destroyed_at
             OR s.user_account_id <> b.user_account_id) THEN
-        RAISE EXCEPTION 'compared with a template that was not there, or in somebody else''s session'
+        RAISE EXCEPTION 'compared with a template that was not there, or in another''s session'
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
