@@ -7,6 +7,17 @@
  * a change of a presented one is its next revision.
  */
 
+CREATE FUNCTION hs.today() RETURNS date
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT (now() AT TIME ZONE b.time_zone)::date
+    FROM tenant_mgmt.business AS b
+    WHERE b.business_id = tenant_mgmt.current_business_id();
+END;
+COMMENT ON FUNCTION hs.today() IS
+    'The day that it is at the current tenant: quotes lapse and invoices fall due by it.';
+
+
 CREATE TABLE hs.estimate (
     business_id               uuid                   NOT NULL,
     estimate_id               uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
@@ -488,9 +499,7 @@ BEGIN
     SET status = 'sold', selected_option_no = sell_estimate.option_no, sold_at = now()
     WHERE e.business_id = tenant
       AND e.estimate_id = offer
-      AND (e.expires_on >= (now() AT TIME ZONE (
-              SELECT b.time_zone FROM tenant_mgmt.business AS b WHERE b.business_id = tenant
-          ))::date OR e.expires_on IS NULL)
+      AND (e.expires_on >= hs.today() OR e.expires_on IS NULL)
     RETURNING e.* INTO sold;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no estimate % that still holds', offer
@@ -512,7 +521,7 @@ COMMENT ON FUNCTION hs.sell_estimate(uuid, integer) IS
      expired; other revisions of it are dismissed.';
 
 
-CREATE FUNCTION hs.expire_estimates(on_day date DEFAULT current_date) RETURNS integer
+CREATE FUNCTION hs.expire_estimates(on_day date DEFAULT hs.today()) RETURNS integer
     LANGUAGE sql
 BEGIN ATOMIC
     WITH gone AS (
