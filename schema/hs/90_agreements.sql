@@ -969,8 +969,8 @@ BEGIN
                a.customer_id, a.service_location_id, p.name, p.sale_task_id,
                u.revenue_account_code, u.unit_code, z.currency_code,
                CASE WHEN c.is_tax_exempt OR NOT t.is_taxable THEN 0
-                    ELSE coalesce(r.combined_pct, 0) END AS tax_pct,
-               r.tax_rate_id
+                    ELSE coalesce(x.tax_pct, 0) END AS tax_pct,
+               x.tax_rate_id
         FROM hs.agreement_billing AS b
         JOIN hs.agreement AS a
             ON a.business_id = b.business_id AND a.agreement_id = b.agreement_id
@@ -980,15 +980,11 @@ BEGIN
             ON u.business_id = p.business_id AND u.business_unit_id = p.business_unit_id
         JOIN hs.customer AS c
             ON c.business_id = a.business_id AND c.customer_id = a.customer_id
-        JOIN hs.service_location AS l
-            ON l.business_id = a.business_id
-            AND l.service_location_id = a.service_location_id
         JOIN tenant_mgmt.business AS z ON z.business_id = a.business_id
         LEFT JOIN hs.service_task AS t
             ON t.business_id = p.business_id AND t.service_task_id = p.sale_task_id
-        LEFT JOIN hs.tax_rate AS r
-            ON r.business_id = l.business_id AND r.tax_rate_id = l.tax_rate_id
-            AND r.applies_to IN ('labor', 'both')
+        LEFT JOIN LATERAL hs.location_tax(tenant, a.service_location_id, 'labor', on_day) AS x
+            ON true
         WHERE b.business_id = tenant
           AND b.status = 'upcoming'
           AND b.due_on <= on_day
