@@ -231,38 +231,6 @@ ALTER TABLE hs.work_order_equipment ADD FOREIGN KEY (business_id, installed_equi
 ALTER TABLE hs.work_order_media ADD FOREIGN KEY (business_id, installed_equipment_id)
     REFERENCES hs.installed_equipment (business_id, installed_equipment_id);
 
-CREATE FUNCTION hs.retire_serviced_equipment() RETURNS trigger
-    LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE hs.installed_equipment AS e
-    SET status = 'removed',
-        removed_on = greatest(e.installed_on, done.removed_on)
-    FROM (SELECT c.business_id, c.installed_equipment_id,
-                 max(coalesce(w.completed_at::date, current_date)) AS removed_on
-          FROM changed AS c
-          JOIN hs.work_order AS w
-              ON w.business_id = c.business_id AND w.work_order_id = c.work_order_id
-          WHERE c.service_action IN ('replaced', 'removed')
-          GROUP BY c.business_id, c.installed_equipment_id) AS done
-    WHERE e.business_id = done.business_id
-      AND e.installed_equipment_id = done.installed_equipment_id
-      AND e.status IN ('active', 'inactive');
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION hs.retire_serviced_equipment() IS
-    'What a work order replaced or removed does not stand there any more.';
-
-CREATE TRIGGER work_order_equipment_retired_insert
-    AFTER INSERT ON hs.work_order_equipment
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION hs.retire_serviced_equipment();
-
-CREATE TRIGGER work_order_equipment_retired_update
-    AFTER UPDATE ON hs.work_order_equipment
-    REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION hs.retire_serviced_equipment();
-
 
 CREATE TABLE hs.equipment_measurement (
     business_id              uuid                 NOT NULL,
@@ -344,7 +312,7 @@ CREATE TRIGGER equipment_measurement_append_only
     BEFORE UPDATE OR DELETE ON hs.equipment_measurement
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('hs.equipment_measurement');
 
-CREATE FUNCTION hs.require_calibrated_tool() RETURNS trigger
+CREATE FUNCTION hs.require_tool_in_calibration() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     overdue record;
@@ -367,14 +335,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION hs.require_calibrated_tool() IS
+COMMENT ON FUNCTION hs.require_tool_in_calibration() IS
     'A reading by a tool past its calibration is no reading. History is not asked: the tool knows
      only when it is due next.';
 
 CREATE TRIGGER equipment_measurement_calibrated
     AFTER INSERT ON hs.equipment_measurement
     REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION hs.require_calibrated_tool();
+    FOR EACH STATEMENT EXECUTE FUNCTION hs.require_tool_in_calibration();
 
 CREATE TABLE hs.equipment_measurement_default PARTITION OF hs.equipment_measurement DEFAULT;
 ALTER TABLE hs.equipment_measurement_default

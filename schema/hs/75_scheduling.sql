@@ -786,13 +786,13 @@ SELECT system_core.create_partitions('hs.dispatch_event', 'month', behind => 3, 
 CREATE FUNCTION hs.follow_appointment() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    -- Who was on a cancelled visit is free again; the others go when the visit goes.
+    -- Who was on a visit that is off is free again; the others go when the visit goes.
     UPDATE hs.appointment_assignment AS g
     SET status = 'removed'
     FROM changed AS n
     JOIN previous AS o ON o.business_id = n.business_id AND o.appointment_id = n.appointment_id
     WHERE g.business_id = n.business_id AND g.appointment_id = n.appointment_id
-      AND n.status = 'cancelled' AND o.status <> 'cancelled'
+      AND n.status IN ('cancelled', 'missed') AND n.status <> o.status
       AND g.status NOT IN ('done', 'removed');
 
     UPDATE hs.appointment_assignment AS g
