@@ -85,6 +85,7 @@ DECLARE
     parent_name   text;
     lower_bound   timestamptz;
     child         text;
+    guard         text;
     created       integer := 0;
 BEGIN
     SELECT n.nspname, c.relname INTO parent_schema, parent_name
@@ -102,6 +103,15 @@ BEGIN
         EXECUTE format('CREATE POLICY tenant_isolation ON %I.%I'
                        ' USING (business_id = tenant_mgmt.current_business_id())',
                        parent_schema, child);
+        -- What refuses TRUNCATE is a statement trigger, which a partition does not inherit.
+        FOR guard IN
+            SELECT replace(pg_get_triggerdef(t.oid), format(' ON %s ', parent),
+                           format(' ON %I.%I ', parent_schema, child))
+            FROM pg_trigger AS t
+            WHERE t.tgrelid = parent AND NOT t.tgisinternal AND t.tgtype & 32 = 32
+        LOOP
+            EXECUTE guard;
+        END LOOP;
         created := created + 1;
     END LOOP;
     RETURN created;
@@ -109,6 +119,7 @@ END
 $$;
 COMMENT ON FUNCTION system_core.create_partitions(regclass, text, integer, integer) IS
     'Makes the missing partitions (day, week, month, quarter) around today, each with forced
-     row security and the tenant policy and without grants; returns how many it made.';
+     row security, the tenant policy, the parent''s triggers on TRUNCATE and without grants; returns
+     how many it made.';
 REVOKE EXECUTE ON FUNCTION system_core.create_partitions(regclass, text, integer, integer)
     FROM PUBLIC;
