@@ -947,8 +947,6 @@ BEGIN
         -- With the record before, to which the first one is linked.
         WHERE r.business_id = tenant AND r.chain_seq BETWEEN first - 1 AND final
         WINDOW chain AS (ORDER BY r.chain_seq, r.recorded_at)
-    ), newest AS (
-        SELECT l.chain_seq, l.record_hash FROM link AS l ORDER BY l.chain_seq DESC LIMIT 1
     ), span AS (
         SELECT c.from_seq, c.to_seq, c.record_count, c.merkle_root, c.previous_checkpoint_hash,
                lag(c.to_seq, 1, 0::bigint) OVER spans AS previous_to_seq,
@@ -981,12 +979,18 @@ BEGIN
         SELECT l.chain_seq, 'time_reversal'
         FROM link AS l WHERE l.chain_seq >= first AND l.is_earlier
         UNION ALL
-        SELECT greatest(least(n.chain_seq, head.last_seq) + 1, 1), 'head_mismatch'
-        FROM (SELECT coalesce(max(n.chain_seq), head.purged_through_seq) AS chain_seq,
-                     coalesce(max(n.record_hash), head.last_hash) AS record_hash
-              FROM newest AS n) AS n
-        WHERE final >= head.last_seq
-          AND (n.chain_seq <> head.last_seq OR n.record_hash <> head.last_hash)
+        SELECT CASE WHEN n.chain_seq = h.last_seq THEN h.last_seq
+                    ELSE greatest(least(n.chain_seq, h.last_seq) + 1, first) END,
+               'head_mismatch'
+        FROM (VALUES (head.last_seq, head.last_hash)) AS h (last_seq, last_hash)
+        LEFT JOIN LATERAL (
+            SELECT r.chain_seq, r.record_hash FROM security_mgmt.audit_record AS r
+            WHERE r.business_id = tenant
+            ORDER BY r.chain_seq DESC, r.recorded_at DESC LIMIT 1
+        ) AS n ON true
+        WHERE final >= h.last_seq
+          AND (coalesce(n.chain_seq, head.purged_through_seq), coalesce(n.record_hash, h.last_hash))
+              IS DISTINCT FROM (h.last_seq, h.last_hash)
         UNION ALL
         SELECT CASE WHEN coalesce(kept.last_seq, s.from_seq - 1) < s.to_seq
                     THEN coalesce(kept.last_seq, s.from_seq - 1) + 1
