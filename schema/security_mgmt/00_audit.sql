@@ -569,7 +569,10 @@ DECLARE
     new_row  CONSTANT jsonb := to_jsonb(NEW);
 BEGIN
     -- Who imports history imports its audit records too.
-    IF row_security_active(TG_RELID) AND NOT EXISTS (
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NULL;
+    END IF;
+    IF NOT EXISTS (
         SELECT FROM security_mgmt.audit_policy AS p
         WHERE p.business_id = tenant_mgmt.current_business_id()
           AND p.schema_name = TG_ARGV[0] AND p.table_name = TG_ARGV[1]
