@@ -774,7 +774,8 @@ CREATE TRIGGER audit_checkpoint_seal
 CREATE FUNCTION security_mgmt.keep_checkpoint() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    later CONSTANT text[] := ARRAY['signature', 'signing_key_ref', 'anchored_to',
+    -- record_count is generated, and not known yet.
+    later CONSTANT text[] := ARRAY['signature', 'signing_key_ref', 'anchored_to', 'record_count',
                                    'anchor_reference', 'anchored_at', 'updated_at'];
 BEGIN
     IF to_jsonb(NEW) - later <> to_jsonb(OLD) - later
@@ -843,8 +844,8 @@ BEGIN
     FROM security_mgmt.audit_record AS r
     WHERE r.business_id = tenant
       AND r.chain_seq BETWEEN checkpoint.from_seq AND checkpoint.to_seq;
-    IF of_seq > checkpoint.to_seq OR cardinality(leaves) IS DISTINCT FROM checkpoint.record_count
-    THEN
+    IF checkpoint.to_seq IS NULL OR of_seq > checkpoint.to_seq
+       OR cardinality(leaves) IS DISTINCT FROM checkpoint.record_count THEN
         RETURN NULL;
     END IF;
 
@@ -983,7 +984,7 @@ BEGIN
         FROM link AS l WHERE l.chain_seq >= first AND l.is_earlier
         UNION ALL
         SELECT CASE WHEN n.chain_seq = h.last_seq THEN h.last_seq
-                    ELSE greatest(least(n.chain_seq, h.last_seq) + 1, first) END,
+                    ELSE greatest(least(coalesce(n.chain_seq, 0), h.last_seq) + 1, first) END,
                'head_mismatch'
         FROM (VALUES (head.last_seq, head.last_hash)) AS h (last_seq, last_hash)
         LEFT JOIN LATERAL (
