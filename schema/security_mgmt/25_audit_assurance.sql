@@ -434,12 +434,12 @@ BEGIN
                        ' FROM (SELECT r.business_id, max(r.chain_seq) AS last_seq'
                        ' FROM %s AS r GROUP BY r.business_id) AS s', child.name)
             INTO gone, through;
+        dropped := dropped || child.name::text;
         EXECUTE format('DROP TABLE %s', child.name);
         UPDATE security_mgmt.audit_chain_head AS h
         SET purged_through_seq = greatest(h.purged_through_seq, s.last_seq)
         FROM unnest(gone, through) AS s (business_id, last_seq)
         WHERE h.business_id = s.business_id;
-        dropped := dropped || child.name::text;
     END LOOP;
     RETURN dropped;
 END
