@@ -1,14 +1,16 @@
-"""Columns to Arrow, and Arrow to PostgreSQL's binary COPY format (pgpq).
+"""Columns to Arrow, and Arrow to PostgreSQL's binary COPY format (pgpq); rows as text otherwise.
 
 Each SQL type has one Arrow type whose encoding PostgreSQL reads as that type: uuid is 16 bytes,
-inet is the 8 bytes of an IPv4 host, numeric a decimal with the column's scale.
+inet is the 8 bytes of an IPv4 host, numeric a decimal with the column's scale. A table with a
+column of any other type is copied as text, which PostgreSQL reads for every type.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,42 @@ from harness.errors import HarnessError
 
 _SCALE = re.compile(r"numeric\(\d+,\s*(\d+)\)")
 _DEFAULT_SCALE = 6
+
+
+def is_binary(column: Column, catalog: Catalog) -> bool:
+    """Whether a column's type has an encoding here."""
+    base = base_type(column.type, catalog)
+    if base.endswith("[]"):
+        return base.removesuffix("[]") in _TEXTS
+    return base in _ARRAYS
+
+
+def rows(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[tuple[Any, ...]]:
+    """The rows for a COPY in text format, as psycopg's Copy.write_row takes them."""
+    return zip(*(_readable(column, values, catalog) for column, values in columns), strict=True)
+
+
+def _readable(column: Column, values: Values, catalog: Catalog) -> list[Any]:
+    make = _READABLE.get(base_type(column.type, catalog), _as_it_is)
+    return [None if n else make(v) for v, n in zip(values.data, values.null, strict=True)]
+
+
+def _as_it_is(value: Any) -> Any:
+    if isinstance(value, np.void):
+        return str(uuid.UUID(bytes=value.tobytes()))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _moment(value: Any) -> str:
+    return f"{np.datetime64(value, 'us')}+00"
+
+
+def _span(value: Any) -> str:
+    return f"{np.timedelta64(value, 'us').astype('int64')} microseconds"
+
+
+def _clock(value: Any) -> str:
+    return str(np.datetime64(int(value), "us")).partition("T")[2]
 
 
 def encode(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> bytes:
@@ -55,7 +93,10 @@ def _array(column: Column, values: Values, catalog: Catalog) -> Any:
         raise HarnessError(f"column {column.name}: type {base} has no binary encoding")
     if values.null.all():
         values = Values(np.full(len(values), None, object), values.null)
-    return make(values.data, values.null, _full_type(column, catalog))
+    try:
+        return make(values.data, values.null, _full_type(column, catalog))
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise HarnessError(f"column {column.name}: not {column.type}: {error}") from None
 
 
 def _full_type(column: Column, catalog: Catalog) -> str:
@@ -130,6 +171,14 @@ def _inet(data: Array, null: Mask, _: str) -> Any:
     return pa.array(items, pa.binary(8))
 
 
+_TEXTS = ("text", "character varying", "character", "citext")
+_READABLE: dict[str, Callable[[Any], Any]] = {
+    "timestamp with time zone": _moment,
+    "timestamp without time zone": lambda value: str(np.datetime64(value, "us")),
+    "date": lambda value: str(np.datetime64(value, "D")),
+    "time without time zone": _clock,
+    "interval": _span,
+}
 _ARRAYS: dict[str, Callable[[Array, Mask, str], Any]] = {
     "uuid": _uuid,
     "numeric": _numeric,

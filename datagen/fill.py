@@ -9,25 +9,25 @@ on where it stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from datagen import keys, tenants
-from datagen.encode import encode
+from datagen import encode, keys, tenants
 from datagen.frame import Frame, NoParent
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.pools import Pools
 from datagen.repair import repair
 from datagen.tenants import Tenant
-from datagen.values import Array
+from datagen.values import Array, Values
 from harness.catalog import live
-from harness.catalog.model import Name
+from harness.catalog.model import Catalog, Column, Name
 from harness.config import Settings
-from harness.db import Connection, Target, connect, one_line
+from harness.db import Connection, Target, connect, is_lost, one_line
 from harness.deploy import target as targets
 from harness.errors import HarnessError, RefusedError
 from harness.run import FillResult, TableFill
@@ -47,7 +47,6 @@ CREATE TABLE IF NOT EXISTS harness.fill_unit (
 )
 """
 _DONE = "INSERT INTO harness.fill_unit (fingerprint, tenant, unit, row_count) VALUES (%s,%s,%s,%s)"
-_REFUSALS = (errors.IntegrityError, errors.DataError, errors.RaiseException, errors.NoDataFound)
 
 
 @dataclass
@@ -84,6 +83,7 @@ def fill(
         for ordinal in range(wanted.tenants):
             position = ordinal * len(the_plan.tables)
             _fill_tenant(state, ordinal, lambda n, p=position: on_progress(p + n, total))  # type: ignore[misc]
+        _settled_rows(state)
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
     on_progress(total, total)
@@ -184,12 +184,11 @@ def _fill_tenant(state: _State, ordinal: int, on_progress: Callable[[int], None]
         try:
             frames[table.name] = build(state.plan, table, tenant, state.pools, frames)
             _load(state, tenant, frames[table.name])
-        except (NoParent, *_REFUSALS) as error:
+        except (HarnessError, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and _ends_the_fill(error):
+                raise
             frames.pop(table.name, None)
             state.unmet.setdefault(str(table.name), _told(table, error))
-        except HarnessError as error:
-            frames.pop(table.name, None)
-            state.unmet.setdefault(str(table.name), str(error))
         spent = time.perf_counter() - started
         state.seconds[table.name] = state.seconds.get(table.name, 0.0) + spent
     _settle(state, tenant)
@@ -201,16 +200,32 @@ def _load(state: _State, tenant: Tenant, frame: Frame) -> None:
     unit = (str(tenant.id), str(name))
     if unit not in state.done:
         columns = [(c, frame.column(c.name)) for c in frame.table.columns]
-        statement = sql.SQL("COPY {table} ({columns}) FROM STDIN (FORMAT binary)").format(
-            table=name.identifier,
-            columns=sql.SQL(", ").join(sql.Identifier(c.name) for c, _ in columns),
-        )
-        data = encode(columns, state.plan.catalog)
         with state.connection.transaction(), state.connection.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                copy.write(data)
+            _copy(cursor, name, columns, state.plan.catalog)
             _note(state, tenant, str(name), frame.rows)
     state.rows[name] = state.rows.get(name, 0) + frame.rows
+
+
+def _copy(
+    cursor: psycopg.Cursor[Any],
+    name: Name,
+    columns: Sequence[tuple[Column, Values]],
+    catalog: Catalog,
+) -> None:
+    """Copies columns in: binary where every type of theirs has an encoding, as text otherwise."""
+    binary = all(encode.is_binary(column, catalog) for column, _ in columns)
+    statement = sql.SQL("COPY {table} ({columns}) FROM STDIN (FORMAT {format})").format(
+        table=name.identifier,
+        columns=sql.SQL(", ").join(sql.Identifier(c.name) for c, _ in columns),
+        format=sql.SQL("binary" if binary else "text"),
+    )
+    data = encode.encode(columns, catalog) if binary else b""
+    with cursor.copy(statement) as copy:
+        if binary:
+            copy.write(data)
+            return
+        for row in encode.rows(columns, catalog):
+            copy.write_row(row)
 
 
 def _note(state: _State, tenant: Tenant, unit: str, rows: int) -> None:
@@ -229,15 +244,35 @@ def _settle(state: _State, tenant: Tenant) -> None:
                 state.connection.execute(text.encode())
                 _note(state, tenant, file, 0)
         except psycopg.errors.Error as error:
-            state.unmet.setdefault(file, f"{file}: {one_line(error)}")
+            state.unmet.setdefault(file, f"{file}: {_brief(error)}")
+
+
+def _ends_the_fill(error: psycopg.Error) -> bool:
+    """Whether it concerns more than a table: no server, no space (class 53), an interruption."""
+    return is_lost(error) or (error.sqlstate or "").startswith(("53", "57"))
 
 
 def _told(table: TablePlan, error: Exception) -> str:
     if isinstance(error, psycopg.Error):
         place = table.recipe.source or f"datagen/recipes/{table.name.schema}/"
-        detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
-        return f"{table.name}: {one_line(error)}{detail}; see {place}"
+        return f"{table.name}: {_brief(error)}; see {place}"
     return str(error)
+
+
+def _brief(error: psycopg.Error) -> str:
+    """What the server said, without the call stack; a failing row may be long."""
+    told = error.diag.message_primary or one_line(error)
+    detail = error.diag.message_detail
+    return f"{told} ({detail[:200]})" if detail else told
+
+
+def _settled_rows(state: _State) -> None:
+    """Counts the rows of tables that only settle statements fill."""
+    for table in state.plan.tables:
+        if table.recipe.rows == 0:
+            count = sql.SQL("SELECT count(*) FROM {}").format(table.name.identifier)
+            row = state.connection.execute(count).fetchone()
+            state.rows[table.name] = int(row[0]) if row else 0
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

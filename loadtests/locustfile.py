@@ -40,7 +40,7 @@ class Choice:
         self.tenant = tenant.id.encode()
         self.rows = tenant.rows
         self.queries = [q for q in WORK.queries if not q.samples or tenant.rows[q.name]]
-        self.weights = list(accumulate(query.weight for query in self.queries))
+        self.weights = list(accumulate(workload.weights(self.queries)))
 
 
 CHOICES = [Choice(tenant) for tenant in WORK.tenants]

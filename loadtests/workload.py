@@ -7,7 +7,7 @@ not part of it: it may hold a password, and goes through the environment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,17 @@ def write(workload: Workload, path: Path) -> None:
 def read(path: Path) -> Workload:
     """Reads what `write` wrote."""
     return _DOCUMENT.validate_json(path.read_bytes())
+
+
+def weights(queries: Sequence[Query]) -> list[float]:
+    """The weights that queries are drawn by: their own, and at least half an equal share each.
+
+    A query that nobody asks for often is judged too, and a verdict needs its samples.
+    """
+    if not queries:
+        return []
+    least = sum(query.weight for query in queries) / len(queries) / 2
+    return [max(query.weight, least) for query in queries]
 
 
 def draw_tenants(

@@ -71,6 +71,8 @@ def make_anew(ctx: Context, target: Target) -> None:
     maintenance = embedded(ctx.settings).conninfo("postgres")
     databases.drop(maintenance, ctx.settings.database)
     databases.ensure(maintenance, ctx.settings.database)
+    with connect(target.admin) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
 
 def told(result: DeployResult, where: str) -> str:

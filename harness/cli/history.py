@@ -11,16 +11,19 @@ from harness import run as document
 from harness.cli.options import Context, write
 from harness.db import Target, one_line
 from harness.errors import HarnessError, UsageError
-from harness.history import database, read, store
+from harness.history import counters, database, read, store
+from harness.history.counters import Counters
 from harness.report import history as report
 from harness.run import Run
 
 
-def keep(ctx: Context, run: Run) -> None:
+def keep(ctx: Context, run: Run, counted: Counters | None) -> None:
     """Stores a run. Its verdict stands whether it can be remembered or not."""
     try:
         with database.history(ctx.settings, _restore) as target:
             store.store(target, run, _rules())
+            if counted is not None:
+                counters.store(target, run.id, counted)
     except (HarnessError, psycopg.Error) as error:
         ctx.say(f"history: this run is not remembered: {one_line(error)}")
 

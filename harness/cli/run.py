@@ -29,6 +29,8 @@ from harness.cli.recording import Recording
 from harness.config import server_dsn
 from harness.db import Target
 from harness.finding import Severity
+from harness.history import counters
+from harness.history.counters import Counters
 from harness.report import terminal
 from harness.server.claim import claimed_database
 from loadtests.load import LoadSettings
@@ -66,9 +68,9 @@ def run(
     started_at = document.now()
     recorded = Recording()
     with _fresh(ctx) as (own, target):
-        _everything(own, target, recorded, wanted_fill, wanted_load)
+        counted = _everything(own, target, recorded, wanted_fill, wanted_load)
         finished = recorded.run("run", started_at, target)
-        history.keep(ctx, finished)
+        history.keep(ctx, finished, counted)
     report.write_all(finished, report_dir)
     if not quiet:
         terminal.print_run(finished, ctx.console)
@@ -100,7 +102,8 @@ def _everything(
     recorded: Recording,
     wanted_fill: FillSettings,
     wanted_load: LoadSettings,
-) -> None:
+) -> Counters | None:
+    """All stages; what the server counted during the last one."""
     findings, _ = recorded.stage(
         "check static",
         lambda: static.check([], ctx.settings),
@@ -118,8 +121,11 @@ def _everything(
             lambda: isolation.check(target, ctx.settings, on_progress=moved),
             lambda probes: all(probe.verdict == "held" for probe in probes),
         )
+    before = counters.read(target)
     recorded.load = recorded.stage(
         "load",
         lambda: load.drive(ctx, target, wanted_load),
         lambda loaded: all(query.verdict == "pass" for query in loaded.queries),
     )
+    after = counters.read(target)
+    return Counters(before, after) if before is not None and after is not None else None

@@ -216,7 +216,7 @@ COMMENT ON COLUMN observability.schema_object.object_name IS
 COMMENT ON COLUMN observability.schema_object.definition_sha256 IS
     'Of its definition as the server prints it: unchanged objects have the same.';
 COMMENT ON COLUMN observability.schema_object.properties IS
-    'The definition in parts: {"columns": [{"name": …, "type": …, "not_null": …}]} for a table,
+    'The definition in parts: {"columns": [{"name", "type", "not_null"}]} for a table,
      {"definition": …} for an index, {"using": …, "check": …} for a policy, and so on.';
 
 ALTER TABLE observability.schema_object ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

@@ -40,6 +40,7 @@ CREATE TABLE observability.snapshot_run (
     tables_seen           integer,
     indexes_seen          integer,
     track_io_timing       boolean                  NOT NULL DEFAULT false,
+    database_oid          bigint,
     stats_reset_at        timestamptz,
     postmaster_started_at timestamptz,
     error_detail          text,
@@ -76,6 +77,8 @@ COMMENT ON COLUMN observability.snapshot_run.statements_seen IS
     'NULL where pg_stat_statements is not installed.';
 COMMENT ON COLUMN observability.snapshot_run.track_io_timing IS
     'Whether the server timed reads and writes then; without it their times are 0.';
+COMMENT ON COLUMN observability.snapshot_run.database_oid IS
+    'Another one than before is another database under the same name: the run is an origin.';
 COMMENT ON COLUMN observability.snapshot_run.stats_reset_at IS
     'pg_stat_database.stats_reset; another value than before makes the run an origin.';
 COMMENT ON COLUMN observability.snapshot_run.error_detail IS
@@ -769,52 +772,23 @@ COMMENT ON FUNCTION observability.keep_counters(observability.snapshot_run, text
     'Keeps what a pass of the current tenant read for the next one; returns how many rows.';
 
 
-CREATE FUNCTION observability.sample_statements(run observability.snapshot_run,
-                                                moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_statements(
+    run observability.snapshot_run, moment timestamptz, database text, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    place  text;
     before CONSTANT jsonb := observability.last_counters(run.monitored_instance_id, 'statements');
     last_pass timestamptz;
-    seen   jsonb;
 BEGIN
-    SELECT n.nspname INTO place
-    FROM pg_catalog.pg_extension AS e
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
-    WHERE e.extname = 'pg_stat_statements';
-    IF NOT FOUND THEN
+    IF jsonb_typeof(seen) IS DISTINCT FROM 'array' THEN
         RETURN NULL;
     END IF;
-
-    -- The text of a statement only where it is not known yet.
-    EXECUTE format($query$
-        SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]')
-        FROM (
-            SELECT s.queryid AS query_id, pg_get_userbyid(s.userid) AS role_name, s.toplevel,
-                   s.calls, s.rows AS rows_returned, s.total_exec_time, s.max_exec_time,
-                   s.stddev_exec_time, s.total_plan_time, s.shared_blks_hit, s.shared_blks_read,
-                   s.temp_blks_written, s.wal_bytes,
-                   s.shared_blk_read_time + s.local_blk_read_time AS blk_read_time,
-                   s.jit_generation_time + s.jit_inlining_time + s.jit_optimization_time
-                       + s.jit_emission_time + s.jit_deform_time AS jit_time,
-                   s.stats_since,
-                   CASE WHEN f.query_id IS NULL THEN left(s.query, 20000) END AS text
-            FROM %I.pg_stat_statements AS s
-            LEFT JOIN observability.query_fingerprint AS f
-                ON f.business_id = $1 AND f.database_name = current_database()
-               AND f.query_id = s.queryid
-            WHERE s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d
-                            WHERE d.datname = current_database())
-                AND s.queryid IS NOT NULL
-        ) AS x
-        $query$, place)
-    INTO seen USING run.business_id;
-
+    -- Only statements that ran since the last pass are remembered: a server knows thousands.
     INSERT INTO observability.query_fingerprint
         (business_id, query_id, database_name, normalized_text, statement_kind, first_seen_at,
          last_seen_at)
     SELECT DISTINCT ON (s.query_id)
-           run.business_id, s.query_id, current_database(),
+           run.business_id, s.query_id, sample_statements.database,
            -- Utility statements are not normalized and may hold a password.
            CASE WHEN s.text ~* '\mpassword\M'
                 THEN regexp_replace(s.text, '''[^'']*''', '''***''', 'g') ELSE s.text END,
@@ -825,10 +799,17 @@ BEGIN
                                        'truncate', 'reindex') THEN 'ddl'
                 ELSE 'utility' END,
            moment, moment
-    FROM JSON_TABLE(seen, '$[*]' COLUMNS (query_id bigint, text text)) AS s
+    FROM JSON_TABLE(seen, '$[*]' COLUMNS (
+        query_id bigint, role_name text, toplevel boolean, calls bigint, text text,
+        stats_since timestamptz)) AS s
+    LEFT JOIN JSON_TABLE(before, '$[*]' COLUMNS (
+        query_id bigint, role_name text, toplevel boolean, calls bigint,
+        stats_since timestamptz)) AS o
+        ON o.query_id = s.query_id AND o.role_name = s.role_name AND o.toplevel = s.toplevel
+       AND o.stats_since = s.stats_since
     CROSS JOIN LATERAL (
         SELECT substring(s.text FROM '^(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)') AS word) AS w
-    WHERE s.text IS NOT NULL
+    WHERE s.text IS NOT NULL AND before IS NOT NULL AND s.calls > coalesce(o.calls, 0)
     ON CONFLICT (business_id, database_name, query_id) DO NOTHING;
 
     IF before IS NOT NULL THEN
@@ -867,7 +848,7 @@ BEGIN
             shared_blks_read bigint, temp_blks_written bigint, wal_bytes bigint,
             blk_read_time numeric, jit_time numeric, stats_since timestamptz)) AS n
         JOIN observability.query_fingerprint AS f
-            ON f.business_id = run.business_id AND f.database_name = current_database()
+            ON f.business_id = run.business_id AND f.database_name = sample_statements.database
            AND f.query_id = n.query_id
         LEFT JOIN JSON_TABLE(before, '$[*]' COLUMNS (
             query_id bigint, role_name text, toplevel boolean, calls bigint,
@@ -895,52 +876,26 @@ BEGIN
             AND s.query_fingerprint_id = f.query_fingerprint_id
             AND f.last_seen_at < moment - interval '1 hour';
     END IF;
-    RETURN observability.keep_counters(run, 'statements', seen);
+    RETURN observability.keep_counters(run, 'statements', (
+        SELECT coalesce(jsonb_agg(e.statement - 'text'), '[]')
+        FROM jsonb_array_elements(seen) AS e (statement)));
 END
 $$;
-COMMENT ON FUNCTION observability.sample_statements(observability.snapshot_run, timestamptz) IS
-    'Stores what each statement of this database did since the last pass of the current tenant,
-     from pg_stat_statements in whatever schema it lies; NULL where it is not installed. What the
-     server evicted or reset in between is found by stats_since.';
+COMMENT ON FUNCTION observability.sample_statements(
+    observability.snapshot_run, timestamptz, text, jsonb) IS
+    'Stores what each statement of a database did since the last pass of the current tenant; NULL
+     where nothing counts them. What the server evicted or reset in between is found by
+     stats_since.';
 
 
-CREATE FUNCTION observability.sample_tables(run observability.snapshot_run,
-                                            moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_tables(
+    run observability.snapshot_run, moment timestamptz, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     before CONSTANT jsonb := CASE WHEN NOT run.is_origin THEN
         observability.last_counters(run.monitored_instance_id, 'tables') END;
-    is_exact CONSTANT boolean := run.kind <> 'scheduled';
-    page     CONSTANT integer := current_setting('block_size');
-    seen     jsonb;
 BEGIN
-    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') INTO seen
-    FROM (
-        SELECT s.relid::bigint AS relid, s.schemaname AS schema_name, s.relname AS table_name,
-               s.seq_scan, coalesce(s.idx_scan, 0) AS idx_scan, s.n_tup_ins AS inserted,
-               s.n_tup_upd AS updated, s.n_tup_hot_upd AS hot_updated, s.n_tup_del AS deleted,
-               s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows,
-               s.last_autovacuum AS last_autovacuum_at,
-               b.heap_blks_hit AS heap_hit, b.heap_blks_read AS heap_read,
-               CASE WHEN is_exact THEN pg_relation_size(s.relid)
-                    ELSE c.relpages::bigint * page END AS table_bytes,
-               CASE WHEN is_exact THEN pg_indexes_size(s.relid)
-                    ELSE coalesce(i.pages, 0) * page END AS index_bytes,
-               CASE WHEN c.reltoastrelid = 0 THEN 0
-                    WHEN is_exact THEN pg_total_relation_size(c.reltoastrelid)
-                    ELSE t.relpages::bigint * page END AS toast_bytes
-        FROM pg_catalog.pg_stat_user_tables AS s
-        JOIN pg_catalog.pg_statio_user_tables AS b ON b.relid = s.relid
-        JOIN pg_catalog.pg_class AS c ON c.oid = s.relid
-        LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
-        LEFT JOIN (
-            SELECT x.indrelid, sum(k.relpages)::bigint AS pages
-            FROM pg_catalog.pg_index AS x
-            JOIN pg_catalog.pg_class AS k ON k.oid = x.indexrelid
-            GROUP BY x.indrelid
-        ) AS i ON i.indrelid = s.relid
-    ) AS x;
-
     INSERT INTO observability.table_stat_sample
         (business_id, snapshot_run_id, schema_name, table_name, seq_scan, idx_scan,
          rows_inserted, rows_updated, rows_hot_updated, rows_deleted, live_rows, dead_rows,
@@ -993,43 +948,20 @@ BEGIN
     RETURN observability.keep_counters(run, 'tables', seen);
 END
 $$;
-COMMENT ON FUNCTION observability.sample_tables(observability.snapshot_run, timestamptz) IS
+COMMENT ON FUNCTION observability.sample_tables(
+    observability.snapshot_run, timestamptz, jsonb) IS
     'Stores what happened to each table of this database since the last pass of the current
      tenant, and its size: exact but in a scheduled pass.';
 
 
-CREATE FUNCTION observability.sample_indexes(run observability.snapshot_run,
-                                             moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_indexes(
+    run observability.snapshot_run, moment timestamptz, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     before CONSTANT jsonb := CASE WHEN NOT run.is_origin THEN
         observability.last_counters(run.monitored_instance_id, 'indexes') END;
-    is_exact CONSTANT boolean := run.kind <> 'scheduled';
-    page     CONSTANT integer := current_setting('block_size');
-    seen     jsonb;
 BEGIN
-    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') INTO seen
-    FROM (
-        SELECT s.indexrelid::bigint AS indexrelid, s.schemaname AS schema_name,
-               s.relname AS table_name, s.indexrelname AS index_name, s.idx_scan,
-               s.idx_tup_read AS tuples_read, s.idx_tup_fetch AS tuples_fetched,
-               s.last_idx_scan AS last_used_at, i.indisunique AS is_unique,
-               i.indisvalid OR EXISTS (
-                   SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
-                   WHERE p.index_relid = s.indexrelid) AS is_valid,
-               EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
-                       WHERE k.conindid = s.indexrelid AND k.contype IN ('p', 'u', 'x'))
-                   AS is_constraint,
-               coalesce(a.attname = 'business_id', false) AS leads_with_business_id,
-               CASE WHEN is_exact THEN pg_relation_size(s.indexrelid)
-                    ELSE c.relpages::bigint * page END AS index_bytes
-        FROM pg_catalog.pg_stat_user_indexes AS s
-        JOIN pg_catalog.pg_index AS i ON i.indexrelid = s.indexrelid
-        JOIN pg_catalog.pg_class AS c ON c.oid = s.indexrelid
-        LEFT JOIN pg_catalog.pg_attribute AS a
-            ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    ) AS x;
-
     INSERT INTO observability.index_stat_sample
         (business_id, snapshot_run_id, schema_name, table_name, index_name, idx_scan,
          idx_tup_read, idx_tup_fetch, index_bytes, is_unique, is_valid, is_constraint,
@@ -1077,32 +1009,19 @@ BEGIN
     RETURN observability.keep_counters(run, 'indexes', seen);
 END
 $$;
-COMMENT ON FUNCTION observability.sample_indexes(observability.snapshot_run, timestamptz) IS
+COMMENT ON FUNCTION observability.sample_indexes(
+    observability.snapshot_run, timestamptz, jsonb) IS
     'Stores how each index of this database was used since the last pass of the current tenant;
      an invalid one opens a finding, one that is no more closes it.';
 
 
-CREATE FUNCTION observability.sample_io(run observability.snapshot_run,
-                                        moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_io(
+    run observability.snapshot_run, moment timestamptz, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     before CONSTANT jsonb := observability.last_counters(run.monitored_instance_id, 'io');
-    seen   jsonb;
 BEGIN
-    SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(x))) INTO seen
-    FROM (
-        SELECT s.backend_type, replace(s.object, ' ', '_') AS io_object, s.context AS io_context,
-               s.reads, s.read_time, s.writes, s.write_time, s.extends, s.hits, s.evictions,
-               s.fsyncs, 0::bigint AS wal_bytes, 0::bigint AS timed, 0::bigint AS requested,
-               s.stats_reset
-        FROM pg_catalog.pg_stat_io AS s
-        UNION ALL
-        SELECT 'instance', 'wal', 'normal', NULL, NULL, w.wal_write, w.wal_write_time, NULL, NULL,
-               NULL, w.wal_sync, w.wal_bytes::bigint, c.num_timed, c.num_requested,
-               greatest(w.stats_reset, c.stats_reset)
-        FROM pg_catalog.pg_stat_wal AS w CROSS JOIN pg_catalog.pg_stat_checkpointer AS c
-    ) AS x;
-
     -- A row that was not there or was reset since has no increment to tell, nor has an idle one.
     INSERT INTO observability.io_sample
         (business_id, snapshot_run_id, backend_type, io_object, io_context, reads, read_ms,
@@ -1152,13 +1071,15 @@ BEGIN
     RETURN observability.keep_counters(run, 'io', seen);
 END
 $$;
-COMMENT ON FUNCTION observability.sample_io(observability.snapshot_run, timestamptz) IS
+COMMENT ON FUNCTION observability.sample_io(
+    observability.snapshot_run, timestamptz, jsonb) IS
     'Stores what each kind of process read and wrote since the last pass of the current tenant,
      from pg_stat_io, pg_stat_wal and pg_stat_checkpointer; each says itself when it was reset.';
 
 
-CREATE FUNCTION observability.sample_waits(run observability.snapshot_run,
-                                           moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_waits(
+    run observability.snapshot_run, moment timestamptz, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     written integer;
@@ -1167,77 +1088,30 @@ BEGIN
         (business_id, monitored_instance_id, load_run_id, state, wait_event_type, wait_event,
          session_count, longest_ms, oldest_xact_ms, query_id, blocked_by_query_id,
          application_name, lock_mode, sampled_at)
-    WITH session AS MATERIALIZED (
-        SELECT a.pid, a.datname, a.backend_type, a.state, a.wait_event_type, a.wait_event,
-               a.query_id, a.application_name, a.query_start, a.state_change, a.xact_start
-        FROM pg_catalog.pg_stat_activity AS a
-    ), seen AS (
-        SELECT CASE WHEN b.pids IS NOT NULL AND l.mode IS NOT NULL THEN 'blocked'
-                    WHEN a.state = 'active' THEN 'active' ELSE 'idle_in_transaction' END AS state,
-               a.wait_event_type, a.wait_event, a.query_id, a.application_name,
-               extract(epoch FROM moment - CASE WHEN a.state = 'active' THEN a.query_start
-                                                ELSE a.state_change END) * 1000 AS age_ms,
-               extract(epoch FROM moment - a.xact_start) * 1000 AS xact_ms,
-               CASE WHEN l.mode IS NOT NULL THEN blocker.query_id END AS blocked_by_query_id,
-               CASE WHEN b.pids IS NOT NULL THEN l.mode END AS lock_mode
-        FROM session AS a
-        -- Asked of waiting sessions only, for it stops the lock manager.
-        LEFT JOIN LATERAL (
-            SELECT nullif(pg_blocking_pids(a.pid), '{}') AS pids
-            WHERE a.wait_event_type = 'Lock'
-        ) AS b ON true
-        LEFT JOIN LATERAL (
-            SELECT k.mode FROM pg_catalog.pg_locks AS k
-            WHERE k.pid = a.pid AND NOT k.granted AND b.pids IS NOT NULL
-            LIMIT 1
-        ) AS l ON true
-        LEFT JOIN session AS blocker ON blocker.pid = b.pids[1]
-        WHERE a.backend_type = 'client backend' AND a.datname = current_database()
-            AND a.pid <> pg_backend_pid()
-            AND a.state IN ('active', 'idle in transaction', 'idle in transaction (aborted)')
-    )
-    SELECT run.business_id, run.monitored_instance_id, run.load_run_id, s.state,
-           s.wait_event_type, s.wait_event, count(*), greatest(max(s.age_ms), 0),
-           greatest(max(s.xact_ms), 0), s.query_id, s.blocked_by_query_id,
-           coalesce(s.application_name, ''), s.lock_mode, moment
-    FROM seen AS s
-    GROUP BY s.state, s.wait_event_type, s.wait_event, s.query_id, s.blocked_by_query_id,
-             coalesce(s.application_name, ''), s.lock_mode;
+    SELECT run.business_id, run.monitored_instance_id, run.load_run_id, w.state,
+           w.wait_event_type, w.wait_event, w.session_count, w.longest_ms, w.oldest_xact_ms,
+           w.query_id, w.blocked_by_query_id, w.application_name, w.lock_mode, moment
+    FROM JSON_TABLE(seen, '$[*]' COLUMNS (
+        state text, wait_event_type text, wait_event text, session_count integer,
+        longest_ms numeric, oldest_xact_ms numeric, query_id bigint, blocked_by_query_id bigint,
+        application_name text, lock_mode text)) AS w;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END
 $$;
-COMMENT ON FUNCTION observability.sample_waits(observability.snapshot_run, timestamptz) IS
-    'Stores what the sessions of this database do or wait for now, for an instance of the current
-     tenant; without its own.';
+COMMENT ON FUNCTION observability.sample_waits(
+    observability.snapshot_run, timestamptz, jsonb) IS
+    'Stores what the sessions of a database did or waited for, for an instance of the current
+     tenant.';
 
 
-CREATE FUNCTION observability.sample_settings(run observability.snapshot_run,
-                                              moment timestamptz) RETURNS integer
+CREATE FUNCTION observability.sample_settings(
+    run observability.snapshot_run, moment timestamptz, seen jsonb
+) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     before CONSTANT jsonb := observability.last_counters(run.monitored_instance_id, 'settings');
-    seen   jsonb;
 BEGIN
-    -- reset_val, not setting: what this session set for itself is nobody's business.
-    SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(x))) INTO seen
-    FROM (
-        SELECT s.name, s.reset_val AS value, s.unit, s.context, s.pending_restart,
-               CASE WHEN s.sourcefile LIKE '%postgresql.auto.conf' THEN 'alter_system'
-                    WHEN s.source = 'configuration file' THEN 'configuration_file'
-                    WHEN s.source = 'command line' THEN 'command_line'
-                    WHEN s.source IN ('user', 'database user') THEN 'role'
-                    WHEN s.source = 'database' THEN 'database'
-                    WHEN s.source IN ('session', 'client', 'interactive') THEN 'session'
-                    ELSE 'default' END AS source
-        FROM pg_catalog.pg_settings AS s
-        WHERE s.source <> 'client' AND s.category <> 'Preset Options'
-            AND s.name NOT LIKE 'app.%'
-            AND s.name NOT IN ('application_name', 'client_encoding', 'transaction_isolation',
-                               'transaction_read_only', 'transaction_deferrable', 'role',
-                               'session_authorization', 'seed', 'is_superuser')
-    ) AS x;
-
     INSERT INTO observability.setting_change
         (business_id, monitored_instance_id, snapshot_run_id, setting_name, old_value, new_value,
          unit, source, context, is_pending_restart, seen_at)
@@ -1254,24 +1128,28 @@ BEGIN
     RETURN observability.keep_counters(run, 'settings', seen);
 END
 $$;
-COMMENT ON FUNCTION observability.sample_settings(observability.snapshot_run, timestamptz) IS
+COMMENT ON FUNCTION observability.sample_settings(
+    observability.snapshot_run, timestamptz, jsonb) IS
     'Stores which settings of the server are others than at the last pass of the current tenant.';
 
 
-CREATE FUNCTION observability.take_snapshot(
+CREATE FUNCTION observability.store_snapshot(
     instance     uuid,
+    counters     jsonb,
     kind_of_pass text DEFAULT 'scheduled',
     of_load_run  uuid DEFAULT NULL
 ) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant  CONSTANT uuid        := tenant_mgmt.current_business_id();
-    begun   CONSTANT timestamptz := clock_timestamp();
+    begun   CONSTANT timestamptz := (counters ->> 'read_at')::timestamptz;
+    trouble CONSTANT text        := (
+        SELECT string_agg(t.line, '; ') FROM jsonb_array_elements_text(counters -> 'trouble')
+            AS t (line));
     target  observability.monitored_instance;
     earlier observability.snapshot_run;
     run     observability.snapshot_run;
     seen    integer;
-    trouble text[] := '{}';
 BEGIN
     -- The lock keeps a second pass from telling the same increments.
     SELECT * INTO target FROM observability.monitored_instance AS m
@@ -1280,9 +1158,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no instance %', instance USING ERRCODE = 'no_data_found';
     END IF;
-    IF target.database_name <> current_database() THEN
+    IF target.database_name <> counters ->> 'database_name' THEN
         RAISE EXCEPTION 'instance % is database %, not %', target.name, target.database_name,
-            current_database()
+            counters ->> 'database_name'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'A pass reads the database that it runs in.';
     END IF;
@@ -1295,66 +1173,76 @@ BEGIN
 
     INSERT INTO observability.snapshot_run
         (business_id, monitored_instance_id, load_run_id, kind, is_origin, track_io_timing,
-         stats_reset_at, postmaster_started_at, started_at)
-    SELECT tenant, instance, of_load_run, kind_of_pass,
-           earlier.snapshot_run_id IS NULL
-               OR earlier.stats_reset_at IS DISTINCT FROM d.stats_reset,
-           current_setting('track_io_timing')::boolean, d.stats_reset,
-           pg_postmaster_start_time(), begun
-    FROM pg_catalog.pg_stat_database AS d
-    WHERE d.datname = current_database()
+         database_oid, stats_reset_at, postmaster_started_at, started_at)
+    VALUES (tenant, instance, of_load_run, kind_of_pass,
+            earlier.snapshot_run_id IS NULL
+                OR coalesce(earlier.database_oid <> (counters ->> 'database_oid')::bigint, false)
+                OR earlier.stats_reset_at IS DISTINCT FROM
+                   (counters ->> 'stats_reset')::timestamptz,
+            (counters ->> 'track_io_timing')::boolean, (counters ->> 'database_oid')::bigint,
+            (counters ->> 'stats_reset')::timestamptz,
+            (counters ->> 'postmaster_started_at')::timestamptz, begun)
     RETURNING * INTO run;
 
     UPDATE observability.monitored_instance AS m
-    SET server_version_num = current_setting('server_version_num')::integer,
+    SET server_version_num = (counters ->> 'server_version_num')::integer,
         track_io_timing = run.track_io_timing,
-        statements_max = coalesce(current_setting('pg_stat_statements.max', true)::integer,
-                                  m.statements_max)
+        statements_max = coalesce((counters ->> 'statements_max')::integer, m.statements_max)
     WHERE m.business_id = tenant AND m.monitored_instance_id = instance
         AND (m.server_version_num, m.track_io_timing, m.statements_max) IS DISTINCT FROM
-            (current_setting('server_version_num')::integer, run.track_io_timing,
-             coalesce(current_setting('pg_stat_statements.max', true)::integer,
-                      m.statements_max));
+            ((counters ->> 'server_version_num')::integer, run.track_io_timing,
+             coalesce((counters ->> 'statements_max')::integer, m.statements_max));
 
-    -- What one view refuses does not cost the pass the others.
-    BEGIN
-        run.statements_seen := observability.sample_statements(run, begun);
-    EXCEPTION WHEN insufficient_privilege OR object_not_in_prerequisite_state
-                   OR undefined_column THEN
-        trouble := trouble || ('statements: ' || SQLERRM);
-    END;
-    BEGIN
-        run.tables_seen := observability.sample_tables(run, begun);
-        run.indexes_seen := observability.sample_indexes(run, begun);
-    EXCEPTION WHEN insufficient_privilege OR undefined_table OR undefined_column THEN
-        trouble := trouble || ('tables and indexes: ' || SQLERRM);
-    END;
-    BEGIN
-        seen := observability.sample_io(run, begun);
-    EXCEPTION WHEN insufficient_privilege OR undefined_table OR undefined_column THEN
-        trouble := trouble || ('io: ' || SQLERRM);
-    END;
-    BEGIN
-        seen := observability.sample_waits(run, begun);
-        seen := observability.sample_settings(run, begun);
-    EXCEPTION WHEN insufficient_privilege OR undefined_table OR undefined_column THEN
-        trouble := trouble || ('waits and settings: ' || SQLERRM);
-    END;
+    run.statements_seen := observability.sample_statements(
+        run, begun, target.database_name, counters -> 'statements');
+    IF counters ? 'indexes' THEN
+        run.tables_seen := observability.sample_tables(run, begun, counters -> 'tables');
+        run.indexes_seen := observability.sample_indexes(run, begun, counters -> 'indexes');
+    END IF;
+    IF counters ? 'io' THEN
+        seen := observability.sample_io(run, begun, counters -> 'io');
+    END IF;
+    IF counters ? 'settings' THEN
+        seen := observability.sample_waits(run, begun, counters -> 'waits');
+        seen := observability.sample_settings(run, begun, counters -> 'settings');
+    END IF;
 
     UPDATE observability.snapshot_run AS r
-    SET status = CASE WHEN trouble = '{}' THEN 'complete' ELSE 'partial' END,
-        error_detail = nullif(array_to_string(trouble, '; '), ''),
-        statements_seen = run.statements_seen, tables_seen = run.tables_seen,
-        indexes_seen = run.indexes_seen, finished_at = clock_timestamp()
+    SET status = CASE WHEN trouble IS NULL THEN 'complete' ELSE 'partial' END,
+        error_detail = trouble, statements_seen = run.statements_seen,
+        tables_seen = run.tables_seen, indexes_seen = run.indexes_seen,
+        finished_at = greatest(clock_timestamp(), begun)
     WHERE r.business_id = tenant AND r.snapshot_run_id = run.snapshot_run_id;
     RETURN run.snapshot_run_id;
 END
 $$;
+COMMENT ON FUNCTION observability.store_snapshot(uuid, jsonb, text, uuid) IS
+    'Stores what read_counters() gave, here or in another database, as a pass over an instance of
+     the current tenant: the increments since the last pass. A database that was made anew or whose
+     statistics were reset is a new origin; what a view refused makes the pass partial.';
+
+
+CREATE FUNCTION observability.take_snapshot(
+    instance     uuid,
+    kind_of_pass text DEFAULT 'scheduled',
+    of_load_run  uuid DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE sql
+BEGIN ATOMIC
+    SELECT observability.store_snapshot(
+        instance,
+        observability.read_counters(kind_of_pass <> 'scheduled', ARRAY(
+            SELECT f.query_id
+            FROM observability.query_fingerprint AS f
+            WHERE f.business_id = tenant_mgmt.current_business_id()
+                AND f.database_name = current_database())),
+        kind_of_pass, of_load_run);
+END;
 COMMENT ON FUNCTION observability.take_snapshot(uuid, text, uuid) IS
     'One pass over the statistics of the database that it runs in, for an instance of the current
      tenant: reads each view once and stores the increments since the last pass. Run by a member
-     of pg_monitor. Without pg_stat_statements there are no statements; what a view refuses makes
-     the pass partial. A failed pass leaves nothing: the caller records it as failed.';
+     of pg_monitor. Without pg_stat_statements there are no statements. A failed pass leaves
+     nothing: the caller records it as failed.';
 
 
 CREATE FUNCTION observability.query_stats_between(

@@ -201,7 +201,8 @@ CREATE TABLE security_mgmt.incident (
     CONSTRAINT incident_eradication_is_contained
         CHECK (phase NOT IN ('eradication', 'recovery') OR contained_at IS NOT NULL),
     CONSTRAINT incident_closed_has_time CHECK ((phase = 'closed') = (closed_at IS NOT NULL)),
-    CONSTRAINT incident_closed_has_cause CHECK (phase <> 'closed' OR coalesce(root_cause, '') ~ '\S')
+    CONSTRAINT incident_closed_has_cause
+        CHECK (phase <> 'closed' OR coalesce(root_cause, '') ~ '\S')
 );
 
 COMMENT ON TABLE security_mgmt.incident IS

@@ -144,7 +144,8 @@ CREATE TABLE security_mgmt.framework_requirement (
                OR level = CASE WHEN reference_code ~ '^[A-Z]{2}$' THEN 'function'
                                WHEN reference_code ~ '^[A-Z]{2}\.[A-Z]{2}$' THEN 'category'
                                WHEN reference_code ~ '^[A-Z]{2}\.[A-Z]{2}-[0-9]{2}$'
-                               THEN 'subcategory' END),
+                               THEN 'subcategory'
+                               ELSE 'no outcome of CSF' END),
     CONSTRAINT framework_requirement_weight_positive CHECK (weight > 0),
     CONSTRAINT framework_requirement_is_not_its_own_parent
         CHECK (parent_requirement_id <> framework_requirement_id)

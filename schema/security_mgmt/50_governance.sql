@@ -357,6 +357,8 @@ CREATE TABLE security_mgmt.security_risk (
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     FOREIGN KEY (business_id, owner_user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    FOREIGN KEY (business_id, security_asset_id)
+        REFERENCES security_mgmt.security_asset (business_id, security_asset_id),
     CONSTRAINT security_risk_treatment_known
         CHECK (treatment IN ('mitigate', 'accept', 'transfer', 'avoid')),
     CONSTRAINT security_risk_status_known
@@ -407,6 +409,11 @@ GRANT SELECT ON security_mgmt.security_risk TO app_readonly;
 CREATE TRIGGER security_risk_touch
     BEFORE UPDATE ON security_mgmt.security_risk
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+-- An acceptance of 30_exposure.sql is of a finding or of a risk.
+ALTER TABLE security_mgmt.risk_acceptance
+    ADD FOREIGN KEY (business_id, security_risk_id)
+        REFERENCES security_mgmt.security_risk (business_id, security_risk_id);
 
 
 CREATE TABLE security_mgmt.third_party (
@@ -467,6 +474,11 @@ GRANT SELECT ON security_mgmt.third_party TO app_readonly;
 CREATE TRIGGER third_party_touch
     BEFORE UPDATE ON security_mgmt.third_party
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+-- A test of 30_exposure.sql may be done by a supplier.
+ALTER TABLE security_mgmt.penetration_test
+    ADD FOREIGN KEY (business_id, third_party_id)
+        REFERENCES security_mgmt.third_party (business_id, third_party_id);
 
 
 CREATE TABLE security_mgmt.third_party_assessment (
@@ -698,3 +710,12 @@ COMMENT ON VIEW security_mgmt.v_csf_function_summary IS
     'Average achieved and target level of the six functions in each approved profile, with the
      gaps and the next date that was promised.';
 GRANT SELECT ON security_mgmt.v_csf_function_summary TO app_user, app_readonly;
+
+
+-- Keys of earlier areas to tables of this one.
+ALTER TABLE security_mgmt.risk_acceptance
+    ADD FOREIGN KEY (business_id, security_risk_id)
+    REFERENCES security_mgmt.security_risk (business_id, security_risk_id);
+ALTER TABLE security_mgmt.penetration_test
+    ADD FOREIGN KEY (business_id, third_party_id)
+    REFERENCES security_mgmt.third_party (business_id, third_party_id);

@@ -96,20 +96,19 @@ BEGIN
     -- A role that imports history brings the incident along.
     IF row_security_active(TG_RELID) THEN
         INSERT INTO security_mgmt.incident
-            (business_id, incident_number, title, category, severity, detected_at, declared_at,
-             is_suspected_breach)
-        VALUES (NEW.business_id, 'KEY-' || NEW.encryption_key_id,
+            (business_id, title, category, severity, detected_at, is_suspected_breach)
+        VALUES (NEW.business_id,
                 format('Key %s, generation %s (%s) is compromised', NEW.key_alias,
                        NEW.generation, NEW.purpose),
                 CASE NEW.purpose WHEN 'audit_checkpoint' THEN 'tamper' ELSE 'data_leak' END,
-                'sev1', now(), now(), true);
+                'sev1', now(), true);
     END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION security_mgmt.open_key_incident() IS
-    'A compromised key is an incident of the highest severity, under a number made of the key, so
-     that a key has one at most.';
+    'A compromised key is an incident of the highest severity; of a key that signs the audit trail
+     it is one of tampering. The state machine lets a key be compromised once.';
 
 CREATE TRIGGER encryption_key_compromised
     AFTER UPDATE OF state ON security_mgmt.encryption_key
@@ -280,6 +279,8 @@ CREATE TABLE security_mgmt.recovery_plan (
     UNIQUE (business_id, plan_code, version_no),
     FOREIGN KEY (business_id, owner_user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    FOREIGN KEY (business_id, security_asset_id)
+        REFERENCES security_mgmt.security_asset (business_id, security_asset_id),
     CONSTRAINT recovery_plan_scenario_known
         CHECK (scenario IN ('ransomware', 'region_outage', 'data_corruption', 'vendor_failure',
                             'site_loss')),
@@ -380,12 +381,14 @@ CREATE TABLE security_mgmt.recovery_exercise (
     PRIMARY KEY (business_id, recovery_exercise_id),
     FOREIGN KEY (business_id, recovery_plan_id)
         REFERENCES security_mgmt.recovery_plan (business_id, recovery_plan_id),
+    FOREIGN KEY (business_id, incident_id)
+        REFERENCES security_mgmt.incident (business_id, incident_id),
     FOREIGN KEY (business_id, led_by_user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
     CONSTRAINT recovery_exercise_kind_known
         CHECK (exercise_kind IN ('tabletop', 'component', 'full_failover', 'real')),
     CONSTRAINT recovery_exercise_real_has_incident
-        CHECK (exercise_kind <> 'real' OR incident_id IS NOT NULL),
+        CHECK ((exercise_kind = 'real') = (incident_id IS NOT NULL)),
     CONSTRAINT recovery_exercise_finished_after_start CHECK (finished_at > started_at),
     CONSTRAINT recovery_exercise_measures_not_negative
         CHECK (achieved_rto_minutes >= 0 AND achieved_rpo_minutes >= 0),
@@ -563,3 +566,44 @@ COMMENT ON FUNCTION security_mgmt.rotate_key(text, text, uuid) IS
     'Takes the next generation of a key of the current tenant into use and returns it; the old one
      is deactivated, or compromised where that is the reason, which opens an incident. The key
      material changes hands in the custodian''s system, by whom calls this.';
+
+
+CREATE VIEW security_mgmt.v_expiring_assurance
+    WITH (security_invoker = true) AS
+SELECT x.business_id, x.assurance_kind, x.reference_id, x.label, x.expires_on,
+       x.expires_on - current_date AS days_left
+FROM (
+    SELECT a.business_id, 'risk_acceptance' AS assurance_kind,
+           a.risk_acceptance_id AS reference_id, a.reason AS label, a.expires_on
+    FROM security_mgmt.risk_acceptance AS a
+    WHERE a.state = 'accepted'
+    UNION ALL
+    SELECT e.business_id, 'control_evidence', e.control_evidence_id, e.title, e.valid_until
+    FROM security_mgmt.control_evidence AS e
+    WHERE e.review_state = 'accepted'
+    UNION ALL
+    -- Of a supplier the report that holds longest counts.
+    SELECT r.business_id, 'third_party_assessment', r.third_party_assessment_id, p.name,
+           r.valid_until
+    FROM security_mgmt.third_party_assessment AS r
+    JOIN security_mgmt.third_party AS p
+        ON p.business_id = r.business_id AND p.third_party_id = r.third_party_id
+       AND p.status = 'active'
+    WHERE r.decision <> 'reject'
+      AND NOT EXISTS (
+          SELECT FROM security_mgmt.third_party_assessment AS newer
+          WHERE newer.business_id = r.business_id
+            AND newer.third_party_id = r.third_party_id
+            AND newer.decision <> 'reject'
+            AND newer.valid_until > r.valid_until)
+    UNION ALL
+    SELECT k.business_id, 'encryption_key', k.encryption_key_id, k.key_alias, k.next_rotation_on
+    FROM security_mgmt.encryption_key AS k
+    WHERE k.state = 'active'
+) AS x
+WHERE x.business_id = tenant_mgmt.current_business_id()
+  AND x.expires_on <= current_date + 30;
+COMMENT ON VIEW security_mgmt.v_expiring_assurance IS
+    'What was relied on and runs out within 30 days, or has run out: acceptances, accepted
+     evidence, the last report of each active supplier, and keys that are due for rotation.';
+GRANT SELECT ON security_mgmt.v_expiring_assurance TO app_user, app_readonly;

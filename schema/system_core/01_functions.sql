@@ -81,12 +81,12 @@ DECLARE
     step     CONSTANT interval := CASE interval_kind
         WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || interval_kind)::interval END;
     nearest  CONSTANT timestamptz := date_trunc(interval_kind, now(), 'UTC');
-    parent_schema text;
-    parent_name   text;
-    lower_bound   timestamptz;
-    child         text;
-    guard         text;
-    created       integer := 0;
+    parent_schema    text;
+    parent_name      text;
+    lower_bound      timestamptz;
+    child            text;
+    truncate_trigger text;
+    created          integer := 0;
 BEGIN
     SELECT n.nspname, c.relname INTO parent_schema, parent_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -103,14 +103,14 @@ BEGIN
         EXECUTE format('CREATE POLICY tenant_isolation ON %I.%I'
                        ' USING (business_id = tenant_mgmt.current_business_id())',
                        parent_schema, child);
-        -- What refuses TRUNCATE is a statement trigger, which a partition does not inherit.
-        FOR guard IN
-            SELECT replace(pg_get_triggerdef(t.oid), format(' ON %s ', parent),
-                           format(' ON %I.%I ', parent_schema, child))
+        -- Unlike row triggers, a trigger on TRUNCATE is not inherited (bit 32 of its type).
+        FOR truncate_trigger IN
+            SELECT replace(pg_get_triggerdef(t.oid), ' ON ' || parent,
+                           ' ON ' || format('%I.%I', parent_schema, child))
             FROM pg_trigger AS t
-            WHERE t.tgrelid = parent AND NOT t.tgisinternal AND t.tgtype & 32 = 32
+            WHERE t.tgrelid = parent AND t.tgtype & 32 <> 0
         LOOP
-            EXECUTE guard;
+            EXECUTE truncate_trigger;
         END LOOP;
         created := created + 1;
     END LOOP;
@@ -119,7 +119,7 @@ END
 $$;
 COMMENT ON FUNCTION system_core.create_partitions(regclass, text, integer, integer) IS
     'Makes the missing partitions (day, week, month, quarter) around today, each with forced
-     row security, the tenant policy, the parent''s triggers on TRUNCATE and without grants; returns
-     how many it made.';
+     row security, the tenant policy and the parent''s triggers on TRUNCATE, and without grants;
+     returns how many it made.';
 REVOKE EXECUTE ON FUNCTION system_core.create_partitions(regclass, text, integer, integer)
     FROM PUBLIC;

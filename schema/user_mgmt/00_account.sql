@@ -54,6 +54,10 @@ CREATE UNIQUE INDEX user_account_email_idx
     ON user_mgmt.user_account (business_id, email_normalized)
     WHERE status <> 'anonymized';
 
+-- user_directory_page: the people by name, a page at a time.
+CREATE INDEX user_account_name_idx
+    ON user_mgmt.user_account (business_id, display_name, user_account_id);
+
 ALTER TABLE user_mgmt.user_account ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON user_mgmt.user_account
     USING (business_id = tenant_mgmt.current_business_id());

@@ -517,7 +517,8 @@ BEGIN
         RETURN NOT user_rbac.condition_holds(expression -> 'not', context);
     ELSIF operator = 'exists' THEN
         RETURN (found IS NOT NULL) = wanted::boolean;
-    ELSIF found IS NULL OR jsonb_typeof(found) = 'null' THEN
+    ELSIF found IS NULL OR jsonb_typeof(found) = 'null'
+            OR operator = 'in_network' AND NOT pg_input_is_valid(found #>> '{}', 'inet') THEN
         RETURN NULL;
     END IF;
     RETURN CASE operator
@@ -526,8 +527,7 @@ BEGIN
         WHEN 'in' THEN wanted @> found
         WHEN 'in_network' THEN (
             SELECT bool_or((found #>> '{}')::inet <<= n.network::inet)
-            FROM JSON_TABLE(wanted, '$[*]' COLUMNS (network text PATH '$')) AS n
-            WHERE pg_input_is_valid(found #>> '{}', 'inet'))
+            FROM JSON_TABLE(wanted, '$[*]' COLUMNS (network text PATH '$')) AS n)
         ELSE CASE WHEN jsonb_typeof(found) = 'number' THEN CASE operator
             WHEN 'lt' THEN found < wanted
             WHEN 'le' THEN found <= wanted
@@ -665,6 +665,11 @@ CREATE TRIGGER role_permission_system_insert
 CREATE TRIGGER role_permission_system_update
     AFTER UPDATE ON user_rbac.role_permission
     REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION user_rbac.refuse_change_of_system_grants('role_id');
+
+CREATE TRIGGER role_permission_system_move
+    AFTER UPDATE ON user_rbac.role_permission
+    REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION user_rbac.refuse_change_of_system_grants('role_id');
 
 CREATE TRIGGER role_permission_system_delete

@@ -67,7 +67,8 @@ CREATE TABLE user_rbac.role_assignment (
     CONSTRAINT role_assignment_only_a_requested_one_names_a_request
         CHECK (origin = 'request' OR access_request_id IS NULL),
     CONSTRAINT role_assignment_ends_after_start CHECK (valid_until > valid_from),
-    CONSTRAINT role_assignment_expired_has_end CHECK (state <> 'expired' OR valid_until IS NOT NULL),
+    CONSTRAINT role_assignment_expired_has_end
+        CHECK (state <> 'expired' OR valid_until IS NOT NULL),
     CONSTRAINT role_assignment_revoked_has_time
         CHECK ((state = 'revoked') = (revoked_at IS NOT NULL)),
     CONSTRAINT role_assignment_used_after_start CHECK (last_used_at >= valid_from)
@@ -233,6 +234,12 @@ BEGIN
         AND u.user_account_id IN (SELECT c.user_account_id FROM changed AS c
                                   WHERE c.role_assignment_id = ANY (checked))
     ORDER BY u.user_account_id
+    FOR NO KEY UPDATE;
+    PERFORM FROM user_mgmt.service_account AS s
+    WHERE s.business_id = tenant_mgmt.current_business_id()
+        AND s.service_account_id IN (SELECT c.service_account_id FROM changed AS c
+                                     WHERE c.role_assignment_id = ANY (checked))
+    ORDER BY s.service_account_id
     FOR NO KEY UPDATE;
     PERFORM FROM user_rbac.role AS r
     WHERE r.business_id = tenant_mgmt.current_business_id() AND r.max_holders IS NOT NULL

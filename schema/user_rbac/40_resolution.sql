@@ -63,15 +63,18 @@ BEGIN ATOMIC
                 SELECT FROM user_mgmt.user_account AS u
                 WHERE u.business_id = tenant_mgmt.current_business_id()
                     AND u.user_account_id = account AND u.status <> 'active')
+    ), denied AS MATERIALIZED (
+        SELECT d.permission_code, d.row_scope, d.scope_kind, d.scope_entity_id
+        FROM live AS d
+        WHERE d.effect = 'deny' AND d.access_condition_id IS NULL AND d.amount_limit IS NULL
     )
     SELECT g.permission_code, g.effect, g.row_scope, g.scope_kind, g.scope_entity_id,
            g.amount_limit, g.field_mask, g.access_condition_id, g.requires_step_up, g.origin,
            g.role_id, g.valid_until
     FROM live AS g
     WHERE g.effect = 'deny' OR NOT EXISTS (
-        SELECT FROM live AS d
-        WHERE d.effect = 'deny' AND d.permission_code = g.permission_code
-            AND d.access_condition_id IS NULL AND d.amount_limit IS NULL
+        SELECT FROM denied AS d
+        WHERE d.permission_code = g.permission_code
             AND d.row_scope IN ('business', g.row_scope)
             AND (d.scope_kind = 'business' OR d.scope_entity_id = g.scope_entity_id));
 END;

@@ -56,9 +56,9 @@ def test_everything_belongs_to_the_owner_role(deployed: Target, settings: Settin
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("GRANT SELECT ON user_mgmt", "GRANT SELEC ON user_mgmt", 61, "unrecognized privilege"),
+        ("GRANT SELECT ON user_mgmt", "GRANT SELEC ON user_mgmt", 65, "unrecognized privilege"),
         ("system_core.email  ", "system_core.emial  ", 14, 'type "system_core.emial"'),
-        ("CREATE TRIGGER user_account_touch", "CREATE TRIGGERZ x", 63, "syntax error"),
+        ("CREATE TRIGGER user_account_touch", "CREATE TRIGGERZ x", 67, "syntax error"),
     ],
     ids=["privilege", "type", "syntax"],
 )

@@ -15,7 +15,8 @@ from harness.config import Settings
 from harness.db import Target, connect
 from harness.errors import RefusedError
 from harness.finding import Finding, Severity
-from harness.history import database, read, store
+from harness.history import counters, database, read, store
+from harness.history.counters import Counters
 from harness.history.database import as_operator
 from harness.run import (
     Attacked,
@@ -158,6 +159,32 @@ def test_a_missed_budget_opens_a_breach(past: Target) -> None:
     store.store(past, made(load=LoadResult(8, 20.0, 3.0, 9.0, (slow,))), RULES)
     assert rows(past, "SELECT metric, status FROM observability.budget_breach") == [("p95", "open")]
     assert rows(past, "SELECT verdict FROM observability.load_run") == [("fail",)]
+
+
+def test_what_the_server_counted_during_the_load_is_stored(past: Target) -> None:
+    before = counters.read(past)
+    rows(past, "SELECT count(*) FROM observability.harness_run")
+    after = counters.read(past)
+    assert before
+    assert after
+    # The counters of this database, as if a run had been against it.
+    name, cluster = rows(
+        past,
+        "SELECT current_database()::text, system_identifier::text FROM pg_control_system()",
+    )[0]
+    run = made()
+    here = replace(run.environment, database=f"{name} on /run/pg:5432", system_identifier=cluster)
+    store.store(past, replace(run, environment=here), RULES)
+    counters.store(past, run.id, Counters(before, after))
+    passes = "SELECT kind, status, is_origin, load_run_id IS NOT NULL, tables_seen > 200"
+    assert rows(past, f"{passes} FROM observability.snapshot_run ORDER BY started_at") == [
+        ("before_load", "complete", True, True, True),
+        ("after_load", "complete", False, True, True),
+    ]
+
+
+def test_a_schema_without_the_reader_of_counters_has_none(database: Target) -> None:
+    assert counters.read(database) is None
 
 
 def test_a_run_without_fill_checks_or_load_is_remembered_too(past: Target) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -41,6 +42,12 @@ class Office:
         self.connection.execute("RESET ROLE")
         yield
         become_app(self.connection, self.tenant)
+
+    @contextmanager
+    def refusing(self, error: type[Exception], message: str) -> Iterator[None]:
+        """What is in here is refused, and the transaction goes on."""
+        with pytest.raises(error, match=message), self.connection.transaction():
+            yield
 
     def run(self, query: str, *values: Any) -> None:
         """Executes a statement."""

@@ -70,9 +70,7 @@ def see(connection: Connection, run: UUID, *marks: str, **more: Any) -> int:
 
 
 def finish(connection: Connection, run: UUID, objects: int = 10) -> str:
-    verdict: str = one(
-        connection, "SELECT observability.finish_check_run(%s, %s, 5)", run, objects
-    )
+    verdict: str = one(connection, "SELECT observability.finish_check_run(%s, %s, 5)", run, objects)
     return verdict
 
 
@@ -364,7 +362,9 @@ def test_a_probe_crosses_a_boundary_or_has_no_tenant(app: Connection) -> None:
         probe(app, run, "isolated", **same)
 
 
-def test_an_isolated_probe_saw_nothing_and_stays_as_it_is(admin: Connection, app: Connection) -> None:
+def test_an_isolated_probe_saw_nothing_and_stays_as_it_is(
+    admin: Connection, app: Connection
+) -> None:
     run = start(app, "isolation")
     with pytest.raises(errors.CheckViolation, match="isolated_saw_nothing"), app.transaction():
         probe(app, run, "isolated", observed_rows=1)
