@@ -16,6 +16,26 @@ LEFT JOIN (
 ) AS d USING (place)
 WHERE a.business_id = %(business_id)s AND a.truck_assignment_id = n.truck_assignment_id;
 
+-- Before, somebody else drove it.
+INSERT INTO hs.truck_assignment
+    (business_id, truck_assignment_id, truck_id, technician_id, assignment_kind, starts_at,
+     ends_at, odometer_start_mi, odometer_end_mi)
+SELECT a.business_id, md5(a.truck_assignment_id || ' before')::uuid, a.truck_id,
+       d.technician_id, 'temporary', a.starts_at - interval '60 days',
+       a.starts_at - interval '1 day', a.odometer_start_mi - 2500, a.odometer_start_mi - 40
+FROM (
+    SELECT x.*, row_number() OVER (ORDER BY x.truck_id) AS place
+    FROM hs.truck_assignment AS x
+    WHERE x.business_id = %(business_id)s
+) AS a
+JOIN (
+    SELECT x.technician_id, row_number() OVER (ORDER BY x.employee_number DESC) AS place,
+           count(*) OVER () AS technicians
+    FROM hs.technician AS x
+    WHERE x.business_id = %(business_id)s
+) AS d ON d.place = a.place %% d.technicians + 1
+WHERE a.business_id = %(business_id)s;
+
 -- The driver inspects the truck.
 UPDATE hs.truck_inspection AS i
 SET inspector_technician_id = a.technician_id
