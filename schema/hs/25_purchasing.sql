@@ -376,7 +376,7 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'a line of an order that is % stays as it is', order_status
         USING ERRCODE = 'restrict_violation',
-              HINT = 'Until the order is closed, what is cancelled, billed and promised may change.';
+              HINT = 'Until it is closed, what is cancelled, billed and promised may change.';
 END
 $$;
 COMMENT ON FUNCTION hs.guard_purchase_order_line() IS

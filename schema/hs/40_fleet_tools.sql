@@ -101,7 +101,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION hs.place_with_truck() IS 'The stock on a truck belongs to the truck''s branch.';
+COMMENT ON FUNCTION hs.place_with_truck() IS
+    'The stock on a truck belongs to the truck''s branch.';
 
 CREATE TRIGGER stock_location_with_truck
     BEFORE INSERT OR UPDATE OF truck_id, branch_id ON hs.stock_location
@@ -117,7 +118,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION hs.move_place_of_truck() IS 'When a truck changes its branch, so does its stock.';
+COMMENT ON FUNCTION hs.move_place_of_truck() IS
+    'When a truck changes its branch, so does its stock.';
 
 CREATE TRIGGER truck_moves_place
     AFTER UPDATE OF branch_id ON hs.truck
