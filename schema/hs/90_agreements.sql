@@ -898,6 +898,39 @@ COMMENT ON FUNCTION hs.renew_agreement(uuid) IS
      plan; it is pending until it is signed and activated. No row where there is nothing to renew.';
 
 
+CREATE FUNCTION hs.cancel_agreement(contract uuid, reason text, on_day date DEFAULT hs.today())
+    RETURNS hs.agreement
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    ended  hs.agreement;
+BEGIN
+    UPDATE hs.agreement AS a
+    SET status = 'cancelled', cancel_reason = reason, cancelled_on = on_day
+    WHERE a.business_id = tenant AND a.agreement_id = contract
+    RETURNING a.* INTO ended;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no agreement %', contract USING ERRCODE = 'no_data_found';
+    END IF;
+    UPDATE hs.agreement_billing AS b
+    SET status = 'waived'
+    WHERE b.business_id = tenant
+      AND b.agreement_id = contract
+      AND b.status = 'upcoming'
+      AND b.due_on > on_day;
+    UPDATE hs.agreement_visit AS v
+    SET status = 'forfeited'
+    WHERE v.business_id = tenant AND v.agreement_id = contract AND v.status = 'owed';
+    SELECT a.* INTO ended FROM hs.agreement AS a
+    WHERE a.business_id = tenant AND a.agreement_id = contract;
+    RETURN ended;
+END
+$$;
+COMMENT ON FUNCTION hs.cancel_agreement(uuid, text, date) IS
+    'Ends an agreement of the current tenant early: what is due later is waived, visits that are
+     owed lapse. What was billed and is not earned is reversed by hs.recognize_agreement_revenue().';
+
+
 CREATE FUNCTION hs.book_agreement_visit(visit uuid, job uuid, on_day date)
     RETURNS hs.agreement_visit
     LANGUAGE plpgsql AS $$
@@ -1095,7 +1128,7 @@ BEGIN
             WHERE b.business_id = tenant
               AND b.agreement_id = a.agreement_id
               AND b.status IN ('invoiced', 'paid', 'failed')
-              AND b.due_on <= last_day
+              AND b.due_on <= least(last_day, a.cancelled_on)
         ) AS billed
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(v.value_amount), 0) AS value_amount,

@@ -73,7 +73,7 @@ SELECT p.business_id, md5(p.project_id || ' progress')::uuid, p.customer_id,
        CASE WHEN p.billed_to_date_amount > 0 THEN 'progress' ELSE 'deposit' END,
        CASE WHEN p.billed_to_date_amount > 0 THEN 'issued' ELSE 'draft' END, b.currency_code,
        CASE WHEN p.billed_to_date_amount > 0 THEN p.starts_on + 10 END,
-       CASE WHEN p.billed_to_date_amount > 0 THEN p.starts_on + 10 + c.payment_terms_days END,
+       CASE WHEN p.billed_to_date_amount > 0 THEN p.starts_on + 25 + c.payment_terms_days END,
        CASE WHEN p.billed_to_date_amount > 0 THEN p.starts_on + interval '10 days 15 hours' END
 FROM hs.project AS p
 JOIN hs.customer AS c ON c.business_id = p.business_id AND c.customer_id = p.customer_id
@@ -100,14 +100,14 @@ INSERT INTO hs.payment
 SELECT x.business_id, md5(x.invoice_id || ' payment')::uuid, x.customer_id,
        CASE WHEN x.place %% 2 = 0 AND x.is_at_once THEN tech.ids[1 + x.place %% cardinality(tech.ids)] END,
        'P' || lpad(x.place::text, 6, '0'), x.method,
-       CASE WHEN x.paid_at < newest.moment - interval '5 days' THEN 'settled' ELSE 'captured' END,
+       CASE WHEN money.at < newest.moment - interval '5 days' THEN 'settled' ELSE 'captured' END,
        x.currency_code, x.amount,
        CASE WHEN x.method = 'card' THEN round(x.amount * 0.029 + 0.30, 2) ELSE 0 END,
        CASE WHEN x.method IN ('card', 'ach', 'financing') THEN 'ch_' || md5(x.invoice_id::text) END,
        CASE WHEN x.method = 'check' THEN (1000 + x.place)::text END,
-       'fill-' || x.invoice_id, x.paid_at,
-       CASE WHEN x.paid_at < newest.moment - interval '5 days' THEN x.paid_at::date + 2 END,
-       x.paid_at
+       'fill-' || x.invoice_id, money.at,
+       CASE WHEN money.at < newest.moment - interval '5 days' THEN money.at::date + 2 END,
+       money.at
 FROM (
     SELECT i.*, p.place, p.is_at_once,
            CASE WHEN w.status = 'closed' OR j.status = 'complete'
@@ -139,7 +139,7 @@ CROSS JOIN (SELECT coalesce(max(w.started_at), now()) AS moment FROM hs.work_ord
             WHERE w.business_id = %(business_id)s) AS newest
 CROSS JOIN (SELECT array_agg(t.technician_id ORDER BY t.employee_number) AS ids
             FROM hs.technician AS t WHERE t.business_id = %(business_id)s) AS tech
-CROSS JOIN LATERAL (SELECT least(x.moment, newest.moment) AS paid_at) AS capped;
+CROSS JOIN LATERAL (SELECT least(x.moment, newest.moment) AS at) AS money;
 
 -- Each payment pays its invoice; a check that is cents short is taken for the whole.
 INSERT INTO hs.payment_allocation

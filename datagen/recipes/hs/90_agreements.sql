@@ -131,8 +131,8 @@ WHERE v.business_id = %(business_id)s
   AND v.window_start_on < (SELECT max(w.started_at)::date FROM hs.work_order AS w
                            WHERE w.business_id = %(business_id)s);
 
--- Installments are billed on the first days of each month since the first agreement began, and
--- paid three days later, by the stored card or a bank transfer; those of the last weeks are open.
+-- Installments are billed every other week since the first agreement began, and paid three days
+-- later, by the stored card or a bank transfer; those of the last weeks are open.
 SELECT hs.bill_agreements(d::date)
 FROM generate_series(
     (SELECT min(a.starts_on) FROM hs.agreement AS a
@@ -202,13 +202,18 @@ WHERE a.business_id = %(business_id)s
         AND i.status = 'overdue'
         AND i.due_on < a.ends_on - 30)
   AND ascii(right(a.agreement_number, 1)) %% 3 = 0;
-UPDATE hs.agreement AS a
-SET status = 'cancelled', cancel_reason = 'moved away', cancelled_on = a.starts_on + 150
+SELECT hs.cancel_agreement(a.agreement_id, 'moved away', a.starts_on + 150)
+FROM hs.agreement AS a
 WHERE a.business_id = %(business_id)s
   AND a.status = 'active'
-  AND right(a.agreement_number, 2) IN ('08', '33', '58', '83')
+  AND right(a.agreement_number, 1) IN ('3', '8')
   AND a.starts_on + 150 < (SELECT max(w.started_at)::date FROM hs.work_order AS w
-                           WHERE w.business_id = %(business_id)s);
+                           WHERE w.business_id = %(business_id)s)
+  AND NOT EXISTS (
+      SELECT FROM hs.agreement_billing AS b
+      WHERE b.business_id = a.business_id
+        AND b.agreement_id = a.agreement_id
+        AND b.due_on > a.starts_on + 150);
 SELECT hs.expire_agreements((SELECT max(w.started_at)::date FROM hs.work_order AS w
                              WHERE w.business_id = %(business_id)s));
 
