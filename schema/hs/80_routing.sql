@@ -450,7 +450,8 @@ CREATE TABLE hs.technician_position (
         CHECK (geofence_transition IN ('none', 'arrived_stop', 'left_stop', 'arrived_branch',
                                        'left_branch')),
     CONSTRAINT technician_position_speed_plausible CHECK (speed_kph BETWEEN 0 AND 250),
-    CONSTRAINT technician_position_heading_on_compass CHECK (heading_deg >= 0 AND heading_deg < 360),
+    CONSTRAINT technician_position_heading_on_compass
+        CHECK (heading_deg >= 0 AND heading_deg < 360),
     CONSTRAINT technician_position_battery_bounded CHECK (battery_pct BETWEEN 0 AND 100)
 ) PARTITION BY RANGE (recorded_at);
 
