@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from psycopg.conninfo import make_conninfo
+
 from benchmarks.measure import benchmark_server, compare, seconds, tell
 from harness.config import Settings
 from harness.db import Target, connect
@@ -32,7 +34,10 @@ def main() -> None:
 
 def _psql(target: Target, settings: Settings) -> None:
     files = [str(settings.schema_dir / file.path) for file in read(settings.schema_dir)]
-    command = [tool("psql"), "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", target.admin]
+    # Keys that are added later are checked under policies, which want a tenant.
+    nobody = f"-c {settings.tenancy.setting}=00000000-0000-0000-0000-000000000000"
+    database = make_conninfo(target.admin, options=nobody)
+    command = [tool("psql"), "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", database]
     command += [part for path in files for part in ("-f", path)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

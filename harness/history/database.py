@@ -17,7 +17,7 @@ from harness.config import Settings, server_dsn
 from harness.db import Connection, Target, as_role, connect
 from harness.deploy import target as targets
 from harness.deploy.deploy import deploy
-from harness.errors import HarnessError, RefusedError
+from harness.errors import RefusedError, UsageError
 from harness.server import database as databases
 from harness.server.embedded import Embedded, embedded, running
 
@@ -40,7 +40,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-class NoHistory(HarnessError):
+class NoHistory(UsageError):
     """No history is kept for the server in use."""
 
 
@@ -59,7 +59,10 @@ def history(settings: Settings, restore: Restore) -> Iterator[Target]:
         yield external
         return
     if server_dsn(settings) is not None:
-        raise NoHistory("set history_dsn to a database for it (HARNESS_HISTORY_DSN)")
+        raise NoHistory(
+            "no history is kept for a server by DSN until one is named: "
+            "HARNESS_HISTORY_DSN, an empty database or one that is a history"
+        )
     with running(embedded(own)) as server:
         with _one_at_a_time(server):
             _make_current(server, own, restore)

@@ -4,31 +4,32 @@
  * A stock_item is a material or a piece of equipment; a stock_location a warehouse, a truck, a job
  * site. stock_movement is the ledger: append-only, each row takes a quantity from one place, puts
  * it into another, or both. stock_balance is its sum per item and place, kept by the ledger's
- * trigger alone. serialized_unit follows a single piece; a stock_transfer restocks a truck.
+ * trigger alone. serialized_unit follows a single piece; a stock_transfer restocks a truck: what is
+ * shipped is reserved where it comes from, what is received is moved in the ledger.
  */
 
 CREATE TABLE hs.stock_item (
-    business_id          uuid                   NOT NULL,
-    stock_item_id        uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
-    pricebook_category_id uuid                  NOT NULL,
-    equipment_model_id   uuid,
-    preferred_vendor_id  uuid,
-    sku                  system_core.code       NOT NULL,
-    name                 text                   NOT NULL,
-    item_kind            text                   NOT NULL DEFAULT 'material',
-    uom                  text                   NOT NULL DEFAULT 'each',
-    average_cost         system_core.unit_price NOT NULL DEFAULT 0,
-    list_price           system_core.money      NOT NULL DEFAULT 0,
-    is_serialized        boolean                NOT NULL DEFAULT false,
-    is_taxable           boolean                NOT NULL DEFAULT true,
-    barcode              text,
-    reorder_policy       text                   NOT NULL DEFAULT 'min_max',
-    lead_days            integer                NOT NULL DEFAULT 3,
-    hazmat_class         text,
-    country_of_origin    system_core.country,
-    is_active            boolean                NOT NULL DEFAULT true,
-    created_at           timestamptz            NOT NULL DEFAULT now(),
-    updated_at           timestamptz            NOT NULL DEFAULT now(),
+    business_id           uuid                   NOT NULL,
+    stock_item_id         uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
+    pricebook_category_id uuid                   NOT NULL,
+    equipment_model_id    uuid,
+    preferred_vendor_id   uuid,
+    sku                   system_core.code       NOT NULL,
+    name                  text                   NOT NULL,
+    item_kind             text                   NOT NULL DEFAULT 'material',
+    uom                   text                   NOT NULL DEFAULT 'each',
+    average_cost          system_core.unit_price NOT NULL DEFAULT 0,
+    list_price            system_core.money      NOT NULL DEFAULT 0,
+    is_serialized         boolean                NOT NULL DEFAULT false,
+    is_taxable            boolean                NOT NULL DEFAULT true,
+    barcode               text,
+    reorder_policy        text                   NOT NULL DEFAULT 'min_max',
+    lead_days             integer                NOT NULL DEFAULT 3,
+    hazmat_class          text,
+    country_of_origin     system_core.country,
+    is_active             boolean                NOT NULL DEFAULT true,
+    created_at            timestamptz            NOT NULL DEFAULT now(),
+    updated_at            timestamptz            NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, stock_item_id),
     UNIQUE (business_id, sku),
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
@@ -160,6 +161,10 @@ COMMENT ON TABLE hs.stock_balance IS
     'How much of an item lies at a place, and how much should: the sum of the ledger.';
 COMMENT ON COLUMN hs.stock_balance.on_hand_qty IS
     'Kept by stock_movement; nothing else writes it.';
+COMMENT ON COLUMN hs.stock_balance.reserved_qty IS
+    'Lies there but is promised: shipped by a transfer and not yet received, or put aside.';
+COMMENT ON COLUMN hs.stock_balance.on_order_qty IS
+    'On its way from vendors: kept by purchase orders; nothing else writes it.';
 
 -- FK and restock: what lies at a place.
 CREATE INDEX stock_balance_location_idx
@@ -174,6 +179,31 @@ GRANT SELECT ON hs.stock_balance TO app_readonly;
 CREATE TRIGGER stock_balance_touch
     BEFORE UPDATE ON hs.stock_balance
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE FUNCTION hs.refuse_balance_by_hand() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 AND row_security_active('hs.stock_balance') THEN
+        RAISE EXCEPTION 'a balance follows the ledger and the orders, nobody writes it'
+            USING ERRCODE = 'restrict_violation',
+                  HINT = 'Book an adjustment in hs.stock_movement.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION hs.refuse_balance_by_hand() IS
+    'Lets only the triggers of the ledger and of purchase orders write what they keep.';
+
+CREATE TRIGGER stock_balance_starts_empty
+    BEFORE INSERT ON hs.stock_balance
+    FOR EACH ROW WHEN (NEW.on_hand_qty <> 0 OR NEW.on_order_qty <> 0)
+    EXECUTE FUNCTION hs.refuse_balance_by_hand();
+
+CREATE TRIGGER stock_balance_follows
+    BEFORE UPDATE ON hs.stock_balance
+    FOR EACH ROW WHEN (NEW.on_hand_qty <> OLD.on_hand_qty
+                       OR NEW.on_order_qty <> OLD.on_order_qty)
+    EXECUTE FUNCTION hs.refuse_balance_by_hand();
 
 
 CREATE TABLE hs.serialized_unit (
@@ -346,6 +376,15 @@ CREATE FUNCTION hs.book_movements() RETURNS trigger
 DECLARE
     short record;
 BEGIN
+    -- Two receipts of an item take turns, so that the second sees what the first has added.
+    PERFORM FROM hs.stock_item AS i
+    WHERE (i.business_id, i.stock_item_id) IN (
+        SELECT x.business_id, x.stock_item_id
+        FROM moved AS x
+        WHERE x.movement_kind IN ('receipt', 'opening'))
+    ORDER BY i.business_id, i.stock_item_id
+    FOR NO KEY UPDATE;
+
     -- Receipts move the average cost by what they add to what was there before.
     UPDATE hs.stock_item AS i
     SET average_cost = (greatest(b.on_hand, 0) * i.average_cost + m.received_cost)
@@ -415,14 +454,61 @@ CREATE TRIGGER stock_movement_book
 
 CREATE FUNCTION hs.follow_unit() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    is_now CONSTANT boolean := row_security_active('hs.stock_movement');
+    wrong  record;
 BEGIN
+    SELECT i.sku, x.moved_qty, x.serialized_unit_id, u.serial_number,
+           u.stock_item_id IS DISTINCT FROM x.stock_item_id AS is_other_item
+    INTO wrong
+    FROM moved AS x
+    JOIN hs.stock_item AS i
+        ON i.business_id = x.business_id AND i.stock_item_id = x.stock_item_id
+    LEFT JOIN hs.serialized_unit AS u
+        ON u.business_id = x.business_id AND u.serialized_unit_id = x.serialized_unit_id
+    WHERE (x.serialized_unit_id IS NOT NULL
+           AND (NOT i.is_serialized OR u.stock_item_id <> x.stock_item_id))
+       OR (i.is_serialized AND x.moved_qty <> trunc(x.moved_qty))
+       OR (i.is_serialized AND x.serialized_unit_id IS NULL AND is_now)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '%', CASE
+            WHEN wrong.serialized_unit_id IS NULL
+                THEN format('%s moves piece by piece, with its serial number', wrong.sku)
+            WHEN wrong.is_other_item
+                THEN format('%s is no piece of %s', wrong.serial_number, wrong.sku)
+            ELSE format('%s has no serial numbers', wrong.sku) END
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NOT is_now THEN
+        RETURN NULL;
+    END IF;
+
+    SELECT u.serial_number INTO wrong
+    FROM (
+        SELECT DISTINCT ON (x.business_id, x.serialized_unit_id)
+               x.business_id, x.serialized_unit_id, x.from_location_id
+        FROM moved AS x
+        WHERE x.serialized_unit_id IS NOT NULL
+        ORDER BY x.business_id, x.serialized_unit_id, x.moved_at
+    ) AS m
+    JOIN hs.serialized_unit AS u
+        ON u.business_id = m.business_id AND u.serialized_unit_id = m.serialized_unit_id
+    WHERE m.from_location_id IS NOT NULL
+      AND u.stock_location_id IS DISTINCT FROM m.from_location_id
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% does not lie where it is taken from', wrong.serial_number
+            USING ERRCODE = 'check_violation';
+    END IF;
+
     UPDATE hs.serialized_unit AS u
     SET stock_location_id = m.to_location_id,
         status = CASE WHEN m.to_location_id IS NOT NULL THEN 'in_stock'
                       WHEN m.movement_kind = 'issue' THEN 'installed'
                       WHEN m.movement_kind = 'scrap' THEN 'scrapped'
                       ELSE 'returned' END,
-        installed_on = CASE WHEN m.movement_kind = 'issue' AND m.to_location_id IS NULL
+        installed_on = CASE WHEN m.movement_kind = 'issue'
                             THEN greatest(m.moved_at::date, u.received_on) END
     FROM (
         SELECT DISTINCT ON (x.business_id, x.serialized_unit_id)
@@ -431,14 +517,13 @@ BEGIN
         WHERE x.serialized_unit_id IS NOT NULL
         ORDER BY x.business_id, x.serialized_unit_id, x.moved_at DESC
     ) AS m
-    WHERE u.business_id = m.business_id AND u.serialized_unit_id = m.serialized_unit_id
-      AND row_security_active('hs.stock_movement');
+    WHERE u.business_id = m.business_id AND u.serialized_unit_id = m.serialized_unit_id;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION hs.follow_unit() IS
-    'A piece is where its last movement put it, and installed when it was issued. Imported
-     history leaves the piece as it was imported.';
+    'A piece is where its last movement put it, and installed when it was issued; a serialized
+     item moves whole and piece by piece. Imported history leaves the piece as it was imported.';
 
 CREATE TRIGGER stock_movement_follow_unit
     AFTER INSERT ON hs.stock_movement
@@ -490,7 +575,8 @@ CREATE TABLE hs.stock_transfer (
         CHECK ((status = 'received') = (received_at IS NOT NULL))
 );
 
-COMMENT ON TABLE hs.stock_transfer IS 'A restock of a truck or branch from another place.';
+COMMENT ON TABLE hs.stock_transfer IS
+    'A restock of a truck or branch from another place; it is cancelled, not deleted.';
 
 -- FK: what leaves a place.
 CREATE INDEX stock_transfer_from_idx ON hs.stock_transfer (business_id, from_location_id, status);
@@ -506,7 +592,7 @@ CREATE INDEX stock_transfer_technician_idx
 ALTER TABLE hs.stock_transfer ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON hs.stock_transfer
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON hs.stock_transfer TO app_user;
+GRANT SELECT, INSERT, UPDATE ON hs.stock_transfer TO app_user;
 GRANT SELECT ON hs.stock_transfer TO app_readonly;
 
 CREATE TRIGGER stock_transfer_touch
@@ -581,6 +667,115 @@ CREATE TRIGGER stock_transfer_line_touch
     BEFORE UPDATE ON hs.stock_transfer_line
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION hs.freeze_transfer_line() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant   CONSTANT uuid := coalesce(NEW.business_id, OLD.business_id);
+    transfer CONSTANT uuid := coalesce(NEW.stock_transfer_id, OLD.stock_transfer_id);
+    now_status text;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN coalesce(NEW, OLD);
+    END IF;
+    SELECT t.status INTO now_status
+    FROM hs.stock_transfer AS t
+    WHERE t.business_id = tenant AND t.stock_transfer_id = transfer
+    FOR SHARE;
+    IF now_status IN ('requested', 'picking') OR NOT FOUND THEN
+        RETURN coalesce(NEW, OLD);
+    END IF;
+    IF now_status = 'in_transit' AND TG_OP = 'UPDATE'
+       AND to_jsonb(NEW) - '{received_qty,shortage_reason,updated_at}'::text[]
+         = to_jsonb(OLD) - '{received_qty,shortage_reason,updated_at}'::text[] THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'a line of a transfer that is % stays as it is', now_status
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'While it is in transit, received_qty and shortage_reason may be noted.';
+END
+$$;
+COMMENT ON FUNCTION hs.freeze_transfer_line() IS
+    'Lines are edited until the transfer is shipped; then only what arrives is noted.';
+
+CREATE TRIGGER stock_transfer_line_freeze
+    BEFORE INSERT OR UPDATE OR DELETE ON hs.stock_transfer_line
+    FOR EACH ROW EXECUTE FUNCTION hs.freeze_transfer_line();
+
+CREATE FUNCTION hs.book_transfers() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT row_security_active('hs.stock_transfer') OR NOT EXISTS (
+        SELECT FROM now_rows AS n JOIN old_rows AS o USING (business_id, stock_transfer_id)
+        WHERE n.status <> o.status AND n.status IN ('in_transit', 'received')) THEN
+        RETURN NULL;
+    END IF;
+
+    -- All balances that are touched, in the order of the key: transfers that cross take turns.
+    PERFORM FROM hs.stock_balance AS b
+    WHERE (b.business_id, b.stock_item_id, b.stock_location_id) IN (
+        SELECT l.business_id, l.stock_item_id, p.place
+        FROM now_rows AS n
+        JOIN old_rows AS o USING (business_id, stock_transfer_id)
+        JOIN hs.stock_transfer_line AS l USING (business_id, stock_transfer_id)
+        CROSS JOIN LATERAL (VALUES (n.from_location_id), (n.to_location_id)) AS p (place)
+        WHERE n.status <> o.status AND n.status IN ('in_transit', 'received'))
+    ORDER BY b.business_id, b.stock_item_id, b.stock_location_id
+    FOR UPDATE;
+
+    IF EXISTS (
+        SELECT FROM now_rows AS n
+        JOIN old_rows AS o USING (business_id, stock_transfer_id)
+        JOIN hs.stock_transfer_line AS l USING (business_id, stock_transfer_id)
+        LEFT JOIN hs.stock_balance AS b
+            ON b.business_id = l.business_id AND b.stock_item_id = l.stock_item_id
+           AND b.stock_location_id = n.from_location_id
+        WHERE n.status <> o.status AND n.status = 'in_transit' AND l.picked_qty > 0
+        GROUP BY l.business_id, l.stock_item_id, n.from_location_id,
+                 b.on_hand_qty, b.reserved_qty
+        HAVING sum(l.picked_qty) > coalesce(b.on_hand_qty - b.reserved_qty, 0)) THEN
+        RAISE EXCEPTION 'more was picked than is there and not reserved'
+            USING ERRCODE = 'check_violation';
+    END IF;
+
+    UPDATE hs.stock_balance AS b
+    SET reserved_qty = b.reserved_qty + c.change
+    FROM (
+        SELECT l.business_id, l.stock_item_id, n.from_location_id,
+               sum(CASE n.status WHEN 'in_transit' THEN l.picked_qty ELSE -l.picked_qty END)
+                   AS change
+        FROM now_rows AS n
+        JOIN old_rows AS o USING (business_id, stock_transfer_id)
+        JOIN hs.stock_transfer_line AS l USING (business_id, stock_transfer_id)
+        WHERE n.status <> o.status AND n.status IN ('in_transit', 'received')
+        GROUP BY l.business_id, l.stock_item_id, n.from_location_id
+    ) AS c
+    WHERE b.business_id = c.business_id AND b.stock_item_id = c.stock_item_id
+      AND b.stock_location_id = c.from_location_id AND c.change <> 0;
+
+    INSERT INTO hs.stock_movement (
+        business_id, stock_item_id, from_location_id, to_location_id, serialized_unit_id,
+        movement_kind, moved_qty, unit_cost, source_kind, source_ref, moved_at)
+    SELECT l.business_id, l.stock_item_id, n.from_location_id, n.to_location_id,
+           l.serialized_unit_id, 'transfer', l.received_qty, i.average_cost, 'transfer',
+           n.transfer_number, n.received_at
+    FROM now_rows AS n
+    JOIN old_rows AS o USING (business_id, stock_transfer_id)
+    JOIN hs.stock_transfer_line AS l USING (business_id, stock_transfer_id)
+    JOIN hs.stock_item AS i
+        ON i.business_id = l.business_id AND i.stock_item_id = l.stock_item_id
+    WHERE n.status <> o.status AND n.status = 'received' AND l.received_qty > 0;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hs.book_transfers() IS
+    'Reserves what is shipped where it comes from; when it is received, frees it and moves what
+     arrived. Imported history brings its own movements.';
+
+CREATE TRIGGER stock_transfer_book
+    AFTER UPDATE ON hs.stock_transfer
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS now_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hs.book_transfers();
+
 
 CREATE FUNCTION hs.post_stock_movement(
     item uuid, from_place uuid, to_place uuid, quantity numeric, kind text, reference text
@@ -595,7 +790,8 @@ BEGIN
         unit_cost, source_kind, source_ref)
     SELECT tenant, i.stock_item_id, from_place, to_place, kind, quantity, i.average_cost,
            CASE kind WHEN 'receipt' THEN 'purchase_order' WHEN 'issue' THEN 'work_order'
-                     WHEN 'transfer' THEN 'transfer' WHEN 'adjustment' THEN 'count' END,
+                     WHEN 'transfer' THEN 'transfer' WHEN 'adjustment' THEN 'count'
+                     WHEN 'return' THEN CASE WHEN to_place IS NULL THEN 'vendor_return' END END,
            reference
     FROM hs.stock_item AS i
     WHERE i.business_id = tenant AND i.stock_item_id = item
@@ -608,7 +804,7 @@ END
 $$;
 COMMENT ON FUNCTION hs.post_stock_movement(uuid, uuid, uuid, numeric, text, text) IS
     'Books a movement of an item of the tenant at its average cost and returns its key; balances
-     follow, and what is not there is refused.';
+     follow, and what is not there is refused. A single piece is booked by INSERT with its unit.';
 
 
 CREATE FUNCTION hs.stock_differences() RETURNS TABLE (

@@ -595,6 +595,89 @@ COMMENT ON FUNCTION observability.evaluate_budgets(uuid, text) IS
      and closes breaches, and returns the verdicts. Asked again about a run it only tells.';
 
 
+CREATE FUNCTION observability.take_baseline(
+    named text, of_run uuid, hardware text, runs integer DEFAULT 5
+) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    model  observability.load_run;
+    taken  uuid;
+BEGIN
+    SELECT * INTO model
+    FROM observability.load_run AS r
+    WHERE r.business_id = tenant AND r.load_run_id = of_run AND r.status = 'finished'
+      AND r.verdict <> 'inconclusive';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'load run % cannot be compared with', of_run
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Take a baseline of a finished run whose driver kept up.';
+    END IF;
+    INSERT INTO observability.baseline (
+        business_id, load_run_id, name, git_commit, hardware_label, data_scale, taken_at)
+    SELECT tenant, of_run, named, model.git_commit, hardware, s.data_scale, model.finished_at
+    FROM observability.load_scenario AS s
+    WHERE s.business_id = tenant AND s.load_scenario_id = model.load_scenario_id
+    RETURNING baseline_id INTO taken;
+
+    -- The run and those before it under the same scenario on the same instance.
+    INSERT INTO observability.baseline_metric (
+        business_id, baseline_id, critical_query_id, metric_key, unit, value, spread,
+        sample_count)
+    SELECT tenant, taken, e.critical_query_id, m.key, 'ms',
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY m.value),
+           coalesce(stddev_samp(m.value), 0), count(*)
+    FROM (
+        SELECT r.load_run_id
+        FROM observability.load_run AS r
+        WHERE r.business_id = tenant AND r.load_scenario_id = model.load_scenario_id
+          AND r.monitored_instance_id = model.monitored_instance_id
+          AND r.started_at <= model.started_at
+          AND r.status = 'finished' AND r.verdict <> 'inconclusive'
+        ORDER BY r.started_at DESC
+        LIMIT runs
+    ) AS past
+    JOIN observability.load_endpoint_result AS e
+        ON e.business_id = tenant AND e.load_run_id = past.load_run_id
+       AND e.tenant_class = 'all' AND e.critical_query_id IS NOT NULL
+    CROSS JOIN LATERAL (VALUES ('p50_ms', e.p50_ms), ('p95_ms', e.p95_ms), ('p99_ms', e.p99_ms))
+        AS m (key, value)
+    WHERE m.value IS NOT NULL
+    GROUP BY e.critical_query_id, m.key;
+    RETURN taken;
+END
+$$;
+COMMENT ON FUNCTION observability.take_baseline(text, uuid, text, integer) IS
+    'A candidate baseline of the tenant: for every critical query of a load run the medians of its
+     quantiles over that run and those before it under the same scenario, with their spread.';
+
+
+CREATE FUNCTION observability.accept_baseline(of_baseline uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+BEGIN
+    UPDATE observability.baseline AS b
+    SET status = 'retired'
+    FROM observability.baseline AS chosen
+    WHERE b.business_id = tenant AND chosen.business_id = tenant
+      AND chosen.baseline_id = of_baseline AND b.baseline_id <> of_baseline
+      AND b.kind = chosen.kind AND b.hardware_label = chosen.hardware_label
+      AND b.status = 'accepted';
+    UPDATE observability.baseline AS b
+    SET status = 'accepted', accepted_at = greatest(now(), b.taken_at),
+        accepted_by = nullif(current_setting('app.user_account_id', true), '')::uuid
+    WHERE b.business_id = tenant AND b.baseline_id = of_baseline AND b.status = 'candidate';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no candidate %', of_baseline USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION observability.accept_baseline(uuid) IS
+    'A candidate of the tenant becomes what later runs are compared with; the one before it on the
+     same kind of machine is retired.';
+
+
 CREATE FUNCTION observability.compare_with_baseline(with_baseline uuid, of_run uuid) RETURNS TABLE (
     metric_key text, query_code text, base_value numeric, value numeric, change_pct numeric,
     significant boolean

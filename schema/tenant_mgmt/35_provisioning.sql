@@ -248,6 +248,9 @@ BEGIN
            duty.role = 'security'
     FROM (VALUES ('owner'), ('billing'), ('security')) AS duty (role);
 
+    -- Without them nobody could enroll a password.
+    PERFORM user_auth.allow_default_methods();
+
     INSERT INTO tenant_mgmt.isolation_policy (
         business_id, isolation_tier, data_region, encryption_key_ref)
     VALUES (tenant, CASE plan_code WHEN 'enterprise' THEN 'dedicated_shard' ELSE 'pooled' END,
@@ -309,9 +312,9 @@ END
 $$;
 COMMENT ON FUNCTION tenant_mgmt.provision_business(
     text, text, text, text, text, text, text, text, text, text, text) IS
-    'Makes a tenant with its owner, contacts, isolation, host, modules, catalog, subscription and
-     trial, and returns its business_id, which is also the tenant of the transaction from then
-     on. The slug is unique because the key is made of it.';
+    'Makes a tenant with its owner, contacts, methods to sign in, isolation, host, modules, catalog,
+     subscription and trial, and returns its business_id, which is also the tenant of the
+     transaction from then on. The slug is unique because the key is made of it.';
 
 
 CREATE FUNCTION tenant_mgmt.close_business(reason text) RETURNS void

@@ -531,8 +531,8 @@ CREATE TRIGGER user_account_revoke_methods
 
 -- The enrollment that opened a session is one of the account's own.
 ALTER TABLE user_auth.user_session
-    ADD FOREIGN KEY (business_id, user_account_id, first_method_id)
-        REFERENCES user_auth.auth_enrollment (business_id, user_account_id, auth_enrollment_id);
+    ADD FOREIGN KEY (business_id, first_method_id, user_account_id)
+        REFERENCES user_auth.auth_enrollment (business_id, auth_enrollment_id, user_account_id);
 
 
 CREATE TABLE user_auth.password_credential (
@@ -555,18 +555,18 @@ CREATE TABLE user_auth.password_credential (
     created_at             timestamptz             NOT NULL DEFAULT now(),
     updated_at             timestamptz             NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, password_credential_id),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT password_credential_proves_password CHECK (method = 'password'),
     CONSTRAINT password_credential_algorithm_known
         CHECK (algorithm IN ('argon2id', 'scrypt', 'bcrypt', 'pbkdf2_sha256')),
     CONSTRAINT password_credential_hash_is_of_algorithm
         CHECK (hash ~ CASE algorithm
-                   WHEN 'argon2id' THEN '^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[^$]+\$[^$]+$'
-                   WHEN 'scrypt' THEN '^\$scrypt\$ln=[0-9]+,r=[0-9]+,p=[0-9]+\$[^$]+\$[^$]+$'
-                   WHEN 'bcrypt' THEN '^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$'
-                   ELSE '^\$pbkdf2-sha256\$(i=)?[0-9]+\$[^$]+\$[^$]+$' END),
+                   WHEN 'argon2id' THEN '^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[^$]+\$[^$]+$'
+                   WHEN 'scrypt' THEN '^\$scrypt\$ln=\d+,r=\d+,p=\d+\$[^$]+\$[^$]+$'
+                   WHEN 'bcrypt' THEN '^\$2[aby]\$\d{2}\$[./A-Za-z0-9]{53}$'
+                   ELSE '^\$pbkdf2-sha256\$(i=)?\d+\$[^$]+\$[^$]+$' END),
     CONSTRAINT password_credential_is_costly_to_try
         CHECK (CASE algorithm
                    WHEN 'argon2id' THEN (parameters ->> 'memory_kib')::integer >= 19456
@@ -626,9 +626,9 @@ BEGIN
         WHERE (o.business_id, o.user_account_id, o.auth_enrollment_id)
               IN (SELECT c.business_id, c.user_account_id, c.auth_enrollment_id FROM changed AS c)
             AND NOT o.is_current
-    ) AS old
-    WHERE p.business_id = old.business_id
-        AND p.password_credential_id = old.password_credential_id AND old.place > 12;
+    ) AS ranked
+    WHERE p.business_id = ranked.business_id
+        AND p.password_credential_id = ranked.password_credential_id AND ranked.place > 12;
     RETURN NULL;
 END
 $$;
@@ -717,9 +717,9 @@ CREATE TABLE user_auth.totp_credential (
     updated_at         timestamptz           NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, totp_credential_id),
     UNIQUE (business_id, user_account_id, auth_enrollment_id, method),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT totp_credential_proves_totp CHECK (method = 'totp'),
     CONSTRAINT totp_credential_secret_is_encrypted CHECK (length(secret_ciphertext) >= 44),
     CONSTRAINT totp_credential_algorithm_known CHECK (algorithm IN ('sha1', 'sha256', 'sha512')),
@@ -810,9 +810,9 @@ CREATE TABLE user_auth.one_time_code (
     PRIMARY KEY (business_id, one_time_code_id, issued_at),
     FOREIGN KEY (business_id, user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     CONSTRAINT one_time_code_method_known
         CHECK (method IN ('email_otp', 'sms_otp', 'voice_otp', 'magic_link')),
     CONSTRAINT one_time_code_purpose_known
@@ -894,16 +894,18 @@ CREATE FUNCTION user_auth.issue_one_time_code(
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment CONSTANT timestamptz := clock_timestamp();
+    signs  CONSTANT boolean     := purpose IN ('sign_in', 'second_factor', 'step_up');
     policy user_auth.auth_method_policy;
+    held   uuid;
     last   timestamptz;
     made   uuid;
 BEGIN
     SELECT * INTO policy
     FROM user_auth.auth_method_policy AS p
     WHERE p.business_id = tenant AND p.method = method;
-    IF NOT FOUND OR NOT policy.is_enabled
-        AND purpose NOT IN ('verify_contact', 'recover', 'change_contact') THEN
+    IF NOT FOUND OR signs AND NOT policy.is_enabled THEN
         RAISE EXCEPTION 'method % is not enabled', method
             USING ERRCODE = 'insufficient_privilege', HINT = 'See auth_method_policy.';
     END IF;
@@ -914,45 +916,49 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no account %', account USING ERRCODE = 'no_data_found';
     END IF;
+    IF signs THEN
+        SELECT e.auth_enrollment_id INTO held
+        FROM user_auth.auth_enrollment AS e
+        WHERE e.business_id = tenant AND e.user_account_id = account AND e.method = method
+            AND e.status = 'active'
+        ORDER BY e.is_preferred DESC, e.confirmed_at, e.auth_enrollment_id
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'account % has no active enrollment of %', account, method
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    END IF;
 
     SELECT max(c.issued_at) INTO last
     FROM user_auth.one_time_code AS c
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
-        AND c.issued_at > clock_timestamp() - policy.cooldown_seconds * interval '1 second';
+        AND c.issued_at > moment - policy.cooldown_seconds * interval '1 second';
     IF last IS NOT NULL THEN
         RAISE EXCEPTION 'the last code was sent %, another goes out in %',
             to_char(last AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-            last + policy.cooldown_seconds * interval '1 second' - clock_timestamp()
+            last + policy.cooldown_seconds * interval '1 second' - moment
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
 
     UPDATE user_auth.one_time_code AS c
-    SET invalidated_reason = CASE WHEN c.expires_at > clock_timestamp() THEN 'superseded'
+    SET invalidated_reason = CASE WHEN c.expires_at > moment THEN 'superseded'
                                   ELSE 'expired' END
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
         AND c.purpose = purpose AND c.invalidated_reason = 'none'
-        AND c.issued_at > clock_timestamp() - interval '1 day';
+        AND c.issued_at > moment - interval '1 day';
     INSERT INTO user_auth.one_time_code AS c
         (business_id, user_account_id, auth_enrollment_id, method, purpose, code_hash,
          sent_to_masked, request_ip, issued_at, expires_at)
-    SELECT tenant, account,
-           (SELECT e.auth_enrollment_id
-            FROM user_auth.auth_enrollment AS e
-            WHERE e.business_id = tenant AND e.user_account_id = account AND e.method = method
-                AND e.status IN ('pending', 'active')
-                AND purpose IN ('sign_in', 'second_factor', 'step_up')
-            ORDER BY e.is_preferred DESC, e.confirmed_at NULLS LAST, e.auth_enrollment_id
-            LIMIT 1),
-           method, purpose, code_hash, sent_to_masked, ip, moment,
-           moment + policy.code_ttl_seconds * interval '1 second'
-    FROM clock_timestamp() AS moment
+    VALUES (tenant, account, held, method, purpose, code_hash, sent_to_masked, ip, moment,
+            moment + policy.code_ttl_seconds * interval '1 second')
     RETURNING c.one_time_code_id INTO made;
     RETURN made;
 END
 $$;
 COMMENT ON FUNCTION user_auth.issue_one_time_code(uuid, text, text, bytea, text, inet) IS
     'Keeps the hash of a code that is about to be sent to an account of the calling tenant, for as
-     long as the method''s policy lets it live. The code before it for the same purpose no longer
+     long as the method''s policy lets it live. Signing in needs the method enrolled; proving a
+     contact or recovering an account does not. The code before it for the same purpose no longer
      works; within cooldown_seconds of the last one there is none.';
 
 
@@ -962,20 +968,21 @@ CREATE FUNCTION user_auth.redeem_one_time_code(
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant  CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment  CONSTANT timestamptz := clock_timestamp();
     matched boolean;
 BEGIN
     UPDATE user_auth.one_time_code AS c
     SET attempt_count = c.attempt_count + 1,
-        consumed_at = CASE WHEN c.code_hash = code_hash THEN clock_timestamp() END,
+        consumed_at = CASE WHEN c.code_hash = code_hash THEN moment END,
         invalidated_reason = CASE
             WHEN c.code_hash = code_hash THEN 'used'
             WHEN c.attempt_count + 1 = c.max_attempts THEN 'too_many_attempts'
             ELSE 'none' END
     WHERE c.business_id = tenant AND c.user_account_id = account AND c.method = method
         AND c.purpose = purpose AND c.invalidated_reason = 'none'
-        AND c.issued_at > clock_timestamp() - interval '30 minutes'
-        AND c.expires_at > clock_timestamp()
+        AND c.issued_at > moment - interval '30 minutes'
+        AND c.expires_at > moment
     RETURNING c.consumed_at IS NOT NULL INTO matched;
     RETURN coalesce(matched, false);
 END
@@ -1005,9 +1012,9 @@ CREATE TABLE user_auth.push_challenge (
     created_at         timestamptz        NOT NULL DEFAULT now(),
     updated_at         timestamptz        NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, push_challenge_id, requested_at),
-    FOREIGN KEY (business_id, user_account_id, auth_enrollment_id, method)
+    FOREIGN KEY (business_id, auth_enrollment_id, user_account_id, method)
         REFERENCES user_auth.auth_enrollment
-            (business_id, user_account_id, auth_enrollment_id, method),
+            (business_id, auth_enrollment_id, user_account_id, method),
     FOREIGN KEY (business_id, user_account_id, user_device_id)
         REFERENCES user_auth.user_device (business_id, user_account_id, user_device_id),
     CONSTRAINT push_challenge_proves_push_approval CHECK (method = 'push_approval'),
@@ -1077,6 +1084,8 @@ CREATE TRIGGER push_challenge_state_machine
 
 CREATE FUNCTION user_auth.limit_push_challenges() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    since CONSTANT timestamptz := clock_timestamp() - interval '10 minutes';
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
@@ -1099,7 +1108,7 @@ BEGIN
         SELECT FROM user_auth.push_challenge AS c
         WHERE c.business_id = tenant_mgmt.current_business_id()
             AND c.user_account_id IN (SELECT s.user_account_id FROM sent AS s)
-            AND c.requested_at > clock_timestamp() - interval '10 minutes'
+            AND c.requested_at > since
             AND c.state IN ('sent', 'expired')
         GROUP BY c.user_account_id
         HAVING count(*) > 3) THEN
@@ -1234,8 +1243,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION user_auth.replace_recovery_codes(uuid, bytea[]) IS
-    'Keeps the hashes of up to ten new codes of the calling tenant''s account, and returns the number
-     of their batch; older codes no longer work.';
+    'Keeps the hashes of up to ten new codes of the calling tenant''s account, and returns the
+     number of their batch; older codes no longer work.';
 
 
 CREATE FUNCTION user_auth.redeem_recovery_code(account uuid, code_hash bytea, ip inet DEFAULT NULL)

@@ -518,6 +518,12 @@ CREATE TRIGGER directory_connection_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
+-- The directory that verifies somebody's password; the enrollment came first.
+ALTER TABLE user_auth.auth_enrollment
+    ADD FOREIGN KEY (business_id, directory_connection_id)
+        REFERENCES user_mgmt.directory_connection (business_id, directory_connection_id);
+
+
 CREATE TABLE user_mgmt.directory_sync_run (
     business_id             uuid                   NOT NULL,
     directory_sync_run_id   uuid                   NOT NULL DEFAULT system_core.uuid_v7(),

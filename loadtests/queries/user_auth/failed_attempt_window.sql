@@ -3,7 +3,7 @@
 -- weight: 5
 -- mode: read
 -- rows: >=1
--- params: identifier_hash, ip_address from user_auth.auth_attempt where result = 'wrong_secret'
+-- params: identifier_hash, ip_address from user_auth.auth_attempt where result IN ('wrong_secret', 'unknown_user')
 SELECT %(business_id)s::uuid AS business_id,
        by_identifier.failure_count,
        by_identifier.last_failed_at,

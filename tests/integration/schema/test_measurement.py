@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -385,3 +387,54 @@ def test_one_baseline_of_a_kind_is_accepted(app: Connection) -> None:
     app.execute(accept, [one(app, accepted, "one")])
     with pytest.raises(errors.UniqueViolation, match="baseline_accepted_idx"):
         app.execute(accept, [one(app, accepted, "two")])
+
+
+def test_a_baseline_is_the_median_of_the_runs_before_it(app: Connection, run: UUID) -> None:
+    finish(app, run, BUCKETS)
+    app.execute("UPDATE observability.load_run SET started_at = now() - interval '2 days'")
+    last = start(app, "second")
+    finish(app, last, BUCKETS)
+    with as_before(app):
+        app.execute("UPDATE observability.load_endpoint_result SET p95_ms = 2.5", [])
+        app.execute(
+            "UPDATE observability.load_endpoint_result SET p95_ms = 2 WHERE load_run_id = %s", [run]
+        )
+    taken = one(app, "SELECT observability.take_baseline('release', %s, '2 cores')", last)
+    found = app.execute(
+        "SELECT metric_key, value::float, round(spread, 3)::float, sample_count"
+        " FROM observability.baseline_metric ORDER BY metric_key"
+    ).fetchall()
+    assert found == [("p50_ms", 1, 0, 2), ("p95_ms", 2.25, 0.354, 2), ("p99_ms", 3, 0, 2)]
+    compared = app.execute(
+        "SELECT metric_key, significant FROM observability.compare_with_baseline(%s, %s)"
+        " ORDER BY metric_key",
+        [taken, last],
+    ).fetchall()
+    assert compared == [("p50_ms", False), ("p95_ms", False), ("p99_ms", False)]
+
+
+@contextmanager
+def as_before(connection: Connection) -> Iterator[None]:
+    """Without triggers and row security: figures of the past."""
+    connection.execute("RESET ROLE")
+    connection.execute("SET LOCAL session_replication_role = replica")
+    yield
+    connection.execute("SET LOCAL session_replication_role = origin")
+    connection.execute("SET LOCAL ROLE app_user")
+
+
+def test_an_accepted_baseline_retires_the_one_before_it(app: Connection, run: UUID) -> None:
+    finish(app, run, BUCKETS)
+    for name in ("one", "two"):
+        taken = one(app, "SELECT observability.take_baseline(%s, %s, '2 cores')", name, run)
+        app.execute("SELECT observability.accept_baseline(%s)", [taken])
+    found = app.execute("SELECT name, status FROM observability.baseline ORDER BY name").fetchall()
+    assert found == [("one", "retired"), ("two", "accepted")]
+    with pytest.raises(errors.NoDataFound, match="there is no candidate"):
+        app.execute("SELECT observability.accept_baseline(%s)", [taken])
+
+
+def test_a_run_whose_driver_was_saturated_is_no_baseline(app: Connection, run: UUID) -> None:
+    finish(app, run, BUCKETS, cpu=95)
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="cannot be compared with"):
+        app.execute("SELECT observability.take_baseline('x', %s, '2 cores')", [run])
