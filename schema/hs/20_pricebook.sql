@@ -483,7 +483,7 @@ COMMENT ON FUNCTION hs.round_price(numeric, text) IS
 CREATE FUNCTION hs.quote_line_price(
     customer uuid, service_task uuid, stock_item uuid, quantity numeric, on_day date
 ) RETURNS TABLE (unit_price numeric, discount_pct numeric, source text)
-    LANGUAGE plpgsql STABLE AS $$
+    LANGUAGE plpgsql STABLE ROWS 1 AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     sold   record;

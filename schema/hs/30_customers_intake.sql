@@ -129,6 +129,9 @@ CREATE FUNCTION hs.end_merges_at_a_customer() RETURNS trigger
 DECLARE
     broken record;
 BEGIN
+    IF NOT EXISTS (SELECT FROM changed AS t WHERE t.merged_into_customer_id IS NOT NULL) THEN
+        RETURN NULL;   -- almost every update of a customer
+    END IF;
     -- Whoever is merged waits for whoever merges into it, in the order of the key.
     PERFORM FROM hs.customer AS c
     WHERE (c.business_id, c.customer_id) IN (

@@ -1197,7 +1197,7 @@ CREATE FUNCTION hs.drive_minutes(
     to_lat   system_core.latitude,
     to_lng   system_core.longitude
 ) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ceil(2 * 6371 * asin(sqrt(least(1,
         sin(radians(to_lat - from_lat) / 2) ^ 2
         + cos(radians(from_lat)) * cos(radians(to_lat)) * sin(radians(to_lng - from_lng) / 2) ^ 2

@@ -37,9 +37,3 @@ WHERE l.business_id = %(business_id)s
 UPDATE hs.customer_contact AS c
 SET service_location_id = NULL
 WHERE c.business_id = %(business_id)s AND c.contact_role = 'billing';
-
--- Nothing is said in a call that nobody took, and no long talk with a wrong number.
-UPDATE hs.call_record AS c
-SET transcript = NULL
-WHERE c.business_id = %(business_id)s AND c.transcript IS NOT NULL
-  AND (c.answered_at IS NULL OR c.outcome = 'wrong_number');

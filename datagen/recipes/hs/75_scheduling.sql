@@ -239,10 +239,10 @@ INSERT INTO hs.booking_hold (
     held_at, expires_at, released_at, created_at)
 SELECT c.business_id, md5(c.capacity_plan_id || ' lost')::uuid, c.capacity_plan_id,
        'web-' || left(md5(c.capacity_plan_id::text), 12), 60,
-       CASE WHEN n.no %% 3 = 0 THEN 'released' ELSE 'expired' END,
-       CASE WHEN n.no %% 5 = 0 THEN 'portal' ELSE 'web_widget' END,
+       CASE WHEN n.no / 9 %% 3 = 0 THEN 'released' ELSE 'expired' END,
+       CASE WHEN n.no / 9 %% 5 = 0 THEN 'portal' ELSE 'web_widget' END,
        t.at, t.at + interval '10 minutes',
-       CASE WHEN n.no %% 3 = 0 THEN t.at + interval '4 minutes' END, t.at
+       CASE WHEN n.no / 9 %% 3 = 0 THEN t.at + interval '4 minutes' END, t.at
 FROM hs.capacity_plan AS c
 CROSS JOIN LATERAL (SELECT abs(hashtext(c.capacity_plan_id::text)) AS no) AS n
 CROSS JOIN LATERAL (

@@ -1,10 +1,11 @@
--- Appending to the audit trail: added to every audited change.
+-- Every audited change: one record more in the tenant's chain, behind the lock of its head.
 -- budget: p95 20ms
--- weight: 8
+-- weight: 10
 -- mode: write
 -- rows: >=1
--- params: entity_id=user_account_id from user_mgmt.user_account
+-- params: entity_id from security_mgmt.audit_record
 SELECT %(business_id)s::uuid AS business_id,
        security_mgmt.append_audit(
-           'update', 'user_mgmt', 'user_account', %(entity_id)s,
-           '{"status": "active"}', '{"status": "suspended"}', 'left the company') AS chain_seq
+           'update', 'tenant_mgmt', 'invoice', %(entity_id)s::uuid,
+           '{"status": "open", "paid_amount": 0}', '{"status": "paid", "paid_amount": 119.00}',
+           'Payment received') AS chain_seq;

@@ -1,17 +1,25 @@
--- Who changed this record? Its newest fifty entries.
+-- Who changed this record, and what? The newest 50 changes with the columns that differ.
 -- budget: p95 80ms
--- weight: 3
+-- weight: 5
 -- mode: read
 -- rows: >=1
--- params: schema_name, table_name, entity_id from security_mgmt.audit_record where entity_id IS NOT NULL
-SELECT r.business_id, r.recorded_at, r.chain_seq, r.action, r.actor_kind, a.display_name,
-       r.reason, r.old_row, r.new_row
-FROM security_mgmt.audit_record AS r
+-- params: schema_name, table_name, entity_id from security_mgmt.audit_record
+SELECT r.business_id, r.chain_seq, r.recorded_at, r.action, r.actor_kind, a.display_name,
+       r.reason, changed.columns
+FROM (
+    SELECT x.*
+    FROM security_mgmt.audit_record AS x
+    WHERE x.business_id = %(business_id)s
+      AND x.schema_name = %(schema_name)s
+      AND x.table_name = %(table_name)s
+      AND x.entity_id = %(entity_id)s
+    ORDER BY x.recorded_at DESC
+    LIMIT 50
+) AS r
 LEFT JOIN user_mgmt.user_account AS a
     ON a.business_id = r.business_id AND a.user_account_id = r.actor_user_account_id
-WHERE r.business_id = %(business_id)s
-  AND r.schema_name = %(schema_name)s
-  AND r.table_name = %(table_name)s
-  AND r.entity_id = %(entity_id)s
-ORDER BY r.recorded_at DESC
-LIMIT 50
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(c.column_name, jsonb_build_array(c.old_value, c.new_value)) AS columns
+    FROM security_mgmt.audit_changed_columns(r.old_row, r.new_row) AS c
+) AS changed
+ORDER BY r.recorded_at DESC, r.chain_seq DESC;

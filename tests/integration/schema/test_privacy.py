@@ -1,257 +1,435 @@
-"""Requests have their term, columns their handling, health information its accounting."""
+"""Whose data it is, what is done with it, what persons ask for, and by when."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 from uuid import UUID
 
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
 
 from harness.db import Connection
-from tests.integration.schema.test_audit import one
-from tests.integration.schema.test_audit_assurance import may_become
-
-REQUEST = {
-    "received": {"verifying", "refused", "withdrawn"},
-    "verifying": {"in_progress", "refused", "withdrawn"},
-    "in_progress": {"fulfilled", "partly_refused", "refused", "withdrawn"},
-    "fulfilled": set(),
-    "partly_refused": set(),
-    "refused": {"in_progress"},
-    "withdrawn": set(),
-}
-ACTIVITY = {"planned": {"active", "stopped"}, "active": {"stopped"}, "stopped": {"planned"}}
+from tests.integration.conftest import add_account, add_tenant, become_app
 
 
-def ask(connection: Connection, **given: Any) -> None:
-    """A request of 1 March 2026 under a regime."""
-    columns = {"regime": "gdpr", "due_at": None, "extended_until": None, **given}
-    connection.execute(
-        "INSERT INTO security_mgmt.data_subject_request (business_id, request_number,"
-        " request_kind, regime, received_at, due_at, extended_until) VALUES"
-        " (tenant_mgmt.current_business_id(), 'R-1', 'access', %s, '2026-03-01', %s, %s)",
-        [columns["regime"], columns["due_at"], columns["extended_until"]],
-    )
+def one(connection: Connection, query: str, *values: Any) -> Any:
+    row = connection.execute(query.encode(), values).fetchone()
+    return row[0] if row else None
 
 
-@pytest.fixture
-def terms(app: Connection) -> Connection:
-    """A month and two more for GDPR, 45 days and no more for CCPA."""
-    app.execute(
-        "INSERT INTO security_mgmt.privacy_term (business_id, regime, answer_within,"
-        " extension_at_most, source_reference) SELECT tenant_mgmt.current_business_id(), t.*"
-        " FROM (VALUES ('gdpr', interval '1 month', interval '2 months', 'art. 12'),"
-        " ('ccpa', interval '45 days', interval '0', '1798.130')) AS t"
-    )
-    return app
-
-
-@pytest.mark.parametrize(("regime", "due"), [("gdpr", "2026-04-01"), ("ccpa", "2026-04-15")])
-def test_a_request_is_due_by_the_term_of_its_regime(
-    terms: Connection, regime: str, due: str
-) -> None:
-    ask(terms, regime=regime, due_at="2027-01-01")
-    assert due == one(terms, "SELECT due_at::date::text FROM security_mgmt.data_subject_request")
-
-
-@pytest.mark.parametrize(
-    ("regime", "until", "allowed"),
-    [
-        ("gdpr", "2026-06-01", True),
-        ("gdpr", "2026-06-02", False),
-        ("ccpa", "2026-04-16", False),
-    ],
-)
-def test_a_request_is_extended_within_the_term(
-    terms: Connection, regime: str, until: str, allowed: bool
-) -> None:
-    if allowed:
-        ask(terms, regime=regime, extended_until=until)
-        return
-    with pytest.raises(errors.CheckViolation, match="extends a request by"):
-        ask(terms, regime=regime, extended_until=until)
-
-
-def test_a_regime_without_a_term_needs_a_day(terms: Connection) -> None:
-    with (
-        pytest.raises(errors.CheckViolation, match="there is no term for hipaa"),
-        terms.transaction(),
-    ):
-        ask(terms, regime="hipaa")
-    ask(terms, regime="hipaa", due_at="2026-03-31")
-
-
-def test_requests_and_activities_follow_their_machines(terms: Connection) -> None:
-    ask(terms)
-    activity(terms)
-    for table, machine in (
-        ("security_mgmt.data_subject_request", REQUEST),
-        ("security_mgmt.processing_activity", ACTIVITY),
-    ):
-        given: dict[str, Any] = {}
-        if table.endswith("request"):
-            given = {
-                "identity_verified_at": "2026-03-02",
-                "fulfilled_at": "2026-03-09",
-                "refusal_reason": "unknown",
-            }
-        for before in machine:
-            for after in machine.keys() - {before}:
-                allowed = may_become(terms, table, "status", before, after, **given)
-                assert allowed == (after in machine[before]), (table, before, after)
-
-
-def activity(connection: Connection, **given: Any) -> None:
-    """A planned activity."""
-    columns = {"purpose": "To send invoices", "special": [], "dpia": False, **given}
-    connection.execute(
-        "INSERT INTO security_mgmt.processing_activity (business_id, name, purpose_statement,"
-        " legal_basis, special_categories, dpia_required, retention_rule) VALUES"
-        " (tenant_mgmt.current_business_id(), 'Invoicing', %s, 'contract', %s, %s, '10 years')",
-        [columns["purpose"], columns["special"], columns["dpia"]],
-    )
-
-
-def test_special_categories_name_their_condition(app: Connection) -> None:
-    activity(app, special=["health"], purpose="Fitness for work, GDPR article 9(2)(b)")
-    with pytest.raises(errors.CheckViolation, match="special_has_condition"):
-        app.execute("UPDATE security_mgmt.processing_activity SET purpose_statement = 'Fitness'")
-
-
-def test_an_impact_is_assessed_before_it_starts(app: Connection) -> None:
-    activity(app, dpia=True)
-    with pytest.raises(errors.CheckViolation, match="assessed_before_it_starts"):
-        app.execute("UPDATE security_mgmt.processing_activity SET status = 'active'")
-
-
-def classify(connection: Connection, column: str, data_class: str, **given: Any) -> None:
-    """A rule for a column of user_mgmt.user_profile."""
-    columns = {"table": "user_profile", "handling": "plain", "export": True, **given}
-    connection.execute(
-        "INSERT INTO security_mgmt.data_classification_rule (business_id, schema_name,"
-        " table_name, column_name, data_class, handling, export_allowed) VALUES"
-        " (tenant_mgmt.current_business_id(), 'user_mgmt', %s, %s, %s, %s, %s)",
-        [columns["table"], column, data_class, columns["handling"], columns["export"]],
-    )
-
-
-@pytest.mark.parametrize(
-    ("column", "data_class", "given", "truth"),
-    [
-        ("card", "cardholder", {"handling": "encrypted"}, "cards_are_tokens"),
-        ("card_cvv", "internal", {}, "no_security_code"),
-        ("hash", "credential", {"handling": "masked", "export": False}, "are_unreadable"),
-        ("hash", "credential", {"handling": "hashed"}, "credentials_stay"),
-    ],
-)
-def test_a_rule_does_not_allow_what_is_never_right(
-    app: Connection, column: str, data_class: str, given: dict[str, Any], truth: str
-) -> None:
-    with pytest.raises(errors.CheckViolation, match=truth):
-        classify(app, column, data_class, **given)
-
-
-def test_columns_to_mask_are_those_not_shown_as_they_are(app: Connection) -> None:
-    classify(app, "birth_date", "personal", handling="masked")
-    classify(app, "job_title", "internal")
-    classify(app, "emergency_contact", "special", export=False)
-    ask_for = "SELECT security_mgmt.columns_to_mask('user_mgmt', 'user_profile', %s)"
-    assert one(app, ask_for, None) == ["birth_date", "emergency_contact"]
-    assert one(app, ask_for, "personal") == ["birth_date"]
-    assert one(app, ask_for, "phi") == []
-
-
-def test_the_map_of_a_person_counts_their_rows_only(app: Connection, account: UUID) -> None:
-    classify(app, "given_name", "personal")
-    classify(app, "value_normalized", "personal", table="user_contact_point")
-    classify(app, "nothing", "personal", table="no_such_table")
-    classify(app, "title", "internal", table="user_preference")
-    app.execute(
-        "INSERT INTO user_mgmt.user_profile (business_id, user_account_id, given_name)"
-        " VALUES (tenant_mgmt.current_business_id(), %s, 'Ada')",
-        [account],
-    )
-    found = app.execute(
-        "SELECT table_name, row_count FROM security_mgmt.subject_data_map(%s)", [account]
-    ).fetchall()
-    assert found == [("user_contact_point", 0), ("user_profile", 1)]
-
-
-def test_a_disclosure_for_another_purpose_is_authorized(app: Connection) -> None:
-    disclose = (
-        b"INSERT INTO security_mgmt.phi_disclosure (business_id, subject_reference,"
-        b" recipient_name, purpose, information_description, authorization_reference) VALUES"
-        b" (tenant_mgmt.current_business_id(), 'P-1', 'Insurer', 'other', 'Report', %s)"
-    )
-    app.execute(disclose, ["signed on 1 March"])
-    with pytest.raises(errors.CheckViolation, match="other_is_authorized"):
-        app.execute(disclose, [" "])
-
-
-def test_a_disclosure_stays(app: Connection) -> None:
-    app.execute(
-        "INSERT INTO security_mgmt.phi_disclosure (business_id, subject_reference,"
-        " recipient_name, purpose, information_description) VALUES"
-        " (tenant_mgmt.current_business_id(), 'P-1', 'Authority', 'oversight', 'Report')"
-    )
-    with pytest.raises(errors.InsufficientPrivilege), app.transaction():
-        app.execute("DELETE FROM security_mgmt.phi_disclosure")
-    app.execute("RESET ROLE")
-    with pytest.raises(errors.RestrictViolation):
-        app.execute("DELETE FROM security_mgmt.phi_disclosure")
-
-
-@pytest.fixture
-def asset(app: Connection) -> UUID:
-    """A server."""
+def _insert(connection: Connection, table: str, **values: Any) -> UUID:
+    """Inserts a row of the calling tenant and returns its key."""
     found: UUID = one(
-        app,
-        "INSERT INTO security_mgmt.security_asset (business_id, asset_tag, name, asset_kind)"
-        " VALUES (tenant_mgmt.current_business_id(), 'A-1', 'pay-1', 'server')"
-        " RETURNING security_asset_id",
+        connection,
+        sql.SQL(
+            "INSERT INTO {} (business_id, {}) VALUES (tenant_mgmt.current_business_id(), {})"
+            " RETURNING {}"
+        )
+        .format(
+            sql.Identifier("security_mgmt", table),
+            sql.SQL(", ").join(map(sql.Identifier, values)),
+            sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            sql.Identifier(f"{table}_id"),
+        )
+        .as_string(connection),
+        *values.values(),
     )
     return found
 
 
+# Processing.
+
+
+def _activity(connection: Connection, **values: Any) -> None:
+    given = {
+        "name": "Payroll",
+        "purpose_statement": "Pays employees",
+        "legal_basis": "contract",
+        "subject_categories": ["employees"],
+        "data_categories": ["identity"],
+        "retention_rule": "ten years",
+        "security_measures": "access by role",
+        **values,
+    }
+    _insert(connection, "processing_activity", **given)
+
+
 @pytest.mark.parametrize(
-    ("columns", "truth"),
+    ("categories", "purpose", "is_fine"),
     [
-        ("scope_class = 'cde', stores_pan = true", "stored_is_protected"),
-        (
-            "scope_class = 'connected', stores_pan = true, pan_protection = 'tokenized'",
-            "storing_is_in_scope",
-        ),
-        ("scope_class = 'out_of_scope'", "out_of_scope_is_justified"),
-        ("asv_result = 'pass'", "scanned_has_day"),
+        (["health"], "Sick leave", False),
+        (["health"], "Sick leave, Art. 9(2)(b)", True),
+        (["health"], "Sick leave, Art. 9(2)(k)", False),
+        (["criminal"], "Vetting, Art. 10", True),
+        (["criminal", "health"], "Vetting, Art. 10", False),
+        ([], "Sick leave", True),
     ],
 )
-def test_a_card_system_is_what_it_says(
-    app: Connection, asset: UUID, columns: str, truth: str
+def test_special_categories_name_their_condition(
+    app: Connection, categories: list[str], purpose: str, is_fine: bool
 ) -> None:
-    scope(app, asset)
-    with pytest.raises(errors.CheckViolation, match=truth):
-        app.execute(f"UPDATE security_mgmt.cardholder_system SET {columns}".encode())
+    if is_fine:
+        _activity(app, special_categories=categories, purpose_statement=purpose)
+        return
+    with pytest.raises(errors.CheckViolation, match="special_names_condition"):
+        _activity(app, special_categories=categories, purpose_statement=purpose)
 
 
-def scope(connection: Connection, asset: UUID) -> None:
-    connection.execute(
-        "INSERT INTO security_mgmt.cardholder_system (business_id, security_asset_id, scope_class)"
-        " VALUES (tenant_mgmt.current_business_id(), %s, 'cde')",
-        [asset],
+def test_a_risky_activity_is_assessed_before_it_begins(app: Connection) -> None:
+    _activity(app, dpia_required=True)
+    begin = "UPDATE security_mgmt.processing_activity SET status = 'active'"
+    with pytest.raises(errors.CheckViolation, match="assessed_before_active"), app.transaction():
+        app.execute(begin.encode())
+    app.execute(f"{begin}, dpia_completed_on = current_date".encode())
+
+
+def test_an_activity_is_about_somebody(app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="subjects_named"):
+        _activity(app, subject_categories=[])
+
+
+# Classification.
+
+
+def _rule(connection: Connection, column: str, data_class: str, **values: Any) -> None:
+    given = {"schema_name": "user_mgmt", "table_name": "user_account", **values}
+    _insert(
+        connection,
+        "data_classification_rule",
+        column_name=column,
+        data_class=data_class,
+        **given,
     )
 
 
 @pytest.mark.parametrize(
-    ("ago", "result", "due"), [(92, "pass", 0), (93, "pass", 1), (1, "fail", 1)]
+    ("column", "data_class", "values", "says"),
+    [
+        ("pan", "cardholder", {"handling": "encrypted"}, "cardholder_is_tokenized"),
+        ("password", "credential", {"handling": "masked"}, "credential_is_unreadable"),
+        (
+            "password",
+            "credential",
+            {"handling": "hashed", "export_allowed": True},
+            "credential_stays_inside",
+        ),
+        ("card_cvv", "cardholder", {"handling": "tokenized"}, "no_security_code"),
+        ("CVC2", "internal", {}, "no_security_code"),
+        ("email", "personal", {"retention_months": 0}, "retention_positive"),
+        ("email", "secret", {}, "class_known"),
+    ],
 )
-def test_a_card_environment_is_scanned_every_quarter(
-    app: Connection, asset: UUID, ago: int, result: str, due: int
+def test_a_class_is_handled_as_it_must_be(
+    app: Connection, column: str, data_class: str, values: dict[str, Any], says: str
 ) -> None:
-    scope(app, asset)
-    app.execute(
-        "UPDATE security_mgmt.cardholder_system SET last_asv_scan_on = current_date - %s,"
-        " asv_result = %s",
-        [ago, result],
+    with pytest.raises(errors.CheckViolation, match=says):
+        _rule(app, column, data_class, **values)
+
+
+def test_the_columns_to_mask_are_those_that_are_not_plain(app: Connection) -> None:
+    _rule(app, "email", "personal", handling="masked")
+    _rule(app, "display_name", "personal")
+    _rule(app, "token", "credential", handling="hashed")
+    _rule(app, "email", "personal", handling="masked", table_name="other")
+    hidden = "SELECT security_mgmt.columns_to_mask('user_mgmt', 'user_account')"
+    assert one(app, hidden) == ["email", "token"]
+    of_class = "SELECT security_mgmt.columns_to_mask('user_mgmt', 'user_account', %s)"
+    assert one(app, of_class, "credential") == ["token"]
+    assert one(app, of_class, "phi") == []
+
+
+def test_a_change_of_a_rule_is_in_the_trail(app: Connection) -> None:
+    _rule(app, "email", "personal", handling="masked")
+    app.execute("UPDATE security_mgmt.data_classification_rule SET handling = 'plain'")
+    rows = app.execute(
+        "SELECT action, new_row ->> 'handling' FROM security_mgmt.audit_record ORDER BY chain_seq"
+    ).fetchall()
+    assert rows == [("insert", "masked"), ("update", "plain")]
+
+
+def test_the_data_of_a_person_is_found_by_its_references(
+    app: Connection, tenant: UUID, account: UUID
+) -> None:
+    _rule(app, "email", "personal")
+    _rule(app, "phone", "personal", schema_name="tenant_mgmt", table_name="business_contact")
+    _rule(app, "recipient_name", "phi", schema_name="security_mgmt", table_name="phi_disclosure")
+    _rule(app, "name", "internal", schema_name="security_mgmt", table_name="security_asset")
+    _rule(app, "x", "personal", schema_name="security_mgmt", table_name="there_is_none")
+    for _ in range(3):
+        _disclosure(app, disclosed_by_user_account_id=account)
+    found = "SELECT * FROM security_mgmt.subject_data_map(%s)"
+    assert app.execute(found, [account]).fetchall() == [
+        ("security_mgmt", "phi_disclosure", 3),
+        ("user_mgmt", "user_account", 1),
+    ]
+    app.execute("RESET ROLE")
+    other = add_account(app, tenant, "bob")
+    become_app(app, tenant)
+    assert app.execute(found, [other]).fetchall() == [("user_mgmt", "user_account", 1)]
+
+
+def test_the_data_of_a_person_of_another_tenant_is_not_found(app: Connection, tenant: UUID) -> None:
+    app.execute("RESET ROLE")
+    stranger = add_account(app, add_tenant(app, "second"), "eve")
+    become_app(app, tenant)
+    _rule(app, "email", "personal")
+    found = "SELECT * FROM security_mgmt.subject_data_map(%s)"
+    assert app.execute(found, [stranger]).fetchall() == []
+
+
+# Requests and their clocks.
+
+
+@pytest.fixture
+def regimes(app: Connection) -> dict[str, UUID]:
+    """Deadlines: a month and two for gdpr, 45 days and 45 for ccpa."""
+    gdpr = {"response_months": 1, "extension_months": 2}
+    ccpa = {"response_days": 45, "extension_days": 45}
+    return {
+        regime: _insert(
+            app, "privacy_deadline", regime=regime, legal_reference=regime.upper(), **values
+        )
+        for regime, values in (("gdpr", gdpr), ("ccpa", ccpa))
+    }
+
+
+def _request(connection: Connection, deadline: UUID, received: str, **values: Any) -> UUID:
+    return _insert(
+        connection,
+        "data_subject_request",
+        privacy_deadline_id=deadline,
+        request_number="DSR-1",
+        request_kind="access",
+        received_at=received,
+        **values,
     )
-    assert one(app, "SELECT count(*) FROM security_mgmt.v_cardholder_scan_due") == due
+
+
+DUE = (
+    "SELECT to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')"
+    " FROM security_mgmt.data_subject_request"
+)
+
+
+@pytest.mark.parametrize(
+    ("regime", "received", "due"),
+    [
+        ("gdpr", "2026-01-31 10:00Z", "2026-02-28 10:00"),
+        ("gdpr", "2026-03-15 10:00Z", "2026-04-15 10:00"),
+        ("ccpa", "2026-01-31 10:00Z", "2026-03-17 10:00"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/Chicago"])
+def test_a_request_is_due_by_its_regime(
+    app: Connection, regimes: dict[str, UUID], regime: str, received: str, due: str, zone: str
+) -> None:
+    app.execute("SELECT set_config('TimeZone', %s, true)", [zone])
+    _request(app, regimes[regime], received, due_at="2099-01-01Z")
+    assert one(app, DUE) == due
+    app.execute("UPDATE security_mgmt.data_subject_request SET due_at = '2099-01-01Z'")
+    assert one(app, DUE) == due, "nobody moves it"
+
+
+def test_a_deadline_that_is_changed_is_for_later_requests(
+    app: Connection, regimes: dict[str, UUID]
+) -> None:
+    _request(app, regimes["gdpr"], "2026-03-15 10:00Z")
+    app.execute("UPDATE security_mgmt.privacy_deadline SET response_months = 2")
+    app.execute(
+        "UPDATE security_mgmt.data_subject_request SET extended_until = due_at + interval '1 day'"
+    )
+    assert one(app, DUE) == "2026-04-15 10:00"
+
+
+@pytest.mark.parametrize(
+    ("until", "is_fine"),
+    [
+        ("2026-06-15 10:00Z", True),
+        ("2026-06-15 10:01Z", False),
+        ("2026-04-15 10:00Z", False),
+        ("2026-04-15 10:01Z", True),
+    ],
+)
+def test_an_extension_is_bounded(
+    app: Connection, regimes: dict[str, UUID], until: str, is_fine: bool
+) -> None:
+    _request(app, regimes["gdpr"], "2026-03-15 10:00Z")
+    extend = "UPDATE security_mgmt.data_subject_request SET extended_until = %s"
+    if is_fine:
+        app.execute(extend, [until])
+        return
+    with pytest.raises(errors.CheckViolation, match=r"extended"):
+        app.execute(extend, [until])
+
+
+REQUEST_STATES = {
+    "received": ["verifying", "in_progress", "refused", "withdrawn"],
+    "verifying": ["in_progress", "refused", "withdrawn"],
+    "in_progress": ["fulfilled", "partly_refused", "refused", "withdrawn"],
+    "fulfilled": [],
+    "partly_refused": [],
+    "refused": [],
+    "withdrawn": [],
+}
+
+
+@pytest.mark.parametrize(("was", "becomes"), list(itertools.permutations(REQUEST_STATES, 2)))
+def test_a_request_goes_only_where_it_may(
+    app: Connection, tenant: UUID, regimes: dict[str, UUID], was: str, becomes: str
+) -> None:
+    answered = ("fulfilled", "partly_refused")
+    app.execute("SET LOCAL ROLE harness_loader")
+    _request(
+        app,
+        regimes["gdpr"],
+        "2026-03-15 10:00Z",
+        status=was,
+        refusal_reason="because",
+        identity_verified_at="2026-03-16Z",
+        fulfilled_at="2026-03-17Z" if was in answered else None,
+    )
+    become_app(app, tenant)
+    change = "UPDATE security_mgmt.data_subject_request SET status = %s, fulfilled_at = %s"
+    values = [becomes, "2026-03-17Z" if becomes in answered else None]
+    if becomes in REQUEST_STATES[was]:
+        app.execute(change, values)
+    else:
+        with pytest.raises(errors.CheckViolation, match="cannot become"):
+            app.execute(change, values)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("status = 'fulfilled', identity_verified_at = now()", "fulfilled_has_time"),
+        ("status = 'fulfilled', fulfilled_at = now()", "answered_to_whom_it_is"),
+        ("status = 'refused'", "refused_has_reason"),
+        ("fulfilled_at = now()", "fulfilled_has_time"),
+    ],
+)
+def test_an_answer_is_whole(
+    app: Connection, regimes: dict[str, UUID], change: str, says: str
+) -> None:
+    _request(app, regimes["gdpr"], "2026-03-15 10:00Z")
+    app.execute("UPDATE security_mgmt.data_subject_request SET status = 'in_progress'")
+    with pytest.raises(errors.CheckViolation, match=says):
+        app.execute(f"UPDATE security_mgmt.data_subject_request SET {change}".encode())
+
+
+@pytest.mark.parametrize("values", [{}, {"response_days": -1}, {"extension_days": -1}])
+def test_a_deadline_is_a_time(app: Connection, values: dict[str, int]) -> None:
+    with pytest.raises(errors.CheckViolation):
+        _insert(app, "privacy_deadline", regime="other", legal_reference="x", **values)
+
+
+# Disclosures.
+
+
+def _disclosure(connection: Connection, **values: Any) -> None:
+    given = {
+        "subject_reference": "PAT-1",
+        "recipient_name": "Insurer",
+        "purpose": "oversight",
+        "information_description": "Dates",
+        "method": "mail",
+        "disclosed_at": "2026-01-01Z",
+        **values,
+    }
+    _insert(connection, "phi_disclosure", **given)
+
+
+def test_another_purpose_needs_an_authorization(app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="other_is_authorized"), app.transaction():
+        _disclosure(app, purpose="other", authorization_reference=" ")
+    _disclosure(app, purpose="other", authorization_reference="AUTH-1")
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM {}", "UPDATE {} SET purpose = 'research'", "TRUNCATE {}"]
+)
+def test_disclosures_are_append_only(app: Connection, statement: str) -> None:
+    _disclosure(app, disclosed_at="2001-01-01Z")
+    for table in ("security_mgmt.phi_disclosure", "security_mgmt.phi_disclosure_default"):
+        with pytest.raises(errors.InsufficientPrivilege), app.transaction():
+            app.execute(statement.format(table).encode())
+    app.execute("RESET ROLE")
+    for table in ("security_mgmt.phi_disclosure", "security_mgmt.phi_disclosure_default"):
+        with pytest.raises(errors.RestrictViolation, match="append only"), app.transaction():
+            app.execute(statement.format(table).encode())
+
+
+def test_a_patient_is_told_what_is_not_suspended_or_too_old(app: Connection) -> None:
+    _disclosure(app, recipient_name="told")
+    _disclosure(app, recipient_name="suspended", is_suspended_from_accounting=True)
+    _disclosure(app, recipient_name="too old", disclosed_at="2001-01-01Z")
+    told = "SELECT array_agg(recipient_name) FROM security_mgmt.v_phi_accounting"
+    assert one(app, told) == ["told"]
+
+
+@pytest.mark.parametrize(("years", "dropped"), [(6, True), (60, False)])
+def test_partitions_of_disclosures_are_dropped_after_their_retention(
+    app: Connection, years: int, dropped: bool
+) -> None:
+    app.execute("RESET ROLE")
+    app.execute(
+        "CREATE TABLE security_mgmt.phi_disclosure_y2010 PARTITION OF security_mgmt.phi_disclosure"
+        " FOR VALUES FROM ('2010-01-01Z') TO ('2011-01-01Z')"
+    )
+    app.execute("ALTER TABLE security_mgmt.phi_disclosure_y2010 OWNER TO app_owner")
+    app.execute("SET LOCAL ROLE harness_loader")
+    _disclosure(app, disclosed_at="2010-06-01Z")
+    _disclosure(app, disclosed_at="2010-07-01Z", retention_years=years)
+    names = one(app, "SELECT security_mgmt.drop_expired_disclosures()")
+    assert names == (["security_mgmt.phi_disclosure_y2010"] if dropped else [])
+    app.execute("SET LOCAL ROLE app_owner")
+    with pytest.raises(errors.InsufficientPrivilege, match="all tenants"):
+        one(app, "SELECT security_mgmt.drop_expired_disclosures()")
+
+
+# Card data.
+
+
+def _system(connection: Connection, **values: Any) -> None:
+    tag = one(connection, "SELECT count(*) + 1 FROM security_mgmt.security_asset")
+    asset = _insert(
+        connection,
+        "security_asset",
+        asset_tag=f"AST-{tag}",
+        name="Till",
+        asset_kind="pos_terminal",
+    )
+    given = {"scope_class": "cde", "network_segment": "cde-a", **values}
+    _insert(connection, "cardholder_system", security_asset_id=asset, **given)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"stores_pan": True, "pan_protection": "truncated"}, "stored_pan_is_protected"),
+        ({"stores_pan": True, "pan_protection": "none"}, "stored_pan_is_protected"),
+        (
+            {"stores_pan": True, "pan_protection": "tokenized", "scope_class": "connected"},
+            "stored_pan_is_in_scope",
+        ),
+        ({"scope_class": "out_of_scope"}, "out_of_scope_is_justified"),
+        ({"asv_result": "pass"}, "scan_has_result"),
+        ({"last_asv_scan_on": "2026-01-01"}, "scan_has_result"),
+    ],
+)
+def test_card_data_is_protected_and_in_scope(
+    app: Connection, values: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=says):
+        _system(app, **values)
+
+
+def test_systems_without_a_recent_scan_are_due(app: Connection) -> None:
+    day = "SELECT current_date - %s"
+    _system(app, network_segment="fresh", asv_result="pass", last_asv_scan_on=one(app, day, 92))
+    _system(app, network_segment="old", asv_result="pass", last_asv_scan_on=one(app, day, 93))
+    _system(app, network_segment="failed", asv_result="fail", last_asv_scan_on=one(app, day, 1))
+    _system(app, network_segment="never")
+    _system(app, network_segment="connected", scope_class="connected")
+    due = "SELECT array_agg(network_segment ORDER BY asset_tag) FROM"
+    assert one(app, f"{due} security_mgmt.v_cardholder_scan_due") == ["old", "failed", "never"]
