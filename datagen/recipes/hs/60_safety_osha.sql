@@ -1,3 +1,20 @@
+-- What happened on a job happened on the one of that day, at its address.
+UPDATE hs.safety_incident AS i
+SET work_order_id = j.work_order_id, service_location_id = j.service_location_id
+FROM hs.safety_incident AS x
+LEFT JOIN LATERAL (
+    SELECT w.work_order_id, w.service_location_id
+    FROM hs.work_order AS w
+    WHERE w.business_id = x.business_id
+      AND w.started_at BETWEEN x.occurred_at - interval '12 hours'
+                           AND x.occurred_at + interval '12 hours'
+    ORDER BY w.started_at
+    LIMIT 1
+) AS j ON true
+WHERE i.business_id = %(business_id)s
+  AND x.business_id = i.business_id AND x.safety_incident_id = i.safety_incident_id
+  AND i.work_order_id IS NOT NULL;
+
 -- Who was hurt worse than first aid is a case, numbered within its establishment and year.
 INSERT INTO hs.osha_case
     (business_id, osha_case_id, osha_establishment_id, safety_incident_id, incident_person_id,
@@ -53,7 +70,7 @@ CROSS JOIN LATERAL (
 ) AS d
 WHERE k.business_id = %(business_id)s;
 
--- Days away, then light duty; one in fifteen is away for longer than is counted.
+-- Days away, then light duty; one in forty is away for longer than is counted.
 INSERT INTO hs.osha_restriction_period
     (business_id, osha_restriction_period_id, osha_case_id, period_kind, starts_on, ends_on,
      restriction_text, physician_release_on)
@@ -65,7 +82,7 @@ FROM hs.osha_case AS k
 JOIN hs.safety_incident AS i
     ON i.business_id = k.business_id AND i.safety_incident_id = k.safety_incident_id
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN hash % 15 = 7 THEN 190 ELSE 2 + hash % 21 END AS away,
+    SELECT CASE WHEN hash % 40 = 7 THEN 190 ELSE 2 + hash % 21 END AS away,
            4 + hash % 30 AS restricted, hash
     FROM (SELECT ('x' || right(md5(k.osha_case_id::text), 6))::bit(24)::integer) AS h (hash)
 ) AS d

@@ -119,39 +119,6 @@ FROM hs.deficiency AS d
 WHERE d.business_id = %(business_id)s AND d.status <> 'declined'
   AND right(d.deficiency_number, 6)::integer % 4 = 0;
 
--- Three jobs in a hundred are come back to: as the job says, or the next one at the place.
-INSERT INTO hs.callback
-    (business_id, callback_id, original_work_order_id, callback_work_order_id, cause,
-     responsible_technician_id, days_since_original, labor_cost, material_cost, reported_on,
-     reviewed_on, resolution_note)
-SELECT DISTINCT ON (c.work_order_id)
-       o.business_id, md5(c.work_order_id || ' callback')::uuid, o.work_order_id,
-       c.work_order_id,
-       (ARRAY['workmanship', 'part_failure', 'misdiagnosis', 'customer_education',
-              'manufacturer_defect', 'not_related'])[1 + d.hash % 6],
-       t.technician_id, c.requested_at::date - o.completed_at::date, 60 + d.hash % 9 * 20,
-       d.hash % 5 * 15, c.requested_at::date, c.requested_at::date + 3, 'Mended at no charge.'
-FROM hs.work_order AS o
-CROSS JOIN LATERAL (
-    SELECT ('x' || right(md5(o.work_order_id::text), 6))::bit(24)::integer AS hash
-) AS d
-CROSS JOIN LATERAL (
-    SELECT x.work_order_id, x.requested_at
-    FROM hs.work_order AS x
-    WHERE x.business_id = o.business_id AND x.work_order_id <> o.work_order_id
-      AND x.requested_at >= o.completed_at
-    ORDER BY (x.original_work_order_id = o.work_order_id) DESC NULLS LAST,
-             (x.service_location_id = o.service_location_id) DESC NULLS LAST, x.requested_at
-    LIMIT 1
-) AS c
-LEFT JOIN LATERAL (
-    SELECT x.technician_id FROM hs.technician AS x
-    WHERE x.business_id = o.business_id
-    ORDER BY md5(x.technician_id || o.work_order_id::text) LIMIT 1
-) AS t ON true
-WHERE o.business_id = %(business_id)s AND o.completed_at IS NOT NULL AND d.hash % 33 = 0
-ORDER BY c.work_order_id, o.completed_at DESC;
-
 -- Who was asked is somebody of the customer; nobody is asked before the job is done.
 DELETE FROM hs.customer_survey AS s
 USING hs.work_order AS w
