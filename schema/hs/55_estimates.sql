@@ -18,6 +18,31 @@ COMMENT ON FUNCTION hs.today() IS
     'The day that it is at the current tenant: quotes lapse and invoices fall due by it.';
 
 
+CREATE FUNCTION hs.location_tax(business uuid, of_location uuid, sold text, on_day date)
+    RETURNS TABLE (tax_pct numeric, tax_rate_id uuid)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(sum(r.combined_pct), 0),
+           (array_agg(r.tax_rate_id ORDER BY r.tax_kind <> 'sales', r.combined_pct DESC))[1]
+    FROM hs.service_location AS l
+    JOIN hs.tax_rate AS home
+        ON home.business_id = l.business_id AND home.tax_rate_id = l.tax_rate_id
+    LEFT JOIN hs.tax_rate AS r
+        ON r.business_id = home.business_id
+        AND r.jurisdiction_code = home.jurisdiction_code
+        AND r.tax_kind <> 'use'
+        AND r.applies_to IN ('both', sold)
+        AND r.effective_on <= on_day
+        AND (r.ends_on > on_day OR r.ends_on IS NULL)
+    WHERE l.business_id = business AND l.service_location_id = of_location
+    GROUP BY l.service_location_id;
+END;
+COMMENT ON FUNCTION hs.location_tax(uuid, uuid, text, date) IS
+    'What the jurisdiction of a location takes of parts or of labor on a day, all its taxes
+     together, and the principal one of them; no row where no jurisdiction is named. It is asked
+     by triggers as well, where there is no current tenant, so the business is an argument.';
+
+
 CREATE TABLE hs.estimate (
     business_id               uuid                   NOT NULL,
     estimate_id               uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
@@ -433,31 +458,31 @@ BEGIN
     SET subtotal_amount = s.subtotal,
         discount_amount = s.discount,
         cost_amount = s.cost,
-        tax_amount = round(greatest(s.taxable, 0) * s.tax_pct / 100, 2)
+        tax_amount = round(greatest(s.tax, 0), 2)
     FROM (
         SELECT t.business_id, t.estimate_option_id,
                coalesce(sum(l.line_total) FILTER (WHERE l.unit_price > 0), 0) AS subtotal,
                -coalesce(sum(l.line_total) FILTER (WHERE l.unit_price < 0), 0) AS discount,
                round(coalesce(sum(l.line_qty * l.unit_cost), 0), 2) AS cost,
-               coalesce(sum(l.line_total) FILTER (WHERE l.is_taxable), 0) AS taxable,
-               CASE WHEN bool_or(w.is_tax_exempt) THEN 0
-                    ELSE coalesce(max(r.combined_pct), 0) END AS tax_pct
+               CASE WHEN bool_or(w.is_tax_exempt) THEN 0 ELSE
+                   coalesce(sum(l.line_total * coalesce(x.tax_pct, 0))
+                       FILTER (WHERE l.is_taxable), 0) / 100 END AS tax
         FROM (SELECT DISTINCT c.business_id, c.estimate_option_id FROM changed AS c) AS t
-        JOIN hs.estimate_option AS x
-            ON x.business_id = t.business_id AND x.estimate_option_id = t.estimate_option_id
+        JOIN hs.estimate_option AS own
+            ON own.business_id = t.business_id
+            AND own.estimate_option_id = t.estimate_option_id
         JOIN hs.estimate AS e
-            ON e.business_id = x.business_id AND e.estimate_id = x.estimate_id
+            ON e.business_id = own.business_id AND e.estimate_id = own.estimate_id
         JOIN hs.customer AS w
             ON w.business_id = e.business_id AND w.customer_id = e.customer_id
-        JOIN hs.service_location AS p
-            ON p.business_id = e.business_id
-            AND p.service_location_id = e.service_location_id
-        LEFT JOIN hs.tax_rate AS r
-            ON r.business_id = p.business_id AND r.tax_rate_id = p.tax_rate_id
         LEFT JOIN hs.estimate_line AS l
             ON l.business_id = t.business_id
             AND l.estimate_option_id = t.estimate_option_id
             AND NOT l.is_optional
+        LEFT JOIN LATERAL hs.location_tax(
+            e.business_id, e.service_location_id,
+            CASE WHEN l.line_kind IN ('equipment', 'material') THEN 'parts' ELSE 'labor' END,
+            current_date) AS x ON l.is_taxable
         GROUP BY t.business_id, t.estimate_option_id
     ) AS s
     WHERE o.business_id = s.business_id AND o.estimate_option_id = s.estimate_option_id;

@@ -1593,27 +1593,14 @@ BEGIN
            round(round(l.line_qty * l.unit_price - price.discount, 2) * tax.pct / 100, 2),
            unit.revenue_account_code, l.coverage
     FROM hs.work_order_line AS l
-    JOIN hs.service_location AS p
-        ON p.business_id = l.business_id AND p.service_location_id = job.service_location_id
-    LEFT JOIN hs.tax_rate AS home
-        ON home.business_id = p.business_id AND home.tax_rate_id = p.tax_rate_id
     LEFT JOIN hs.service_task AS t
         ON t.business_id = l.business_id AND t.service_task_id = l.service_task_id
     LEFT JOIN hs.stock_item AS s
         ON s.business_id = l.business_id AND s.stock_item_id = l.stock_item_id
-    LEFT JOIN LATERAL (
-        SELECT sum(r.combined_pct) AS pct,
-               (array_agg(r.tax_rate_id ORDER BY r.tax_kind <> 'sales', r.combined_pct DESC))[1]
-                   AS tax_rate_id
-        FROM hs.tax_rate AS r
-        WHERE r.business_id = home.business_id
-          AND r.jurisdiction_code = home.jurisdiction_code
-          AND r.tax_kind <> 'use'
-          AND r.effective_on <= today
-          AND (r.ends_on > today OR r.ends_on IS NULL)
-          AND r.applies_to IN ('both', CASE WHEN l.line_kind IN ('material', 'equipment')
-                                            THEN 'parts' ELSE 'labor' END)
-    ) AS rate ON true
+    LEFT JOIN LATERAL hs.location_tax(
+        tenant, job.service_location_id,
+        CASE WHEN l.line_kind IN ('material', 'equipment') THEN 'parts' ELSE 'labor' END,
+        today) AS rate ON true
     CROSS JOIN LATERAL (
         SELECT CASE WHEN l.coverage IN ('customer', 'insurance') THEN l.discount_amount
                     ELSE greatest(round(l.line_qty * l.unit_price, 2), l.discount_amount)
@@ -1622,8 +1609,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT CASE WHEN payer.is_tax_exempt OR NOT coalesce(t.is_taxable, s.is_taxable, true)
                     THEN 0
-                    WHEN home.tax_rate_id IS NULL THEN l.tax_pct
-                    ELSE coalesce(rate.pct, 0) END AS pct
+                    ELSE coalesce(rate.tax_pct, l.tax_pct) END AS pct
     ) AS tax
     WHERE l.business_id = tenant
       AND l.work_order_id = job.work_order_id
