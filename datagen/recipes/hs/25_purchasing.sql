@@ -142,3 +142,9 @@ FROM (
 ) AS b
 WHERE v.business_id = %(business_id)s
   AND v.vendor_id = b.vendor_id AND v.stock_item_id = b.stock_item_id;
+
+-- Balances that orders and receipts made have stable keys, too.
+UPDATE hs.stock_balance AS b
+SET stock_balance_id = md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid
+WHERE b.business_id = %(business_id)s
+  AND b.stock_balance_id <> md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid;
