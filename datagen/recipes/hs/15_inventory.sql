@@ -199,9 +199,10 @@ WHERE b.business_id = %(business_id)s AND NOT i.is_serialized
   AND abs(hashtext(i.sku || l.location_code)) %% 50 = 0;
 
 -- How much should lie where: one truck shelf in five is below its minimum. What is shipped is
--- reserved where it comes from.
+-- reserved where it comes from. The ledger's trigger made the rows: their keys are made stable.
 UPDATE hs.stock_balance AS b
-SET min_qty = t.least_qty,
+SET stock_balance_id = md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid,
+    min_qty = t.least_qty,
     max_qty = t.least_qty + CASE WHEN t.is_truck THEN 6 ELSE 60 END,
     reserved_qty = least(t.shipped_qty, b.on_hand_qty),
     bin_label = chr(65 + t.draw %% 8) || '-' || (1 + t.draw %% 40),
