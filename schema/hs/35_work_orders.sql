@@ -341,6 +341,11 @@ ALTER TABLE hs.purchase_order
     ADD FOREIGN KEY (business_id, work_order_id)
         REFERENCES hs.work_order (business_id, work_order_id);
 
+CREATE TRIGGER work_order_of_serviceable_customer
+    AFTER INSERT ON hs.work_order
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION hs.require_serviceable_customer();
+
 
 CREATE TABLE hs.work_order_transition_rule (
     business_id                   uuid        NOT NULL,
