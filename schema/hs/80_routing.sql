@@ -710,5 +710,5 @@ LEFT JOIN hs.customer AS c
     ON c.business_id = w.business_id AND c.customer_id = w.customer_id
 WHERE p.status IN ('published', 'in_progress', 'completed');
 COMMENT ON VIEW hs.v_technician_day_route IS
-    'A technician''s day as it is driven: stops in order, planned against actual, and whom to call.';
+    'A technician''s day as it is driven: stops in order, planned against actual, whom to call.';
 GRANT SELECT ON hs.v_technician_day_route TO app_user, app_readonly;
