@@ -578,8 +578,10 @@ BEGIN
             ON m.business_id = r.business_id
            AND m.inspection_template_item_id = r.inspection_template_item_id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN r.verdict NOT IN ('pass', 'fail') OR t.scoring = 'none' THEN 0
-                        WHEN t.scoring = 'weighted' THEN m.weight_score ELSE 1 END AS weight,
+            SELECT CASE WHEN r.verdict IN ('pass', 'fail')
+                        THEN CASE t.scoring WHEN 'none' THEN 0
+                                            WHEN 'weighted' THEN m.weight_score ELSE 1 END
+                        ELSE 0 END AS weight,
                    CASE WHEN t.scoring = 'weighted' AND m.answer_kind = 'rating'
                             THEN least(greatest(r.answer_value, 0) / m.max_value, 1)
                         WHEN r.verdict = 'pass' THEN 1 ELSE 0 END AS reached

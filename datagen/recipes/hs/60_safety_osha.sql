@@ -1,16 +1,10 @@
--- What happened on a job happened on the one of that day, at its address.
+-- What happened on a job happened while it ran, at its address.
 UPDATE hs.safety_incident AS i
 SET work_order_id = j.work_order_id, service_location_id = j.service_location_id
 FROM hs.safety_incident AS x
-LEFT JOIN LATERAL (
-    SELECT w.work_order_id, w.service_location_id
-    FROM hs.work_order AS w
-    WHERE w.business_id = x.business_id
-      AND w.started_at BETWEEN x.occurred_at - interval '12 hours'
-                           AND x.occurred_at + interval '12 hours'
-    ORDER BY w.started_at
-    LIMIT 1
-) AS j ON true
+LEFT JOIN hs.work_order AS j
+    ON j.business_id = x.business_id AND j.work_order_id = x.work_order_id
+   AND j.started_at BETWEEN x.occurred_at - interval '12 hours' AND x.occurred_at
 WHERE i.business_id = %(business_id)s
   AND x.business_id = i.business_id AND x.safety_incident_id = i.safety_incident_id
   AND i.work_order_id IS NOT NULL;
