@@ -1,20 +1,3 @@
--- Shifts begin in the morning of where the technician works.
-UPDATE hs.technician_shift AS s
-SET starts_at = (s.shift_on + TIME '07:30') AT TIME ZONE b.time_zone,
-    ends_at = (s.shift_on + TIME '17:30') AT TIME ZONE b.time_zone
-FROM hs.technician AS t
-JOIN hs.branch AS b ON b.business_id = t.business_id AND b.branch_id = t.branch_id
-WHERE s.business_id = %(business_id)s
-  AND t.business_id = s.business_id AND t.technician_id = s.technician_id;
-
--- Nobody is twice in a zone.
-DELETE FROM hs.technician_territory AS t
-USING hs.technician_territory AS o
-WHERE t.business_id = %(business_id)s AND o.business_id = t.business_id
-  AND o.technician_id = t.technician_id AND o.service_territory_id = t.service_territory_id
-  AND t.membership <> 'primary'
-  AND (o.membership = 'primary' OR o.technician_territory_id < t.technician_territory_id);
-
 -- A visit happens in the zone of the address and takes what its kind of job takes.
 UPDATE hs.appointment AS a
 SET service_territory_id = coalesce(l.service_territory_id, a.service_territory_id),
