@@ -63,7 +63,8 @@ COMMENT ON TABLE hs.technician IS 'A field worker who is dispatched, paid and ce
 COMMENT ON COLUMN hs.technician.dispatch_status IS
     'What the technician does at this moment, as the mobile app tells.';
 COMMENT ON COLUMN hs.technician.average_rating_score IS 'Stars of customers, 1 to 5.';
-COMMENT ON COLUMN hs.technician.home_latitude IS 'Where the day starts for those who start at home.';
+COMMENT ON COLUMN hs.technician.home_latitude IS
+    'Where the day starts for those who start at home.';
 
 -- An account is one technician.
 CREATE UNIQUE INDEX technician_account_idx

@@ -272,11 +272,17 @@ BEGIN
         RAISE EXCEPTION 'the amounts of order % follow its lines', OLD.po_number
             USING ERRCODE = 'restrict_violation';
     END IF;
+    IF NEW.status <> OLD.status
+       AND (NEW.status IN ('partially_received', 'received')
+            OR (NEW.status = 'sent' AND OLD.status <> 'approved')) THEN
+        RAISE EXCEPTION 'how much of order % was received follows its receipts', OLD.po_number
+            USING ERRCODE = 'restrict_violation', HINT = 'Post or reverse a receipt.';
+    END IF;
     IF OLD.status NOT IN ('draft', 'approved')
-       AND (NEW.vendor_id, NEW.po_kind, NEW.ordered_on, NEW.po_number)
-           IS DISTINCT FROM (OLD.vendor_id, OLD.po_kind, OLD.ordered_on, OLD.po_number)
-       OR OLD.status NOT IN ('draft', 'approved')
-       AND NEW.ship_to_location_id IS DISTINCT FROM OLD.ship_to_location_id THEN
+       AND (NEW.vendor_id, NEW.po_kind, NEW.ordered_on, NEW.po_number, NEW.ship_to_location_id)
+           IS DISTINCT FROM
+           (OLD.vendor_id, OLD.po_kind, OLD.ordered_on, OLD.po_number, OLD.ship_to_location_id)
+       THEN
         RAISE EXCEPTION 'order % was sent: vendor, kind, place and day stay', OLD.po_number
             USING ERRCODE = 'restrict_violation';
     END IF;
@@ -284,7 +290,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hs.guard_purchase_order() IS
-    'Amounts follow the lines, and what a vendor was told stays.';
+    'Amounts follow the lines, what was received the receipts, and what a vendor was told stays.';
 
 CREATE TRIGGER purchase_order_guard
     BEFORE UPDATE ON hs.purchase_order

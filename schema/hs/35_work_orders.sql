@@ -341,6 +341,11 @@ ALTER TABLE hs.purchase_order
     ADD FOREIGN KEY (business_id, work_order_id)
         REFERENCES hs.work_order (business_id, work_order_id);
 
+CREATE TRIGGER work_order_of_serviceable_customer
+    AFTER INSERT ON hs.work_order
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION hs.require_serviceable_customer();
+
 
 CREATE TABLE hs.work_order_transition_rule (
     business_id                   uuid        NOT NULL,
@@ -458,22 +463,22 @@ COMMENT ON FUNCTION hs.adopt_standard_rules() IS
 
 
 CREATE TABLE hs.work_order_status_event (
-    business_id             uuid        NOT NULL,
-    work_order_status_event_id uuid     NOT NULL DEFAULT system_core.uuid_v7(),
-    work_order_id           uuid        NOT NULL,
-    technician_id           uuid,
-    reason_code_id          uuid,
-    actor_user_account_id   uuid,
-    from_status             text,
-    to_status               text        NOT NULL,
-    dwell_seconds           bigint,
-    latitude                system_core.latitude,
-    longitude               system_core.longitude,
-    source                  text        NOT NULL DEFAULT 'app',
-    note_text               text,
-    client_event_ref        text,
-    occurred_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created_at              timestamptz NOT NULL DEFAULT now(),
+    business_id                uuid                  NOT NULL,
+    work_order_status_event_id uuid                  NOT NULL DEFAULT system_core.uuid_v7(),
+    work_order_id              uuid                  NOT NULL,
+    technician_id              uuid,
+    reason_code_id             uuid,
+    actor_user_account_id      uuid,
+    from_status                text,
+    to_status                  text                  NOT NULL,
+    dwell_seconds              bigint,
+    latitude                   system_core.latitude,
+    longitude                  system_core.longitude,
+    source                     text                  NOT NULL DEFAULT 'app',
+    note_text                  text,
+    client_event_ref           text,
+    occurred_at                timestamptz           NOT NULL DEFAULT clock_timestamp(),
+    created_at                 timestamptz           NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, work_order_status_event_id, occurred_at),
     UNIQUE (business_id, client_event_ref, occurred_at),
     FOREIGN KEY (business_id, work_order_id)
@@ -800,21 +805,21 @@ CREATE TRIGGER work_order_task_touch
 
 
 CREATE TABLE hs.work_order_equipment (
-    business_id            uuid           NOT NULL,
-    work_order_equipment_id uuid          NOT NULL DEFAULT system_core.uuid_v7(),
-    work_order_id          uuid           NOT NULL,
-    installed_equipment_id uuid           NOT NULL,
-    service_action         text           NOT NULL DEFAULT 'inspected',
-    condition_before       text,
-    condition_after        text,
-    failure_code           text,
-    cause_code             text,
-    remedy_code            text,
-    downtime_hours         numeric(10, 2) NOT NULL DEFAULT 0,
-    recommendation         text,
-    is_primary             boolean        NOT NULL DEFAULT false,
-    created_at             timestamptz    NOT NULL DEFAULT now(),
-    updated_at             timestamptz    NOT NULL DEFAULT now(),
+    business_id             uuid           NOT NULL,
+    work_order_equipment_id uuid           NOT NULL DEFAULT system_core.uuid_v7(),
+    work_order_id           uuid           NOT NULL,
+    installed_equipment_id  uuid           NOT NULL,
+    service_action          text           NOT NULL DEFAULT 'inspected',
+    condition_before        text,
+    condition_after         text,
+    failure_code            text,
+    cause_code              text,
+    remedy_code             text,
+    downtime_hours          numeric(10, 2) NOT NULL DEFAULT 0,
+    recommendation          text,
+    is_primary              boolean        NOT NULL DEFAULT false,
+    created_at              timestamptz    NOT NULL DEFAULT now(),
+    updated_at              timestamptz    NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, work_order_equipment_id),
     UNIQUE (business_id, work_order_id, installed_equipment_id),
     FOREIGN KEY (business_id, work_order_id)
@@ -1071,23 +1076,23 @@ GRANT SELECT ON hs.v_nameplate_reading TO app_user, app_readonly;
 
 
 CREATE TABLE hs.customer_signature (
-    business_id           uuid               NOT NULL,
-    customer_signature_id uuid               NOT NULL DEFAULT system_core.uuid_v7(),
-    work_order_id         uuid               NOT NULL,
+    business_id           uuid                    NOT NULL,
+    customer_signature_id uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
+    work_order_id         uuid                    NOT NULL,
     customer_contact_id   uuid,
-    signature_file_id     uuid               NOT NULL,
-    signature_kind        text               NOT NULL DEFAULT 'completion',
+    signature_file_id     uuid                    NOT NULL,
+    signature_kind        text                    NOT NULL DEFAULT 'completion',
     signer_name           system_core.person_name NOT NULL,
-    signer_relationship   text               NOT NULL DEFAULT 'customer',
-    document_hash         system_core.sha256 NOT NULL,
-    consent_text_version  text               NOT NULL,
+    signer_relationship   text                    NOT NULL DEFAULT 'customer',
+    document_hash         system_core.sha256      NOT NULL,
+    consent_text_version  text                    NOT NULL,
     ip_address            inet,
     latitude              system_core.latitude,
     longitude             system_core.longitude,
-    is_refused            boolean            NOT NULL DEFAULT false,
+    is_refused            boolean                 NOT NULL DEFAULT false,
     refusal_reason        text,
-    signed_at             timestamptz        NOT NULL DEFAULT now(),
-    created_at            timestamptz        NOT NULL DEFAULT now(),
+    signed_at             timestamptz             NOT NULL DEFAULT now(),
+    created_at            timestamptz             NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, customer_signature_id),
     FOREIGN KEY (business_id, work_order_id)
         REFERENCES hs.work_order (business_id, work_order_id),

@@ -450,7 +450,8 @@ CREATE TABLE hs.technician_position (
         CHECK (geofence_transition IN ('none', 'arrived_stop', 'left_stop', 'arrived_branch',
                                        'left_branch')),
     CONSTRAINT technician_position_speed_plausible CHECK (speed_kph BETWEEN 0 AND 250),
-    CONSTRAINT technician_position_heading_on_compass CHECK (heading_deg >= 0 AND heading_deg < 360),
+    CONSTRAINT technician_position_heading_on_compass
+        CHECK (heading_deg >= 0 AND heading_deg < 360),
     CONSTRAINT technician_position_battery_bounded CHECK (battery_pct BETWEEN 0 AND 100)
 ) PARTITION BY RANGE (recorded_at);
 
@@ -709,5 +710,5 @@ LEFT JOIN hs.customer AS c
     ON c.business_id = w.business_id AND c.customer_id = w.customer_id
 WHERE p.status IN ('published', 'in_progress', 'completed');
 COMMENT ON VIEW hs.v_technician_day_route IS
-    'A technician''s day as it is driven: stops in order, planned against actual, and whom to call.';
+    'A technician''s day as it is driven: stops in order, planned against actual, whom to call.';
 GRANT SELECT ON hs.v_technician_day_route TO app_user, app_readonly;

@@ -877,7 +877,8 @@ CREATE TABLE hs.refund (
     CONSTRAINT refund_amount_positive CHECK (refund_amount > 0),
     CONSTRAINT refund_approved_has_time
         CHECK ((status IN ('approved', 'processed', 'failed')) = (approved_at IS NOT NULL)),
-    CONSTRAINT refund_processed_has_time CHECK ((status = 'processed') = (processed_at IS NOT NULL)),
+    CONSTRAINT refund_processed_has_time
+        CHECK ((status = 'processed') = (processed_at IS NOT NULL)),
     CONSTRAINT refund_approved_after_request CHECK (approved_at >= requested_at),
     CONSTRAINT refund_processed_after_approval CHECK (processed_at >= approved_at)
 );

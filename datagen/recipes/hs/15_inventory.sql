@@ -21,7 +21,14 @@ JOIN (
 ) AS k ON k.place = n.place %% k.trucks + 1
 WHERE t.business_id = %(business_id)s AND t.stock_transfer_id = n.stock_transfer_id;
 
--- Two or three of the forty items that trucks carry on each transfer.
+-- Three of the forty items that trucks carry on each transfer.
+WITH carried AS MATERIALIZED (
+    SELECT x.stock_item_id, x.list_price, x.sku
+    FROM hs.stock_item AS x
+    WHERE x.business_id = %(business_id)s AND NOT x.is_serialized AND x.is_active
+    ORDER BY x.sku
+    LIMIT 40
+)
 INSERT INTO hs.stock_transfer_line
     (business_id, stock_transfer_line_id, stock_transfer_id, stock_item_id, line_no,
      requested_qty, picked_qty, received_qty, unit_cost, shortage_reason, is_backordered)
@@ -39,10 +46,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT x.stock_item_id, x.list_price,
                abs(hashtext(t.transfer_number || x.sku)) AS draw
-        FROM hs.stock_item AS x
-        WHERE x.business_id = %(business_id)s AND NOT x.is_serialized AND x.is_active
-        ORDER BY x.sku
-        LIMIT 40
+        FROM carried AS x
     ) AS c
     ORDER BY c.draw, c.stock_item_id
     LIMIT 3
@@ -73,7 +77,12 @@ CROSS JOIN (
 WHERE i.business_id = %(business_id)s AND i.is_serialized;
 
 -- Openings: the main warehouse has every item and covers all that will leave it, the others have
--- some; a truck carries twenty-five of the first forty items. Pieces open one by one.
+-- some; a truck carries most of the first forty items. Pieces open one by one.
+WITH item AS MATERIALIZED (
+    SELECT x.stock_item_id, x.list_price, x.sku, row_number() OVER (ORDER BY x.sku) AS rank
+    FROM hs.stock_item AS x
+    WHERE x.business_id = %(business_id)s AND NOT x.is_serialized AND x.is_active
+)
 INSERT INTO hs.stock_movement
     (business_id, stock_movement_id, stock_item_id, to_location_id, serialized_unit_id,
      movement_kind, moved_qty, unit_cost, reason_note, moved_at)
@@ -92,14 +101,14 @@ FROM (
     WHERE x.business_id = %(business_id)s
 ) AS l
 JOIN LATERAL (
-    SELECT x.stock_item_id, x.list_price, abs(hashtext(l.location_code || x.sku)) AS draw,
-           row_number() OVER (ORDER BY x.sku) AS rank
-    FROM hs.stock_item AS x
-    WHERE x.business_id = %(business_id)s AND NOT x.is_serialized AND x.is_active
-) AS i ON CASE l.location_kind
-    WHEN 'warehouse' THEN l.place = 1 OR i.draw %% 4 = 0
-    WHEN 'truck' THEN i.rank <= 40 AND (i.rank <= 6 OR i.draw %% 8 < 5)
-    ELSE false END
+    SELECT x.stock_item_id, x.list_price, abs(hashtext(l.location_code || x.sku)) AS draw
+    FROM item AS x
+    WHERE CASE l.location_kind
+        WHEN 'warehouse' THEN l.place = 1 OR abs(hashtext(l.location_code || x.sku)) %% 4 = 0
+        WHEN 'truck' THEN x.rank <= 40
+            AND (x.rank <= 6 OR abs(hashtext(l.location_code || x.sku)) %% 8 < 5)
+        ELSE false END
+) AS i ON true
 LEFT JOIN (
     SELECT t.from_location_id, x.stock_item_id, sum(x.picked_qty) AS quantity
     FROM hs.stock_transfer AS t
@@ -199,9 +208,10 @@ WHERE b.business_id = %(business_id)s AND NOT i.is_serialized
   AND abs(hashtext(i.sku || l.location_code)) %% 50 = 0;
 
 -- How much should lie where: one truck shelf in five is below its minimum. What is shipped is
--- reserved where it comes from.
+-- reserved where it comes from. The ledger's trigger made the rows: their keys are made stable.
 UPDATE hs.stock_balance AS b
-SET min_qty = t.least_qty,
+SET stock_balance_id = md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid,
+    min_qty = t.least_qty,
     max_qty = t.least_qty + CASE WHEN t.is_truck THEN 6 ELSE 60 END,
     reserved_qty = least(t.shipped_qty, b.on_hand_qty),
     bin_label = chr(65 + t.draw %% 8) || '-' || (1 + t.draw %% 40),

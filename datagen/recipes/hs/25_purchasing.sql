@@ -54,14 +54,14 @@ JOIN (
 ) AS part ON part.place = n.place %% part.parts + 1
 WHERE l.business_id = %(business_id)s AND l.purchase_order_line_id = n.purchase_order_line_id;
 
--- Nothing arrived of orders that were not sent; of orders on their way one in three is counted or
--- was sent back.
+-- Nothing arrived of orders that were not sent; of orders on their way two in three are being
+-- counted or went back.
 DELETE FROM hs.goods_receipt AS r
 USING hs.purchase_order AS p
 WHERE r.business_id = %(business_id)s
   AND p.business_id = r.business_id AND p.purchase_order_id = r.purchase_order_id
   AND (p.status IN ('draft', 'approved', 'cancelled')
-       OR (p.status = 'sent' AND abs(hashtext(p.po_number)) %% 3 > 0));
+       OR (p.status = 'sent' AND abs(hashtext(p.po_number)) %% 3 = 0));
 UPDATE hs.goods_receipt AS r
 SET stock_location_id = p.ship_to_location_id
 FROM hs.purchase_order AS p
@@ -142,3 +142,9 @@ FROM (
 ) AS b
 WHERE v.business_id = %(business_id)s
   AND v.vendor_id = b.vendor_id AND v.stock_item_id = b.stock_item_id;
+
+-- Balances that orders and receipts made have stable keys, too.
+UPDATE hs.stock_balance AS b
+SET stock_balance_id = md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid
+WHERE b.business_id = %(business_id)s
+  AND b.stock_balance_id <> md5(b.stock_item_id || ' at ' || b.stock_location_id)::uuid;

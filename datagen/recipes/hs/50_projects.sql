@@ -1,3 +1,8 @@
+-- A project has no callbacks while it runs: what is found is put right within it.
+UPDATE hs.work_order AS w
+SET source = 'call', original_work_order_id = NULL
+WHERE w.business_id = %(business_id)s AND w.source = 'callback' AND w.project_id IS NOT NULL;
+
 -- The jobs of a project are at its place, and it is where its first job is.
 UPDATE hs.project AS p
 SET customer_id = f.customer_id, service_location_id = f.service_location_id
@@ -27,3 +32,11 @@ SET permit_id = t.permit_id
 FROM hs.permit AS t
 WHERE h.business_id = %(business_id)s AND h.hold_kind = 'permit'
   AND t.business_id = h.business_id AND t.work_order_id = h.work_order_id;
+
+-- A callback stays where the fault is, also where its job moved to a project's place.
+UPDATE hs.work_order AS w
+SET customer_id = o.customer_id, service_location_id = o.service_location_id
+FROM hs.work_order AS o
+WHERE w.business_id = %(business_id)s AND w.source = 'callback'
+  AND o.business_id = w.business_id AND o.work_order_id = w.original_work_order_id
+  AND w.service_location_id <> o.service_location_id;

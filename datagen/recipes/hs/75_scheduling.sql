@@ -1,12 +1,3 @@
--- Shifts begin in the morning of where the technician works.
-UPDATE hs.technician_shift AS s
-SET starts_at = (s.shift_on + TIME '07:30') AT TIME ZONE b.time_zone,
-    ends_at = (s.shift_on + TIME '17:30') AT TIME ZONE b.time_zone
-FROM hs.technician AS t
-JOIN hs.branch AS b ON b.business_id = t.business_id AND b.branch_id = t.branch_id
-WHERE s.business_id = %(business_id)s
-  AND t.business_id = s.business_id AND t.technician_id = s.technician_id;
-
 -- A visit happens in the zone of the address and takes what its kind of job takes.
 UPDATE hs.appointment AS a
 SET service_territory_id = coalesce(l.service_territory_id, a.service_territory_id),
@@ -17,6 +8,26 @@ JOIN hs.service_location AS l
 JOIN hs.job_type AS j ON j.business_id = w.business_id AND j.job_type_id = w.job_type_id
 WHERE a.business_id = %(business_id)s
   AND w.business_id = a.business_id AND w.work_order_id = a.work_order_id;
+
+-- Work of more than a day was finished on a return; who was missed is visited again.
+INSERT INTO hs.appointment (
+    business_id, appointment_id, work_order_id, service_territory_id, appointment_number,
+    sequence_no, visit_kind, window_start_at, window_end_at, estimated_minutes, actual_start_at,
+    actual_end_at, status, created_at)
+SELECT a.business_id, md5(a.appointment_id || ' again')::uuid, a.work_order_id,
+       a.service_territory_id, w.work_order_number || '-2', 2, 'return', again.starts_at,
+       again.starts_at + interval '2 hours', a.estimated_minutes,
+       CASE WHEN a.status = 'done' THEN again.starts_at END,
+       CASE WHEN a.status = 'done' THEN w.completed_at END,
+       CASE WHEN a.status = 'done' THEN 'done' ELSE 'scheduled' END, a.created_at
+FROM hs.appointment AS a
+JOIN hs.work_order AS w ON w.business_id = a.business_id AND w.work_order_id = a.work_order_id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN a.status = 'done' THEN w.completed_at - interval '50 minutes'
+                ELSE date_trunc('day', now()) + interval '38 hours' END AS starts_at) AS again
+WHERE a.business_id = %(business_id)s
+  AND (a.status = 'missed'
+       OR a.status = 'done' AND w.completed_at > w.started_at + interval '10 hours');
 
 -- What was done was promised for about the hour in which it began.
 UPDATE hs.appointment AS a
@@ -213,6 +224,16 @@ FROM (SELECT p.appointment_id, c.capacity_plan_id, c.sellable_minutes,
       WHERE p.status IN ('scheduled', 'confirmed', 'dispatched', 'in_progress')) AS sold
 WHERE a.business_id = %(business_id)s AND a.appointment_id = sold.appointment_id
   AND sold.taken <= sold.sellable_minutes;
+
+-- What has been sold of a window is half of it to nearly all.
+UPDATE hs.capacity_plan AS c
+SET planned_minutes = ceil((c.booked_minutes / t.share + c.emergency_reserve_minutes) / 15) * 15
+FROM (SELECT x.capacity_plan_id,
+             0.5 + abs(hashtext(x.capacity_plan_id::text)) %% 48 / 100.0 AS share
+      FROM hs.capacity_plan AS x
+      WHERE x.business_id = %(business_id)s AND x.booked_minutes > 0) AS t
+WHERE c.business_id = %(business_id)s AND c.capacity_plan_id = t.capacity_plan_id
+  AND abs(hashtext(c.capacity_plan_id::text)) %% 4 > 0;
 
 -- Half of them were held online first; one hold in three came to nothing.
 INSERT INTO hs.booking_hold (

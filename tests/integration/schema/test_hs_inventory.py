@@ -574,3 +574,53 @@ def test_receipts_at_the_same_time_agree_on_the_average(
         assert on_hand(connection, item, shelf) == 35
         paid = Decimal(5 * (2 + 1 + 2 + 3 + 4 + 5 + 6)) / 35
         assert average_cost(connection, item) == pytest.approx(paid, abs=Decimal("0.00001"))
+
+
+def test_transfers_that_cross_take_turns(stocked: tuple[Target, UUID, UUID, UUID]) -> None:
+    target, tenant, item, shelf = stocked
+    with psycopg.connect(target.app) as connection:
+        connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+        items = [item, *(add_item(connection, f"IT-{n}") for n in range(3))]
+        other = add_place(connection, "WH-2")
+        for each in items:
+            move(connection, each, "opening", 40, target=shelf)
+            move(connection, each, "opening", 40, target=other)
+
+    def carry(number: int) -> None:
+        places = (shelf, other) if number % 2 else (other, shelf)
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            transfer = one(
+                connection,
+                "INSERT INTO hs.stock_transfer (business_id, from_location_id, to_location_id,"
+                " transfer_number) VALUES (%s, %s, %s, %s) RETURNING stock_transfer_id",
+                tenant,
+                *places,
+                f"TR-{number}",
+            )
+            for place, each in enumerate(items[:: 1 if number % 3 else -1], 1):
+                connection.execute(
+                    "INSERT INTO hs.stock_transfer_line (business_id, stock_transfer_id,"
+                    " stock_item_id, line_no, requested_qty, picked_qty, received_qty)"
+                    " VALUES (%s, %s, %s, %s, 2, 2, 2)",
+                    [tenant, transfer, each, place],
+                )
+        for change in (
+            "status = 'picking'",
+            "status = 'in_transit', shipped_at = now()",
+            "status = 'received', received_at = now()",
+        ):
+            with psycopg.connect(target.app) as connection:
+                connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+                connection.execute(
+                    f"UPDATE hs.stock_transfer SET {change} WHERE stock_transfer_id = %s".encode(),
+                    [transfer],
+                )
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(carry, range(12)))
+    with psycopg.connect(target.app) as connection:
+        connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+        assert [on_hand(connection, each, other) for each in items] == [40] * 4
+        assert one(connection, "SELECT sum(reserved_qty) FROM hs.stock_balance") == 0
+        assert connection.execute("SELECT * FROM hs.stock_differences()").fetchall() == []

@@ -259,6 +259,13 @@ def test_what_a_vendor_was_told_stays(app: Connection, order: UUID, item: UUID) 
         app.execute("UPDATE hs.purchase_order_line SET received_qty = 1")
 
 
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize("status", ["partially_received", "received"])
+def test_nobody_says_that_an_order_was_received(app: Connection, status: str) -> None:
+    with pytest.raises(errors.RestrictViolation, match="follows its receipts"):
+        app.execute("UPDATE hs.purchase_order SET status = %s", [status])
+
+
 def test_receipts_write_the_ledger_and_move_the_order_on(
     app: Connection, order: UUID, line: UUID, receipt: UUID, shelf: UUID, item: UUID
 ) -> None:
