@@ -1208,8 +1208,11 @@ BEGIN
     IF businesses IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM hs.settle_payments(businesses, payments);
-    PERFORM hs.settle_invoices(businesses, invoices);
+    PERFORM FROM hs.payment AS p
+    JOIN unnest(businesses, payments) AS t (business_id, payment_id)
+        ON t.business_id = p.business_id AND t.payment_id = p.payment_id
+    ORDER BY p.business_id, p.payment_id
+    FOR NO KEY UPDATE OF p;
 
     SELECT p.payment_number, p.paid_amount, sum(r.refund_amount) AS refunds INTO wrong
     FROM (SELECT DISTINCT c.business_id, c.payment_id FROM changed AS c) AS t
@@ -1259,6 +1262,9 @@ BEGIN
                         wrong.status
             USING ERRCODE = 'check_violation';
     END IF;
+
+    PERFORM hs.settle_payments(businesses, payments);
+    PERFORM hs.settle_invoices(businesses, invoices);
     RETURN NULL;
 END
 $$;
