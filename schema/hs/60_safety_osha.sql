@@ -1031,8 +1031,9 @@ BEGIN
     SET counted_days = n.counted
     FROM (
         SELECT x.business_id, x.osha_restriction_period_id,
-               greatest(0, least(x.day_count, e.day_count_cap + x.day_count - sum(x.day_count) OVER (
-                   PARTITION BY x.business_id, x.osha_case_id ORDER BY x.starts_on))) AS counted
+               greatest(0, least(x.day_count, e.day_count_cap + x.day_count - sum(x.day_count)
+                   OVER (PARTITION BY x.business_id, x.osha_case_id
+                         ORDER BY x.starts_on)))                                      AS counted
         FROM hs.osha_restriction_period AS x
         JOIN hs.osha_case AS k
             ON k.business_id = x.business_id AND k.osha_case_id = x.osha_case_id
