@@ -212,8 +212,7 @@ WHERE i.business_id = %(business_id)s
   AND i.status <> 'void'
   AND right(i.invoice_number, 2) IN ('09', '49', '89');
 
--- What was paid was paid when the money came; what is open past its day is overdue, and what is
--- open for half a year is given up.
+-- What was paid was paid when the money came; what is open past its day is overdue.
 UPDATE hs.invoice AS i
 SET paid_at = (SELECT max(a.allocated_at) FROM hs.payment_allocation AS a
                WHERE a.business_id = i.business_id AND a.invoice_id = i.invoice_id)
@@ -224,10 +223,4 @@ WHERE i.business_id = %(business_id)s
   AND i.status IN ('issued', 'partially_paid')
   AND i.open_balance > 0
   AND i.due_on < (SELECT max(x.invoice_on) FROM hs.invoice AS x
-                  WHERE x.business_id = %(business_id)s);
-UPDATE hs.invoice AS i
-SET status = 'written_off'
-WHERE i.business_id = %(business_id)s
-  AND i.status = 'overdue'
-  AND i.due_on < (SELECT max(x.invoice_on) - 240 FROM hs.invoice AS x
                   WHERE x.business_id = %(business_id)s);
