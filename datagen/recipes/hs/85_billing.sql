@@ -98,7 +98,8 @@ INSERT INTO hs.payment
      status, currency_code, paid_amount, processor_fee, processor_ref, check_number,
      idempotency_key, paid_at, settled_on, created_at)
 SELECT x.business_id, md5(x.invoice_id || ' payment')::uuid, x.customer_id,
-       CASE WHEN x.place %% 2 = 0 AND x.is_at_once THEN tech.ids[1 + x.place %% cardinality(tech.ids)] END,
+       CASE WHEN x.place %% 2 = 0 AND x.is_at_once
+            THEN tech.ids[1 + x.place %% cardinality(tech.ids)] END,
        'P' || lpad(x.place::text, 6, '0'), x.method,
        CASE WHEN money.at < newest.moment - interval '5 days' THEN 'settled' ELSE 'captured' END,
        x.currency_code, x.amount,
