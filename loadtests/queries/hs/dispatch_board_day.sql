@@ -20,13 +20,11 @@ SELECT a.business_id, a.appointment_id, a.appointment_number, a.status, a.confir
        w.work_order_number, w.summary, w.priority, c.display_name, l.address_line, l.city,
        l.latitude, l.longitude, g.technician_id, t.full_name, g.assignment_role,
        g.status AS assignment_status
-FROM day AS d
-JOIN hs.appointment AS a
-    ON a.business_id = %(business_id)s
-   AND a.window_start_at >= d.begins_at AND a.window_start_at < d.ends_at
+FROM hs.appointment AS a
 JOIN hs.service_territory AS z
     ON z.business_id = %(business_id)s
-   AND z.service_territory_id = a.service_territory_id AND z.branch_id = d.branch_id
+   AND z.service_territory_id = a.service_territory_id
+   AND z.branch_id = (SELECT d.branch_id FROM day AS d)
 JOIN hs.work_order AS w
     ON w.business_id = %(business_id)s AND w.work_order_id = a.work_order_id
 JOIN hs.service_location AS l
@@ -37,5 +35,8 @@ LEFT JOIN hs.appointment_assignment AS g
    AND g.status <> 'removed'
 LEFT JOIN hs.technician AS t
     ON t.business_id = %(business_id)s AND t.technician_id = g.technician_id
-WHERE a.status <> 'cancelled'
+WHERE a.business_id = %(business_id)s
+  AND a.window_start_at >= (SELECT d.begins_at FROM day AS d)
+  AND a.window_start_at < (SELECT d.ends_at FROM day AS d)
+  AND a.status <> 'cancelled'
 ORDER BY t.full_name NULLS FIRST, a.scheduled_start_at
