@@ -928,7 +928,7 @@ END
 $$;
 COMMENT ON FUNCTION hs.cancel_agreement(uuid, text, date) IS
     'Ends an agreement of the current tenant early: what is due later is waived, visits that are
-     owed lapse. hs.recognize_agreement_revenue() reverses what was billed and is not earned.';
+     owed lapse. What was billed and is not earned is reversed when the month is posted.';
 
 
 CREATE FUNCTION hs.book_agreement_visit(visit uuid, job uuid, on_day date)
@@ -1203,7 +1203,7 @@ JOIN hs.service_location AS l
     ON l.business_id = a.business_id AND l.service_location_id = a.service_location_id
 CROSS JOIN (SELECT hs.today() AS local) AS today
 LEFT JOIN LATERAL (
-    SELECT count(*)                                          AS covered_count,
+    SELECT count(*) AS covered_count,
            array_agg(i.asset_tag::text ORDER BY i.asset_tag) AS asset_tags
     FROM hs.agreement_equipment AS e
     JOIN hs.installed_equipment AS i

@@ -98,7 +98,8 @@ INSERT INTO hs.payment
      status, currency_code, paid_amount, processor_fee, processor_ref, check_number,
      idempotency_key, paid_at, settled_on, created_at)
 SELECT x.business_id, md5(x.invoice_id || ' payment')::uuid, x.customer_id,
-       CASE WHEN x.place %% 2 = 0 AND x.is_at_once THEN tech.ids[1 + x.place %% cardinality(tech.ids)] END,
+       CASE WHEN x.place %% 2 = 0 AND x.is_at_once
+            THEN tech.ids[1 + x.place %% cardinality(tech.ids)] END,
        'P' || lpad(x.place::text, 6, '0'), x.method,
        CASE WHEN money.at < newest.moment - interval '5 days' THEN 'settled' ELSE 'captured' END,
        x.currency_code, x.amount,
@@ -212,8 +213,7 @@ WHERE i.business_id = %(business_id)s
   AND i.status <> 'void'
   AND right(i.invoice_number, 2) IN ('09', '49', '89');
 
--- What was paid was paid when the money came; what is open past its day is overdue, and what is
--- open for half a year is given up.
+-- What was paid was paid when the money came; what is open past its day is overdue.
 UPDATE hs.invoice AS i
 SET paid_at = (SELECT max(a.allocated_at) FROM hs.payment_allocation AS a
                WHERE a.business_id = i.business_id AND a.invoice_id = i.invoice_id)
@@ -224,10 +224,4 @@ WHERE i.business_id = %(business_id)s
   AND i.status IN ('issued', 'partially_paid')
   AND i.open_balance > 0
   AND i.due_on < (SELECT max(x.invoice_on) FROM hs.invoice AS x
-                  WHERE x.business_id = %(business_id)s);
-UPDATE hs.invoice AS i
-SET status = 'written_off'
-WHERE i.business_id = %(business_id)s
-  AND i.status = 'overdue'
-  AND i.due_on < (SELECT max(x.invoice_on) - 240 FROM hs.invoice AS x
                   WHERE x.business_id = %(business_id)s);

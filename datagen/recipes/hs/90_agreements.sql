@@ -217,6 +217,15 @@ WHERE a.business_id = %(business_id)s
 SELECT hs.expire_agreements((SELECT max(w.started_at)::date FROM hs.work_order AS w
                              WHERE w.business_id = %(business_id)s));
 
+-- What was open for half a year is given up.
+UPDATE hs.invoice AS i
+SET status = 'written_off'
+WHERE i.business_id = %(business_id)s
+  AND i.invoice_kind = 'agreement'
+  AND i.status = 'overdue'
+  AND i.due_on < (SELECT max(w.started_at)::date - 180 FROM hs.work_order AS w
+                  WHERE w.business_id = %(business_id)s);
+
 -- The books of every month until the last whole one.
 SELECT hs.recognize_agreement_revenue(m::date)
 FROM generate_series(
