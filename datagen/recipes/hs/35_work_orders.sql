@@ -1,9 +1,11 @@
 -- A business starts with the standard rules.
 INSERT INTO hs.work_order_transition_rule
-    (business_id, from_status, to_status, actor_role, requires_reason, requires_checklist,
-     is_customer_notified)
-SELECT %(business_id)s, r.from_status, r.to_status, r.actor_role, r.requires_reason,
-       r.requires_checklist, r.is_customer_notified
+    (business_id, work_order_transition_rule_id, from_status, to_status, actor_role,
+     requires_reason, requires_checklist, is_customer_notified)
+SELECT %(business_id)s, md5(concat_ws(' ', %(business_id)s, r.from_status, r.to_status,
+                                      r.actor_role))::uuid,
+       r.from_status, r.to_status, r.actor_role, r.requires_reason, r.requires_checklist,
+       r.is_customer_notified
 FROM hs.standard_work_order_rules() AS r;
 
 -- A kind of job belongs to the unit of its trade, and so do its jobs.
@@ -20,28 +22,24 @@ WHERE w.business_id = %(business_id)s
   AND j.business_id = w.business_id AND j.job_type_id = w.job_type_id
   AND w.business_unit_id <> j.business_unit_id;
 
--- A callback goes where the fault is: to a job that was done before it was called in.
+-- Every twentieth job puts right another: one that was done before it was called in. It goes where
+-- the fault is.
 UPDATE hs.work_order AS w
-SET original_work_order_id = o.work_order_id, customer_id = o.customer_id,
+SET source = 'callback', original_work_order_id = o.work_order_id, customer_id = o.customer_id,
     service_location_id = o.service_location_id
 FROM hs.work_order AS x
 CROSS JOIN LATERAL (
     SELECT d.work_order_id, d.customer_id, d.service_location_id
     FROM hs.work_order AS d
     WHERE d.business_id = x.business_id AND d.completed_at < x.requested_at
-      AND d.source <> 'callback'
-    ORDER BY d.completed_at DESC
+      AND right(d.work_order_number, 2)::integer %% 20 <> 17
+    ORDER BY d.completed_at DESC, d.work_order_id
     LIMIT 1
 ) AS o
 WHERE w.business_id = %(business_id)s
   AND x.business_id = w.business_id AND x.work_order_id = w.work_order_id
-  AND w.source = 'callback';
-UPDATE hs.work_order AS w
-SET source = 'call', original_work_order_id = NULL
-FROM hs.work_order AS o
-WHERE w.business_id = %(business_id)s
-  AND o.business_id = w.business_id AND o.work_order_id = w.original_work_order_id
-  AND (o.completed_at >= w.requested_at OR o.completed_at IS NULL);
+  AND right(w.work_order_number, 2)::integer %% 20 = 17
+  AND w.source = 'call' AND w.project_id IS NULL;
 
 -- What was not begun has neither lines nor pictures, and serviced nothing.
 DELETE FROM hs.work_order_line AS l

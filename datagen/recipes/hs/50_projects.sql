@@ -1,8 +1,3 @@
--- A project has no callbacks while it runs: what is found is put right within it.
-UPDATE hs.work_order AS w
-SET source = 'call', original_work_order_id = NULL
-WHERE w.business_id = %(business_id)s AND w.source = 'callback' AND w.project_id IS NOT NULL;
-
 -- The jobs of a project are at its place, and it is where its first job is.
 UPDATE hs.project AS p
 SET customer_id = f.customer_id, service_location_id = f.service_location_id
