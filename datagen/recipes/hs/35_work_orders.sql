@@ -22,24 +22,27 @@ WHERE w.business_id = %(business_id)s
   AND j.business_id = w.business_id AND j.job_type_id = w.job_type_id
   AND w.business_unit_id <> j.business_unit_id;
 
--- Every twentieth job puts right another: one that was done before it was called in. It goes where
--- the fault is.
+-- Some jobs put right another that was done before they were called in, and go where the fault is.
+-- Odd numbers are called back, even ones call back: nothing is put right twice.
 UPDATE hs.work_order AS w
-SET source = 'callback', original_work_order_id = o.work_order_id, customer_id = o.customer_id,
-    service_location_id = o.service_location_id
-FROM hs.work_order AS x
-CROSS JOIN LATERAL (
-    SELECT d.work_order_id, d.customer_id, d.service_location_id
-    FROM hs.work_order AS d
-    WHERE d.business_id = x.business_id AND d.completed_at < x.requested_at
-      AND right(d.work_order_number, 2)::integer %% 20 <> 17
-    ORDER BY d.completed_at DESC, d.work_order_id
-    LIMIT 1
-) AS o
-WHERE w.business_id = %(business_id)s
-  AND x.business_id = w.business_id AND x.work_order_id = w.work_order_id
-  AND right(w.work_order_number, 2)::integer %% 20 = 17
-  AND w.source = 'call' AND w.project_id IS NULL;
+SET source = 'callback', original_work_order_id = c.original_id, customer_id = c.customer_id,
+    service_location_id = c.service_location_id
+FROM (
+    SELECT x.work_order_id, o.work_order_id AS original_id, o.customer_id, o.service_location_id,
+           row_number() OVER (ORDER BY x.work_order_number DESC) AS place
+    FROM hs.work_order AS x
+    CROSS JOIN LATERAL (
+        SELECT d.work_order_id, d.customer_id, d.service_location_id
+        FROM hs.work_order AS d
+        WHERE d.business_id = x.business_id AND d.completed_at < x.requested_at
+          AND right(d.work_order_number, 1)::integer %% 2 = 1
+        ORDER BY d.completed_at DESC, d.work_order_id
+        LIMIT 1
+    ) AS o
+    WHERE x.business_id = %(business_id)s AND x.source = 'call' AND x.project_id IS NULL
+      AND right(x.work_order_number, 1)::integer %% 2 = 0
+) AS c
+WHERE w.business_id = %(business_id)s AND w.work_order_id = c.work_order_id AND c.place %% 7 = 1;
 
 -- What was not begun has neither lines nor pictures, and serviced nothing.
 DELETE FROM hs.work_order_line AS l
