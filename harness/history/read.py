@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -96,6 +96,6 @@ def to_json(history: History) -> str:
     return _DOCUMENT.dump_json(history, indent=2).decode() + "\n"
 
 
-def from_json(text: str | bytes) -> Any:
+def from_json(text: str | bytes) -> History:
     """Reads what to_json wrote."""
     return _DOCUMENT.validate_json(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -206,8 +207,10 @@ def test_a_changed_setting_is_seen_and_makes_passes_incomparable(
 @pytest.fixture
 def statements(admin: Connection) -> None:
     """pg_stat_statements in a schema of its own."""
-    if "pg_stat_statements" not in one(admin, "SHOW shared_preload_libraries"):
-        pytest.skip("the server does not load pg_stat_statements")
+    loaded = "pg_stat_statements" in one(admin, "SHOW shared_preload_libraries")
+    if not loaded and "HARNESS_TEST_DSN" in os.environ:
+        pytest.skip("the server that HARNESS_TEST_DSN names does not load pg_stat_statements")
+    assert loaded, "the embedded server loads pg_stat_statements"
     admin.execute("CREATE SCHEMA elsewhere")
     admin.execute("CREATE EXTENSION pg_stat_statements SCHEMA elsewhere")
     admin.execute("GRANT USAGE ON SCHEMA elsewhere TO pg_monitor")
