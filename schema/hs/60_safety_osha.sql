@@ -10,32 +10,6 @@
  * they are. ita_submission is the filing with OSHA's Injury Tracking Application and its answer.
  */
 
-CREATE FUNCTION hs.assign_document_number() RETURNS trigger
-    LANGUAGE plpgsql AS $$
-DECLARE
-    key    CONSTANT text := to_jsonb(NEW) ->> TG_ARGV[3];
-    number text := TG_ARGV[2] || upper(right(key, 12));
-BEGIN
-    IF row_security_active(TG_RELID) THEN
-        IF NOT EXISTS (SELECT FROM system_core.number_sequence AS s
-                       WHERE s.business_id = NEW.business_id AND s.sequence_code = TG_ARGV[1])
-        THEN
-            INSERT INTO system_core.number_sequence (business_id, sequence_code, prefix)
-            VALUES (NEW.business_id, TG_ARGV[1], TG_ARGV[2])
-            ON CONFLICT DO NOTHING;
-        END IF;
-        number := system_core.next_document_number(TG_ARGV[1]);
-    END IF;
-    NEW := jsonb_populate_record(NEW, jsonb_build_object(TG_ARGV[0], number));
-    RETURN NEW;
-END
-$$;
-COMMENT ON FUNCTION hs.assign_document_number() IS
-    'Numbers a document that comes without a number; arguments: column, sequence, prefix, key
-     column. The tenant''s sequence is made where there is none. A role that bypasses row security
-     imports for any tenant: a number made from the row''s key.';
-
-
 CREATE TABLE hs.osha_establishment (
     business_id           uuid                    NOT NULL,
     osha_establishment_id uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
@@ -306,7 +280,7 @@ CREATE TRIGGER safety_incident_touch
 CREATE TRIGGER safety_incident_number
     BEFORE INSERT ON hs.safety_incident
     FOR EACH ROW WHEN (NEW.incident_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'incident_number', 'safety_incident', 'INC-', 'safety_incident_id');
 
 CREATE TRIGGER safety_incident_status_machine

@@ -335,7 +335,7 @@ CREATE TRIGGER inspection_touch
 CREATE TRIGGER inspection_number
     BEFORE INSERT ON hs.inspection
     FOR EACH ROW WHEN (NEW.inspection_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'inspection_number', 'inspection', 'INS-', 'inspection_id');
 
 CREATE TRIGGER inspection_status_machine
@@ -720,7 +720,7 @@ CREATE TRIGGER deficiency_touch
 CREATE TRIGGER deficiency_number
     BEFORE INSERT ON hs.deficiency
     FOR EACH ROW WHEN (NEW.deficiency_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'deficiency_number', 'deficiency', 'DEF-', 'deficiency_id');
 
 CREATE TRIGGER deficiency_status_machine
@@ -1048,7 +1048,7 @@ CREATE TRIGGER customer_complaint_touch
 CREATE TRIGGER customer_complaint_number
     BEFORE INSERT ON hs.customer_complaint
     FOR EACH ROW WHEN (NEW.complaint_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'complaint_number', 'customer_complaint', 'CMP-', 'customer_complaint_id');
 
 CREATE TRIGGER customer_complaint_status_machine
@@ -1157,7 +1157,7 @@ CREATE TRIGGER corrective_action_touch
 CREATE TRIGGER corrective_action_number
     BEFORE INSERT ON hs.corrective_action
     FOR EACH ROW WHEN (NEW.action_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'action_number', 'corrective_action', 'CA-', 'corrective_action_id');
 
 CREATE TRIGGER corrective_action_status_machine

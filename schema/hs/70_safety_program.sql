@@ -84,7 +84,7 @@ CREATE TRIGGER job_hazard_analysis_touch
 CREATE TRIGGER job_hazard_analysis_number
     BEFORE INSERT ON hs.job_hazard_analysis
     FOR EACH ROW WHEN (NEW.jha_number IS NULL)
-    EXECUTE FUNCTION hs.assign_document_number(
+    EXECUTE FUNCTION system_core.assign_document_number(
         'jha_number', 'job_hazard_analysis', 'JHA-', 'job_hazard_analysis_id');
 
 CREATE TRIGGER job_hazard_analysis_status_machine

@@ -1191,29 +1191,6 @@ COMMENT ON FUNCTION hs.find_available_slots(uuid, uuid, date, integer) IS
      days left out. Never before today.';
 
 
-CREATE FUNCTION hs.drive_minutes(
-    from_lat system_core.latitude,
-    from_lng system_core.longitude,
-    to_lat   system_core.latitude,
-    to_lng   system_core.longitude
-) RETURNS integer
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN ceil(2 * 6371 * asin(sqrt(least(1,
-        sin(radians(to_lat - from_lat) / 2) ^ 2
-        + cos(radians(from_lat)) * cos(radians(to_lat)) * sin(radians(to_lng - from_lng) / 2) ^ 2
-        ))) / 35 * 60)::integer;
-COMMENT ON FUNCTION hs.drive_minutes(
-    system_core.latitude, system_core.longitude, system_core.latitude, system_core.longitude) IS
-    'Minutes as the crow flies at 35 km/h, where no better figure is known.';
-
-CREATE FUNCTION hs.travel_cell(lat system_core.latitude, lng system_core.longitude) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN round(lat::numeric, 2)::text || ',' || round(lng::numeric, 2)::text;
-COMMENT ON FUNCTION hs.travel_cell(system_core.latitude, system_core.longitude) IS
-    'Grid cell of about a kilometer: latitude and longitude to two digits; the key of
-     travel_time_cache.';
-
-
 CREATE FUNCTION hs.eligible_technicians(of_appointment uuid) RETURNS TABLE (
     technician_id     uuid,
     skill_gap_count   integer,
@@ -1230,10 +1207,7 @@ BEGIN
     SELECT a.service_territory_id, w.job_type_id, l.latitude, l.longitude, span.starts_at,
            coalesce(a.scheduled_end_at,
                     span.starts_at + a.estimated_minutes * interval '1 minute') AS ends_at,
-           (span.starts_at AT TIME ZONE b.time_zone)::date AS visit_on,
-           CASE WHEN hour < 6 OR hour >= 22 THEN 'overnight' WHEN hour < 10 THEN 'am_peak'
-                WHEN hour < 15 THEN 'midday' WHEN hour < 19 THEN 'pm_peak'
-                ELSE 'evening' END AS bucket
+           (span.starts_at AT TIME ZONE b.time_zone)::date AS visit_on, b.time_zone
     INTO visit
     FROM hs.appointment AS a
     JOIN hs.work_order AS w
@@ -1245,7 +1219,6 @@ BEGIN
     JOIN hs.branch AS b ON b.business_id = t.business_id AND b.branch_id = t.branch_id
     CROSS JOIN LATERAL (
         SELECT coalesce(a.scheduled_start_at, a.window_start_at) AS starts_at) AS span
-    CROSS JOIN LATERAL extract(hour FROM span.starts_at AT TIME ZONE b.time_zone) AS hour
     WHERE a.business_id = tenant AND a.appointment_id = of_appointment;
 
     RETURN QUERY
@@ -1335,16 +1308,8 @@ BEGIN
         ) AS day ON true
     ), driven AS (
         SELECT p.technician_id, p.gaps, p.level_no, p.average_rating_score, p.free_minutes,
-               coalesce(
-                   (SELECT c.travel_minutes
-                    FROM hs.travel_time_cache AS c
-                    WHERE c.business_id = tenant
-                      AND c.origin_cell = hs.travel_cell(p.latitude, p.longitude)
-                      AND c.destination_cell = hs.travel_cell(visit.latitude, visit.longitude)
-                      AND c.departure_bucket = visit.bucket AND c.expires_at > now()
-                    LIMIT 1),
-                   hs.drive_minutes(p.latitude, p.longitude, visit.latitude, visit.longitude),
-                   30) AS drive_minutes
+               coalesce(hs.drive_minutes(p.latitude, p.longitude, visit.latitude, visit.longitude,
+                                         visit.starts_at, visit.time_zone), 30) AS drive_minutes
         FROM placed AS p
     )
     SELECT d.technician_id, d.gaps::integer, d.drive_minutes, d.free_minutes,

@@ -485,20 +485,6 @@ CREATE POLICY tenant_isolation ON hs.technician_position_default
 SELECT system_core.create_partitions('hs.technician_position', 'month', behind => 3, ahead => 1);
 
 
-CREATE FUNCTION hs.distance_km(
-    from_latitude double precision, from_longitude double precision,
-    to_latitude double precision, to_longitude double precision
-) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN round((2 * 6371.0088 * asin(sqrt(
-        power(sin(radians(to_latitude - from_latitude) / 2), 2)
-        + cos(radians(from_latitude)) * cos(radians(to_latitude))
-          * power(sin(radians(to_longitude - from_longitude) / 2), 2))))::numeric, 4);
-COMMENT ON FUNCTION hs.distance_km(
-    double precision, double precision, double precision, double precision) IS
-    'Great-circle distance (haversine) on a sphere of the earth''s mean radius, 6,371.0088 km.';
-
-
 CREATE FUNCTION hs.map_cell(at_latitude double precision, at_longitude double precision)
     RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -510,7 +496,8 @@ COMMENT ON FUNCTION hs.map_cell(double precision, double precision) IS
 
 CREATE FUNCTION hs.drive_minutes(
     from_latitude double precision, from_longitude double precision,
-    to_latitude double precision, to_longitude double precision, leaving_at timestamptz
+    to_latitude double precision, to_longitude double precision,
+    leaving_at timestamptz, in_zone text DEFAULT 'UTC'
 ) RETURNS integer
     LANGUAGE sql STABLE
     RETURN coalesce(
@@ -520,18 +507,19 @@ CREATE FUNCTION hs.drive_minutes(
            AND c.origin_cell = hs.map_cell(from_latitude, from_longitude)
            AND c.destination_cell = hs.map_cell(to_latitude, to_longitude)
            AND c.departure_bucket = CASE
-                   WHEN extract(hour FROM leaving_at) < 6  THEN 'overnight'
-                   WHEN extract(hour FROM leaving_at) < 10 THEN 'am_peak'
-                   WHEN extract(hour FROM leaving_at) < 15 THEN 'midday'
-                   WHEN extract(hour FROM leaving_at) < 19 THEN 'pm_peak'
-                   ELSE 'evening' END
+                   WHEN extract(hour FROM leaving_at AT TIME ZONE in_zone) < 6  THEN 'overnight'
+                   WHEN extract(hour FROM leaving_at AT TIME ZONE in_zone) < 10 THEN 'am_peak'
+                   WHEN extract(hour FROM leaving_at AT TIME ZONE in_zone) < 15 THEN 'midday'
+                   WHEN extract(hour FROM leaving_at AT TIME ZONE in_zone) < 19 THEN 'pm_peak'
+                   WHEN extract(hour FROM leaving_at AT TIME ZONE in_zone) < 22 THEN 'evening'
+                   ELSE 'overnight' END
            AND c.expires_at > leaving_at),
-        ceil(hs.distance_km(from_latitude, from_longitude, to_latitude, to_longitude) / 35 * 60)
-            ::integer);
+        ceil(system_core.distance_km(from_latitude, from_longitude, to_latitude, to_longitude)
+             / 35 * 60)::integer);
 COMMENT ON FUNCTION hs.drive_minutes(
-    double precision, double precision, double precision, double precision, timestamptz) IS
-    'Minutes from one place to another: what the tenant''s cache knows for the time of day, else
-     the straight line at 35 km/h.';
+    double precision, double precision, double precision, double precision, timestamptz, text) IS
+    'Minutes from one place to another: what the tenant''s cache knows for the time of day in the
+     zone, else the straight line at 35 km/h. NULL where a place is not known.';
 
 
 CREATE FUNCTION hs.read_solution(of_run uuid) RETURNS TABLE (

@@ -511,32 +511,10 @@ CREATE TRIGGER security_alert_status_machine
             "closed_false_positive": []
         }}');
 
-CREATE FUNCTION security_mgmt.next_number(
-    tenant uuid, sequence_code system_core.code, prefix text, key uuid
-) RETURNS text
-    LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT row_security_active('system_core.number_sequence') THEN
-        RETURN prefix || upper(right(key::text, 12));
-    END IF;
-    IF NOT EXISTS (SELECT FROM system_core.number_sequence AS s
-                   WHERE s.business_id = tenant AND s.sequence_code = next_number.sequence_code)
-    THEN
-        INSERT INTO system_core.number_sequence (business_id, sequence_code, prefix)
-        VALUES (tenant, next_number.sequence_code, next_number.prefix)
-        ON CONFLICT DO NOTHING;
-    END IF;
-    RETURN system_core.next_document_number(sequence_code);
-END
-$$;
-COMMENT ON FUNCTION security_mgmt.next_number(uuid, system_core.code, text, uuid) IS
-    'The next number of the calling tenant''s sequence, which it makes where there is none. A role
-     that bypasses row security imports for any tenant: a number made from the row''s key.';
-
 CREATE FUNCTION security_mgmt.number_alert() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.alert_number := security_mgmt.next_number(
+    NEW.alert_number := system_core.number_document(
         NEW.business_id, 'security_alert', 'ALR-', NEW.security_alert_id);
     RETURN NEW;
 END

@@ -256,7 +256,7 @@ CREATE FUNCTION security_mgmt.prepare_incident() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.incident_number IS NULL THEN
-        NEW.incident_number := security_mgmt.next_number(
+        NEW.incident_number := system_core.number_document(
             NEW.business_id, 'security_incident', 'INC-', NEW.incident_id);
     END IF;
     IF NEW.response_playbook_id IS NULL AND row_security_active(TG_RELID) THEN

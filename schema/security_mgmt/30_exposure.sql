@@ -348,7 +348,7 @@ CREATE FUNCTION security_mgmt.prepare_remediation() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.task_number IS NULL THEN
-        NEW.task_number := security_mgmt.next_number(
+        NEW.task_number := system_core.number_document(
             NEW.business_id, 'remediation_task', 'REM-', NEW.remediation_task_id);
     END IF;
     IF NEW.state IN ('in_progress', 'awaiting_verification', 'done') THEN

@@ -127,3 +127,15 @@ CREATE DOMAIN system_core.json_object AS jsonb
 
 CREATE DOMAIN system_core.json_array AS jsonb
     CONSTRAINT json_array_is_array CHECK (jsonb_typeof(value) = 'array');
+
+CREATE FUNCTION system_core.distance_km(
+    latitude_a  double precision, longitude_a double precision,
+    latitude_b  double precision, longitude_b double precision
+) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN 2 * 6371.0088 * asin(sqrt(least(1,
+        sind((latitude_b - latitude_a) / 2) ^ 2
+        + cosd(latitude_a) * cosd(latitude_b) * sind((longitude_b - longitude_a) / 2) ^ 2)));
+COMMENT ON FUNCTION system_core.distance_km(
+    double precision, double precision, double precision, double precision) IS
+    'Along the great circle (haversine), by the mean radius of the earth, 6,371.0088 km.';

@@ -438,19 +438,6 @@ CREATE TRIGGER watchlist_entry_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
-CREATE FUNCTION user_analytics.distance_km(
-    latitude_a  double precision, longitude_a double precision,
-    latitude_b  double precision, longitude_b double precision
-) RETURNS double precision
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN 12742 * asin(sqrt(least(1,
-        sind((latitude_b - latitude_a) / 2) ^ 2
-        + cosd(latitude_a) * cosd(latitude_b) * sind((longitude_b - longitude_a) / 2) ^ 2)));
-COMMENT ON FUNCTION user_analytics.distance_km(
-    double precision, double precision, double precision, double precision) IS
-    'Along the great circle (haversine), by the mean radius of the earth.';
-
-
 CREATE FUNCTION user_analytics.risk_signals(account uuid, context jsonb)
     RETURNS TABLE (factor text, strength numeric, evidence jsonb)
     LANGUAGE sql STABLE
@@ -476,7 +463,7 @@ BEGIN ATOMIC
         WHERE g.device_hash IS NOT NULL
     ), place AS (
         SELECT l.country_code, l.confidence, l.last_seen_at,
-               user_analytics.distance_km(g.latitude, g.longitude, l.latitude, l.longitude)
+               system_core.distance_km(g.latitude, g.longitude, l.latitude, l.longitude)
                    - l.radius_km AS away_km
         FROM given AS g
         JOIN user_analytics.usual_location AS l

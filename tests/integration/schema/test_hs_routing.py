@@ -199,7 +199,7 @@ def test_a_what_if_is_never_applied(
 def test_distance_is_that_of_a_great_circle(
     app: Connection, place: tuple[float, ...], km: float
 ) -> None:
-    found = one(app, "SELECT hs.distance_km(%s, %s, %s, %s)", *place)
+    found = one(app, "SELECT system_core.distance_km(%s, %s, %s, %s)", *place)
     assert float(found) == pytest.approx(km, abs=0.1)
 
 

@@ -524,6 +524,22 @@ def test_the_nearer_goes_first(app: Connection, shop: Shop, visit: UUID) -> None
     assert eligible(app, visit) == [near, far]
 
 
+def test_the_drive_is_what_the_cache_knows(app: Connection, shop: Shop, visit: UUID) -> None:
+    technician = ready(app, shop.zone)
+    app.execute("UPDATE hs.technician SET home_latitude = 41.9, home_longitude = -87.63")
+    app.execute(
+        "INSERT INTO hs.travel_time_cache (business_id, origin_cell, destination_cell,"
+        f" departure_bucket, travel_minutes, distance_km, expires_at) SELECT {TENANT},"
+        " hs.map_cell(41.9, -87.63), hs.map_cell(l.latitude, l.longitude), bucket, 77, 9,"
+        " '2099-01-01' FROM hs.service_location AS l, unnest(ARRAY['overnight', 'am_peak',"
+        " 'midday', 'pm_peak', 'evening']) AS bucket"
+    )
+    row = app.execute(
+        "SELECT technician_id, drive_minutes FROM hs.eligible_technicians(%s)", [visit]
+    ).fetchone()
+    assert row == (technician, 77)
+
+
 @pytest.mark.parametrize(
     "obstacle",
     [
@@ -716,8 +732,8 @@ def test_the_board_shows_who_lacks_what(app: Connection, shop: Shop, visit: UUID
 
 
 def test_minutes_as_the_crow_flies(app: Connection) -> None:
-    assert one(app, "SELECT hs.drive_minutes(41.88, -87.63, 41.88, -87.63)") == 0
-    assert one(app, "SELECT hs.drive_minutes(41.0, -87.0, 42.0, -87.0)") == 191, "111.2 km"
+    assert one(app, "SELECT hs.drive_minutes(41.88, -87.63, 41.88, -87.63, now())") == 0
+    assert one(app, "SELECT hs.drive_minutes(41.0, -87.0, 42.0, -87.0, now())") == 191, "111.2 km"
 
 
 # State machines.

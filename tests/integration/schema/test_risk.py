@@ -664,7 +664,7 @@ def test_the_last_score_is_what_counts(door: Door) -> None:
 def test_distances_are_along_the_great_circle(
     door: Door, there: tuple[float, float], here: tuple[float, float], km: int
 ) -> None:
-    found = door.one("SELECT user_analytics.distance_km(%s, %s, %s, %s)", *there, *here)
+    found = door.one("SELECT system_core.distance_km(%s, %s, %s, %s)", *there, *here)
     assert abs(found - km) < 20
 
 
