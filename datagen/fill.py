@@ -237,14 +237,21 @@ def _settle(state: _State, tenant: Tenant) -> None:
     for file, statements in state.plan.settle:
         if (str(tenant.id), file) in state.done:
             continue
-        literal = sql.Literal(str(tenant.id)).as_string(state.connection)
-        text = statements.replace("%(business_id)s", literal).replace("%%", "%")
+        text = _bound(state, tenant, statements)
         try:
             with state.connection.transaction():
                 state.connection.execute(text.encode())
                 _note(state, tenant, file, 0)
         except psycopg.errors.Error as error:
             state.unmet.setdefault(file, f"{file}: {_brief(error)}")
+
+
+def _bound(state: _State, tenant: Tenant, statements: str) -> str:
+    """Statements with the tenant and the fill's moment in them; %% is a percent sign."""
+    given = {"%(business_id)s": str(tenant.id), "%(as_of)s": state.plan.settings.as_of}
+    for name, value in given.items():
+        statements = statements.replace(name, sql.Literal(value).as_string(state.connection))
+    return statements.replace("%%", "%")
 
 
 def _ends_the_fill(error: psycopg.Error) -> bool:

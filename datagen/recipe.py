@@ -1,7 +1,8 @@
 """Recipes: what cannot be inferred about a table, one small TOML file per area.
 
 `recipes/<schema>/<area>.toml` has a table per table; `<area>.sql` beside it has statements that
-settle figures which follow from other rows, run per tenant after its tables are loaded.
+settle figures which follow from other rows, run per tenant after its tables are loaded; they may
+name %(business_id)s, the tenant, and %(as_of)s, the moment that the data are of.
 """
 
 from __future__ import annotations
