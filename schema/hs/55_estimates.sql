@@ -7,17 +7,6 @@
  * a change of a presented one is its next revision.
  */
 
-CREATE FUNCTION hs.today() RETURNS date
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT (now() AT TIME ZONE b.time_zone)::date
-    FROM tenant_mgmt.business AS b
-    WHERE b.business_id = tenant_mgmt.current_business_id();
-END;
-COMMENT ON FUNCTION hs.today() IS
-    'The day that it is at the current tenant: quotes lapse and invoices fall due by it.';
-
-
 CREATE FUNCTION hs.location_tax(business uuid, of_location uuid, sold text, on_day date)
     RETURNS TABLE (tax_pct numeric, tax_rate_id uuid)
     LANGUAGE sql STABLE
@@ -524,7 +513,7 @@ BEGIN
     SET status = 'sold', selected_option_no = sell_estimate.option_no, sold_at = now()
     WHERE e.business_id = tenant
       AND e.estimate_id = offer
-      AND (e.expires_on >= hs.today() OR e.expires_on IS NULL)
+      AND (e.expires_on >= tenant_mgmt.today() OR e.expires_on IS NULL)
     RETURNING e.* INTO sold;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no estimate % that still holds', offer
@@ -546,7 +535,7 @@ COMMENT ON FUNCTION hs.sell_estimate(uuid, integer) IS
      expired; other revisions of it are dismissed.';
 
 
-CREATE FUNCTION hs.expire_estimates(on_day date DEFAULT hs.today()) RETURNS integer
+CREATE FUNCTION hs.expire_estimates(on_day date DEFAULT tenant_mgmt.today()) RETURNS integer
     LANGUAGE sql
 BEGIN ATOMIC
     WITH gone AS (

@@ -229,7 +229,7 @@ DECLARE
     settled CONSTANT numeric := NEW.paid_amount + NEW.credited_amount;
 BEGIN
     IF OLD.status = 'draft' AND NEW.status <> 'void' THEN
-        NEW.invoice_on := coalesce(NEW.invoice_on, hs.today());
+        NEW.invoice_on := coalesce(NEW.invoice_on, tenant_mgmt.today());
         NEW.due_on := coalesce(NEW.due_on, NEW.invoice_on + (
             SELECT c.payment_terms_days FROM hs.customer AS c
             WHERE c.business_id = NEW.business_id AND c.customer_id = NEW.customer_id));
@@ -1475,7 +1475,7 @@ BEGIN
                 ELSE 'captured' END,
            owed.currency_code, amount, take_payment.processor_ref, take_payment.check_number,
            take_payment.idempotency_key,
-           CASE WHEN take_payment.method = 'cash' THEN hs.today() END
+           CASE WHEN take_payment.method = 'cash' THEN tenant_mgmt.today() END
     WHERE NOT EXISTS (
         SELECT FROM hs.payment AS x
         WHERE x.business_id = tenant AND x.idempotency_key = take_payment.idempotency_key)
@@ -1531,7 +1531,7 @@ BEGIN
     SELECT m.* INTO credit FROM hs.credit_memo AS m
     WHERE m.business_id = tenant AND m.credit_memo_id = memo
     FOR NO KEY UPDATE;
-    IF NOT FOUND OR credit.status <> 'open' OR credit.expires_on < hs.today()
+    IF NOT FOUND OR credit.status <> 'open' OR credit.expires_on < tenant_mgmt.today()
        OR credit.applied_amount > 0 AND credit.invoice_id <> owed.invoice_id THEN
         RAISE EXCEPTION 'credit memo % is not open for invoice %',
                         coalesce(credit.credit_number::text, memo::text), owed.invoice_number
@@ -1558,7 +1558,7 @@ CREATE FUNCTION hs.issue_invoice(of_work_order uuid) RETURNS hs.invoice
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    today  CONSTANT date := hs.today();
+    today  CONSTANT date := tenant_mgmt.today();
     job    hs.work_order;
     payer  hs.customer;
     unit   hs.business_unit;
@@ -1690,7 +1690,7 @@ COMMENT ON FUNCTION hs.void_invoice(uuid, text) IS
      open, and its work order is completed and can be billed anew. Not after a refund of it.';
 
 
-CREATE FUNCTION hs.mark_overdue_invoices(on_day date DEFAULT hs.today()) RETURNS integer
+CREATE FUNCTION hs.mark_overdue_invoices(on_day date DEFAULT tenant_mgmt.today()) RETURNS integer
     LANGUAGE sql
 BEGIN ATOMIC
     WITH late AS (
@@ -1846,7 +1846,7 @@ SELECT i.business_id, i.invoice_id, i.invoice_number, i.invoice_kind, i.status, 
        coalesce(on_account.amount, 0) AS unapplied_amount
 FROM hs.invoice AS i
 JOIN hs.customer AS c ON c.business_id = i.business_id AND c.customer_id = i.customer_id
-CROSS JOIN (SELECT hs.today() AS local) AS today
+CROSS JOIN (SELECT tenant_mgmt.today() AS local) AS today
 LEFT JOIN LATERAL (
     SELECT sum(p.unapplied_amount) AS amount
     FROM hs.payment AS p

@@ -898,7 +898,8 @@ COMMENT ON FUNCTION hs.renew_agreement(uuid) IS
      plan; it is pending until it is signed and activated. No row where there is nothing to renew.';
 
 
-CREATE FUNCTION hs.cancel_agreement(contract uuid, reason text, on_day date DEFAULT hs.today())
+CREATE FUNCTION hs.cancel_agreement(
+    contract uuid, reason text, on_day date DEFAULT tenant_mgmt.today())
     RETURNS hs.agreement
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -989,7 +990,7 @@ COMMENT ON FUNCTION hs.book_agreement_visit(uuid, uuid, date) IS
      becomes its steps.';
 
 
-CREATE FUNCTION hs.bill_agreements(on_day date DEFAULT hs.today()) RETURNS integer
+CREATE FUNCTION hs.bill_agreements(on_day date DEFAULT tenant_mgmt.today()) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
@@ -1057,7 +1058,7 @@ COMMENT ON FUNCTION hs.bill_agreements(date) IS
      how many. Two workers never bill the same installment.';
 
 
-CREATE FUNCTION hs.expire_agreements(on_day date DEFAULT hs.today()) RETURNS integer
+CREATE FUNCTION hs.expire_agreements(on_day date DEFAULT tenant_mgmt.today()) RETURNS integer
     LANGUAGE sql
 BEGIN ATOMIC
     WITH over AS (
@@ -1201,7 +1202,7 @@ JOIN hs.agreement_plan_visit AS p
 JOIN hs.customer AS c ON c.business_id = a.business_id AND c.customer_id = a.customer_id
 JOIN hs.service_location AS l
     ON l.business_id = a.business_id AND l.service_location_id = a.service_location_id
-CROSS JOIN (SELECT hs.today() AS local) AS today
+CROSS JOIN (SELECT tenant_mgmt.today() AS local) AS today
 LEFT JOIN LATERAL (
     SELECT count(*) AS covered_count,
            array_agg(i.asset_tag::text ORDER BY i.asset_tag) AS asset_tags

@@ -94,3 +94,13 @@ CREATE TRIGGER business_status_machine
             "closing":      ["active", "closed"],
             "closed":       []
         }}');
+
+CREATE FUNCTION tenant_mgmt.today() RETURNS date
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT (now() AT TIME ZONE b.time_zone)::date
+    FROM tenant_mgmt.business AS b
+    WHERE b.business_id = tenant_mgmt.current_business_id();
+END;
+COMMENT ON FUNCTION tenant_mgmt.today() IS
+    'The day that it is at the current tenant: quotes lapse and invoices fall due by it.';

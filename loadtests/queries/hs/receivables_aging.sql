@@ -26,7 +26,7 @@ FROM (
            sum(v.open_balance) FILTER (WHERE today.local - v.due_on > 90) AS over_90_amount,
            sum(v.open_balance)                                           AS open_amount
     FROM hs.invoice AS v
-    CROSS JOIN (SELECT hs.today() AS local) AS today
+    CROSS JOIN (SELECT tenant_mgmt.today() AS local) AS today
     WHERE v.business_id = %(business_id)s
       AND v.open_balance > 0
       AND v.status <> 'written_off'

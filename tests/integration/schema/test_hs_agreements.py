@@ -407,7 +407,7 @@ def test_coverage_is_used_within_its_limit(
 
 
 def test_visits_that_are_due_tell_what_to_bring(app: Connection, plan: UUID) -> None:
-    today = one(app, "SELECT hs.today()")
+    today = one(app, "SELECT tenant_mgmt.today()")
     agreement = add_agreement(app, plan, starts=f"{today.year}-01-01")
     activate(app, agreement)
     equipment = add_equipment(app, one(app, "SELECT service_location_id FROM hs.service_location"))
@@ -421,8 +421,8 @@ def test_visits_that_are_due_tell_what_to_bring(app: Connection, plan: UUID) -> 
         ("Visit 2", 60, ["EQ1"], "1 Main St", 0, today),
     ]
     app.execute(
-        "UPDATE hs.agreement_visit SET due_on = hs.today() - 10, window_start_on = hs.today() - 30,"
-        " window_end_on = hs.today() - visit_seq + 1"
+        "UPDATE hs.agreement_visit SET due_on = tenant_mgmt.today() - 10, window_start_on = tenant_mgmt.today() - 30,"
+        " window_end_on = tenant_mgmt.today() - visit_seq + 1"
     )
     states = "SELECT array_agg(window_state ORDER BY visit_seq) FROM hs.v_agreement_visits_due"
     assert one(app, states) == ["open", "late"]

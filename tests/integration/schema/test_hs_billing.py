@@ -174,8 +174,8 @@ def test_the_terms_of_the_customer_say_when_it_is_due(app: Connection) -> None:
                currency_code="USD")  # fmt: skip
     add(app, "invoice_line", invoice_id=bill, line_no=1, description="Work", unit_price=1)
     app.execute("UPDATE hs.invoice SET status = 'issued'")
-    assert one(app, "SELECT (invoice_on = hs.today(), due_on - invoice_on)::text FROM hs.invoice")
-    assert one(app, "SELECT due_on - hs.today() FROM hs.invoice") == 30
+    assert one(app, "SELECT (invoice_on = tenant_mgmt.today(), due_on - invoice_on)::text FROM hs.invoice")
+    assert one(app, "SELECT due_on - tenant_mgmt.today() FROM hs.invoice") == 30
 
 
 @pytest.mark.parametrize(
@@ -857,7 +857,7 @@ def test_a_figure_that_is_broken_is_named(
 
 def test_open_items_tell_their_age(app: Connection, customer: UUID) -> None:
     for number, days in enumerate((0, 1, 30, 31, 60, 61, 90, 91)):
-        due = one(app, "SELECT (hs.today() - %s::integer)::text", days)
+        due = one(app, "SELECT (tenant_mgmt.today() - %s::integer)::text", days)
         bill = add(app, "invoice", customer_id=customer, invoice_number=f"I{number}",
                    invoice_kind="deposit", currency_code="USD", invoice_on=due,
                    due_on=due)  # fmt: skip

@@ -71,7 +71,7 @@ def estimate(app: Connection) -> UUID:
 def present(connection: Connection, estimate: UUID, expires: str = "9 days") -> None:
     connection.execute(
         "UPDATE hs.estimate SET status = 'presented', presented_at = now() - interval '1 day',"
-        " expires_on = hs.today() + %s::interval WHERE estimate_id = %s",
+        " expires_on = tenant_mgmt.today() + %s::interval WHERE estimate_id = %s",
         [expires, estimate],
     )
 
@@ -268,7 +268,7 @@ def test_nothing_is_added_to_what_was_sold(app: Connection, estimate: UUID) -> N
 def test_quotes_lapse_after_their_last_day(app: Connection, estimate: UUID) -> None:
     present(app, estimate, "0 days")
     assert one(app, "SELECT hs.expire_estimates()") == 0
-    assert one(app, "SELECT hs.expire_estimates(hs.today() + 1)") == 1
+    assert one(app, "SELECT hs.expire_estimates(tenant_mgmt.today() + 1)") == 1
     assert one(app, "SELECT status FROM hs.estimate") == "expired"
 
 
