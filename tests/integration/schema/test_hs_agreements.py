@@ -421,7 +421,8 @@ def test_visits_that_are_due_tell_what_to_bring(app: Connection, plan: UUID) -> 
         ("Visit 2", 60, ["EQ1"], "1 Main St", 0, today),
     ]
     app.execute(
-        "UPDATE hs.agreement_visit SET due_on = tenant_mgmt.today() - 10, window_start_on = tenant_mgmt.today() - 30,"
+        "UPDATE hs.agreement_visit SET due_on = tenant_mgmt.today() - 10,"
+        " window_start_on = tenant_mgmt.today() - 30,"
         " window_end_on = tenant_mgmt.today() - visit_seq + 1"
     )
     states = "SELECT array_agg(window_state ORDER BY visit_seq) FROM hs.v_agreement_visits_due"

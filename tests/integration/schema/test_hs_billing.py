@@ -174,7 +174,10 @@ def test_the_terms_of_the_customer_say_when_it_is_due(app: Connection) -> None:
                currency_code="USD")  # fmt: skip
     add(app, "invoice_line", invoice_id=bill, line_no=1, description="Work", unit_price=1)
     app.execute("UPDATE hs.invoice SET status = 'issued'")
-    assert one(app, "SELECT (invoice_on = tenant_mgmt.today(), due_on - invoice_on)::text FROM hs.invoice")
+    assert one(
+        app,
+        "SELECT (invoice_on = tenant_mgmt.today(), due_on - invoice_on)::text FROM hs.invoice",
+    )
     assert one(app, "SELECT due_on - tenant_mgmt.today() FROM hs.invoice") == 30
 
 
