@@ -77,6 +77,7 @@ def fill(
     started = time.perf_counter()
     with connect(database.loader, autocommit=True) as connection:
         targets.require(connection, owned)
+        connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
         state = _State(the_plan, connection, Pools(wanted.seed), _open_ledger(connection, the_plan))
         total = wanted.tenants * len(the_plan.tables)

@@ -112,12 +112,7 @@ TRIGGERED = {
     "security_mgmt.evidence_hold",
     "user_analytics.behavior_baseline",
     "user_rbac.role_hierarchy",
-    # the day's board: who holds, drives and works at the moment of the load
-    "hs.appointment_assignment",
-    "hs.booking_hold",
-    "hs.dispatch_event",
     "hs.job_split",
-    "hs.refrigerant_transaction",
     # agreements are sold, billed and earned by their own functions, payments and invoices with them
     "hs.agreement",
     "hs.agreement_billing",

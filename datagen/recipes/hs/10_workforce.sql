@@ -25,14 +25,15 @@ SELECT t.business_id, md5(t.technician_id || ' ' || d.shift_on)::uuid, t.technic
        CASE WHEN d.is_sunday THEN 'on_call' ELSE 'regular' END,
        CASE WHEN d.is_sunday THEN 1 + n.no %% 3 END, 60,
        CASE WHEN n.no %% 4 = 0 THEN 'branch' ELSE 'home' END,
-       CASE WHEN d.shift_on >= current_date THEN 'published'
+       CASE WHEN d.shift_on >= f.today THEN 'published'
             WHEN abs(hashtext(t.employee_number || d.shift_on)) %% 40 = 0 THEN 'no_show'
             ELSE 'worked' END,
-       now() - interval '20 days'
+       %(as_of)s - interval '20 days'
 FROM hs.technician AS t
 JOIN hs.branch AS b ON b.business_id = t.business_id AND b.branch_id = t.branch_id
 CROSS JOIN LATERAL (SELECT abs(hashtext(t.employee_number)) AS no) AS n
-CROSS JOIN generate_series(current_date - 14, current_date + 14, interval '1 day') AS g (at)
+CROSS JOIN (SELECT %(as_of)s::date AS today) AS f
+CROSS JOIN generate_series(f.today - 14, f.today + 14, interval '1 day') AS g (at)
 CROSS JOIN LATERAL (
     SELECT g.at::date AS shift_on, extract(isodow FROM g.at) = 7 AS is_sunday) AS d
 WHERE t.business_id = %(business_id)s AND t.is_dispatchable

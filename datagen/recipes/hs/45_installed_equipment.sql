@@ -21,7 +21,7 @@ WITH certified AS (
         ON k.business_id = c.business_id
        AND k.certification_type_id = c.certification_type_id AND k.regime = 'epa_608'
     WHERE c.business_id = %(business_id)s AND c.status IN ('valid', 'expiring')
-      AND (c.expires_on IS NULL OR c.expires_on > current_date)
+      AND (c.expires_on IS NULL OR c.expires_on > %(as_of)s::date)
     GROUP BY c.technician_id
 ), unit AS (
     SELECT e.installed_equipment_id, e.refrigerant_code, e.full_charge_lb, e.installed_on,
@@ -30,7 +30,7 @@ WITH certified AS (
            count(*) OVER (PARTITION BY e.refrigerant_code) AS size
     FROM hs.installed_equipment AS e
     WHERE e.business_id = %(business_id)s AND e.status = 'active'
-      AND e.refrigerant_code IS NOT NULL AND e.installed_on < current_date - 400
+      AND e.refrigerant_code IS NOT NULL AND e.installed_on < %(as_of)s::date - 400
 ), step AS (
     SELECT c.refrigerant_cylinder_id, c.refrigerant_code, c.cylinder_kind, c.capacity_lb,
            c.net_lb, c.received_on, s.no,
@@ -67,7 +67,7 @@ FROM weighed AS w
 JOIN unit AS u ON u.refrigerant_code = w.refrigerant_code AND u.no = w.turn %% u.size
 JOIN certified AS t ON t.no = (w.turn + w.no) %% t.size
 CROSS JOIN LATERAL (
-    SELECT now() - (13 - w.no) * interval '26 days'
+    SELECT %(as_of)s - (13 - w.no) * interval '26 days'
            + abs(hashtext(w.refrigerant_cylinder_id::text)) %% 20 * interval '1 day'
                AS performed_at) AS at
 WHERE w.moved <= CASE WHEN w.cylinder_kind = 'recovery' THEN 0.8 * w.capacity_lb
@@ -80,21 +80,21 @@ INSERT INTO hs.refrigerant_transaction (
     reclaimer_epa_id, performed_at, created_at)
 SELECT c.business_id, md5(c.refrigerant_cylinder_id || ' reclaim')::uuid,
        c.refrigerant_cylinder_id, last.technician_id, 'reclaim_shipment', c.refrigerant_code,
-       c.net_lb, 0, 'Midwest Reclaim', 'ILR000123', now() - interval '1 hour',
-       now() - interval '1 hour'
+       c.net_lb, 0, 'Midwest Reclaim', 'ILR000123', %(as_of)s - interval '1 hour',
+       %(as_of)s - interval '1 hour'
 FROM hs.refrigerant_cylinder AS c
 JOIN LATERAL (SELECT t.technician_id
               FROM hs.refrigerant_transaction AS t
               WHERE t.business_id = c.business_id
                 AND t.refrigerant_cylinder_id = c.refrigerant_cylinder_id
-                AND t.performed_at < now() - interval '2 hours'
+                AND t.performed_at < %(as_of)s - interval '2 hours'
               ORDER BY t.performed_at DESC LIMIT 1) AS last ON true
 WHERE c.business_id = %(business_id)s AND c.cylinder_kind = 'recovery'
   AND c.net_lb > 0.4 * c.capacity_lb
   AND NOT EXISTS (SELECT FROM hs.refrigerant_transaction AS t
                   WHERE t.business_id = c.business_id
                     AND t.refrigerant_cylinder_id = c.refrigerant_cylinder_id
-                    AND t.performed_at >= now() - interval '2 hours');
+                    AND t.performed_at >= %(as_of)s - interval '2 hours');
 
 UPDATE hs.refrigerant_cylinder AS c
 SET status = CASE WHEN c.net_lb = 0 THEN 'empty'

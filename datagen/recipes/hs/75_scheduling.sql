@@ -24,7 +24,7 @@ FROM hs.appointment AS a
 JOIN hs.work_order AS w ON w.business_id = a.business_id AND w.work_order_id = a.work_order_id
 CROSS JOIN LATERAL (
     SELECT CASE WHEN a.status = 'done' THEN w.completed_at - interval '50 minutes'
-                ELSE date_trunc('day', now()) + interval '38 hours' END AS starts_at) AS again
+                ELSE %(as_of)s + interval '38 hours' END AS starts_at) AS again
 WHERE a.business_id = %(business_id)s
   AND (a.status = 'missed'
        OR a.status = 'done' AND w.completed_at > w.started_at + interval '10 hours');
@@ -149,11 +149,11 @@ SELECT a.business_id, md5(a.appointment_id || ' lead')::uuid, a.appointment_id, 
                      WHEN 'missed' THEN 'removed' WHEN 'confirmed' THEN 'accepted'
                      ELSE 'assigned' END,
        a.scheduled_start_at, a.scheduled_end_at,
-       least(now(), a.scheduled_start_at) - interval '16 hours',
+       least(%(as_of)s, a.scheduled_start_at) - interval '16 hours',
        CASE WHEN a.status <> 'scheduled'
-            THEN least(now(), a.scheduled_start_at) - interval '12 hours' END,
+            THEN least(%(as_of)s, a.scheduled_start_at) - interval '12 hours' END,
        CASE a.status WHEN 'in_progress' THEN a.actual_start_at - interval '22 minutes'
-                     WHEN 'dispatched' THEN now() - interval '15 minutes' END,
+                     WHEN 'dispatched' THEN %(as_of)s - interval '15 minutes' END,
        CASE a.status WHEN 'in_progress' THEN a.actual_start_at END,
        100
 FROM packed AS p
@@ -192,9 +192,10 @@ SELECT z.business_id, md5(concat_ws(' ', z.service_territory_id, u.business_unit
        CASE WHEN k.job_class = 'maintenance' THEN 10 ELSE 0 END,
        CASE WHEN k.job_class = 'demand' THEN 60 ELSE 0 END,
        closed.is_closed, CASE WHEN closed.is_closed THEN 'Training day' END,
-       now() - interval '20 days'
+       %(as_of)s - interval '20 days'
 FROM hs.service_territory AS z
-CROSS JOIN generate_series(current_date - 7, current_date + 14, interval '1 day') AS g (at)
+CROSS JOIN (SELECT %(as_of)s::date AS today) AS f
+CROSS JOIN generate_series(f.today - 7, f.today + 14, interval '1 day') AS g (at)
 CROSS JOIN LATERAL (SELECT g.at::date AS plan_on) AS d
 CROSS JOIN (VALUES ('demand', 'AM', 360), ('demand', 'PM', 420), ('maintenance', 'AM', 240),
                    ('maintenance', 'PM', 300), ('install', 'DAY', 960), ('sales', 'DAY', 240),
@@ -203,7 +204,7 @@ JOIN hs.business_unit AS u ON u.business_id = z.business_id
 JOIN hs.arrival_window AS w
     ON w.business_id = z.business_id AND w.window_code = k.window_code
 CROSS JOIN LATERAL (
-    SELECT abs(hashtext(u.unit_code || d.plan_on)) %% 30 = 0 AND d.plan_on < current_date
+    SELECT abs(hashtext(u.unit_code || d.plan_on)) %% 30 = 0 AND d.plan_on < f.today
                AS is_closed) AS closed
 WHERE z.business_id = %(business_id)s
   AND (extract(isodow FROM d.plan_on) < 7 OR k.job_class = 'emergency');
@@ -245,7 +246,7 @@ SELECT a.business_id, md5(a.appointment_id || ' hold')::uuid, a.capacity_plan_id
        t.at, t.at + interval '10 minutes', t.at + interval '3 minutes', t.at
 FROM hs.appointment AS a
 CROSS JOIN LATERAL (
-    SELECT least(now(), a.window_start_at)
+    SELECT least(%(as_of)s, a.window_start_at)
            - (20 + abs(hashtext(a.appointment_number)) %% 200) * interval '1 hour' AS at) AS t
 WHERE a.business_id = %(business_id)s AND a.capacity_plan_id IS NOT NULL
   AND abs(hashtext(a.appointment_number)) %% 2 = 0;
@@ -267,7 +268,7 @@ SELECT c.business_id, md5(c.capacity_plan_id || ' lost')::uuid, c.capacity_plan_
 FROM hs.capacity_plan AS c
 CROSS JOIN LATERAL (SELECT abs(hashtext(c.capacity_plan_id::text)) AS no) AS n
 CROSS JOIN LATERAL (
-    SELECT least(now(), c.plan_on::timestamptz)
+    SELECT least(%(as_of)s, c.plan_on::timestamptz)
            - (2 + n.no %% 120) * interval '1 hour' AS at) AS t
 WHERE c.business_id = %(business_id)s AND n.no %% 9 = 0;
 
@@ -280,7 +281,7 @@ SELECT c.business_id, md5(c.capacity_plan_id || ' storm ' || n.no)::uuid, c.capa
        t.at, t.at + interval '10 minutes', t.at
 FROM (SELECT x.* FROM hs.capacity_plan AS x
       WHERE x.business_id = %(business_id)s AND x.job_class = 'demand'
-        AND x.plan_on < current_date
+        AND x.plan_on < %(as_of)s::date
       ORDER BY x.plan_on DESC, x.capacity_plan_id LIMIT 1) AS c
 CROSS JOIN generate_series(1, 60) AS n (no)
 CROSS JOIN LATERAL (
@@ -313,10 +314,10 @@ CROSS JOIN LATERAL (VALUES
      CASE WHEN abs(hashtext(a.appointment_number)) %% 3 = 0 THEN 'optimizer'
           ELSE 'dispatcher' END),
     ('rescheduled', NULL, CASE WHEN a.rescheduled_count > 0
-                               THEN least(now(), a.window_start_at) - interval '26 hours' END,
+                               THEN least(%(as_of)s, a.window_start_at) - interval '26 hours' END,
      interval '1 day', 'customer'),
     ('confirmed', NULL, CASE WHEN a.confirmation_status = 'confirmed'
-                             THEN least(now(), a.window_start_at) - interval '18 hours' END,
+                             THEN least(%(as_of)s, a.window_start_at) - interval '18 hours' END,
      interval '0', 'customer'),
     ('eta_sent', g.technician_id, coalesce(g.departed_at, g.arrived_at - interval '20 minutes'),
      interval '0', 'system'),
@@ -326,7 +327,7 @@ CROSS JOIN LATERAL (VALUES
     ('no_access', g.technician_id,
      CASE WHEN a.status = 'missed' THEN a.window_end_at END, interval '0', 'technician'),
     ('cancelled', NULL, CASE WHEN a.status = 'cancelled'
-                             THEN least(now(), a.window_start_at) - interval '6 hours' END,
+                             THEN least(%(as_of)s, a.window_start_at) - interval '6 hours' END,
      interval '0', 'customer')
 ) AS e (kind, technician_id, at, shift, source)
 WHERE a.business_id = %(business_id)s AND e.at IS NOT NULL;

@@ -136,7 +136,7 @@ FROM (
       AND i.total_amount > 0
       AND (w.status = 'closed' OR j.status = 'complete' OR p.place %% 5 = 2)
 ) AS x
-CROSS JOIN (SELECT coalesce(max(w.started_at), now()) AS moment FROM hs.work_order AS w
+CROSS JOIN (SELECT coalesce(max(w.started_at), %(as_of)s) AS moment FROM hs.work_order AS w
             WHERE w.business_id = %(business_id)s) AS newest
 CROSS JOIN (SELECT array_agg(t.technician_id ORDER BY t.employee_number) AS ids
             FROM hs.technician AS t WHERE t.business_id = %(business_id)s) AS tech

@@ -3,7 +3,7 @@ INSERT INTO observability.check_run
     (business_id, check_run_id, family, git_commit, objects_checked, checks_run, verdict,
      started_at, finished_at)
 SELECT r.business_id, md5(r.check_run_id || k.family)::uuid, k.family, r.git_commit, 142, k.checks,
-       CASE WHEN k.family = 'static_sql' AND r.started_at < now() - interval '20 days'
+       CASE WHEN k.family = 'static_sql' AND r.started_at < %(as_of)s - interval '20 days'
             THEN 'fail' ELSE 'pass' END,
        r.started_at - interval '2 minutes', r.started_at - interval '1 minute'
 FROM observability.check_run AS r

@@ -51,7 +51,7 @@ FROM (
         ON m.held_role_id = h.role_id AND m.sod_constraint_id = b.sod_constraint_id
     WHERE b.business_id = %(business_id)s AND NOT b.is_mitigated
       AND h.role_assignment_id IS NOT NULL
-      AND (h.valid_until > now() OR h.valid_until IS NULL)
+      AND (h.valid_until > %(as_of)s OR h.valid_until IS NULL)
 ) AS n
 WHERE a.business_id = %(business_id)s AND a.role_assignment_id = n.role_assignment_id
   AND n.place > 1 AND a.state IN ('active', 'scheduled');
