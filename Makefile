@@ -35,7 +35,7 @@ $(READY): requirements.lock pyproject.toml
 
 lock: $(READY)
 	$(VENV)/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --group dev \
-	    --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock \
+	    --generate-hashes --no-strip-extras --no-emit-index-url --no-header --output-file requirements.lock \
 	    pyproject.toml
 
 clean:
