@@ -12,7 +12,7 @@ SET status = 'sold',
     sold_at = e.presented_at + (1 + o.place %% 9) * interval '1 day'
 FROM (
     SELECT DISTINCT ON (x.estimate_id) x.estimate_id, x.option_no,
-           row_number() OVER (ORDER BY x.estimate_id) AS place
+           row_number() OVER (ORDER BY x.estimate_id, x.is_recommended DESC, x.option_no) AS place
     FROM hs.estimate_option AS x
     WHERE x.business_id = %(business_id)s
     ORDER BY x.estimate_id, x.is_recommended DESC, x.option_no
@@ -34,6 +34,6 @@ FROM (
         AND j.service_location_id = x.service_location_id
         AND j.requested_at >= x.sold_at
     WHERE x.business_id = %(business_id)s AND x.status = 'sold'
-    ORDER BY x.estimate_id, j.requested_at
+    ORDER BY x.estimate_id, j.requested_at, j.work_order_id
 ) AS w
 WHERE e.business_id = %(business_id)s AND e.estimate_id = w.estimate_id;
