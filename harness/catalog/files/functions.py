@@ -33,6 +33,7 @@ _MODES = {
     FunctionParameterMode.FUNC_PARAM_INOUT: "INOUT ",
     FunctionParameterMode.FUNC_PARAM_VARIADIC: "VARIADIC ",
 }
+_OUT = (FunctionParameterMode.FUNC_PARAM_OUT, FunctionParameterMode.FUNC_PARAM_INOUT)
 _RESULT = (FunctionParameterMode.FUNC_PARAM_OUT, FunctionParameterMode.FUNC_PARAM_TABLE)
 
 
@@ -108,6 +109,9 @@ def _result(node: Any, parameters: Any) -> str:
     columns = [f"{p.name} {types.spell(p.argType)}" for p in parameters if _is_column(p)]
     if columns:
         return f"TABLE({', '.join(columns)})"
+    out = [types.spell(p.argType) for p in parameters if p.mode in _OUT]
+    if out and node.returnType is None:
+        return out[0] if len(out) == 1 else "record"
     if node.returnType is None:
         return ""
     return f"{'SETOF ' if node.returnType.setof else ''}{types.spell(node.returnType)}"
