@@ -276,7 +276,7 @@ def test_nothing_is_ordered_in_a_closed_day(app: Connection) -> None:
         " cash_counted = 0, closed_by_staff_id = %s",
         [row(app, "rest.staff_member")],
     )
-    with pytest.raises(errors.CheckViolation, match="the business day .* is closed"):
+    with pytest.raises(errors.CheckViolation, match=r"the business day .* is closed"):
         row(app, "rest.guest_order", business_day_id=day)
 
 
