@@ -30,18 +30,21 @@ LEFT JOIN LATERAL (
 ) AS t ON true
 WHERE w.business_id = %(business_id)s AND w.requested_at >= o.completed_at;
 
--- Surveys and complaints are about who was there.
+-- Surveys and complaints are about who led the last visit.
+CREATE TEMPORARY TABLE last_lead ON COMMIT DROP AS
+SELECT DISTINCT ON (p.work_order_id) p.work_order_id, a.technician_id
+FROM hs.appointment AS p
+JOIN hs.appointment_assignment AS a
+    ON a.business_id = p.business_id AND a.appointment_id = p.appointment_id
+   AND a.assignment_role = 'lead'
+WHERE p.business_id = %(business_id)s AND p.work_order_id IS NOT NULL
+ORDER BY p.work_order_id, a.planned_start_at DESC, a.technician_id;
 UPDATE hs.customer_survey AS s
-SET technician_id = a.technician_id
-FROM hs.appointment AS p, hs.appointment_assignment AS a
-WHERE s.business_id = %(business_id)s
-  AND p.business_id = s.business_id AND p.work_order_id = s.work_order_id
-  AND a.business_id = p.business_id AND a.appointment_id = p.appointment_id
-  AND a.assignment_role = 'lead';
+SET technician_id = l.technician_id
+FROM last_lead AS l
+WHERE s.business_id = %(business_id)s AND l.work_order_id = s.work_order_id;
 UPDATE hs.customer_complaint AS k
-SET technician_id = a.technician_id
-FROM hs.appointment AS p, hs.appointment_assignment AS a
+SET technician_id = l.technician_id
+FROM last_lead AS l
 WHERE k.business_id = %(business_id)s AND k.technician_id IS NOT NULL
-  AND p.business_id = k.business_id AND p.work_order_id = k.work_order_id
-  AND a.business_id = p.business_id AND a.appointment_id = p.appointment_id
-  AND a.assignment_role = 'lead';
+  AND l.work_order_id = k.work_order_id;
