@@ -372,9 +372,9 @@ CREATE TABLE rest.kitchen_ticket_item (
 COMMENT ON TABLE rest.kitchen_ticket_item IS
     'A check line at a station: cooking, done, late or being made again.';
 COMMENT ON COLUMN rest.kitchen_ticket_item.hold_seconds IS
-    'Started that much later than the slowest dish of the course, so that all are hot together.';
+    'Begun that much after the ticket was fired, to be hot together with its slowest dish.';
 COMMENT ON COLUMN rest.kitchen_ticket_item.actual_seconds IS
-    'From the firing of the ticket until it was done.';
+    'From when it should be begun until it was done.';
 COMMENT ON COLUMN rest.kitchen_ticket_item.modifier_summary IS
     'What was chosen and asked for, as the cook reads it.';
 COMMENT ON COLUMN rest.kitchen_ticket_item.has_allergy_flag IS
@@ -865,15 +865,13 @@ BEGIN
             (business_id, kitchen_ticket_id, check_item_id, quantity, hold_seconds,
              target_seconds, modifier_summary, has_allergy_flag)
         SELECT tenant, t.kitchen_ticket_id, i.check_item_id, i.quantity,
-               CASE WHEN fired.fire_rule = 'by_prep_time'
-                    THEN coalesce(w.target_seconds - c.target_seconds, 0) ELSE 0 END,
-               c.target_seconds, concat_ws(', ', m.choices, i.special_request),
+               coalesce(t.target_seconds - c.target_seconds, 0), c.target_seconds,
+               nullif(concat_ws(', ', m.choices, i.special_request), ''),
                coalesce(s.has_allergy_alert, false) OR coalesce(m.allergy, false)
         FROM cooked AS c
         JOIN ticket AS t
             ON t.prep_station_id = c.prep_station_id AND t.kind <> 'expo'
            AND t.splits_by IS NOT DISTINCT FROM c.splits_by
-        CROSS JOIN slowest AS w
         JOIN rest.check_item AS i
             ON i.business_id = tenant AND i.check_item_id = c.check_item_id
         LEFT JOIN rest.check_seat AS s
@@ -1096,8 +1094,10 @@ BEGIN
     ), done AS (
         UPDATE rest.kitchen_ticket_item AS n
         SET state = 'done', done_at = moment,
-            started_at = coalesce(n.started_at, least(bumped.fired_at, moment)),
-            actual_seconds = greatest(0, extract(epoch FROM moment - bumped.fired_at)),
+            started_at = coalesce(n.started_at, least(
+                moment, bumped.fired_at + make_interval(secs => n.hold_seconds))),
+            actual_seconds = greatest(
+                0, extract(epoch FROM moment - bumped.fired_at) - n.hold_seconds),
             cooked_by_staff_id = coalesce(staff, n.cooked_by_staff_id)
         FROM open AS p
         WHERE n.business_id = tenant AND n.kitchen_ticket_item_id = p.kitchen_ticket_item_id

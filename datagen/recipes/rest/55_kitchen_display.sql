@@ -133,8 +133,9 @@ SELECT l.business_id, md5('live ' || n.number || l.location_id)::uuid, l.locatio
        '8' || lpad(n.number::text, 5, '0'),
        CASE c.channel_kind WHEN 'in_store' THEN 'dine_in' WHEN 'marketplace' THEN 'delivery'
                            ELSE 'takeout' END,
-       'sent', 1 + n.number %% 4, %(as_of)s::timestamptz - n.number * interval '95 seconds'
-                                  - interval '2 minutes',
+       'sent', 2 + n.number %% 3,
+       %(as_of)s::timestamptz - n.number * interval '14 minutes' / (a.orders + 1)
+       - interval '2 minutes',
        %(as_of)s::timestamptz + (20 - n.number) * interval '1 minute',
        CASE WHEN c.channel_kind <> 'in_store' THEN 'Guest ' || n.number END,
        CASE WHEN c.channel_kind = 'marketplace' THEN 'MX-8' || n.number END,
@@ -146,7 +147,12 @@ FROM rest.location AS l
 JOIN rest.kitchen AS k ON k.business_id = l.business_id AND k.location_id = l.location_id
 JOIN rest.business_day AS d
     ON d.business_id = l.business_id AND d.location_id = l.location_id AND d.state = 'open'
-CROSS JOIN generate_series(1, 9) AS n (number)
+CROSS JOIN (
+    SELECT least(9, greatest(2, count(*) / 50)) AS orders
+    FROM rest.guest_order AS x
+    WHERE x.business_id = %(business_id)s
+) AS a
+CROSS JOIN LATERAL generate_series(1, a.orders) AS n (number)
 JOIN rest.sales_channel AS c
     ON c.business_id = l.business_id
    AND c.channel_code = CASE WHEN n.number %% 4 = 3 THEN 'WEB'
@@ -215,7 +221,7 @@ SELECT c.business_id, md5('line ' || n.line || c.guest_check_id)::uuid, c.guest_
 FROM rest.guest_order AS o
 JOIN rest.guest_check AS c
     ON c.business_id = o.business_id AND c.guest_order_id = o.guest_order_id
-CROSS JOIN generate_series(1, 4) AS n (line)
+CROSS JOIN generate_series(1, 6) AS n (line)
 JOIN (
     SELECT x.location_id, x.menu_item_id,
            row_number() OVER (PARTITION BY x.location_id ORDER BY m.item_code) - 1 AS place,
@@ -382,7 +388,7 @@ WITH station AS MATERIALIZED (
     ) AS t
 ), drawn AS (
     -- The sum of four bytes is as good as a bell curve.
-    SELECT p.*, exp(-0.36 + 0.3 * (get_byte(b.bytes, 0) + get_byte(b.bytes, 1)
+    SELECT p.*, exp(-0.39 + 0.3 * (get_byte(b.bytes, 0) + get_byte(b.bytes, 1)
                                    + get_byte(b.bytes, 2) + get_byte(b.bytes, 3) - 510) / 147.2)
                 AS pace,
            get_byte(b.bytes, 4) AS place
@@ -476,12 +482,13 @@ INSERT INTO rest.kitchen_ticket_item
 SELECT %(business_id)s, md5('at ' || t.prep_station_id || l.check_item_id)::uuid, t.ticket,
        l.check_item_id,
        CASE WHEN i.state IN ('started', 'done') THEN w.staff_member_id END, l.quantity, i.state,
-       CASE WHEN t.fire_rule = 'by_prep_time' THEN greatest(0, t.slowest - coalesce(l.target, 0))
-            ELSE 0 END,
-       l.target,
-       CASE WHEN i.state IN ('started', 'done') THEN t.started_at END,
+       h.hold, l.target,
+       CASE WHEN i.state IN ('started', 'done')
+            THEN least(i.done_at,
+                       greatest(t.started_at, t.fired_at + h.hold * interval '1 second')) END,
        CASE WHEN i.state = 'done' THEN i.done_at END,
-       CASE WHEN i.state = 'done' THEN round(extract(epoch FROM i.done_at - t.fired_at)) END,
+       CASE WHEN i.state = 'done'
+            THEN greatest(0, round(extract(epoch FROM i.done_at - t.fired_at)) - h.hold) END,
        nullif(concat_ws(', ', a.choices, l.special_request), ''),
        coalesce(s.has_allergy_alert, false) OR coalesce(a.allergy, false)
 FROM ticket AS t
@@ -501,6 +508,7 @@ CROSS JOIN LATERAL (
                                                     (t.ready_at - t.started_at) / (t.lines + 1))
                AS done_at
 ) AS i
+CROSS JOIN LATERAL (SELECT greatest(0, t.target - coalesce(l.target, t.target)) AS hold) AS h
 JOIN cook AS w
     ON w.department = CASE t.station_code WHEN 'BAR' THEN 'bar' ELSE 'kitchen' END
    AND w.place = t.place %% w.cooks
@@ -771,7 +779,8 @@ INSERT INTO rest.station_load_sample
     (business_id, station_load_sample_id, prep_station_id, sampled_at, open_tickets, open_items,
      backlog_seconds, oldest_ticket_seconds, late_items, bumped_last_5m, p50_seconds_15m,
      utilisation_pct, throttle_state)
-SELECT s.business_id, md5('load ' || s.prep_station_id || extract(epoch FROM g.minute))::uuid, s.prep_station_id,
+SELECT s.business_id,
+       md5('load ' || s.prep_station_id || extract(epoch FROM g.minute))::uuid, s.prep_station_id,
        g.minute, coalesce(o.tickets, 0), coalesce(o.items, 0), coalesce(o.backlog, 0), o.oldest,
        coalesce(o.late, 0), coalesce(d.tickets, 0), d.p50,
        least(100, round(100.0 * coalesce(o.tickets, 0) / s.parallel_capacity, 1)),

@@ -1,0 +1,40 @@
+-- A server taps Send: two dishes of the card are entered in a course, routed and fired.
+-- budget: p95 150ms
+-- weight: 8
+-- mode: write
+-- rows: >=0
+-- params: order_course_id from rest.order_course where state IN ('held', 'fired')
+-- values: place = choice(0, 3, 7, 11)
+WITH course AS (
+    SELECT c.guest_check_id, u.order_course_id, o.location_id
+    FROM rest.order_course AS u
+    JOIN rest.guest_order AS o
+        ON o.business_id = %(business_id)s AND o.guest_order_id = u.guest_order_id
+       AND o.state IN ('open', 'sent', 'ready')
+    JOIN rest.guest_check AS c
+        ON c.business_id = %(business_id)s AND c.guest_order_id = o.guest_order_id
+       AND c.state = 'open'
+    WHERE u.business_id = %(business_id)s AND u.order_course_id = %(order_course_id)s
+      AND u.state IN ('held', 'fired', 'ready')
+    ORDER BY c.guest_check_id
+    LIMIT 1
+), dish AS (
+    SELECT l.menu_item_id
+    FROM course AS u
+    JOIN rest.menu_item_location AS l
+        ON l.business_id = %(business_id)s AND l.location_id = u.location_id
+       AND l.stock_mode = 'unlimited'
+    JOIN rest.menu_item AS m
+        ON m.business_id = %(business_id)s AND m.menu_item_id = l.menu_item_id
+       AND m.item_kind = 'food'
+    ORDER BY m.item_code
+    OFFSET %(place)s::integer
+    LIMIT 2
+)
+SELECT t.business_id, t.kitchen_ticket_id, t.prep_station_id, t.ticket_number, t.due_at
+FROM course AS u
+CROSS JOIN LATERAL rest.send_lines(
+    u.guest_check_id, u.order_course_id,
+    (SELECT jsonb_agg(jsonb_build_object('item', d.menu_item_id)) FROM dish AS d)) AS s (ticket)
+JOIN rest.kitchen_ticket AS t
+    ON t.business_id = %(business_id)s AND t.kitchen_ticket_id = s.ticket
