@@ -120,8 +120,7 @@ JOIN (
     WHERE l.business_id = %(business_id)s
 ) AS d ON d.location_id = n.location_id;
 
--- The fill's moment is in the middle of dinner: where few orders are cooking, the kitchens get
--- more of them.
+-- At the fill's moment the kitchens are at work: where few orders are cooking, they get more.
 INSERT INTO rest.guest_order
     (business_id, guest_order_id, location_id, business_day_id, sales_channel_id,
      virtual_brand_id, kitchen_id, server_staff_id, order_number, service_mode, state,

@@ -16,6 +16,10 @@ WITH course AS (
        AND c.state = 'open'
     WHERE u.business_id = %(business_id)s AND u.order_course_id = %(order_course_id)s
       AND u.state IN ('held', 'fired', 'ready')
+      AND (SELECT count(*)
+           FROM rest.check_item AS i
+           WHERE i.business_id = %(business_id)s
+             AND i.order_course_id = u.order_course_id) < 40
     ORDER BY c.guest_check_id
     LIMIT 1
 ), dish AS (

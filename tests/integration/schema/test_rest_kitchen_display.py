@@ -1168,7 +1168,7 @@ class TestScreens:
             "SELECT stations, stations_done, is_complete, waits_for, waits_for_station"
             " FROM rest.v_expo_board"
         )
-        tickets = dict(
+        tickets: dict[UUID, UUID] = dict(
             app.execute(
                 "SELECT prep_station_id, kitchen_ticket_id FROM rest.kitchen_ticket"
             ).fetchall()
