@@ -282,6 +282,19 @@ CROSS JOIN LATERAL (VALUES
     ('open', 'sent', o.opened_at + interval '2 minutes')) AS e (from_state, to_state, occurred_at)
 WHERE o.business_id = %(business_id)s AND o.idempotency_key LIKE 'live-%%';
 
+INSERT INTO rest.check_tax
+    (business_id, check_tax_id, guest_check_id, tax_rate_id, taxable_amount, rate_pct, tax_amount,
+     is_inclusive, is_exempt, exemption_reference, remitted_by)
+SELECT %(business_id)s, md5('tax ' || t.tax_rate_id || t.guest_check_id)::uuid, t.guest_check_id,
+       t.tax_rate_id, t.taxable_amount, t.rate_pct, t.tax_amount, t.is_inclusive, t.is_exempt,
+       t.exemption_reference, t.remitted_by
+FROM rest.taxes_of_checks(ARRAY(
+    SELECT c.guest_check_id
+    FROM rest.guest_check AS c
+    JOIN rest.guest_order AS o
+        ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
+    WHERE c.business_id = %(business_id)s AND o.idempotency_key LIKE 'live-%%')) AS t;
+
 SELECT rest.recalculate_checks(ARRAY(
     SELECT c.guest_check_id
     FROM rest.guest_check AS c
