@@ -6,7 +6,7 @@
 -- params: order_course_id from rest.order_course where state IN ('held', 'fired')
 -- values: place = choice(0, 3, 7, 11)
 WITH course AS (
-    SELECT c.guest_check_id, u.order_course_id, o.location_id
+    SELECT u.business_id, c.guest_check_id, u.order_course_id, o.location_id
     FROM rest.order_course AS u
     JOIN rest.guest_order AS o
         ON o.business_id = %(business_id)s AND o.guest_order_id = u.guest_order_id
@@ -35,10 +35,8 @@ WITH course AS (
     OFFSET %(place)s::integer
     LIMIT 2
 )
-SELECT t.business_id, t.kitchen_ticket_id, t.prep_station_id, t.ticket_number, t.due_at
+SELECT u.business_id, u.order_course_id, s.ticket AS kitchen_ticket_id
 FROM course AS u
 CROSS JOIN LATERAL rest.send_lines(
     u.guest_check_id, u.order_course_id,
     (SELECT jsonb_agg(jsonb_build_object('item', d.menu_item_id)) FROM dish AS d)) AS s (ticket)
-JOIN rest.kitchen_ticket AS t
-    ON t.business_id = %(business_id)s AND t.kitchen_ticket_id = s.ticket
