@@ -960,6 +960,20 @@ BEGIN
       AND t.state IN ('fired', 'in_progress', 'recalled')
       AND u.business_id = tenant AND u.order_course_id = t.order_course_id
       AND u.state = 'ready';
+    -- A course of which everything was voided is not waited for.
+    UPDATE rest.order_course AS u
+    SET state = 'cancelled'
+    WHERE u.business_id = tenant AND u.guest_order_id = sold AND u.state = 'fired'
+      AND NOT EXISTS (SELECT FROM rest.check_item AS i
+                      WHERE i.business_id = tenant AND i.order_course_id = u.order_course_id
+                        AND i.state <> 'voided');
+    UPDATE rest.kitchen_ticket AS t
+    SET state = 'cancelled'
+    FROM rest.order_course AS u
+    WHERE t.business_id = tenant AND t.guest_order_id = sold AND t.ticket_kind = 'expo'
+      AND t.state NOT IN ('bumped', 'cancelled')
+      AND u.business_id = tenant AND u.order_course_id = t.order_course_id
+      AND u.state = 'cancelled';
     UPDATE rest.guest_order AS o
     SET state = 'ready', ready_at = greatest(moment, o.opened_at)
     WHERE o.business_id = tenant AND o.guest_order_id = sold AND o.state = 'sent'
@@ -1002,7 +1016,7 @@ BEGIN
         elapsed_seconds = extract(epoch FROM moment - t.fired_at)
     WHERE t.business_id = tenant AND t.kitchen_ticket_id = ticket;
     UPDATE rest.kitchen_ticket AS t
-    SET state = 'bumped', bumped_at = moment
+    SET state = 'bumped', bumped_at = greatest(moment, t.ready_at)
     WHERE t.business_id = tenant AND t.guest_order_id = pass.guest_order_id
       AND t.order_course_id IS NOT DISTINCT FROM pass.order_course_id AND t.state = 'ready';
     RETURN 'bumped';
@@ -1049,6 +1063,9 @@ BEGIN
     JOIN rest.kitchen AS k ON k.business_id = s.business_id AND k.kitchen_id = s.kitchen_id
     WHERE s.business_id = tenant AND s.prep_station_id = bumped.prep_station_id;
     PERFORM set_config('app.staff_member_id', coalesce(staff::text, ''), true);
+    -- The clock of a tablet that was offline may be behind.
+    moment := greatest(moment, bumped.queued_at, bumped.started_at, bumped.ready_at,
+                       CASE WHEN bumped.state <> 'queued' THEN bumped.fired_at END);
     IF bumped.state = 'queued' THEN
         -- A touch before its time pulls it forward; after it, it counts as fired.
         UPDATE rest.kitchen_ticket AS t
@@ -1135,11 +1152,7 @@ COMMENT ON FUNCTION rest.bump_ticket(uuid, uuid, timestamptz) IS
      ticket stays bumped.';
 
 
-CREATE FUNCTION rest.recall_ticket(
-    ticket uuid,
-    staff  uuid DEFAULT NULL,
-    moment timestamptz DEFAULT clock_timestamp()
-) RETURNS text
+CREATE FUNCTION rest.recall_ticket(ticket uuid, staff uuid DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
@@ -1201,7 +1214,7 @@ BEGIN
     RETURN 'recalled';
 END
 $$;
-COMMENT ON FUNCTION rest.recall_ticket(uuid, uuid, timestamptz) IS
+COMMENT ON FUNCTION rest.recall_ticket(uuid, uuid) IS
     'Brings a ticket back on the screen that was bumped too early, and its course and order with
      it; what was served is made again instead.';
 
@@ -1210,6 +1223,7 @@ CREATE FUNCTION rest.void_at_station() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     voided record;
+    sold   uuid;
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
@@ -1230,24 +1244,43 @@ BEGIN
         FROM rest.kitchen_ticket AS t
         WHERE t.business_id = NEW.business_id AND t.kitchen_ticket_id = voided.kitchen_ticket_id;
         UPDATE rest.kitchen_ticket AS t
-        SET item_count = n.items,
-            state = CASE WHEN n.items = 0 THEN 'cancelled'
-                         WHEN n.open = 0 AND t.state <> 'queued' THEN 'ready'
-                         ELSE t.state END,
-            ready_at = CASE WHEN n.items > 0 AND n.open = 0 AND t.state <> 'queued'
-                            THEN clock_timestamp() ELSE t.ready_at END
+        SET item_count = n.items, state = n.state,
+            ready_at = CASE WHEN n.state IN ('ready', 'bumped') THEN n.moment
+                            ELSE t.ready_at END,
+            bumped_at = CASE WHEN n.state = 'bumped' THEN n.moment END,
+            elapsed_seconds = CASE WHEN n.state IN ('ready', 'bumped')
+                                   THEN extract(epoch FROM n.moment - t.fired_at) END
         FROM (
-            SELECT count(*) FILTER (WHERE x.state <> 'voided') AS items,
-                   count(*) FILTER (WHERE x.state IN ('waiting', 'started')) AS open
-            FROM rest.kitchen_ticket_item AS x
-            WHERE x.business_id = NEW.business_id
-              AND x.kitchen_ticket_id = voided.kitchen_ticket_id
+            SELECT count(x.state) AS items, clock_timestamp() AS moment,
+                   CASE WHEN count(x.state) = 0 THEN 'cancelled'
+                        -- What is left was done before.
+                        WHEN bool_and(x.state = 'done') AND y.state <> 'queued'
+                        THEN CASE WHEN k.expo_mode = 'two_level' THEN 'ready' ELSE 'bumped' END
+                        ELSE y.state END AS state
+            FROM rest.kitchen_ticket AS y
+            JOIN rest.kitchen AS k
+                ON k.business_id = y.business_id AND k.kitchen_id = y.kitchen_id
+            LEFT JOIN rest.kitchen_ticket_item AS x
+                ON x.business_id = y.business_id AND x.kitchen_ticket_id = y.kitchen_ticket_id
+               AND x.state <> 'voided'
+            WHERE y.business_id = NEW.business_id
+              AND y.kitchen_ticket_id = voided.kitchen_ticket_id
+            GROUP BY y.state, k.expo_mode
         ) AS n
         WHERE t.business_id = NEW.business_id AND t.kitchen_ticket_id = voided.kitchen_ticket_id;
-        PERFORM rest.settle_order_food(t.guest_order_id, clock_timestamp())
-        FROM rest.kitchen_ticket AS t
-        WHERE t.business_id = NEW.business_id AND t.kitchen_ticket_id = voided.kitchen_ticket_id;
+        sold := (SELECT t.guest_order_id
+                 FROM rest.kitchen_ticket AS t
+                 WHERE t.business_id = NEW.business_id
+                   AND t.kitchen_ticket_id = voided.kitchen_ticket_id);
     END LOOP;
+    IF sold IS NOT NULL THEN
+        UPDATE rest.kitchen_ticket AS t
+        SET item_count = greatest(0, t.item_count - 1)
+        WHERE t.business_id = NEW.business_id AND t.guest_order_id = sold
+          AND t.order_course_id = NEW.order_course_id AND t.ticket_kind = 'expo'
+          AND t.state NOT IN ('bumped', 'cancelled');
+        PERFORM rest.settle_order_food(sold, clock_timestamp());
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -1298,12 +1331,9 @@ CREATE FUNCTION rest.send_lines(
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     sold   record;
+    last   integer;
 BEGIN
-    SELECT o.location_id, o.sales_channel_id,
-           (SELECT coalesce(max(i.line_number), 0)
-            FROM rest.check_item AS i
-            WHERE i.business_id = c.business_id AND i.guest_check_id = c.guest_check_id) AS last
-    INTO sold
+    SELECT o.location_id, o.sales_channel_id INTO sold
     FROM rest.guest_check AS c
     JOIN rest.guest_order AS o
         ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
@@ -1315,6 +1345,10 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no such check with this course' USING ERRCODE = 'no_data_found';
     END IF;
+    -- Only now: what another server entered meanwhile was not there when the lock was asked for.
+    SELECT coalesce(max(i.line_number), 0) INTO last
+    FROM rest.check_item AS i
+    WHERE i.business_id = tenant AND i.guest_check_id = guest_check;
     WITH wanted AS MATERIALIZED (
         SELECT system_core.uuid_v7() AS check_item_id, x.*
         FROM JSON_TABLE(lines, '$[*]' COLUMNS (
@@ -1331,7 +1365,7 @@ BEGIN
              check_seat_id, order_course_id, line_number, display_name, quantity, unit_price,
              price_source, special_request)
         SELECT tenant, w.check_item_id, guest_check, w.item, w.size, w.seat, course,
-               sold.last + w.place, m.display_name, w.quantity, p.price,
+               last + w.place, m.display_name, w.quantity, p.price,
                CASE WHEN p.source IN ('base', 'size', 'channel') THEN p.source ELSE 'time' END,
                w.request
         FROM wanted AS w

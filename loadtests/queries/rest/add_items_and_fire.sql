@@ -19,7 +19,7 @@ WITH course AS (
       AND (SELECT count(*)
            FROM rest.check_item AS i
            WHERE i.business_id = %(business_id)s
-             AND i.order_course_id = u.order_course_id) < 40
+             AND i.order_course_id = u.order_course_id) < 120
     ORDER BY c.guest_check_id
     LIMIT 1
 ), dish AS (

@@ -668,6 +668,16 @@ class TestBump:
             == 100
         )
 
+    def test_a_tablet_whose_clock_is_behind_bumps_as_well(self, app: Connection) -> None:
+        it = line(app, bump_mode="two_step")
+        it.add()
+        (ticket,) = it.fire()
+        fired = one(app, "SELECT fired_at FROM rest.kitchen_ticket")
+        for _ in range(2):
+            it.bump(ticket, moment=fired - timedelta(minutes=1))
+        found = app.execute("SELECT state, bumped_at FROM rest.kitchen_ticket").fetchall()
+        assert found == [("bumped", fired)]
+
     def test_a_cancelled_ticket_is_not_bumped(self, app: Connection) -> None:
         it = line(app)
         it.add()
@@ -929,8 +939,27 @@ class TestVoid:
         it.bump(ticket)
         open_line = "SELECT check_item_id FROM rest.kitchen_ticket_item WHERE state = 'waiting'"
         void(app, one(app, open_line))
-        assert one(app, "SELECT state FROM rest.kitchen_ticket") == "ready"
+        found = app.execute(
+            "SELECT state, item_count, elapsed_seconds IS NOT NULL FROM rest.kitchen_ticket"
+        ).fetchall()
+        assert found == [("bumped", 1, True)]
         assert one(app, "SELECT state FROM rest.order_course") == "ready"
+
+    def test_a_course_with_nothing_left_is_not_waited_for(self, app: Connection) -> None:
+        TestPass().expo(app)
+        void(app, one(app, "SELECT check_item_id FROM rest.check_item"))
+        assert states(app)[1:] == ("cancelled", "sent")
+        assert TestPass().kinds(app) == {"prep": "cancelled", "expo": "cancelled"}
+
+    def test_the_pass_counts_what_is_left(self, app: Connection) -> None:
+        it, _, _ = TestPass().expo(app)
+        item = one(app, "SELECT menu_item_id FROM rest.check_item")
+        gone = add_line(app, it.check, item=item, order_course_id=it.course)
+        it.fire()
+        count = "SELECT item_count FROM rest.kitchen_ticket WHERE ticket_kind = 'expo'"
+        assert one(app, count) == 2
+        void(app, gone)
+        assert one(app, count) == 1
 
     def test_a_line_that_was_not_sent_touches_nothing(self, app: Connection) -> None:
         it = line(app)
@@ -969,6 +998,32 @@ class TestSend:
         assert sold == [(1, 2, 28, "sent"), (2, 1, 12, "sent")]
         assert one(app, "SELECT item_count FROM rest.kitchen_ticket") == 2
         assert one(app, "SELECT subtotal::integer FROM rest.guest_check") == 40
+
+    def test_two_servers_at_once_add_to_one_check(
+        self, deployed: Target, copy_of: Callable[[Target], Target]
+    ) -> None:
+        target = copy_of(deployed)
+        with psycopg.connect(target.admin) as connection:
+            tenant = add_tenant(connection, "first")
+            become_app(connection, tenant)
+            it = line(connection)
+            item = row(connection, "rest.menu_item", base_price=12)
+            it.route(it.station, menu_item_id=item)
+
+        def send(_: int) -> None:
+            with psycopg.connect(target.app) as connection:
+                connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+                connection.execute(
+                    "SELECT rest.send_lines(%s, %s, %s)",
+                    [it.check, it.course, json.dumps([{"item": str(item)}])],
+                )
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(send, range(4)))
+        with psycopg.connect(target.admin) as connection:
+            become_app(connection, tenant)
+            numbers = connection.execute("SELECT line_number FROM rest.check_item").fetchall()
+            assert sorted(numbers) == [(1,), (2,), (3,), (4,)]
 
     def test_a_check_and_a_course_of_one_order(self, app: Connection) -> None:
         it = line(app)
