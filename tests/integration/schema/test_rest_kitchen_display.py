@@ -699,19 +699,28 @@ class TestBump:
             become_app(connection, tenant)
             it = line(connection)
             it.add()
+            # On a check of its own: lines of one check wait for each other anyway.
+            it.check = row(
+                connection, "rest.guest_check", guest_order_id=it.order, check_number="2"
+            )
             it.add(station=it.add_station())
             tickets = it.fire()
-        with psycopg.connect(target.app) as first, psycopg.connect(target.app) as second:
-            for cook, ticket in ((first, tickets[0]), (second, tickets[1])):
+        with (
+            psycopg.connect(target.app) as first,
+            psycopg.connect(target.app) as second,
+            psycopg.connect(target.admin, autocommit=True) as watch,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            for cook in (first, second):
                 cook.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
-                if cook is second:
-                    with ThreadPoolExecutor(1) as pool:
-                        bump = "SELECT rest.bump_ticket(%s)"
-                        waits = pool.submit(cook.execute, bump, [ticket])
-                        first.commit()
-                        waits.result()
-                else:
-                    cook.execute("SELECT rest.bump_ticket(%s)", [ticket])
+            bump = "SELECT rest.bump_ticket(%s)"
+            first.execute(bump, [tickets[0]])
+            waits = pool.submit(second.execute, bump, [tickets[1]])
+            blocked = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+            while not (waits.done() or one(watch, blocked, second.info.backend_pid)):
+                pass
+            first.commit()
+            waits.result()
             assert one(second, "SELECT state FROM rest.guest_order") == "ready"
 
 
