@@ -47,8 +47,8 @@ COMMENT ON TABLE rest.safety_checklist IS
 COMMENT ON COLUMN rest.safety_checklist.location_id IS 'NULL where every site works by it.';
 COMMENT ON COLUMN rest.safety_checklist.due_time IS 'By when it is done, in the time of the site.';
 COMMENT ON COLUMN rest.safety_checklist.items_doc IS
-    'Array of {item_no, text, answer_kind, min, max, critical}; answer_kind is bool, number, temp or
-     photo; min and max bound a number or a temperature in degrees Celsius.';
+    'Array of {item_no, text, answer_kind, min, max, critical}; answer_kind is bool, number, temp
+     or photo; min and max bound a number or a temperature in degrees Celsius.';
 COMMENT ON COLUMN rest.safety_checklist.passing_score_pct IS
     'A run with fewer of its items in order than this has failed.';
 
@@ -110,8 +110,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rest.check_safety_items() IS
-    'Items are numbered, ask something and have bounds that can be met; a version that was run keeps
-     its items and its passing score, or old scores would lose their meaning.';
+    'Items are numbered, ask something and have bounds that can be met; a version that was run
+     keeps its items and its passing score, or old scores would lose their meaning.';
 
 CREATE TRIGGER safety_checklist_items_on_insert
     BEFORE INSERT ON rest.safety_checklist
@@ -135,7 +135,7 @@ CREATE FUNCTION rest.judge_answers(items jsonb, answers jsonb)
     )
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- What was not answered is not in order; a number is judged by its bounds, whatever was ticked.
+    -- What was not answered is not in order; a number is judged by its bounds.
     SELECT i.item_no, i.question, i.answer_kind, coalesce(i.critical, false), a.answer, a.note,
            coalesce(a.ok, true) AND coalesce(
                CASE WHEN i.answer_kind = 'photo' THEN a.photo_id ~ '\S'
@@ -524,7 +524,8 @@ CREATE TABLE rest.food_safety_incident (
     FOREIGN KEY (business_id, menu_item_id) REFERENCES rest.menu_item (business_id, menu_item_id),
     CONSTRAINT food_safety_incident_kind_known
         CHECK (incident_kind IN ('illness_complaint', 'allergic_reaction', 'foreign_object',
-                                 'temperature_abuse', 'pest', 'employee_illness', 'contamination')),
+                                 'temperature_abuse', 'pest', 'employee_illness',
+                                 'contamination')),
     CONSTRAINT food_safety_incident_severity_known
         CHECK (severity IN ('minor', 'moderate', 'serious', 'critical')),
     CONSTRAINT food_safety_incident_state_known
