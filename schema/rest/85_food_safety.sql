@@ -151,16 +151,17 @@ BEGIN ATOMIC
         critical    boolean PATH '$.critical'
     )) AS i
     LEFT JOIN LATERAL (
-        SELECT t.answer, t.ok, t.note, t.photo_id,
-               CASE WHEN t.answer ~ '^-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN t.answer::numeric
+        SELECT v.answer, t.ok, t.note, t.photo_id,
+               CASE WHEN v.answer ~ '^-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN v.answer::numeric
                END AS measured
         FROM JSON_TABLE(answers, '$[*]' COLUMNS (
             item_no  integer PATH '$.item_no',
-            answer   text PATH '$.value',
+            given    jsonb PATH '$.value',
             ok       boolean PATH '$.ok',
             note     text PATH '$.note',
             photo_id text PATH '$.photo_id'
         )) AS t
+        CROSS JOIN LATERAL (SELECT t.given #>> '{}' AS answer) AS v
         WHERE t.item_no = i.item_no
         LIMIT 1
     ) AS a ON true

@@ -637,7 +637,7 @@ CREATE FUNCTION rest.open_recall_lots(recall uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    found  integer;
+    joined integer;
 BEGIN
     PERFORM FROM rest.product_recall AS r
     WHERE r.business_id = tenant AND r.product_recall_id = recall
@@ -651,11 +651,11 @@ BEGIN
     FROM rest.affected_lots(recall) AS a
     ORDER BY a.stock_lot_id
     ON CONFLICT (business_id, product_recall_id, stock_lot_id) DO NOTHING;
-    GET DIAGNOSTICS found = ROW_COUNT;
+    GET DIAGNOSTICS joined = ROW_COUNT;
     UPDATE rest.product_recall AS r
     SET state = 'investigating'
     WHERE r.business_id = tenant AND r.product_recall_id = recall AND r.state = 'open';
-    RETURN found;
+    RETURN joined;
 END
 $$;
 COMMENT ON FUNCTION rest.open_recall_lots(uuid) IS
@@ -729,7 +729,8 @@ CREATE VIEW rest.v_recall_exposure WITH (security_invoker = true) AS
 SELECT r.business_id, r.product_recall_id, p.recall_number, p.recall_class, p.state,
        r.recall_lot_id, r.stock_lot_id, l.lot_code, l.traceability_lot_code,
        n.display_name AS item, l.status AS lot_status, l.remaining_qty AS on_hand_now,
-       r.on_hand_qty AS on_hand_then, r.disposition, e.dishes, e.orders, e.guests, e.first_served_at, e.last_served_at
+       r.on_hand_qty AS on_hand_then, r.disposition, e.dishes, e.orders, e.guests,
+       e.first_served_at, e.last_served_at
 FROM rest.recall_lot AS r
 JOIN rest.product_recall AS p
     ON p.business_id = r.business_id AND p.product_recall_id = r.product_recall_id

@@ -199,7 +199,7 @@ class TestChecklist:
 
     def test_a_version_that_was_run_stands(self, app: Connection, run: UUID) -> None:
         change(app, "safety_checklist", title="Another title")
-        with pytest.raises(errors.CheckViolation, match="version 1 of checklist .* was run"):
+        with pytest.raises(errors.CheckViolation, match=r"version 1 of checklist .* was run"):
             change(app, "safety_checklist", passing_score_pct=10)
 
     def test_a_version_that_was_not_run_may_change(self, app: Connection) -> None:
@@ -294,7 +294,7 @@ def go(connection: Connection, table: str, state: str) -> None:
             "completed_at": "2026-05-04 11:00+00" if state in ("completed", "failed") else None,
             "answers_doc": json.dumps([] if state == "failed" else [{"item_no": 1, "value": True}]),
         },
-        "food_label": {"discarded_at": "2026-05-05" if state == "discarded" else None},
+        "food_label": {"discarded_at": "2036-05-05" if state == "discarded" else None},
         "food_safety_incident": {"closed_at": "2026-05-06" if state == "closed" else None},
     }
     change(connection, table, state=state, **needs[table])
@@ -305,9 +305,6 @@ def test_states_follow_their_paths(app: Connection, table: str, old: str, new: s
     _, edges, paths = MACHINES[table]
     if table == "food_label":
         label(app, prepared_at="2036-05-04", use_by_at="2036-05-05")
-        app.execute(
-            "UPDATE rest.food_label SET prepared_at = '2026-05-01', use_by_at = '2026-05-02'"
-        ) if old == "expired" else None
     elif table == "checklist_run":
         row(
             app,
@@ -350,7 +347,7 @@ class TestLabel:
 
     def test_it_is_used_before_its_time(self, app: Connection) -> None:
         label(app)
-        with pytest.raises(errors.CheckViolation, match="ran out at .* is not used"):
+        with pytest.raises(errors.CheckViolation, match=r"ran out at .* is not used"):
             change(app, "food_label", state="used")
 
     def test_labels_expire(self, app: Connection) -> None:
