@@ -73,8 +73,9 @@ FROM (
     ) AS m ON m.stock_lot_id = l.stock_lot_id
     WHERE l.business_id = %(business_id)s AND l.source_kind <> 'production'
       AND l.received_on < %(as_of)s::date
-      AND ((l.status IN ('available', 'recalled') AND l.remaining_qty > 0)
-           OR (l.remaining_qty = 0 AND l.initial_qty > 0))
+      AND l.initial_qty > 0
+      AND (l.remaining_qty = 0
+           OR (l.status IN ('available', 'recalled') AND l.remaining_qty > 0))
 ) AS c
 JOIN (VALUES
     (1, false, 1, 2, 'class_2', 'usda_fsis', 'closed', 'already_used'),
