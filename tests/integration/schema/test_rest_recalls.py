@@ -174,20 +174,26 @@ class TestRecall:
             ({"lot_from": "T2"}, {"T2": "lot_code"}),
             ({"lot_from": "T2", "lot_to": "T3"}, {"T2": "lot_code", "T3": "lot_code"}),
             ({"lot_from": "L1"}, {"T1": "lot_code"}),
-            ({"gtin": "g1"}, {"T1": "gtin", "T2": "gtin"}),
-            ({"gtin": "g2"}, {"T3": "gtin"}),
-            ({"gtin": "g1", "lot_from": "T2", "lot_to": "T9"}, {"T2": "lot_code"}),
-            ({"gtin": "g1", "packed_from": "2026-05-02"}, {"T2": "date_range"}),
-            ({"gtin": "g1", "packed_to": "2026-04-25"}, {"T1": "date_range"}),
-            ({"gtin": "g9"}, {}),
+            ({"gtin": "00012345678905"}, {"T1": "gtin", "T2": "gtin"}),
+            ({"gtin": "00012345678912"}, {"T3": "gtin"}),
+            ({"gtin": "00012345678905", "lot_from": "T2", "lot_to": "T9"}, {"T2": "lot_code"}),
+            ({"gtin": "00012345678905", "packed_from": "2026-05-02"}, {"T2": "date_range"}),
+            ({"gtin": "00012345678905", "packed_to": "2026-04-25"}, {"T1": "date_range"}),
+            ({"gtin": "00012345678929"}, {}),
         ],
     )
     def test_lots_are_found_by_what_the_recall_names(
         self, app: Connection, product: dict[str, Any], matched: dict[str, str]
     ) -> None:
-        first = row(app, "rest.inventory_item", gtin="g1", shelf_life_days=6)
+        first = row(app, "rest.inventory_item", gtin="00012345678905", shelf_life_days=6)
         second = row(app, "rest.inventory_item")
-        row(app, "rest.vendor_item", inventory_item_id=second, gtin="g2", stock_qty_per_pack=1)
+        row(
+            app,
+            "rest.vendor_item",
+            inventory_item_id=second,
+            gtin="00012345678912",
+            stock_qty_per_pack=1,
+        )
         lot(app, first, lot_code="L1", traceability_lot_code="T1")
         lot(app, first, lot_code="L2", traceability_lot_code="T2", received_on="2026-05-03")
         lot(app, second, lot_code="L3", traceability_lot_code="T3", received_on="2026-05-03")
@@ -231,16 +237,16 @@ class TestRecall:
             {},
             {"packed_from": "2026-05-01"},
             {"lot_to": "T1"},
-            {"gtin": "g1", "lot_to": "T1"},
+            {"gtin": "00012345678905", "lot_to": "T1"},
             {"lot_from": "T2", "lot_to": "T1"},
-            {"gtin": "g1", "packed_from": "2026-05-02", "packed_to": "2026-05-01"},
+            {"gtin": "00012345678905", "packed_from": "2026-05-02", "packed_to": "2026-05-01"},
         ],
     )
     def test_a_product_that_finds_nothing_is_refused(
         self, app: Connection, product: dict[str, Any]
     ) -> None:
         with pytest.raises(errors.CheckViolation, match=r"product 2 of recall R1 names no product"):
-            recall(app, {"gtin": "g1"}, product, recall_number="R1")
+            recall(app, {"gtin": "00012345678905"}, product, recall_number="R1")
 
     def test_it_closes_when_each_lot_is_decided(self, app: Connection) -> None:
         recalled(app, lot(app))
