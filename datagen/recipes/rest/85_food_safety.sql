@@ -240,8 +240,8 @@ INSERT INTO rest.health_inspection
      inspected_on, inspector_name, score, grade, result)
 SELECT l.business_id, md5('inspection ' || n.visit || l.location_id)::uuid, l.location_id,
        'HI-' || n.visit || '-' || upper(right(l.location_id::text, 8)), 'County Health Department',
-       'routine', v.inspected_on, CASE WHEN n.visit = 1 THEN 'Dana Whitfield' ELSE 'Luis Ortega' END,
-       100, 'A', 'pass'
+       'routine', v.inspected_on,
+       CASE WHEN n.visit = 1 THEN 'Dana Whitfield' ELSE 'Luis Ortega' END, 100, 'A', 'pass'
 FROM rest.location AS l
 CROSS JOIN (VALUES (1), (2)) AS n (visit)
 CROSS JOIN LATERAL (
