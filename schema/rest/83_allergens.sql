@@ -161,7 +161,7 @@ CREATE TRIGGER menu_item_allergen_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
-CREATE FUNCTION rest.ingredients_of_dishes(dishes uuid[])
+CREATE FUNCTION rest.ingredients_of_dishes(dishes uuid[], day date DEFAULT current_date)
     RETURNS TABLE (menu_item_id uuid, inventory_item_id uuid, is_optional boolean)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -171,8 +171,8 @@ BEGIN ATOMIC
         WHERE u.business_id = tenant_mgmt.current_business_id() AND u.is_active
           AND u.menu_item_id IS NOT NULL AND u.usage_kind <> 'packaging'
           AND (dishes IS NULL OR u.menu_item_id = ANY (dishes))
-          AND u.effective_from <= current_date
-          AND (u.effective_to IS NULL OR u.effective_to >= current_date)
+          AND u.effective_from <= day
+          AND (u.effective_to IS NULL OR u.effective_to >= day)
         -- UNION, so that a cycle ends.
         UNION
         SELECT p.menu_item_id, n.recipe_id, n.inventory_item_id, p.is_optional OR n.is_optional
@@ -196,11 +196,11 @@ BEGIN ATOMIC
     WHERE p.inventory_item_id IS NOT NULL
     GROUP BY p.menu_item_id, p.inventory_item_id;
 END;
-COMMENT ON FUNCTION rest.ingredients_of_dishes(uuid[]) IS
-    'What dishes (all of them, when null) are made of today, through sub-recipes and prepared
+COMMENT ON FUNCTION rest.ingredients_of_dishes(uuid[], date) IS
+    'What dishes (all of them, when null) are made of on a day, through sub-recipes and prepared
      items; optional is what can be left out wherever it is used.';
 
-CREATE FUNCTION rest.allergens_of_dishes(dishes uuid[])
+CREATE FUNCTION rest.allergens_of_dishes(dishes uuid[], day date DEFAULT current_date)
     RETURNS TABLE (menu_item_id uuid, allergen_id uuid, presence text, leave_out text)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -210,7 +210,7 @@ BEGIN ATOMIC
                        WHERE r.business_id = tenant_mgmt.current_business_id()
                          AND r.produces_item_id = d.inventory_item_id
                          AND r.state = 'approved') AS is_made_here
-        FROM rest.ingredients_of_dishes(dishes) AS d
+        FROM rest.ingredients_of_dishes(dishes, day) AS d
     )
     SELECT m.menu_item_id, a.allergen_id,
            CASE WHEN bool_or(a.presence = 'contains' AND NOT m.is_optional) THEN 'contains'
@@ -232,7 +232,7 @@ BEGIN ATOMIC
                SELECT count(*) FROM made AS x
                WHERE x.menu_item_id = m.menu_item_id AND NOT x.is_made_here);
 END;
-COMMENT ON FUNCTION rest.allergens_of_dishes(uuid[]) IS
+COMMENT ON FUNCTION rest.allergens_of_dishes(uuid[], date) IS
     'What the labels of their ingredients say about the allergens of dishes: the worst one counts,
      and silence about one ingredient is not free from.';
 
