@@ -246,10 +246,82 @@ def test_what_is_out_is_off_every_listing(app: Connection) -> None:
     assert app.execute(shown.encode()).fetchone() == (True, "availability_drift")
 
 
+def test_what_a_brand_sells_under_its_own_name_is_off_too(app: Connection) -> None:
+    shop = list_item(app)
+    brand_item = row(app, "rest.brand_menu_item", menu_item_id=shop["item"])
+    link = row(
+        app,
+        "rest.channel_item_link",
+        channel_store_link_id=shop["listing"],
+        brand_menu_item_id=brand_item,
+        drift_state="in_sync",
+    )
+    elsewhere = row(
+        app, "rest.channel_item_link", brand_menu_item_id=brand_item, drift_state="in_sync"
+    )
+    found = app.execute(
+        "SELECT rest.mark_item_out(%s, %s)", [shop["item"], shop["place"]]
+    ).fetchone()
+    assert found == (2,)
+    shown = app.execute(
+        "SELECT channel_item_link_id, is_available FROM rest.channel_item_link"
+        " WHERE brand_menu_item_id IS NOT NULL"
+    ).fetchall()
+    assert dict(shown) == {link: False, elsewhere: True}
+
+
+def test_the_last_portion_takes_the_item_off_its_listings(app: Connection) -> None:
+    shop = list_item(app)
+    app.execute("UPDATE rest.menu_item_location SET stock_mode = 'countdown', remaining_qty = 2")
+    assert accept(app, receive(app, shop["listing"], cart())) is not None
+    shown = app.execute(
+        "SELECT is_available FROM rest.channel_item_link WHERE item_role = 'item'"
+    ).fetchone()
+    assert shown == (False,)
+    assert accept(app, receive(app, shop["listing"], cart(), "X2")) is None
+
+
+def test_what_the_courier_handed_over_is_delivered(app: Connection) -> None:
+    shop = list_item(app)
+    order = receive(app, shop["listing"], cart())
+    placed = accept(app, order)
+    for step in ("sent", "ready", "completed"):
+        app.execute(
+            "UPDATE rest.guest_order SET state = %s,"
+            " completed_at = CASE WHEN %s = 'completed' THEN now() END",
+            [step, step],
+        )
+    row(
+        app,
+        "rest.delivery_job",
+        guest_order_id=placed,
+        channel_order_id=order,
+        state="requested",
+        dropoff_eta_at="2026-05-04 10:00+00",
+    )
+    for step in ("courier_assigned", "picked_up", "delivered"):
+        app.execute(
+            "UPDATE rest.delivery_job SET state = %s, picked_up_at = '2026-05-04 09:50+00',"
+            " delivered_at = CASE WHEN %s = 'delivered' THEN '2026-05-04 10:07+00'::timestamptz"
+            " END",
+            [step, step],
+        )
+    assert state(app) == ("delivered", "none")
+    assert app.execute("SELECT minutes_late FROM rest.delivery_job").fetchone() == (7,)
+
+
 def test_a_site_takes_off_only_what_it_offers(app: Connection) -> None:
     shop = list_item(app)
     with pytest.raises(errors.NoDataFound, match="does not offer"):
         app.execute("SELECT rest.mark_item_out(%s, %s)", [shop["item"], row(app, "rest.location")])
+
+
+def test_only_one_push_of_a_listing_is_under_way(app: Connection) -> None:
+    listing = row(app, "rest.channel_store_link")
+    for _ in range(2):
+        row(app, "rest.channel_menu_publication", channel_store_link_id=listing)
+    with pytest.raises(errors.UniqueViolation, match="under_way"):
+        app.execute("UPDATE rest.channel_menu_publication SET state = 'building'")
 
 
 def hook(connection: Connection, event: str = "evt-1", *, signed: bool = True) -> Any:
