@@ -683,8 +683,8 @@ BEGIN ATOMIC
       AND o.channel_order_id = channel_order;
 END;
 COMMENT ON FUNCTION rest.why_not_accept(uuid) IS
-    'Why a marketplace order cannot be taken: the listing, the kitchen, the day, the address or what
-     is in the cart; NULL where it can.';
+    'Why a marketplace order cannot be taken: the listing, the kitchen, the day, the address or
+     what is in the cart; NULL where it can.';
 
 CREATE FUNCTION rest.accept_channel_order(channel_order uuid) RETURNS uuid
     LANGUAGE plpgsql AS $$
@@ -845,8 +845,9 @@ BEGIN ATOMIC
         ORDER BY p.queued_at DESC, p.channel_menu_publication_id
         LIMIT 1
     ), items AS (
-        SELECT v.is_new, j.id, jsonb_build_object('name', j.name, 'price', j.price,
-                                                  'available', coalesce(j.available, true)) AS shows
+        SELECT v.is_new, j.id,
+               jsonb_build_object('name', j.name, 'price', j.price,
+                                  'available', coalesce(j.available, true)) AS shows
         FROM (SELECT true AS is_new, t.payload_doc FROM this AS t
               UNION ALL
               SELECT false, l.payload_doc FROM last AS l) AS v

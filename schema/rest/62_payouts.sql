@@ -1,9 +1,9 @@
 /*
  * Payouts: what the marketplaces pay for what they sold, and whether it is right.
  *
- * A channel_payout is a statement of a channel for a period, channel_payout_line one order, refund,
- * tip or fee on it. rest.reconcile_payout() matches the lines with our channel_orders and says what
- * each should have paid; rest.payout_differences() proves the statement: its totals are those of
+ * A channel_payout is a statement of a channel for a period, channel_payout_line one order,
+ * refund, tip or fee on it. rest.reconcile_payout() matches the lines with our channel_orders and
+ * says what each should have paid; rest.payout_differences() proves the statement: its totals are those of
  * its lines, and net = sales + tips - commission - marketing - delivery fees - adjustments. What
  * does not match stands in v_payout_exceptions; a refund charged to us without cause is contested
  * in a channel_order_dispute.
@@ -251,6 +251,28 @@ CREATE TRIGGER channel_order_dispute_state_machine
             "expired":   []
         }}');
 
+CREATE FUNCTION rest.keep_dispute_with_order() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM rest.channel_payout_line AS l
+                   WHERE l.business_id = NEW.business_id
+                     AND l.channel_payout_line_id = NEW.channel_payout_line_id
+                     AND l.channel_order_id = NEW.channel_order_id) THEN
+        RAISE EXCEPTION 'the line is not about the order that is disputed'
+            USING ERRCODE = 'check_violation', HINT = 'Reconcile the statement first.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.keep_dispute_with_order() IS
+    'A dispute is about a line of the statement that was matched with its order.';
+
+CREATE TRIGGER channel_order_dispute_of_its_line
+    BEFORE INSERT OR UPDATE OF channel_order_id, channel_payout_line_id
+    ON rest.channel_order_dispute
+    FOR EACH ROW WHEN (NEW.channel_payout_line_id IS NOT NULL)
+    EXECUTE FUNCTION rest.keep_dispute_with_order();
+
 
 CREATE FUNCTION rest.payout_differences()
     RETURNS TABLE (channel_payout_id uuid, figure text, said numeric, found numeric)
@@ -376,12 +398,14 @@ BEGIN
     WHERE p.business_id = tenant AND p.channel_payout_id = payout AND p.state <> 'matching';
     UPDATE rest.channel_payout AS p SET state = 'reconciled'
     WHERE p.business_id = tenant AND p.channel_payout_id = payout
-      AND reconcile_payout.exceptions = 0;
+      AND reconcile_payout.exceptions = 0
+      AND NOT EXISTS (SELECT FROM rest.payout_differences() AS d
+                      WHERE d.channel_payout_id = payout);
 END
 $$;
 COMMENT ON FUNCTION rest.reconcile_payout(uuid) IS
     'Matches the lines of a statement with our orders, says what each should have paid, adds the
-     orders it forgot; the statement is reconciled when nothing is left over.';
+     orders it forgot; the statement is reconciled when nothing is left over and it is proven.';
 
 CREATE FUNCTION rest.expected_payout_lines(payout uuid)
     RETURNS TABLE (

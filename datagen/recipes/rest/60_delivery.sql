@@ -202,7 +202,8 @@ INSERT INTO rest.delivery_job
 SELECT o.business_id, md5('trip ' || o.channel_order_id)::uuid, o.guest_order_id,
        o.channel_order_id, CASE WHEN o.place %% 20 = 3 THEN d.staff_member_id END,
        CASE WHEN o.place %% 20 = 3 THEN 'own_fleet' ELSE 'marketplace_courier' END,
-       CASE WHEN o.place %% 20 <> 3 THEN 'job-' || substr(md5(o.channel_order_id::text), 1, 14) END,
+       CASE WHEN o.place %% 20 <> 3
+            THEN 'job-' || substr(md5(o.channel_order_id::text), 1, 14) END,
        CASE o.state WHEN 'delivered' THEN 'delivered' WHEN 'cancelled' THEN 'cancelled'
                     WHEN 'ready' THEN 'at_pickup' WHEN 'preparing' THEN 'courier_assigned'
                     ELSE 'requested' END,
@@ -236,7 +237,8 @@ INSERT INTO rest.delivery_status_event
      longitude, eta_at, speed_kph, source)
 SELECT j.business_id, md5('courier ' || e.number || j.delivery_job_id)::uuid, j.delivery_job_id,
        e.moment, e.status, 41.87 + n.place %% 100 * 0.0004 + e.number * 0.001,
-       -87.65 + n.place %% 90 * 0.0004, j.dropoff_eta_at, CASE WHEN e.number = 3 THEN 18 ELSE 0 END,
+       -87.65 + n.place %% 90 * 0.0004, j.dropoff_eta_at,
+       CASE WHEN e.number = 3 THEN 18 ELSE 0 END,
        CASE WHEN j.provider = 'own_fleet' THEN 'driver_app' ELSE 'webhook' END
 FROM rest.delivery_job AS j
 CROSS JOIN LATERAL (

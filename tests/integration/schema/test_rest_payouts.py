@@ -275,3 +275,29 @@ def test_one_dispute_of_a_kind_is_open(app: Connection) -> None:
     row(app, "rest.channel_order_dispute", channel_order_id=order, dispute_kind="quality")
     with pytest.raises(errors.UniqueViolation, match="dispute_open"):
         row(app, "rest.channel_order_dispute", channel_order_id=order, dispute_kind="late")
+
+
+def test_a_dispute_is_about_a_line_of_its_order(
+    app: Connection, listing: UUID, payout: UUID
+) -> None:
+    order = deliver(app, listing, "X1")
+    paid = line(app, payout, "X1")
+    dispute = {"channel_order_id": order, "channel_payout_line_id": paid}
+    with (
+        app.transaction(force_rollback=True),
+        pytest.raises(errors.CheckViolation, match="not about the order"),
+    ):
+        row(app, "rest.channel_order_dispute", **dispute)
+    reconcile(app, payout)
+    row(app, "rest.channel_order_dispute", **dispute)
+    found = app.execute("SELECT count(*) FROM rest.channel_order_dispute").fetchone()
+    assert found == (1,)
+
+
+def test_a_statement_that_is_not_proven_stays_open(
+    app: Connection, listing: UUID, payout: UUID
+) -> None:
+    deliver(app, listing, "X1")
+    line(app, payout, "X1")
+    assert reconcile(app, payout) == (1, 0)
+    assert app.execute("SELECT state FROM rest.channel_payout").fetchone() == ("matching",)
