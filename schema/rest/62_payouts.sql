@@ -3,8 +3,8 @@
  *
  * A channel_payout is a statement of a channel for a period, channel_payout_line one order,
  * refund, tip or fee on it. rest.reconcile_payout() matches the lines with our channel_orders and
- * says what each should have paid; rest.payout_differences() proves the statement: its totals are those of
- * its lines, and net = sales + tips - commission - marketing - delivery fees - adjustments. What
+ * says what each should have paid; rest.payout_differences() proves the statement: its totals
+ * are those of its lines, and net = sales + tips - commission - marketing - delivery fees - adjustments. What
  * does not match stands in v_payout_exceptions; a refund charged to us without cause is contested
  * in a channel_order_dispute.
  */
@@ -405,7 +405,7 @@ END
 $$;
 COMMENT ON FUNCTION rest.reconcile_payout(uuid) IS
     'Matches the lines of a statement with our orders, says what each should have paid, adds the
-     orders it forgot; the statement is reconciled when nothing is left over and it is proven.';
+     orders it forgot; the statement is reconciled when nothing is left and it is proven.';
 
 CREATE FUNCTION rest.expected_payout_lines(payout uuid)
     RETURNS TABLE (
