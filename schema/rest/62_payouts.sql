@@ -4,9 +4,9 @@
  * A channel_payout is a statement of a channel for a period, channel_payout_line one order,
  * refund, tip or fee on it. rest.reconcile_payout() matches the lines with our channel_orders and
  * says what each should have paid; rest.payout_differences() proves the statement: its totals
- * are those of its lines, and net = sales + tips - commission - marketing - delivery fees - adjustments. What
- * does not match stands in v_payout_exceptions; a refund charged to us without cause is contested
- * in a channel_order_dispute.
+ * are those of its lines, and net = sales + tips - commission - marketing - delivery fees
+ * - adjustments. What does not match stands in v_payout_exceptions; a refund charged to us
+ * without cause is contested in a channel_order_dispute.
  */
 
 CREATE TABLE rest.channel_payout (
@@ -447,8 +447,8 @@ BEGIN ATOMIC
     WHERE p.business_id = tenant_mgmt.current_business_id() AND p.channel_payout_id = payout;
 END;
 COMMENT ON FUNCTION rest.expected_payout_lines(uuid) IS
-    'Our order and check of every line of a statement and what it should have paid: NULL where there
-     is nothing to compare, 0 for a refund and for an order that never was.';
+    'Our order and check of every line of a statement and what it should have paid: NULL where
+     there is nothing to compare, 0 for a refund and for an order that never was.';
 
 
 CREATE VIEW rest.v_payout_exceptions WITH (security_invoker = true) AS
