@@ -616,6 +616,68 @@ COMMENT ON FUNCTION rest.sales_summary_differences() IS
     'Names every summarized day that does not agree with its checks, and in which figure.';
 
 
+CREATE FUNCTION rest.measure_food_cost(since date, until date) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    made   integer;
+BEGIN
+    DELETE FROM rest.food_cost_variance AS v
+    WHERE v.business_id = tenant AND v.period_start = since AND v.period_end = until;
+    WITH moved AS (
+        -- What comes in is above zero, what goes out below.
+        SELECT a.location_id, m.inventory_item_id,
+               coalesce(sum(m.value_amount) FILTER (WHERE m.business_date < since), 0) AS opening,
+               coalesce(sum(m.value_amount), 0) AS closing,
+               coalesce(sum(m.value_amount) FILTER (
+                   WHERE p.inside AND m.movement_kind IN ('receipt', 'vendor_return')), 0)
+                   AS bought,
+               coalesce(-sum(m.quantity) FILTER (
+                   WHERE p.inside AND m.movement_kind IN ('sale', 'waste', 'staff_meal',
+                                                          'production_out', 'count_adjustment')),
+                        0) AS used,
+               coalesce(-sum(m.quantity) FILTER (
+                   WHERE p.inside AND m.movement_kind IN ('sale', 'production_out')), 0) AS sold,
+               coalesce(-sum(m.quantity) FILTER (
+                   WHERE p.inside AND m.movement_kind IN ('waste', 'staff_meal')), 0) AS wasted
+        FROM rest.stock_movement AS m
+        JOIN rest.storage_area AS a
+            ON a.business_id = m.business_id AND a.storage_area_id = m.storage_area_id
+        CROSS JOIN LATERAL (SELECT m.business_date >= since AS inside) AS p
+        WHERE m.business_id = tenant AND m.business_date < until
+        GROUP BY a.location_id, m.inventory_item_id
+    ), sales AS (
+        SELECT d.location_id, sum(d.net_sales) AS net
+        FROM rest.business_day AS d
+        WHERE d.business_id = tenant AND d.business_date >= since AND d.business_date < until
+        GROUP BY d.location_id
+    )
+    INSERT INTO rest.food_cost_variance
+        (business_id, food_cost_variance_id, location_id, inventory_item_id, period_start,
+         period_end, opening_value, purchases_value, closing_value, actual_usage_qty,
+         theoretical_usage_qty, waste_qty, variance_value, unexplained_value, actual_cost_pct,
+         theoretical_cost_pct)
+    SELECT tenant,
+           md5(concat_ws(' ', 'cost', m.location_id, m.inventory_item_id, since, until))::uuid,
+           m.location_id, m.inventory_item_id, since, until, m.opening, m.bought, m.closing,
+           m.used, m.sold, m.wasted, round((m.used - m.sold) * c.cost, 2),
+           round((m.used - m.sold - m.wasted) * c.cost, 2),
+           least(99999, round(m.used * c.cost / nullif(s.net, 0) * 100, 4)),
+           least(99999, round(m.sold * c.cost / nullif(s.net, 0) * 100, 4))
+    FROM moved AS m
+    JOIN rest.inventory_item AS i
+        ON i.business_id = tenant AND i.inventory_item_id = m.inventory_item_id
+    LEFT JOIN sales AS s ON s.location_id = m.location_id
+    CROSS JOIN LATERAL (SELECT coalesce(i.average_cost, 0) AS cost) AS c;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION rest.measure_food_cost(date, date) IS
+    'Sets what a site used of each item in a period against what its sales should have used; the
+     end is the first day that no longer counts.';
+
+
 CREATE FUNCTION rest.snapshot_guests(as_of date) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE

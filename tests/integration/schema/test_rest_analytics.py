@@ -1,0 +1,200 @@
+"""Summaries agree with their checks or are named; what is unlike the others raises an alert."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from harness.db import Connection
+from tests.integration.schema.rows import row
+from tests.integration.schema.test_rest_orders import add_line, open_check
+
+PATHS: dict[str, tuple[str, ...]] = {
+    "open": (),
+    "reviewing": ("reviewing",),
+    "confirmed": ("reviewing", "confirmed"),
+    "dismissed": ("dismissed",),
+}
+ALLOWED = {
+    ("open", "reviewing"),
+    ("open", "dismissed"),
+    ("reviewing", "confirmed"),
+    ("reviewing", "dismissed"),
+}
+
+
+def one(connection: Connection, query: str) -> Any:
+    found = connection.execute(query.encode()).fetchone()
+    assert found
+    return found
+
+
+def summarize(connection: Connection) -> int:
+    days = "SELECT rest.summarize_day(business_day_id) FROM rest.business_day"
+    return int(one(connection, days)[0])
+
+
+@pytest.fixture
+def check(app: Connection) -> UUID:
+    """A check of 20 in an order for three."""
+    made = open_check(app, guest_count=3)
+    add_line(app, made, 20)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "truth"),
+    [
+        ("sales_forecast", {"low_sales": 101}, "low_sales_in_order"),
+        ("sales_forecast", {"high_sales": 99}, "forecast_sales_in_order"),
+        ("sales_forecast", {"actual_covers": -1}, "not_negative"),
+        ("sales_forecast", {"slot_minutes": 5}, "slot_bounded"),
+        ("sales_forecast", {"drivers_doc": "{}"}, "drivers_are_a_list"),
+        ("sales_day_summary", {"gross_sales": -1}, "not_negative"),
+        ("item_sales_day", {"gross_sales": 5}, "net_is_gross_less_discount"),
+        ("item_sales_day", {"quantity_sold": -1}, "not_negative"),
+        ("item_sales_day", {"menu_mix_pct": 101}, "mix_bounded"),
+        ("food_cost_variance", {"period_end": "2026-05-04"}, "period_end_follows"),
+        ("guest_rfm_snapshot", {"r_score": 6}, "scores_bounded"),
+        ("guest_rfm_snapshot", {"churn_probability": 1.1}, "churn_probability_bounded"),
+        ("guest_rfm_snapshot", {"recency_days": -1}, "not_negative"),
+        ("guest_rfm_snapshot", {"predicted_next_visit_on": "2020-01-01"}, "next_visit_ahead"),
+        ("loss_prevention_alert", {"window_end_at": "2026-05-04 00:00+00"}, "window_end_at"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    app: Connection, table: str, columns: dict[str, Any], truth: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=rf"{table}_.*{truth}"):
+        row(app, f"rest.{table}", **columns)
+
+
+def test_a_day_is_summed_and_agrees(app: Connection, check: UUID) -> None:
+    assert summarize(app) == 1
+    found = one(
+        app,
+        "SELECT gross_sales, net_sales, tax_total, order_count, cover_count, average_check"
+        " FROM rest.sales_day_summary",
+    )
+    assert found == (Decimal(20), Decimal(20), Decimal(2), 1, 3, Decimal(20))
+    assert one(app, "SELECT count(*) FROM rest.sales_summary_differences()") == (0,)
+
+
+def test_summing_a_day_again_changes_nothing(app: Connection, check: UUID) -> None:
+    summarize(app)
+    summary = "SELECT md5(string_agg(to_jsonb(s)::text, '')) FROM rest.sales_day_summary AS s"
+    before = one(app, summary)
+    summarize(app)
+    assert one(app, summary) == before
+    assert one(app, "SELECT count(*) FROM rest.item_sales_day") == (1,)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "gross_sales",
+        "discount_total",
+        "void_total",
+        "tax_total",
+        "tip_total",
+        "order_count",
+        "cover_count",
+    ],
+)
+def test_a_day_that_does_not_agree_is_named(app: Connection, check: UUID, figure: str) -> None:
+    summarize(app)
+    app.execute(f"UPDATE rest.sales_day_summary SET {figure} = {figure} + 1".encode())
+    found = app.execute("SELECT figure, said - found FROM rest.sales_summary_differences()")
+    assert found.fetchall() == [(figure, 1)]
+
+
+def test_what_is_sold_after_the_summary_is_named(app: Connection, check: UUID) -> None:
+    summarize(app)
+    add_line(app, check, 5)
+    found = app.execute("SELECT figure FROM rest.sales_summary_differences()").fetchall()
+    assert {f for (f,) in found} == {"gross_sales", "tax_total"}
+
+
+def test_an_item_is_summed_with_its_mix(app: Connection, check: UUID) -> None:
+    add_line(app, check, 5, quantity=3)
+    summarize(app)
+    found = app.execute(
+        "SELECT quantity_sold, net_sales, menu_mix_pct, menu_class FROM rest.item_sales_day"
+        " ORDER BY quantity_sold"
+    ).fetchall()
+    assert found == [
+        (Decimal(1), Decimal(20), Decimal(25), "puzzle"),
+        (Decimal(3), Decimal(15), Decimal(75), "plowhorse"),
+    ]
+
+
+def test_guests_are_ranked_in_fifths(app: Connection) -> None:
+    for spent in (10, 20, 30, 40, 50):
+        guest = row(app, "rest.guest_profile")
+        add_line(app, open_check(app, guest_profile_id=guest), spent)
+    assert one(app, "SELECT rest.snapshot_guests('2026-05-10')") == (5,)
+    ranked = app.execute(
+        "SELECT monetary_total, m_score, recency_days FROM rest.guest_rfm_snapshot ORDER BY m_score"
+    ).fetchall()
+    assert ranked == [(Decimal(10 * n), n, 6) for n in range(1, 6)]
+
+
+def test_accuracy_is_the_mean_of_the_errors(app: Connection) -> None:
+    place = row(app, "rest.location")
+    for hour, actual in ((10, 100), (11, 80), (12, None)):
+        row(
+            app,
+            "rest.sales_forecast",
+            location_id=place,
+            model_name="m",
+            slot_starts_at=f"2026-05-04 {hour}:00+00",
+            actual_sales=actual,
+        )
+    found = one(
+        app,
+        "SELECT slots, mape, bias_pct, in_band_pct"
+        " FROM rest.forecast_accuracy('2026-05-04', '2026-05-06')",
+    )
+    assert found == (2, Decimal("12.50"), Decimal("11.11"), Decimal("100.00"))
+
+
+def test_complaints_are_counted_by_topic(app: Connection) -> None:
+    for score in (-0.6, -0.2, 0.9):
+        row(app, "rest.guest_feedback", topics_doc=f'[{{"topic": "wait", "score": {score}}}]')
+    found = one(app, "SELECT sum(complaints), min(topic) FROM rest.v_complaint_topic_week")
+    assert found == (2, "wait")
+
+
+def test_drivers_are_listed(app: Connection) -> None:
+    doc = '[{"driver": "rain", "effect_pct": -8}, {"driver": "event", "effect_pct": 20}]'
+    row(app, "rest.sales_forecast", drivers_doc=doc)
+    found = app.execute(
+        "SELECT driver, mean_effect_pct FROM rest.v_forecast_driver ORDER BY driver"
+    )
+    assert found.fetchall() == [("event", 20), ("rain", -8)]
+
+
+@pytest.mark.parametrize("edge", list(permutations(PATHS, 2)), ids="-".join)
+def test_an_alert_takes_its_allowed_ways(app: Connection, edge: tuple[str, str]) -> None:
+    before, after = edge
+    row(app, "rest.loss_prevention_alert", reviewed_at="2026-05-12 00:00+00")
+    for step in PATHS[before]:
+        app.execute("UPDATE rest.loss_prevention_alert SET state = %s", [step])
+    change = "UPDATE rest.loss_prevention_alert SET state = %s"
+    if edge in ALLOWED:
+        app.execute(change.encode(), [after])
+    else:
+        with pytest.raises(psycopg.Error, match=f"{before}.*{after}"):
+            app.execute(change.encode(), [after])
+
+
+def test_an_alert_under_review_has_its_time(app: Connection) -> None:
+    row(app, "rest.loss_prevention_alert")
+    with pytest.raises(errors.CheckViolation, match="reviewed_at_when"):
+        app.execute("UPDATE rest.loss_prevention_alert SET state = 'reviewing'")
