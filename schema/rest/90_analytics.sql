@@ -23,9 +23,10 @@ CREATE TABLE rest.sales_forecast (
     actual_covers           integer,
     actual_sales            system_core.money,
     abs_pct_error           numeric(9, 4)     GENERATED ALWAYS AS (
-                                                  least(99999, round(abs(
-                                                      actual_sales - forecast_sales)
-                                                  / nullif(actual_sales, 0) * 100, 4))) STORED,
+                                                  CASE WHEN actual_sales > 0 THEN least(
+                                                      99999, round(abs(
+                                                          actual_sales - forecast_sales)
+                                                      / actual_sales * 100, 4)) END) STORED,
     recommended_staff_hours numeric(9, 2),
     drivers_doc             jsonb             NOT NULL DEFAULT '[]',
     generated_at            timestamptz       NOT NULL DEFAULT now(),
@@ -499,7 +500,7 @@ BEGIN
            round(f.net / nullif(f.checks, 0), 2), c.food, c.labor,
            round(coalesce(l.hours, 0) * f.net / nullif(f.whole, 0), 2),
            round(f.net * f.default_commission_pct / 100, 2),
-           least(99999, round((c.food + c.labor) / nullif(f.net, 0) * 100, 4))
+           CASE WHEN f.net > 0 THEN least(99999, round((c.food + c.labor) / f.net * 100, 4)) END
     FROM figure AS f
     LEFT JOIN labor AS l
         ON l.location_id = f.location_id AND l.business_date = f.business_date
@@ -662,8 +663,8 @@ BEGIN
            m.location_id, m.inventory_item_id, since, until, m.opening, m.bought, m.closing,
            m.used, m.sold, m.wasted, round((m.used - m.sold) * c.cost, 2),
            round((m.used - m.sold - m.wasted) * c.cost, 2),
-           least(99999, round(m.used * c.cost / nullif(s.net, 0) * 100, 4)),
-           least(99999, round(m.sold * c.cost / nullif(s.net, 0) * 100, 4))
+           CASE WHEN s.net > 0 THEN least(99999, round(m.used * c.cost / s.net * 100, 4)) END,
+           CASE WHEN s.net > 0 THEN least(99999, round(m.sold * c.cost / s.net * 100, 4)) END
     FROM moved AS m
     JOIN rest.inventory_item AS i
         ON i.business_id = tenant AND i.inventory_item_id = m.inventory_item_id
@@ -813,7 +814,7 @@ BEGIN
            md5(concat_ws(' ', 'loss', f.location_id, f.staff, f.day, f.kind,
                          extract(epoch FROM since), extract(epoch FROM until)))::uuid,
            f.location_id, f.staff, f.day, f.kind, until, since, until, f.value, f.mean,
-           least(99999, f.z),
+           CASE WHEN f.z IS NOT NULL THEN least(99999, f.z) END,
            CASE WHEN f.z >= 2 * least_z OR f.value >= 5 * f.mean THEN 'high'
                 WHEN f.z >= 1.5 * least_z OR f.value >= 3 * f.mean THEN 'medium' ELSE 'low' END,
            f.evidence

@@ -198,3 +198,122 @@ def test_an_alert_under_review_has_its_time(app: Connection) -> None:
     row(app, "rest.loss_prevention_alert")
     with pytest.raises(errors.CheckViolation, match="reviewed_at_when"):
         app.execute("UPDATE rest.loss_prevention_alert SET state = 'reviewing'")
+
+
+def test_a_voided_line_is_gross_but_not_net(app: Connection, check: UUID) -> None:
+    line = add_line(app, check, 5)
+    staff, reason = row(app, "rest.staff_member"), row(app, "rest.reason_code", reason_group="void")
+    app.execute(
+        "UPDATE rest.check_item SET state = 'voided', voided_at = now(), void_reason_id = %s,"
+        " voided_by_staff_id = %s WHERE check_item_id = %s",
+        [reason, staff, line],
+    )
+    summarize(app)
+    found = one(app, "SELECT gross_sales, void_total, net_sales FROM rest.sales_day_summary")
+    assert found == (Decimal(25), Decimal(5), Decimal(20))
+    assert one(app, "SELECT sum(void_quantity) FROM rest.item_sales_day") == (1,)
+
+
+def test_actuals_are_what_came_in_the_slot(app: Connection) -> None:
+    made = open_check(app, guest_count=3, opened_at="2026-05-04 10:30+00")
+    add_line(app, made, 20)
+    place = one(app, "SELECT location_id FROM rest.guest_order")[0]
+    for hour in (10, 11, 12):
+        row(
+            app,
+            "rest.sales_forecast",
+            location_id=place,
+            slot_starts_at=f"2026-05-04 {hour}:00+00",
+        )
+    recorded = "SELECT rest.record_actuals('2026-05-04 10:00+00', '2026-05-04 12:00+00')"
+    assert one(app, recorded) == (2,)
+    found = app.execute(
+        "SELECT actual_covers, actual_sales, abs_pct_error FROM rest.sales_forecast"
+        " ORDER BY slot_starts_at"
+    ).fetchall()
+    assert found == [(3, Decimal(20), Decimal(400)), (0, Decimal(0), None), (None, None, None)]
+
+
+@pytest.fixture
+def shift(app: Connection) -> UUID:
+    """A site where one of three servers voided half of four lines; returns who."""
+    made = open_check(app, opened_at="2026-05-04 10:30+00")
+    placed = one(app, "SELECT guest_order_id FROM rest.guest_order")[0]
+    reason = row(app, "rest.reason_code", reason_group="void")
+    for number in (2, 3, 4):
+        staff = row(app, "rest.staff_member")
+        made = row(
+            app,
+            "rest.guest_check",
+            guest_order_id=placed,
+            check_number=str(number),
+            owner_staff_id=staff,
+        )
+        lines = [add_line(app, made, 10) for _ in range(4)]
+    app.execute(
+        "UPDATE rest.check_item SET state = 'voided', voided_at = now(), void_reason_id = %s,"
+        " voided_by_staff_id = %s WHERE check_item_id = ANY (%s)",
+        [reason, staff, lines[:2]],
+    )
+    return staff
+
+
+FIND = "SELECT rest.find_losses('2026-05-04', '2026-05-05', least_lines => {})"
+
+
+def test_who_voids_more_than_the_others_is_found_once(app: Connection, shift: UUID) -> None:
+    assert one(app, FIND.format(4)) == (1,)
+    found = one(
+        app,
+        "SELECT staff_member_id, alert_kind, metric_value, baseline_value, state,"
+        " jsonb_array_length(evidence_doc -> 'checks') FROM rest.loss_prevention_alert",
+    )
+    assert found == (shift, "void_rate", 50, 0, "open", 1)
+    assert one(app, FIND.format(4)) == (0,)
+
+
+def test_few_lines_raise_no_alert(app: Connection, shift: UUID) -> None:
+    assert one(app, FIND.format(5)) == (0,)
+
+
+def test_food_cost_is_what_left_less_what_was_sold(app: Connection) -> None:
+    item = row(app, "rest.inventory_item", average_cost=2)
+    area = row(app, "rest.storage_area")
+    for kind, quantity, day in (
+        ("receipt", 50, "2026-05-01"),
+        ("receipt", 10, "2026-05-05"),
+        ("sale", -20, "2026-05-06"),
+        ("waste", -3, "2026-05-07"),
+        ("count_adjustment", -2, "2026-05-10"),
+        ("sale", -9, "2026-05-11"),
+    ):
+        row(
+            app,
+            "rest.stock_movement",
+            inventory_item_id=item,
+            storage_area_id=area,
+            movement_kind=kind,
+            quantity=quantity,
+            unit_cost=2,
+            business_date=day,
+            occurred_at=f"{day} 12:00+00",
+        )
+    assert one(app, "SELECT rest.measure_food_cost('2026-05-04', '2026-05-11')") == (1,)
+    found = one(
+        app,
+        "SELECT opening_value, purchases_value, closing_value, variance_qty, variance_value,"
+        " unexplained_value FROM rest.food_cost_variance",
+    )
+    assert found == (100, 20, 70, 5, 10, 4)
+
+
+def test_the_margin_of_a_tenant_is_its_own(app: Connection) -> None:
+    for view in ("v_brand_channel_margin", "v_server_performance"):
+        kept = one(
+            app,
+            "SELECT 'security_barrier=true' = ANY (reloptions) FROM pg_class"
+            f" WHERE oid = 'rest.{view}'::regclass",
+        )
+        assert kept == (True,)
+        shown = f"has_table_privilege('rest.m{view}'::regclass, 'SELECT')"
+        assert one(app, f"SELECT {shown}") == (False,)
