@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -11,7 +13,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from harness.db import Connection
+from harness.db import Connection, Target
+from tests.integration.conftest import add_tenant, become_app
 from tests.integration.schema.rows import row
 from tests.integration.schema.test_rest_orders import add_line, open_check
 
@@ -317,3 +320,21 @@ def test_the_margin_of_a_tenant_is_its_own(app: Connection) -> None:
         assert kept == (True,)
         shown = f"has_table_privilege('rest.m{view}'::regclass, 'SELECT')"
         assert one(app, f"SELECT {shown}") == (False,)
+
+
+def test_two_who_summarize_a_day_follow_each_other(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        add_line(connection, open_check(connection), 20)
+
+    def compute(_: int) -> int:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            return summarize(connection)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(compute, range(4))) == [1, 1, 1, 1]
