@@ -807,7 +807,7 @@ CREATE TABLE rest.vendor_invoice (
     CONSTRAINT vendor_invoice_due_after_its_date CHECK (due_date >= invoice_date),
     CONSTRAINT vendor_invoice_approved_agrees_or_is_reasoned
         CHECK (match_state <> 'approved' OR abs(variance_total) <= variance_limit
-               OR approval_reason <> ''),
+               OR coalesce(approval_reason, '') <> ''),
     CONSTRAINT vendor_invoice_paid_was_approved
         CHECK (paid_on IS NULL OR match_state = 'approved'),
     CONSTRAINT vendor_invoice_limit_not_negative CHECK (variance_limit >= 0),

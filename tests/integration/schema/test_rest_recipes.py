@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 from uuid import UUID
 
@@ -202,10 +202,9 @@ def test_two_snapshots_tell_what_made_the_difference(
     assert one(app, changed) == Decimal("13.0435")
 
 
-
 def test_no_recipe_goes_into_itself(app: Connection, gram: UUID) -> None:
     chain = [recipe(app, gram) for _ in range(3)]
-    for outer, inner in zip(chain, chain[1:], strict=False):
+    for outer, inner in pairwise(chain):
         row(
             app,
             "rest.recipe_line",
@@ -234,9 +233,7 @@ def test_no_recipe_goes_into_itself(app: Connection, gram: UUID) -> None:
         " AND recipe_id = %s",
     ],
 )
-def test_an_approved_recipe_is_frozen(
-    app: Connection, stew: dict[str, UUID], change: str
-) -> None:
+def test_an_approved_recipe_is_frozen(app: Connection, stew: dict[str, UUID], change: str) -> None:
     with pytest.raises(errors.RestrictViolation, match="is approved"):
         app.execute(change.encode(), [stew["stock"]])
 
@@ -327,9 +324,7 @@ def test_a_sale_takes_what_expires_first(app: Connection, kilo: UUID) -> None:
     line, dish, place = sold(app, quantity=3)
     fish = ingredient(app, kilo, 1, item_code="fish")
     stocked(app, fish, place, {"new": (5, "2099-02-01"), "old": (2, "2099-01-01")})
-    use(
-        app, menu_item_id=dish, inventory_item_id=fish, unit_of_measure_id=kilo, service_mode="all"
-    )
+    use(app, menu_item_id=dish, inventory_item_id=fish, unit_of_measure_id=kilo, service_mode="all")
     assert one(app, DEPLETE, line) == 2
     assert app.execute(TAKEN.encode()).fetchall() == [("fish", "old", 2), ("fish", "new", 1)]
     assert one(app, DEPLETE, line) == 0
