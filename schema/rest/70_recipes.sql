@@ -834,11 +834,13 @@ BEGIN
     ORDER BY s.computed_at DESC
     LIMIT 1;
     INSERT INTO rest.recipe_cost_snapshot
-        (business_id, recipe_id, location_id, computed_at, ingredient_cost, packaging_cost,
-         cost_per_portion, menu_price, food_cost_pct, margin_amount, cost_change_pct,
-         cost_tree_doc)
-    VALUES (tenant, recipe, place, moment, (found.cost_tree ->> 'cost')::numeric,
-            coalesce(packaging, 0), found.cost_per_portion, sold_for,
+        (business_id, recipe_cost_snapshot_id, recipe_id, location_id, computed_at,
+         ingredient_cost, packaging_cost, cost_per_portion, menu_price, food_cost_pct,
+         margin_amount, cost_change_pct, cost_tree_doc)
+    -- There is one of a recipe, a site and a moment, so its key may follow from them.
+    VALUES (tenant, md5(recipe || place::text || extract(epoch FROM moment))::uuid, recipe, place,
+            moment, (found.cost_tree ->> 'cost')::numeric, coalesce(packaging, 0),
+            found.cost_per_portion, sold_for,
             round(100 * found.cost_per_portion / nullif(sold_for, 0), 4),
             sold_for - found.cost_per_portion - coalesce(packaging, 0),
             round(100 * (found.cost_per_portion - before) / nullif(before, 0), 4),
@@ -941,8 +943,9 @@ BEGIN
                   AND x.modifier_option_id = u.modifier_option_id
             ) AS m ON true
             WHERE u.business_id = tenant AND u.is_active
-              AND u.service_mode IN ('all', CASE WHEN sold.service_mode IN ('curbside', 'drive_thru')
-                                                 THEN 'takeout' ELSE sold.service_mode END)
+              AND u.service_mode IN (
+                  'all', CASE WHEN sold.service_mode IN ('curbside', 'drive_thru') THEN 'takeout'
+                              ELSE sold.service_mode END)
               AND sold.business_date >= u.effective_from
               AND coalesce(sold.business_date <= u.effective_to, true)
               AND (u.depletes_on = 'sale' AND sold.state <> 'voided'

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import errors
 
-from harness.db import Connection
+from harness.db import Connection, Target
+from tests.integration.conftest import add_tenant, become_app
 from tests.integration.schema.rows import row
 
 ORDER = {
@@ -349,3 +353,29 @@ def test_what_is_short_is_suggested_less_what_is_on_its_way(
     assert app.execute(short.encode()).fetchall() == [(25, 50, Decimal(3))]
     app.execute("UPDATE rest.stock_level SET par_qty = 50")
     assert app.execute(short.encode()).fetchall() == []
+
+
+def test_two_at_the_back_door_receive_a_delivery_once(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        place = row(connection, "rest.location", timezone="UTC")
+        row(connection, "rest.storage_area", location_id=place)
+        made = row(connection, "rest.goods_receipt", location_id=place, truck_temp_c=3)
+        row(connection, "rest.goods_receipt_line", goods_receipt_id=made)
+
+    def receive(_: int) -> bool:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            try:
+                connection.execute("SELECT rest.receive_goods(%s)", [made])
+            except errors.CheckViolation:
+                connection.rollback()
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(receive, range(4))) == 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import pairwise, permutations
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import errors
 
-from harness.db import Connection
+from harness.db import Connection, Target
+from tests.integration.conftest import add_tenant, become_app
 from tests.integration.schema.rows import row
 from tests.integration.schema.test_rest_orders import add_line, open_check
 
@@ -123,7 +127,7 @@ def stew(app: Connection, gram: UUID, kilo: UUID) -> dict[str, UUID]:
         ("recipe", {"yield_qty": 0}, "yield_qty_positive"),
         ("recipe", {"effective_to": "2020-01-01"}, "ends_after_it_begins"),
         ("recipe_line", {}, "is_item_or_recipe"),
-        ("recipe_usage", {"quantity": None}, "uses_recipe_or_item"),
+        ("recipe_usage", {"quantity": None}, "kind_fits"),
         ("yield_test", {"waste_qty": 3}, "parts_fit_in_the_whole"),
         ("yield_test", {"usable_qty": 0}, "leaves_something"),
     ],
@@ -147,9 +151,27 @@ def test_what_cannot_be_is_refused(
 def test_a_line_that_cannot_be_is_refused(
     app: Connection, columns: dict[str, Any], truth: str
 ) -> None:
+    item = row(app, "rest.inventory_item")
     with pytest.raises(errors.CheckViolation, match=f"recipe_line_{truth}"):
-        item = row(app, "rest.inventory_item")
         row(app, "rest.recipe_line", inventory_item_id=item, **columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "truth"),
+    [
+        ({"quantity": None}, "uses_recipe_or_item"),
+        ({}, "item_by_quantity"),
+        ({"quantity": None, "portions": 1}, "recipe_by_portion"),
+        ({"usage_kind": "size"}, "size_is_named"),
+    ],
+)
+def test_a_usage_that_cannot_be_is_refused(
+    app: Connection, columns: dict[str, Any], truth: str
+) -> None:
+    dish = row(app, "rest.menu_item")
+    item = None if truth != "size_is_named" else row(app, "rest.inventory_item")
+    with pytest.raises(errors.CheckViolation, match=f"recipe_usage_{truth}"):
+        row(app, "rest.recipe_usage", menu_item_id=dish, inventory_item_id=item, **columns)
 
 
 def test_gross_is_net_before_trimming_and_cooking(app: Connection, stew: dict[str, UUID]) -> None:
@@ -453,3 +475,63 @@ def test_states_of_a_batch(
     else:
         with pytest.raises(errors.CheckViolation, match=f"{before} cannot become {after}"):
             app.execute(move.encode(), [after, lot, made])
+
+
+def test_two_devices_deplete_a_line_once(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        line, dish, place = sold(connection)
+        weight = unit(connection, "kg", 1000)
+        fish = ingredient(connection, weight, 1)
+        stocked(connection, fish, place, {"f": (9, "2099-01-01")})
+        use(connection, menu_item_id=dish, inventory_item_id=fish, unit_of_measure_id=weight)
+
+    def deplete(_: int) -> int:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            return int(one(connection, DEPLETE, line))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(deplete, range(4))) == 1
+
+
+def test_two_cooks_do_not_close_a_cycle_together(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        weight = unit(connection, "kg", 1000)
+        a, b, c, d = (recipe(connection, weight) for _ in range(4))
+        for outer, inner in ((b, c), (d, a)):
+            row(
+                connection,
+                "rest.recipe_line",
+                recipe_id=outer,
+                sub_recipe_id=inner,
+                unit_of_measure_id=weight,
+            )
+
+    def nest(pair: tuple[UUID, UUID]) -> bool:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            try:
+                row(
+                    connection,
+                    "rest.recipe_line",
+                    recipe_id=pair[0],
+                    sub_recipe_id=pair[1],
+                    unit_of_measure_id=weight,
+                )
+            except errors.CheckViolation:
+                connection.rollback()
+                return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(nest, [(a, b), (c, d)])) == 1
