@@ -9,7 +9,8 @@
  * movements of an item in an area, a lot holds the sum of its own: the ledger's trigger keeps both
  * and nobody else writes them; rest.stock_differences() proves it. What is used up leaves the lots
  * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What
- * is sold beyond the books leaves an area below zero until the next count: a guest is not refused a
+ * is sold beyond the books
+ * leaves an area below zero until the next count: a guest is not refused a
  * dish because a delivery was not booked.
  */
 

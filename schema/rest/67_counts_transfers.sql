@@ -2,7 +2,8 @@
  * Counts, waste and transfers: how the books and the shelves are brought together.
  *
  * An inventory_count freezes what the books expect of each inventory_count_line; when somebody
- * else than the counter approves it, the difference is posted to the ledger. A waste_log takes what is
+ * else than the counter approves it,
+ * the difference is posted to the ledger. A waste_log takes what is
  * thrown away, given away or eaten by staff out of stock as it is written. A stock_transfer takes
  * its lines out of one site when it is shipped and puts what arrives into the other as lots with
  * the same codes and dates; rest.transfer_differences() proves that both ends agree.
