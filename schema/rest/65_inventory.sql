@@ -8,8 +8,9 @@
  * stock_movement is the ledger, which is only ever added to. A stock_level is the sum of the
  * movements of an item in an area, a lot holds the sum of its own: the ledger's trigger keeps both
  * and nobody else writes them; rest.stock_differences() proves it. What is used up leaves the lots
- * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What is
- * sold beyond the books leaves an area below zero until the next count: a guest is not refused a
+ * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What
+ * is sold beyond the books
+ * leaves an area below zero until the next count: a guest is not refused a
  * dish because a delivery was not booked.
  */
 
@@ -613,7 +614,8 @@ COMMENT ON COLUMN rest.stock_movement.stock_lot_id IS
     'NULL where no lots are kept, or more left than the lots held.';
 COMMENT ON COLUMN rest.stock_movement.movement_kind IS
     'production_out are ingredients that go into a batch, production_in is what it makes.';
-COMMENT ON COLUMN rest.stock_movement.quantity IS 'In the stock unit of the item; out is negative.';
+COMMENT ON COLUMN rest.stock_movement.quantity IS
+    'In the stock unit of the item; out is negative.';
 COMMENT ON COLUMN rest.stock_movement.balance_after IS
     'What then lay in the area, in the order in which it was booked.';
 COMMENT ON COLUMN rest.stock_movement.source_id IS
@@ -684,7 +686,7 @@ CREATE FUNCTION rest.book_stock_movement() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     comes_in CONSTANT boolean := NEW.movement_kind IN ('receipt', 'production_in', 'transfer_in')
-                                 AND NOT NEW.is_reversal;
+                                 AND NOT NEW.is_reversal AND NEW.quantity > 0;
     item     rest.inventory_item;
     level    rest.stock_level;
     lot_cost numeric;
