@@ -162,10 +162,17 @@ CREATE TABLE rest.vendor_item_price (
         CHECK (source IN ('price_file', 'invoice', 'manual')),
     CONSTRAINT vendor_item_price_price_positive CHECK (price > 0),
     CONSTRAINT vendor_item_price_min_packs_positive CHECK (min_packs > 0),
-    CONSTRAINT vendor_item_price_ends_after_it_begins CHECK (effective_to >= effective_from)
+    CONSTRAINT vendor_item_price_ends_after_it_begins CHECK (effective_to >= effective_from),
+    CONSTRAINT vendor_item_price_one_a_day EXCLUDE USING gist (
+        business_id WITH =, vendor_item_id WITH =, price_kind WITH =, min_packs WITH =,
+        daterange(effective_from, effective_to, '[]') WITH &&)
 );
 
 COMMENT ON TABLE rest.vendor_item_price IS 'Dated contract or market price of a vendor item.';
+COMMENT ON COLUMN rest.vendor_item_price.min_packs IS 'From so many packs on an order line.';
+COMMENT ON COLUMN rest.vendor_item_price.change_pct IS 'Against the price before.';
+COMMENT ON COLUMN rest.vendor_item_price.effective_to IS
+    'The last day; prices of a kind and quantity never overlap.';
 
 ALTER TABLE rest.vendor_item_price ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON rest.vendor_item_price
@@ -417,12 +424,20 @@ BEGIN
         IF head.state <> 'draft' THEN
             RAISE EXCEPTION 'order % is %, its lines stand', head.po_number, head.state
                 USING ERRCODE = 'restrict_violation', HINT = 'Write another order.';
+        ELSIF TG_OP <> 'DELETE' AND NOT EXISTS (
+            SELECT FROM rest.vendor_item AS i
+            WHERE i.business_id = NEW.business_id AND i.vendor_item_id = NEW.vendor_item_id
+              AND i.vendor_id = head.vendor_id
+        ) THEN
+            RAISE EXCEPTION 'order % goes to a vendor that does not sell this', head.po_number
+                USING ERRCODE = 'check_violation', HINT = 'Ask for an item of its own list.';
         END IF;
     END IF;
     RETURN coalesce(NEW, OLD);
 END
 $$;
-COMMENT ON FUNCTION rest.keep_order_line() IS 'What was sent to a vendor is not rewritten.';
+COMMENT ON FUNCTION rest.keep_order_line() IS
+    'Orders ask for what their vendor sells; what was sent to a vendor is not rewritten.';
 
 CREATE TRIGGER purchase_order_line_new
     BEFORE INSERT OR DELETE ON rest.purchase_order_line
@@ -675,13 +690,22 @@ BEGIN
             RAISE EXCEPTION 'receipt % is %, its lines stand', head.receipt_number, head.state
                 USING ERRCODE = 'restrict_violation',
                       HINT = 'What goes back later is a vendor return.';
+        ELSIF TG_OP <> 'DELETE' AND NEW.purchase_order_line_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM rest.purchase_order_line AS p
+            WHERE p.business_id = NEW.business_id
+              AND p.purchase_order_line_id = NEW.purchase_order_line_id
+              AND p.purchase_order_id = head.purchase_order_id
+        ) THEN
+            RAISE EXCEPTION 'receipt % is not of the order of this line', head.receipt_number
+                USING ERRCODE = 'check_violation', HINT = 'Write a receipt for that order.';
         END IF;
     END IF;
     RETURN coalesce(NEW, OLD);
 END
 $$;
 COMMENT ON FUNCTION rest.keep_receipt_line() IS
-    'What was signed for at the back door is not rewritten.';
+    'Lines are of the order that the delivery answers; what was signed for at the back door is not
+     rewritten.';
 
 CREATE TRIGGER goods_receipt_line_kept
     BEFORE INSERT OR UPDATE OR DELETE ON rest.goods_receipt_line
@@ -907,9 +931,9 @@ COMMENT ON COLUMN rest.vendor_invoice_line.price_variance IS
     'What it is dearer than agreed, for all that was billed.';
 COMMENT ON COLUMN rest.vendor_invoice_line.qty_variance IS 'Packs billed and not accepted.';
 
--- FK: what a received line was billed.
-CREATE INDEX vendor_invoice_line_goods_receipt_line_idx
-    ON rest.vendor_invoice_line (business_id, goods_receipt_line_id)
+-- FK: what a received line was billed; an invoice bills it once.
+CREATE UNIQUE INDEX vendor_invoice_line_goods_receipt_line_idx
+    ON rest.vendor_invoice_line (business_id, goods_receipt_line_id, vendor_invoice_id)
     WHERE goods_receipt_line_id IS NOT NULL;
 
 -- FK: what a pack was billed.
@@ -975,6 +999,14 @@ BEGIN
                         coalesce(head.match_state, 'unknown')
             USING ERRCODE = 'check_violation', HINT = 'Match an invoice before it is approved.';
     END IF;
+    -- Two invoices that bill the same delivery are matched one after the other.
+    PERFORM FROM rest.goods_receipt_line AS r
+    WHERE r.business_id = tenant AND r.goods_receipt_line_id IN (
+        SELECT l.goods_receipt_line_id
+        FROM rest.vendor_invoice_line AS l
+        WHERE l.business_id = tenant AND l.vendor_invoice_id = invoice)
+    ORDER BY r.goods_receipt_line_id
+    FOR NO KEY UPDATE;
     UPDATE rest.vendor_invoice_line AS l
     SET expected_amount = round(n.packs * n.agreed, 2),
         price_variance = round(l.line_amount - l.billed_packs * n.agreed, 2),
@@ -986,7 +1018,11 @@ BEGIN
                            THEN 'price_variance' ELSE 'matched' END
     FROM (
         -- The order says what was agreed; without one, the cost that was noted at receipt does.
-        SELECT x.vendor_invoice_line_id, coalesce(r.accepted_packs, 0) AS packs,
+        SELECT x.vendor_invoice_line_id,
+               -- What was billed already is not owed again; a credit is for what was too much.
+               greatest(CASE head.invoice_kind
+                        WHEN 'invoice' THEN coalesce(r.accepted_packs, 0) - b.packs
+                        ELSE b.packs - coalesce(r.accepted_packs, 0) END, 0) AS packs,
                coalesce(CASE WHEN i.is_catch_weight THEN NULL ELSE o.pack_price END,
                         r.stock_qty * r.unit_cost / nullif(r.accepted_packs, 0),
                         x.billed_price) AS agreed
@@ -999,6 +1035,17 @@ BEGIN
            AND o.purchase_order_line_id = r.purchase_order_line_id
         LEFT JOIN rest.vendor_item AS i
             ON i.business_id = x.business_id AND i.vendor_item_id = x.vendor_item_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(CASE v.invoice_kind WHEN 'invoice' THEN z.billed_packs
+                                                    ELSE -z.billed_packs END), 0) AS packs
+            FROM rest.vendor_invoice_line AS z
+            JOIN rest.vendor_invoice AS v
+                ON v.business_id = z.business_id AND v.vendor_invoice_id = z.vendor_invoice_id
+            WHERE z.business_id = x.business_id
+              AND z.goods_receipt_line_id = x.goods_receipt_line_id
+              AND z.vendor_invoice_id <> invoice
+              AND v.match_state NOT IN ('unmatched', 'disputed')
+        ) AS b
         WHERE x.business_id = tenant AND x.vendor_invoice_id = invoice
     ) AS n
     WHERE l.business_id = tenant AND l.vendor_invoice_line_id = n.vendor_invoice_line_id;
@@ -1022,8 +1069,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rest.match_invoice(uuid) IS
-    'The three-way match: each billed line against the packs that were accepted and the price of
-     the order; a quantity that is off outranks a price. Returns the state of the invoice.';
+    'The three-way match: each billed line against the packs that were accepted, less what other
+     invoices billed of them, and the price of the order; a quantity that is off outranks a price.
+     A credit memo is held against what was billed and not accepted. Returns the state of the
+     invoice.';
 
 
 CREATE VIEW rest.v_stock_below_par

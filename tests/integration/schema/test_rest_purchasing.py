@@ -35,6 +35,38 @@ ORDER_PATHS: dict[str, tuple[str, ...]] = {
     "closed": ("submitted", "received", "closed"),
     "cancelled": ("cancelled",),
 }
+LINE = {
+    "open": {"confirmed", "short", "received", "cancelled"},
+    "confirmed": {"short", "received", "cancelled"},
+    "short": {"received", "cancelled"},
+    "received": set(),
+    "cancelled": set(),
+}
+LINE_PATHS: dict[str, tuple[str, ...]] = {state: (state,) for state in LINE} | {"open": ()}
+RECEIPT = {
+    "checking": {"accepted", "accepted_with_issues", "rejected"},
+    "accepted": set(),
+    "accepted_with_issues": set(),
+    "rejected": set(),
+}
+VENDOR = {
+    "trial": {"approved", "on_hold", "ended"},
+    "approved": {"on_hold", "ended"},
+    "on_hold": {"approved", "ended"},
+    "ended": set(),
+}
+MATCH = {
+    "unmatched": {"matched", "price_variance", "qty_variance", "disputed"},
+    "matched": {"price_variance", "qty_variance", "approved", "disputed"},
+    "price_variance": {"matched", "qty_variance", "approved", "disputed"},
+    "qty_variance": {"matched", "price_variance", "approved", "disputed"},
+    "disputed": {"matched", "price_variance", "qty_variance", "approved"},
+    "approved": set(),
+}
+MATCH_PATHS: dict[str, tuple[str, ...]] = {state: (state,) for state in MATCH} | {
+    "unmatched": (),
+    "approved": ("matched", "approved"),
+}
 
 
 def one(connection: Connection, query: str, *values: Any) -> Any:
@@ -128,6 +160,24 @@ def receipt(connection: Connection, bought: dict[str, UUID], **given: Any) -> tu
             "warm_is_rejected",
         ),
         ("goods_receipt_line", {"stock_qty": 0}, "accepted_is_stock"),
+        (
+            "goods_receipt_line",
+            {"received_packs": 2, "rejected_packs": 1},
+            "rejected_has_reason",
+        ),
+        ("goods_receipt_line", {"catch_weight": 0}, "nothing_below_zero"),
+        ("goods_receipt", {"carton_count": -1}, "not_negative"),
+        ("vendor", {"gln": "123"}, "gln_is_13_digits"),
+        ("vendor", {"lead_days": -1}, "terms_not_negative"),
+        ("vendor_item", {"pack_count": 0}, "pack_holds_something"),
+        ("vendor_item", {"current_price": -1}, "price_not_negative"),
+        ("vendor_item", {"gtin": "12"}, "gtin_is_digits"),
+        ("vendor_item_price", {"min_packs": 0}, "min_packs_positive"),
+        ("vendor_item_price", {"effective_to": "2020-01-01"}, "ends_after_it_begins"),
+        ("purchase_order", {"freight_total": -1}, "amounts_not_negative"),
+        ("vendor_invoice", {"variance_limit": -1}, "limit_not_negative"),
+        ("vendor_invoice", {"ocr_confidence": 2}, "confidence_bounded"),
+        ("vendor_invoice_line", {"billed_packs": -1}, "billed_not_negative"),
         ("vendor_invoice", {"due_date": "2026-05-01"}, "due_after_its_date"),
         ("vendor_invoice", {"paid_on": "2026-05-09"}, "paid_was_approved"),
     ],
@@ -137,6 +187,166 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(errors.CheckViolation, match=rf"{table}_.*{truth}"):
         row(app, f"rest.{table}", **columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "truth"),
+    [
+        ({"ordered_packs": 0}, "ordered_packs_positive"),
+        ({"ordered_packs": 1, "backorder_packs": -1}, "nothing_below_zero"),
+    ],
+)
+def test_an_order_line_that_cannot_be_is_refused(
+    app: Connection, bought: dict[str, UUID], columns: dict[str, Any], truth: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=f"purchase_order_line_{truth}"):
+        row(
+            app,
+            "rest.purchase_order_line",
+            purchase_order_id=bought["order"],
+            vendor_item_id=bought["pack"],
+            **columns,
+        )
+
+
+def test_nothing_replaces_itself(app: Connection, bought: dict[str, UUID]) -> None:
+    with pytest.raises(errors.CheckViolation, match="not_for_itself"):
+        app.execute("UPDATE rest.purchase_order_line SET substitute_for_item_id = vendor_item_id")
+
+
+@pytest.mark.parametrize(
+    ("change", "truth"),
+    [
+        ("state = 'submitted'", "submitted_has_time"),
+        ("ordered_at = '2026-05-02', confirmed_at = '2026-05-01'", "confirmed_after_order"),
+        ("state = 'received', ordered_at = '2026-05-01'", "received_has_day"),
+    ],
+)
+def test_an_order_has_the_times_of_its_state(
+    app: Connection, bought: dict[str, UUID], change: str, truth: str
+) -> None:
+    if "received" in change:
+        submit(app)
+    with pytest.raises(errors.CheckViolation, match=f"purchase_order_{truth}"):
+        app.execute(f"UPDATE rest.purchase_order SET {change}".encode())
+
+
+def test_a_price_of_a_pack_is_that_of_its_units(app: Connection, bought: dict[str, UUID]) -> None:
+    assert one(app, "SELECT price_per_stock_unit FROM rest.vendor_item") == 2
+
+
+def test_prices_of_a_kind_never_overlap(app: Connection, bought: dict[str, UUID]) -> None:
+    def price(kind: str, begins: str, ends: str | None = None) -> None:
+        row(
+            app,
+            "rest.vendor_item_price",
+            vendor_item_id=bought["pack"],
+            price_kind=kind,
+            price=9,
+            effective_from=begins,
+            effective_to=ends,
+        )
+
+    price("contract", "2026-05-01", "2026-05-10")
+    price("contract", "2026-05-11")
+    price("market", "2026-05-05")
+    with pytest.raises(errors.ExclusionViolation, match="one_a_day"):
+        price("contract", "2026-05-10", "2026-05-10")
+
+
+@pytest.mark.parametrize(
+    ("packs", "day", "price"),
+    [(1, "2026-05-04", 19), (10, "2026-05-04", 17), (10, "2026-06-01", 20)],
+)
+def test_more_packs_cost_less_while_it_is_agreed(
+    app: Connection, bought: dict[str, UUID], packs: int, day: str, price: int
+) -> None:
+    for least, amount in ((1, 19), (10, 17)):
+        row(
+            app,
+            "rest.vendor_item_price",
+            vendor_item_id=bought["pack"],
+            price_kind="contract",
+            price=amount,
+            min_packs=least,
+            effective_from="2026-05-01",
+            effective_to="2026-05-31",
+        )
+    found = one(app, "SELECT rest.vendor_price(%s, %s, %s::date)", bought["pack"], packs, day)
+    assert found == price
+
+
+def test_an_order_asks_for_what_its_vendor_sells(app: Connection, bought: dict[str, UUID]) -> None:
+    with pytest.raises(errors.CheckViolation, match="a vendor that does not sell this"):
+        row(
+            app,
+            "rest.purchase_order_line",
+            purchase_order_id=bought["order"],
+            ordered_packs=1,
+        )
+
+
+def test_a_receipt_is_of_the_order_that_it_answers(
+    app: Connection, bought: dict[str, UUID]
+) -> None:
+    with pytest.raises(errors.CheckViolation, match="is not of the order"):
+        row(app, "rest.goods_receipt_line", purchase_order_line_id=bought["line"])
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(VENDOR, 2)))
+def test_states_of_a_vendor(app: Connection, before: str, after: str) -> None:
+    row(app, "rest.vendor", status="trial")
+    move = "UPDATE rest.vendor SET status = %s"
+    app.execute(move.encode(), [before])
+    if after in VENDOR[before]:
+        app.execute(move.encode(), [after])
+    else:
+        with pytest.raises(errors.CheckViolation, match=f"{before} cannot become {after}"):
+            app.execute(move.encode(), [after])
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(LINE, 2)))
+def test_states_of_an_order_line(
+    app: Connection, bought: dict[str, UUID], before: str, after: str
+) -> None:
+    move = "UPDATE rest.purchase_order_line SET state = %s"
+    for state in LINE_PATHS[before]:
+        app.execute(move.encode(), [state])
+    if after in LINE[before]:
+        app.execute(move.encode(), [after])
+    else:
+        with pytest.raises(errors.CheckViolation, match=f"{before} cannot become {after}"):
+            app.execute(move.encode(), [after])
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(RECEIPT, 2)))
+def test_states_of_a_receipt(app: Connection, before: str, after: str) -> None:
+    row(app, "rest.goods_receipt")
+    move = "UPDATE rest.goods_receipt SET state = %s"
+    app.execute(move.encode(), [before])
+    if after in RECEIPT[before]:
+        app.execute(move.encode(), [after])
+    else:
+        with pytest.raises(errors.CheckViolation, match=f"{before} cannot become {after}"):
+            app.execute(move.encode(), [after])
+
+
+@pytest.mark.parametrize(("before", "after"), list(permutations(MATCH, 2)))
+def test_states_of_an_invoice(app: Connection, before: str, after: str) -> None:
+    row(app, "rest.vendor_invoice")
+    move = "UPDATE rest.vendor_invoice SET match_state = %s"
+    for state in MATCH_PATHS[before]:
+        app.execute(move.encode(), [state])
+    if after in MATCH[before]:
+        app.execute(move.encode(), [after])
+    else:
+        with pytest.raises(errors.CheckViolation, match=f"{before} cannot become {after}"):
+            app.execute(move.encode(), [after])
+
+
+def test_a_cancelled_line_costs_nothing(app: Connection, bought: dict[str, UUID]) -> None:
+    app.execute("UPDATE rest.purchase_order_line SET state = 'cancelled'")
+    assert one(app, "SELECT subtotal FROM rest.purchase_order") == 0
 
 
 def test_one_pack_of_an_item_is_preferred(app: Connection, bought: dict[str, UUID]) -> None:
@@ -329,6 +539,74 @@ def test_an_invoice_is_matched_against_order_and_receipt(
         app.execute("UPDATE rest.vendor_invoice_line SET billed_packs = 1")
 
 
+def billed(connection: Connection, made: UUID, line: UUID, packs: int, **given: Any) -> str:
+    """The state that an invoice of a delivery is matched to."""
+    invoice = row(connection, "rest.vendor_invoice", goods_receipt_id=made, **given)
+    row(
+        connection,
+        "rest.vendor_invoice_line",
+        vendor_invoice_id=invoice,
+        goods_receipt_line_id=line,
+        billed_packs=packs,
+        billed_price=20,
+    )
+    return str(one(connection, "SELECT rest.match_invoice(%s)", invoice))
+
+
+def test_a_delivery_is_not_owed_twice(app: Connection, bought: dict[str, UUID]) -> None:
+    submit(app)
+    made, line = receipt(app, bought)
+    app.execute("SELECT rest.receive_goods(%s)", [made])
+    assert billed(app, made, line, 5) == "matched"
+    assert billed(app, made, line, 5) == "qty_variance"
+    assert one(app, "SELECT max(variance_total) FROM rest.vendor_invoice") == 100
+
+
+def test_a_credit_is_for_what_was_billed_too_much(app: Connection, bought: dict[str, UUID]) -> None:
+    submit(app)
+    made, line = receipt(app, bought)
+    app.execute("SELECT rest.receive_goods(%s)", [made])
+    assert billed(app, made, line, 7) == "qty_variance"
+    assert billed(app, made, line, 2, invoice_kind="credit_memo") == "matched"
+
+
+def test_an_invoice_bills_a_line_once(app: Connection) -> None:
+    invoice = row(app, "rest.vendor_invoice")
+    line = row(app, "rest.goods_receipt_line")
+    columns = {"vendor_invoice_id": invoice, "goods_receipt_line_id": line}
+    row(app, "rest.vendor_invoice_line", **columns)
+    with pytest.raises(errors.UniqueViolation, match="goods_receipt_line_idx"):
+        row(app, "rest.vendor_invoice_line", **columns)
+
+
+def test_what_is_sold_by_weight_is_owed_by_weight(app: Connection, bought: dict[str, UUID]) -> None:
+    app.execute("UPDATE rest.vendor_item SET is_catch_weight = true")
+    submit(app)
+    made, line = receipt(app, bought, catch_weight=48.5, stock_qty=48.5)
+    app.execute("SELECT rest.receive_goods(%s)", [made])
+    invoice = row(app, "rest.vendor_invoice", goods_receipt_id=made)
+    row(
+        app,
+        "rest.vendor_invoice_line",
+        vendor_invoice_id=invoice,
+        goods_receipt_line_id=line,
+        vendor_item_id=bought["pack"],
+        billed_packs=5,
+        catch_weight=48.5,
+        billed_price=2,
+    )
+    assert one(app, "SELECT rest.match_invoice(%s)", invoice) == "matched"
+    assert one(app, "SELECT grand_total FROM rest.vendor_invoice") == 97
+
+
+def test_what_is_approved_is_not_matched_again(app: Connection) -> None:
+    invoice = row(app, "rest.vendor_invoice")
+    for state in ("matched", "approved"):
+        app.execute("UPDATE rest.vendor_invoice SET match_state = %s", [state])
+    with pytest.raises(errors.CheckViolation, match="it is not matched"):
+        app.execute("SELECT rest.match_invoice(%s)", [invoice])
+
+
 def test_what_nobody_received_is_found(app: Connection) -> None:
     invoice = row(app, "rest.vendor_invoice")
     row(app, "rest.vendor_invoice_line", vendor_invoice_id=invoice, billed_packs=2, billed_price=3)
@@ -379,3 +657,30 @@ def test_two_at_the_back_door_receive_a_delivery_once(
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(receive, range(4))) == 1
+
+
+def test_two_invoices_of_a_delivery_are_not_both_matched(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        line = row(connection, "rest.goods_receipt_line")
+        invoices = [row(connection, "rest.vendor_invoice") for _ in range(2)]
+        for invoice in invoices:
+            row(
+                connection,
+                "rest.vendor_invoice_line",
+                vendor_invoice_id=invoice,
+                goods_receipt_line_id=line,
+                billed_packs=1,
+            )
+
+    def match(invoice: UUID) -> str:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            return str(one(connection, "SELECT rest.match_invoice(%s)", invoice))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(match, invoices)) == ["matched", "qty_variance"]
