@@ -126,6 +126,12 @@ def stew(app: Connection, gram: UUID, kilo: UUID) -> dict[str, UUID]:
         ("recipe", {"portion_count": 0}, "portion_count_positive"),
         ("recipe", {"yield_qty": 0}, "yield_qty_positive"),
         ("recipe", {"effective_to": "2020-01-01"}, "ends_after_it_begins"),
+        ("recipe", {"version_no": 0}, "version_no_positive"),
+        ("recipe", {"cook_minutes": -1}, "takes_time"),
+        ("recipe", {"current_cost": -1}, "cost_not_negative"),
+        ("recipe_cost_snapshot", {"ingredient_cost": -1}, "ingredient_cost_not_negative"),
+        ("recipe_cost_snapshot", {"labour_cost": -1}, "costs_not_negative"),
+        ("yield_test", {"as_purchased_cost": -1}, "nothing_below_zero"),
         ("recipe_line", {}, "is_item_or_recipe"),
         ("recipe_usage", {"quantity": None}, "kind_fits"),
         ("yield_test", {"waste_qty": 3}, "parts_fit_in_the_whole"),
@@ -163,13 +169,17 @@ def test_a_line_that_cannot_be_is_refused(
         ({}, "item_by_quantity"),
         ({"quantity": None, "portions": 1}, "recipe_by_portion"),
         ({"usage_kind": "size"}, "size_is_named"),
+        ({"usage_kind": "modifier"}, "kind_fits"),
+        ({"quantity": 0}, "quantity_positive"),
+        ({"effective_to": "2020-01-01"}, "ends_after_it_begins"),
     ],
 )
 def test_a_usage_that_cannot_be_is_refused(
     app: Connection, columns: dict[str, Any], truth: str
 ) -> None:
     dish = row(app, "rest.menu_item")
-    item = None if truth != "size_is_named" else row(app, "rest.inventory_item")
+    alone = {"uses_recipe_or_item", "item_by_quantity", "recipe_by_portion"}
+    item = None if truth in alone else row(app, "rest.inventory_item")
     with pytest.raises(errors.CheckViolation, match=f"recipe_usage_{truth}"):
         row(app, "rest.recipe_usage", menu_item_id=dish, inventory_item_id=item, **columns)
 
@@ -222,6 +232,71 @@ def test_two_snapshots_tell_what_made_the_difference(
     assert one(app, "SELECT count(*) FROM rest.v_recipe_cost_driver") == 2
     changed = "SELECT cost_change_pct FROM rest.recipe_cost_snapshot ORDER BY computed_at DESC"
     assert one(app, changed) == Decimal("13.0435")
+
+
+def test_a_snapshot_stands(app: Connection) -> None:
+    row(app, "rest.recipe_cost_snapshot")
+    app.execute("RESET ROLE")
+    changes = (
+        "UPDATE rest.recipe_cost_snapshot SET margin_amount = 0",
+        "DELETE FROM rest.recipe_cost_snapshot",
+    )
+    for change in changes:
+        with (
+            app.transaction(force_rollback=True),
+            pytest.raises(errors.RestrictViolation, match="recipe_cost_snapshot"),
+        ):
+            app.execute(change.encode())
+
+
+def test_a_snapshot_holds_the_cost_against_the_price(
+    app: Connection, stew: dict[str, UUID], kilo: UUID
+) -> None:
+    dish = row(app, "rest.menu_item", base_price=23)
+    box = ingredient(app, kilo, 1)
+    use(app, menu_item_id=dish, recipe_id=stew["dish"], quantity=None, portions=1)
+    use(
+        app,
+        menu_item_id=dish,
+        inventory_item_id=box,
+        unit_of_measure_id=kilo,
+        usage_kind="packaging",
+    )
+    app.execute(
+        "SELECT rest.snapshot_recipe_cost(%s, %s)", [stew["dish"], row(app, "rest.location")]
+    )
+    found = app.execute(
+        "SELECT menu_price, packaging_cost, food_cost_pct, margin_amount, ingredient_cost"
+        " FROM rest.recipe_cost_snapshot"
+    ).fetchone()
+    assert found == (23, 1, 25, Decimal("16.25"), 23)
+    cost = "SELECT current_cost FROM rest.recipe WHERE recipe_id = %s"
+    assert one(app, cost, stew["dish"]) == Decimal("5.75")
+
+
+def test_a_site_costs_what_its_own_deliveries_did(app: Connection, stew: dict[str, UUID]) -> None:
+    place = row(app, "rest.location")
+    stocked(app, stew["bones"], place, {"b": (9, "2099-01-01")})
+    query = "SELECT cost_per_portion FROM rest.recipe_cost(%s, %s)"
+    # 3 kg at the 1 dollar of its lot; elsewhere at the average of the business.
+    assert one(app, query, stew["stock"], place) == 3
+    bones = one(app, "SELECT average_cost FROM rest.inventory_item WHERE item_code = 'bones'")
+    elsewhere = row(app, "rest.location")
+    app.execute("UPDATE rest.inventory_item SET average_cost = 7 WHERE item_code = 'bones'")
+    assert bones == 1
+    assert one(app, query, stew["stock"], elsewhere) == 21
+
+
+def test_what_nobody_wrote_costs_nothing_known(app: Connection) -> None:
+    with pytest.raises(errors.NoDataFound, match="there is no recipe"):
+        app.execute("SELECT rest.recipe_cost(gen_random_uuid(), gen_random_uuid())")
+
+
+def test_a_recipe_is_exploded_to_stock_units(app: Connection, stew: dict[str, UUID]) -> None:
+    found = app.execute(
+        "SELECT inventory_item_id, quantity FROM rest.explode_recipe(%s, 2)", [stew["dish"]]
+    ).fetchall()
+    assert dict(found) == {stew["beef"]: 4, stew["bones"]: 3}
 
 
 def test_no_recipe_goes_into_itself(app: Connection, gram: UUID) -> None:
@@ -421,6 +496,56 @@ def test_a_voided_line_used_what_the_kitchen_had(
     assert one(app, DEPLETE, line) == lines
 
 
+def test_there_is_no_line_to_deplete(app: Connection) -> None:
+    with pytest.raises(errors.NoDataFound, match="there is no line"):
+        app.execute("SELECT rest.deplete_for_check_item(gen_random_uuid())")
+
+
+def test_what_a_size_uses_stands_for_what_its_item_uses(app: Connection, kilo: UUID) -> None:
+    check = open_check(app, service_mode="dine_in")
+    dish = row(app, "rest.menu_item")
+    large = row(app, "rest.menu_item_size", menu_item_id=dish)
+    line = add_line(app, check, item=dish, menu_item_size_id=large)
+    place = one(app, "SELECT location_id FROM rest.guest_order")
+    fish = ingredient(app, kilo, 1, item_code="fish")
+    stocked(app, fish, place, {"f": (9, "2099-01-01")})
+    base = {"menu_item_id": dish, "inventory_item_id": fish, "unit_of_measure_id": kilo}
+    use(app, quantity=1, **base)
+    use(app, quantity=2, usage_kind="size", menu_item_size_id=large, **base)
+    use(app, quantity=4, usage_kind="packaging", **base)
+    app.execute(DEPLETE.encode(), [line])
+    assert app.execute(TAKEN.encode()).fetchall() == [("fish", "f", 6)]
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        ({"service_mode": "dine_in"}, 1),
+        ({"service_mode": "takeout"}, 0),
+        ({"service_mode": "all", "is_active": False}, 0),
+        ({"service_mode": "all", "effective_from": "2098-01-01"}, 0),
+        ({"service_mode": "all", "effective_to": "2020-01-02"}, 0),
+    ],
+)
+def test_a_usage_counts_where_and_while_it_stands(
+    app: Connection, kilo: UUID, given: dict[str, Any], lines: int
+) -> None:
+    line, dish, place = sold(app)
+    fish = ingredient(app, kilo, 1)
+    stocked(app, fish, place, {"f": (9, "2099-01-01")})
+    use(app, menu_item_id=dish, inventory_item_id=fish, unit_of_measure_id=kilo, **given)
+    assert one(app, DEPLETE, line) == lines
+
+
+def test_what_was_served_is_booked_beyond_the_shelf(app: Connection, kilo: UUID) -> None:
+    line, dish, place = sold(app, quantity=3)
+    fish = ingredient(app, kilo, 1)
+    stocked(app, fish, place, {"f": (2, "2099-01-01")})
+    use(app, menu_item_id=dish, inventory_item_id=fish, unit_of_measure_id=kilo)
+    assert one(app, DEPLETE, line) == 2
+    assert one(app, "SELECT on_hand_qty FROM rest.stock_level") == -1
+
+
 def batch(connection: Connection, stew: dict[str, UUID], kilo: UUID) -> UUID:
     kitchen = row(connection, "rest.kitchen")
     place = one(connection, "SELECT location_id FROM rest.kitchen")
@@ -451,6 +576,36 @@ def test_a_batch_turns_ingredients_into_a_lot(
     assert found == ("completed", -25, 6, 3, 2, "6.0000")
     with pytest.raises(errors.CheckViolation, match="it is not completed"):
         app.execute("SELECT rest.complete_batch(%s, 3)", [made])
+
+
+@pytest.mark.parametrize(
+    ("columns", "truth"),
+    [
+        ({"planned_qty": 0}, "makes_something"),
+        ({"label_count": -1}, "not_negative"),
+        ({"state": "started", "started_at": None}, "started_has_time"),
+        ({"completed_at": "2026-05-04 09:00+00"}, "completed_after_start"),
+        (
+            {"completed_at": "2026-05-04 11:00+00", "use_by_at": "2026-05-04 11:00+00"},
+            "used_after_completion",
+        ),
+    ],
+)
+def test_a_batch_that_cannot_be_is_refused(
+    app: Connection, stew: dict[str, UUID], columns: dict[str, Any], truth: str
+) -> None:
+    given = {"planned_qty": 4, "started_at": "2026-05-04 10:00+00", **columns}
+    with pytest.raises(errors.CheckViolation, match=f"production_batch_{truth}"):
+        row(app, "rest.production_batch", recipe_id=stew["stock"], **given)
+
+
+def test_a_completed_batch_has_made_a_lot(
+    app: Connection, stew: dict[str, UUID], kilo: UUID
+) -> None:
+    batch(app, stew, kilo)
+    app.execute("UPDATE rest.production_batch SET state = 'started'")
+    with pytest.raises(errors.CheckViolation, match="completed_made_a_lot"):
+        app.execute("UPDATE rest.production_batch SET state = 'completed'")
 
 
 def test_batches_are_made_of_prep_recipes(app: Connection, stew: dict[str, UUID]) -> None:
@@ -535,3 +690,43 @@ def test_two_cooks_do_not_close_a_cycle_together(
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(nest, [(a, b), (c, d)])) == 1
+
+
+def test_two_cooks_complete_a_batch_once(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        weight = unit(connection, "kg", 1000)
+        bones = ingredient(connection, weight, 2)
+        stock = recipe(
+            connection,
+            weight,
+            recipe_kind="prep",
+            produces_item_id=ingredient(connection, weight, 0, item_kind="prep"),
+        )
+        row(
+            connection,
+            "rest.recipe_line",
+            recipe_id=stock,
+            inventory_item_id=bones,
+            unit_of_measure_id=weight,
+        )
+        approve(connection, stock)
+        made = batch(connection, {"stock": stock, "bones": bones}, weight)
+        connection.execute("UPDATE rest.production_batch SET state = 'started'")
+
+    def complete(_: int) -> bool:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            try:
+                connection.execute("SELECT rest.complete_batch(%s, 3)", [made])
+            except errors.CheckViolation:
+                connection.rollback()
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(complete, range(4))) == 1
