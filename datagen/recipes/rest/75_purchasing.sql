@@ -97,7 +97,7 @@ SELECT d.business_id, md5(d.location_id::text || d.vendor_id || d.day || 'order'
        s.staff_member_id, d.location_id, d.vendor_id,
        'PO-' || d.vendor_code || '-' || to_char(d.day, 'YYMMDD') || '-' || d.location_code,
        CASE extract(day FROM d.day)::integer %% 3 WHEN 0 THEN 'manual' ELSE 'par_suggestion' END,
-       'received', d.came_at - interval '22 hours', d.came_at - interval '20 hours', w.day, d.day,
+       'confirmed', d.came_at - interval '22 hours', d.came_at - interval '20 hours', w.day, d.day,
        'USD'
 FROM (
     SELECT m.business_id, a.location_id, l.location_code, i.vendor_id, v.vendor_code,
@@ -169,7 +169,7 @@ SELECT v.business_id, md5(v.vendor_id::text || l.location_id || 'plan' || w.week
        || CASE w.week WHEN -1 THEN '-B' WHEN 1 THEN '-C' ELSE '-A' END,
        CASE w.week WHEN 1 THEN 'manual' ELSE 'forecast' END,
        CASE w.week WHEN -1 THEN 'draft' WHEN 0 THEN 'submitted' WHEN 1 THEN 'cancelled'
-                   ELSE 'received' END,
+                   ELSE 'confirmed' END,
        CASE WHEN w.week >= 0 THEN t.ordered END,
        CASE WHEN w.week >= 2 THEN t.ordered + interval '2 hours' END, d.day,
        CASE WHEN w.week >= 2 THEN d.day END, 'USD'
@@ -241,7 +241,7 @@ SELECT o.business_id, md5(o.purchase_order_id || 'warm')::uuid, o.purchase_order
 FROM (
     SELECT x.*, row_number() OVER (ORDER BY md5(x.po_number), x.purchase_order_id) AS place
     FROM rest.purchase_order AS x
-    WHERE x.business_id = %(business_id)s AND x.state = 'received'
+    WHERE x.business_id = %(business_id)s AND x.delivered_on IS NOT NULL
       AND EXISTS (SELECT FROM rest.vendor_item AS z
                   JOIN rest.inventory_item AS c
                       ON c.business_id = z.business_id
@@ -289,7 +289,7 @@ JOIN (
     WHERE l.business_id = %(business_id)s
     GROUP BY l.purchase_order_id
 ) AS n ON n.purchase_order_id = o.purchase_order_id
-WHERE o.business_id = %(business_id)s AND o.state = 'received';
+WHERE o.business_id = %(business_id)s AND o.delivered_on IS NOT NULL;
 
 -- What the ledger has came as it says; of what it does not have, four lines in a hundred come
 -- short and one goes back.
@@ -368,12 +368,10 @@ FROM (
 ) AS n
 WHERE g.business_id = %(business_id)s AND g.goods_receipt_id = n.goods_receipt_id;
 
--- An order of which something is missing waits a week for it; what went back whole is awaited.
+-- What went back whole is awaited still; what is missing is for a week, and then no more.
 UPDATE rest.purchase_order AS o
-SET state = CASE WHEN n.came = 0 THEN 'confirmed'
-                 WHEN o.delivered_on < (%(as_of)s)::date - 14 THEN 'closed'
-                 WHEN n.is_short AND o.delivered_on >= (%(as_of)s)::date - 7
-                 THEN 'partly_received' WHEN n.is_short THEN 'closed' ELSE 'received' END,
+SET state = CASE WHEN n.came = 0 THEN 'confirmed' WHEN n.is_short THEN 'partly_received'
+                 ELSE 'received' END,
     delivered_on = CASE WHEN n.came > 0 THEN o.delivered_on END
 FROM (
     SELECT l.purchase_order_id, sum(l.received_packs) AS came,
@@ -383,7 +381,13 @@ FROM (
     GROUP BY l.purchase_order_id
 ) AS n
 WHERE o.business_id = %(business_id)s AND o.purchase_order_id = n.purchase_order_id
-  AND o.state = 'received';
+  AND o.delivered_on IS NOT NULL;
+
+UPDATE rest.purchase_order AS o
+SET state = 'closed'
+WHERE o.business_id = %(business_id)s
+  AND (o.state = 'partly_received' AND o.delivered_on < (%(as_of)s)::date - 7
+       OR o.state = 'received' AND o.delivered_on < (%(as_of)s)::date - 14);
 
 -- The invoice bills what was ordered; one line in thirty at another price.
 INSERT INTO rest.vendor_invoice
@@ -418,6 +422,16 @@ JOIN rest.vendor_item AS i
 JOIN rest.inventory_item AS c
     ON c.business_id = i.business_id AND c.inventory_item_id = i.inventory_item_id
 WHERE v.business_id = %(business_id)s;
+
+UPDATE rest.vendor_invoice AS v
+SET subtotal = n.billed
+FROM (
+    SELECT l.vendor_invoice_id, sum(l.line_amount) AS billed
+    FROM rest.vendor_invoice_line AS l
+    WHERE l.business_id = %(business_id)s
+    GROUP BY l.vendor_invoice_id
+) AS n
+WHERE v.business_id = %(business_id)s AND v.vendor_invoice_id = n.vendor_invoice_id;
 
 -- Those of the last two days wait for the match.
 SELECT rest.match_invoice(v.vendor_invoice_id)
