@@ -184,7 +184,8 @@ JOIN LATERAL (
     LIMIT 1
 ) AS i ON true;
 
--- What each recipe costs at each site, week by week.
+-- What each recipe costs at each site, week by week; line by line the loops are short.
+SET LOCAL enable_nestloop = on;
 SELECT rest.snapshot_recipe_cost(r.recipe_id, l.location_id, d.moment)
 FROM (
     SELECT (%(as_of)s)::timestamptz - interval '1 day' - x.week * interval '7 days' AS moment
@@ -196,6 +197,7 @@ WHERE r.business_id = %(business_id)s AND r.state = 'approved'
   AND l.business_id = %(business_id)s
 ORDER BY d.moment, r.recipe_code, l.location_code;
 
+SET LOCAL enable_nestloop = off;
 INSERT INTO rest.yield_test
     (business_id, yield_test_id, tested_by_staff_id, inventory_item_id, unit_of_measure_id,
      tested_on, test_kind, as_purchased_qty, usable_qty, byproduct_qty, waste_qty,

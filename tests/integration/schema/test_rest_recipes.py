@@ -730,3 +730,32 @@ def test_two_cooks_complete_a_batch_once(
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(complete, range(4))) == 1
+
+
+def test_a_line_that_meets_an_approval_is_refused(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        weight = unit(connection, "kg", 1000)
+        columns = {
+            "recipe_id": recipe(connection, weight),
+            "inventory_item_id": ingredient(connection, weight, 1),
+            "unit_of_measure_id": weight,
+        }
+        row(connection, "rest.recipe_line", **columns)
+
+    def add() -> None:
+        with psycopg.connect(target.app) as connection:
+            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+            row(connection, "rest.recipe_line", **columns)
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(target.app) as connection:
+        connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
+        approve(connection, columns["recipe_id"])
+        added = pool.submit(add)
+        connection.commit()
+        with pytest.raises(errors.RestrictViolation, match="is approved"):
+            added.result()
