@@ -10,14 +10,23 @@ from harness.db import connect
 
 
 def ensure(maintenance: str, name: str) -> None:
-    """Creates the database unless it is there. `maintenance` is a DSN of another one."""
+    """Creates the database unless it is there. `maintenance` is a DSN of another one.
+
+    What an interrupted DROP DATABASE left behind is no database any more: nothing can connect to
+    it (datconnlimit -2, since PostgreSQL 16). It is dropped for good first.
+    """
     with connect(maintenance, autocommit=True) as connection:
-        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
-        if not found.rowcount:
-            try:
-                connection.execute(_statement("CREATE DATABASE {} TEMPLATE template0", name))
-            except (errors.DuplicateDatabase, errors.UniqueViolation):
-                return  # another process was first
+        found = connection.execute(
+            "SELECT datconnlimit = -2 FROM pg_database WHERE datname = %s", [name]
+        ).fetchone()
+        if found == (False,):
+            return
+        if found == (True,):
+            connection.execute(_statement("DROP DATABASE IF EXISTS {}", name))
+        try:
+            connection.execute(_statement("CREATE DATABASE {} TEMPLATE template0", name))
+        except (errors.DuplicateDatabase, errors.UniqueViolation):
+            return  # another process was first
 
 
 def drop(maintenance: str, name: str) -> None:

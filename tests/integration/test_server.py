@@ -162,6 +162,19 @@ def test_a_database_is_made_once(own: Embedded) -> None:
     assert row == (0,)
 
 
+def test_what_an_interrupted_drop_left_is_made_anew(own: Embedded) -> None:
+    with running(own):
+        maintenance = own.conninfo("postgres")
+        database.ensure(maintenance, "it")
+        with psycopg.connect(maintenance) as connection:
+            connection.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'it'")
+        with pytest.raises(psycopg.OperationalError, match="invalid database"):
+            psycopg.connect(own.conninfo("it"))
+        database.ensure(maintenance, "it")
+        with psycopg.connect(own.conninfo("it")) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_the_doctor_finds_the_embedded_server_fit(own: Embedded, settings: Settings) -> None:
     with running(own):
         answers = examine(own.target("postgres", settings.roles), settings, external=False)

@@ -100,13 +100,15 @@ def _is_column(parameter: Any) -> bool:
 
 def _parameter(parameter: Any) -> str:
     """As pg_get_function_identity_arguments spells it."""
-    name = f"{parameter.name} " if parameter.name else ""
+    name = f"{names.quoted(parameter.name)} " if parameter.name else ""
     return f"{_MODES.get(parameter.mode, '')}{name}{types.spell(parameter.argType)}"
 
 
 def _result(node: Any, parameters: Any) -> str:
     """As pg_get_function_result spells it."""
-    columns = [f"{p.name} {types.spell(p.argType)}" for p in parameters if _is_column(p)]
+    columns = [
+        f"{names.quoted(p.name)} {types.spell(p.argType)}" for p in parameters if _is_column(p)
+    ]
     if columns:
         return f"TABLE({', '.join(columns)})"
     out = [types.spell(p.argType) for p in parameters if p.mode in _OUT]

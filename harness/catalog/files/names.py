@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from itertools import count
 from typing import Any
 
+from pglast.keywords import COL_NAME_KEYWORDS, RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
+
 from harness.catalog.model import Constraint, Name
 
+_KEYWORDS = COL_NAME_KEYWORDS | RESERVED_KEYWORDS | TYPE_FUNC_NAME_KEYWORDS
 _NAME_BYTES = 63
 _SUFFIX = {"primary key": "pkey", "unique": "key", "foreign key": "fkey", "exclude": "excl"}
 
@@ -26,6 +30,12 @@ def of_strings(strings: Iterable[Any]) -> Name:
 def of_role(role: Any) -> str:
     """The name of a RoleSpec; PUBLIC and CURRENT_USER in lowercase."""
     return str(role.rolename or role.roletype.name.removeprefix("ROLESPEC_").lower())
+
+
+def quoted(name: str) -> str:
+    """The name as PostgreSQL writes it: in quotes where it needs them (quote_identifier)."""
+    plain = re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS
+    return name if plain else '"{}"'.format(name.replace('"', '""'))
 
 
 def choose(table: Name, constraint: Constraint, taken: Collection[str]) -> str:

@@ -196,6 +196,17 @@ def test_one_syntax_error_costs_one_statement() -> None:
     assert [function.signature for function in source.catalog.functions] == ["s.f()"]
 
 
+def test_names_of_a_function_are_quoted_as_postgresql_quotes_them() -> None:
+    source = read(
+        "CREATE SCHEMA s;"
+        'CREATE FUNCTION s.f("Kind" text, n integer) RETURNS TABLE ("position" text, rank bigint)'
+        " LANGUAGE sql AS $$ SELECT 'front', 1::bigint $$;"
+    )
+    (function,) = source.catalog.functions
+    assert function.signature == 's.f("Kind" text, n integer)'
+    assert function.returns == 'TABLE("position" text, rank bigint)'
+
+
 def test_a_problem_does_not_hide_its_table() -> None:
     source = read(
         "CREATE TABLE s.t (a x.missing, LIKE s.u, b int, FOREIGN KEY (b) REFERENCES s.v);"
