@@ -1,5 +1,15 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Prices and promotions: what a variant costs whom, and what is taken off a basket.
+ *
+ * A price_book is a list of prices in one currency, with a book to fall back to; its entries hold
+ * a price per variant, quantity break and period, and an assignment says on which channel, in
+ * which store and for which group a book counts. ret.resolve_price() finds the one that holds. A
+ * price_change is a move that somebody asks for and somebody else approves before it is applied.
+ *
+ * A promotion takes something off: its rules say when (qualifier) and on what (target, less
+ * exclusion), its rewards say how much, a coupon is the code that opens it. ret.promote_basket()
+ * tells what the promotions give on a basket, to the cent per line; ret.redeem_promotion() counts
+ * it under a lock, so that no limit, budget or code is used beyond its end.
  */
 
 CREATE TABLE ret.price_book (
@@ -8,11 +18,11 @@ CREATE TABLE ret.price_book (
     fallback_book_id uuid,
     book_code        system_core.code     NOT NULL,
     display_name     text                 NOT NULL,
-    book_kind        text                 NOT NULL,
-    currency         system_core.currency,
+    book_kind        text                 NOT NULL DEFAULT 'channel',
+    currency         system_core.currency NOT NULL,
     is_tax_inclusive boolean              NOT NULL DEFAULT false,
-    rounding_rule    text                 NOT NULL,
-    priority_no      integer              NOT NULL,
+    rounding_rule    text                 NOT NULL DEFAULT 'none',
+    priority_no      integer              NOT NULL DEFAULT 100,
     effective_from   date                 NOT NULL,
     effective_to     date,
     state            text                 NOT NULL DEFAULT 'draft',
@@ -27,19 +37,29 @@ CREATE TABLE ret.price_book (
         CHECK (book_kind IN ('base', 'channel', 'customer', 'clearance', 'staff')),
     CONSTRAINT price_book_rounding_rule_known
         CHECK (rounding_rule IN ('none', 'end_99', 'end_95', 'whole')),
-    CONSTRAINT price_book_state_known CHECK (state IN ('draft', 'active', 'archived'))
+    CONSTRAINT price_book_state_known CHECK (state IN ('draft', 'active', 'archived')),
+    CONSTRAINT price_book_ends_after_start CHECK (effective_to >= effective_from),
+    CONSTRAINT price_book_base_falls_back_to_nothing
+        CHECK (book_kind <> 'base' OR fallback_book_id IS NULL)
 );
 
 COMMENT ON TABLE ret.price_book IS
-    'A list of prices: base, outlet, wholesale, marketplace, clearance.';
--- RULE no cycle through fallback_book_id
+    'A list of prices: the base, that of a channel, of wholesale, of the staff, of clearance.';
+COMMENT ON COLUMN ret.price_book.fallback_book_id IS
+    'Where a variant is looked up that this book does not list.';
+COMMENT ON COLUMN ret.price_book.book_kind IS
+    'base: the one book per currency that everybody sees where nothing else has a price.';
+COMMENT ON COLUMN ret.price_book.rounding_rule IS
+    'How a price that is figured from a percentage ends; see ret.round_price().';
+COMMENT ON COLUMN ret.price_book.priority_no IS
+    'Decides between books that are assigned with the same priority and ask the same price.';
 
 -- One base book per currency.
 CREATE UNIQUE INDEX price_book_currency_idx
     ON ret.price_book (business_id, currency)
     WHERE book_kind = 'base';
 
--- FK: the price books by their fallback book.
+-- FK: the books that fall back to a book.
 CREATE INDEX price_book_fallback_book_idx
     ON ret.price_book (business_id, fallback_book_id)
     WHERE fallback_book_id IS NOT NULL;
@@ -54,19 +74,85 @@ CREATE TRIGGER price_book_touch
     BEFORE UPDATE ON ret.price_book
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER price_book_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.price_book
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["draft", "active"],
+        "transitions": {
+            "draft":    ["active", "archived"],
+            "active":   ["archived"],
+            "archived": ["active"]
+        }}');
+
+CREATE FUNCTION ret.keep_books_a_chain() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    broken text;
+BEGIN
+    -- One at a time: two books that fall back to each other at once would close a circle that
+    -- neither of them sees.
+    PERFORM pg_advisory_xact_lock(hashtextextended(t.business_id::text || ' price book', 0))
+    FROM (SELECT DISTINCT c.business_id FROM changed AS c
+          WHERE c.fallback_book_id IS NOT NULL ORDER BY c.business_id) AS t;
+
+    WITH RECURSIVE below AS (
+        SELECT c.business_id, c.price_book_id AS origin, c.book_code, c.fallback_book_id AS reached
+        FROM changed AS c
+        WHERE c.fallback_book_id IS NOT NULL
+        UNION   -- not ALL: a circle below the origin ends here, too
+        SELECT u.business_id, u.origin, u.book_code, b.fallback_book_id
+        FROM below AS u
+        JOIN ret.price_book AS b
+            ON b.business_id = u.business_id AND b.price_book_id = u.reached
+        WHERE b.fallback_book_id IS NOT NULL AND u.reached <> u.origin
+    )
+    SELECT u.book_code INTO broken FROM below AS u WHERE u.reached = u.origin LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'price book % would fall back to itself', broken
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Let it fall back to a book that does not fall back to it.';
+    END IF;
+
+    SELECT c.book_code INTO broken
+    FROM changed AS c
+    JOIN ret.price_book AS b
+        ON b.business_id = c.business_id
+       AND (b.price_book_id = c.fallback_book_id OR b.fallback_book_id = c.price_book_id)
+    WHERE b.currency <> c.currency
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'price book % and the one it falls back to differ in currency', broken
+            USING ERRCODE = 'check_violation', HINT = 'A price is never read in another currency.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.keep_books_a_chain() IS
+    'No price book falls back to itself, or to one in another currency.';
+
+CREATE TRIGGER price_book_chain_on_insert
+    AFTER INSERT ON ret.price_book
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.keep_books_a_chain();
+
+CREATE TRIGGER price_book_chain_on_update
+    AFTER UPDATE ON ret.price_book
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.keep_books_a_chain();
+
 
 CREATE TABLE ret.price_book_entry (
     business_id         uuid                   NOT NULL,
     price_book_entry_id uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
     price_book_id       uuid                   NOT NULL,
     product_variant_id  uuid                   NOT NULL,
-    min_qty             system_core.quantity   NOT NULL,
-    price               system_core.money,
+    min_qty             system_core.quantity   NOT NULL DEFAULT 1,
+    price               system_core.money      NOT NULL,
     compare_at_price    system_core.money,
     floor_price         system_core.money,
     effective_from      date                   NOT NULL,
     effective_to        date,
-    source              text                   NOT NULL,
+    source              text                   NOT NULL DEFAULT 'manual',
     margin_pct          system_core.percentage,
     approved_at         timestamptz,
     created_at          timestamptz            NOT NULL DEFAULT now(),
@@ -79,9 +165,11 @@ CREATE TABLE ret.price_book_entry (
     CONSTRAINT price_book_entry_source_known
         CHECK (source IN ('manual', 'import', 'rule', 'markdown')),
     CONSTRAINT price_book_entry_ends_after_start CHECK (effective_to >= effective_from),
-    CONSTRAINT price_book_entry_price_follows_floor_price CHECK (price >= floor_price),
-    CONSTRAINT price_book_entry_compare_at_price_follows_price CHECK (compare_at_price > price),
-    CONSTRAINT price_book_entry_min_qty_follows CHECK (min_qty >= 1),
+    CONSTRAINT price_book_entry_price_not_negative CHECK (price >= 0 AND floor_price >= 0),
+    CONSTRAINT price_book_entry_under_floor_is_approved
+        CHECK (price >= floor_price OR approved_at IS NOT NULL),
+    CONSTRAINT price_book_entry_compares_with_more CHECK (compare_at_price > price),
+    CONSTRAINT price_book_entry_break_from_one CHECK (min_qty >= 1),
     CONSTRAINT price_book_entry_no_overlap EXCLUDE USING gist (
         business_id WITH =, price_book_id WITH =, product_variant_id WITH =,
         min_qty WITH =,
@@ -89,12 +177,23 @@ CREATE TABLE ret.price_book_entry (
 );
 
 COMMENT ON TABLE ret.price_book_entry IS
-    'Price of a variant in a book by quantity break and period.';
+    'The price of a variant in a book, from a quantity on, for some days.';
+COMMENT ON COLUMN ret.price_book_entry.min_qty IS
+    'From how many pieces on; 1 is the price of a single one.';
+COMMENT ON COLUMN ret.price_book_entry.compare_at_price IS
+    'The price that is crossed out beside it; NULL where nothing is.';
+COMMENT ON COLUMN ret.price_book_entry.floor_price IS
+    'Under it somebody has to approve the price.';
+COMMENT ON COLUMN ret.price_book_entry.effective_to IS
+    'The last day; NULL while nothing follows. A new entry ends the one before it.';
+COMMENT ON COLUMN ret.price_book_entry.margin_pct IS
+    'Of the price, over the cost of that day; NULL in a book whose prices include tax.';
 
--- FK: the price book entries of a price book.
-CREATE INDEX price_book_entry_price_book_idx ON ret.price_book_entry (business_id, price_book_id);
+-- FK, and scan_price_lookup: the entry of a variant in a book.
+CREATE INDEX price_book_entry_price_idx
+    ON ret.price_book_entry (business_id, price_book_id, product_variant_id, min_qty);
 
--- FK: the price book entries of a product variant.
+-- FK: the prices of a variant in all books.
 CREATE INDEX price_book_entry_product_variant_idx
     ON ret.price_book_entry (business_id, product_variant_id);
 
@@ -108,6 +207,79 @@ CREATE TRIGGER price_book_entry_touch
     BEFORE UPDATE ON ret.price_book_entry
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION ret.place_price_entry() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    book     record;
+    cost     numeric;
+    previous ret.price_book_entry;
+BEGIN
+    -- Prices of a book are placed one after the other: who comes second ends the first one's.
+    SELECT b.state, b.book_code, b.is_tax_inclusive INTO book
+    FROM ret.price_book AS b
+    WHERE b.business_id = NEW.business_id AND b.price_book_id = NEW.price_book_id
+    FOR NO KEY UPDATE;
+    IF book.state = 'archived' THEN
+        RAISE EXCEPTION 'price book % is archived, its prices are history', book.book_code
+            USING ERRCODE = 'check_violation', HINT = 'Make the book active again first.';
+    END IF;
+
+    IF TG_OP = 'UPDATE' THEN
+        -- An approval is of one price: a lower one wants another.
+        IF NEW.price < OLD.price AND NEW.approved_at IS NOT DISTINCT FROM OLD.approved_at THEN
+            NEW.approved_at := NULL;
+        END IF;
+        IF NEW.price <> OLD.price AND NEW.margin_pct IS NOT DISTINCT FROM OLD.margin_pct THEN
+            NEW.margin_pct := NULL;
+        END IF;
+    END IF;
+    IF NEW.margin_pct IS NULL AND NEW.price > 0 AND NOT book.is_tax_inclusive THEN
+        SELECT coalesce(v.average_cost, v.standard_cost) INTO cost
+        FROM ret.product_variant AS v
+        WHERE v.business_id = NEW.business_id AND v.product_variant_id = NEW.product_variant_id;
+        NEW.margin_pct := greatest(-99999, round(100 * (NEW.price - cost) / NEW.price, 4));
+    END IF;
+
+    SELECT e.* INTO previous
+    FROM ret.price_book_entry AS e
+    WHERE e.business_id = NEW.business_id AND e.price_book_id = NEW.price_book_id
+      AND e.product_variant_id = NEW.product_variant_id AND e.min_qty = NEW.min_qty
+      AND e.price_book_entry_id <> NEW.price_book_entry_id
+      AND e.effective_from < NEW.effective_from
+      AND (e.effective_to IS NULL OR e.effective_to >= NEW.effective_from);
+    IF FOUND THEN
+        UPDATE ret.price_book_entry AS e
+        SET effective_to = NEW.effective_from - 1
+        WHERE e.business_id = previous.business_id
+          AND e.price_book_entry_id = previous.price_book_entry_id;
+        -- After a price for some days the one before it comes back.
+        IF NEW.effective_to IS NOT NULL
+           AND (previous.effective_to IS NULL OR previous.effective_to > NEW.effective_to)
+        THEN
+            INSERT INTO ret.price_book_entry
+                (business_id, price_book_id, product_variant_id, min_qty, price,
+                 compare_at_price, floor_price, effective_from, effective_to, source,
+                 margin_pct, approved_at)
+            VALUES (previous.business_id, previous.price_book_id, previous.product_variant_id,
+                    previous.min_qty, previous.price, previous.compare_at_price,
+                    previous.floor_price, NEW.effective_to + 1, previous.effective_to,
+                    previous.source, previous.margin_pct, previous.approved_at);
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.place_price_entry() IS
+    'A new price ends the one before it; where it is for some days only, that one comes back
+     afterwards. A price that begins later is not overrun: it is refused as an overlap.';
+
+CREATE TRIGGER price_book_entry_place
+    BEFORE INSERT OR UPDATE OF price_book_id, product_variant_id, min_qty, price, floor_price,
+                               effective_from, effective_to
+    ON ret.price_book_entry
+    FOR EACH ROW WHEN (row_security_active('ret.price_book_entry'))
+    EXECUTE FUNCTION ret.place_price_entry();
+
 
 CREATE TABLE ret.price_book_assignment (
     business_id              uuid        NOT NULL,
@@ -116,7 +288,7 @@ CREATE TABLE ret.price_book_assignment (
     sales_channel_id         uuid,
     location_id              uuid,
     customer_group_id        uuid,
-    priority_no              integer     NOT NULL,
+    priority_no              integer     NOT NULL DEFAULT 100,
     effective_from           date        NOT NULL,
     effective_to             date,
     is_exclusive             boolean     NOT NULL DEFAULT false,
@@ -133,24 +305,33 @@ CREATE TABLE ret.price_book_assignment (
         REFERENCES ret.sales_channel (business_id, sales_channel_id),
     FOREIGN KEY (business_id, location_id) REFERENCES ret.location (business_id, location_id),
     FOREIGN KEY (business_id, customer_group_id)
-        REFERENCES ret.customer_group (business_id, customer_group_id)
+        REFERENCES ret.customer_group (business_id, customer_group_id),
+    CONSTRAINT price_book_assignment_has_target
+        CHECK (num_nonnulls(sales_channel_id, location_id, customer_group_id) >= 1),
+    CONSTRAINT price_book_assignment_ends_after_start CHECK (effective_to >= effective_from),
+    CONSTRAINT price_book_assignment_weekdays_bounded CHECK (weekday_mask BETWEEN 1 AND 127)
 );
 
 COMMENT ON TABLE ret.price_book_assignment IS
-    'Who sees a book: channel, location or customer group.';
--- RULE at least one of the three targets is set
+    'Who sees a book: whoever fits every target that is set, on a channel, in a store, of a group.';
+COMMENT ON COLUMN ret.price_book_assignment.priority_no IS
+    '1 is asked first; of books with the same number the lower price counts.';
+COMMENT ON COLUMN ret.price_book_assignment.is_exclusive IS
+    'Whoever sees this book sees none that comes after it, nor the base book.';
+COMMENT ON COLUMN ret.price_book_assignment.weekday_mask IS
+    'On which days: 1 Monday, 2 Tuesday, 4 Wednesday, 64 Sunday, added up; NULL on all.';
 
--- FK: the price book assignments of a sales channel.
+-- FK, and the books of a channel.
 CREATE INDEX price_book_assignment_sales_channel_idx
     ON ret.price_book_assignment (business_id, sales_channel_id)
     WHERE sales_channel_id IS NOT NULL;
 
--- FK: the price book assignments of a location.
+-- FK, and the books of a store.
 CREATE INDEX price_book_assignment_location_idx
     ON ret.price_book_assignment (business_id, location_id)
     WHERE location_id IS NOT NULL;
 
--- FK: the price book assignments of a customer group.
+-- FK, and the books of a group.
 CREATE INDEX price_book_assignment_customer_group_idx
     ON ret.price_book_assignment (business_id, customer_group_id)
     WHERE customer_group_id IS NOT NULL;
@@ -176,12 +357,14 @@ CREATE TABLE ret.price_change (
     location_id          uuid,
     change_number        text                 NOT NULL,
     change_kind          text                 NOT NULL,
-    old_price            system_core.money,
-    new_price            system_core.money,
+    old_price            system_core.money    NOT NULL,
+    new_price            system_core.money    NOT NULL,
     reason_text          text,
-    units_on_hand        system_core.quantity,
-    margin_impact        system_core.money,
-    requested_at         timestamptz          NOT NULL,
+    units_on_hand        system_core.quantity NOT NULL DEFAULT 0,
+    margin_impact        system_core.money    GENERATED ALWAYS AS (
+                                                  round((new_price - old_price)
+                                                        * units_on_hand, 2)) STORED,
+    requested_at         timestamptz          NOT NULL DEFAULT now(),
     effective_at         timestamptz          NOT NULL,
     label_printed_at     timestamptz,
     state                text                 NOT NULL DEFAULT 'draft',
@@ -203,31 +386,52 @@ CREATE TABLE ret.price_change (
                                'competitor_match')),
     CONSTRAINT price_change_state_known
         CHECK (state IN ('draft', 'approved', 'applied', 'rejected', 'reverted')),
-    CONSTRAINT price_change_new_price_not_negative CHECK (new_price >= 0),
-    CONSTRAINT price_change_new_price_follows_old_price CHECK (new_price <> old_price)
+    CONSTRAINT price_change_prices_not_negative CHECK (new_price >= 0 AND old_price >= 0),
+    CONSTRAINT price_change_changes_something CHECK (new_price <> old_price),
+    CONSTRAINT price_change_goes_the_way_it_says
+        CHECK (CASE WHEN change_kind = 'increase' THEN new_price > old_price
+                    WHEN change_kind IN ('markdown', 'clearance') THEN new_price < old_price
+                    ELSE true END),
+    CONSTRAINT price_change_approved_by_another
+        CHECK (approved_by_user_id <> requested_by_user_id),
+    CONSTRAINT price_change_approved_by_somebody
+        CHECK (state IN ('draft', 'rejected') OR approved_by_user_id IS NOT NULL),
+    CONSTRAINT price_change_effective_after_request CHECK (effective_at >= requested_at),
+    CONSTRAINT price_change_units_not_negative CHECK (units_on_hand >= 0)
 );
 
 COMMENT ON TABLE ret.price_change IS
-    'A planned price move or markdown, approved, applied, with its stock impact.';
--- RULE approver differs from requester
+    'A price move that is asked for, approved by somebody else and applied when its time comes,
+     with what it does to the stock on hand.';
+COMMENT ON COLUMN ret.price_change.location_id IS
+    'The one store that it is for, which the book is assigned to; NULL for all of the book.';
+COMMENT ON COLUMN ret.price_change.units_on_hand IS 'In stock when the move was asked for.';
+COMMENT ON COLUMN ret.price_change.margin_impact IS
+    'What selling that stock brings more or less; below zero for a markdown.';
+COMMENT ON COLUMN ret.price_change.label_printed_at IS 'When the shelf got its new label.';
 
--- FK: the price changes by their requested by user.
+-- The job that applies what is due.
+CREATE INDEX price_change_due_idx
+    ON ret.price_change (business_id, effective_at)
+    WHERE state = 'approved';
+
+-- FK: what somebody asked for.
 CREATE INDEX price_change_requested_by_user_idx
     ON ret.price_change (business_id, requested_by_user_id);
 
--- FK: the price changes by their approved by user.
+-- FK: what somebody approved.
 CREATE INDEX price_change_approved_by_user_idx
     ON ret.price_change (business_id, approved_by_user_id)
     WHERE approved_by_user_id IS NOT NULL;
 
--- FK: the price changes of a product variant.
+-- FK: how the price of a variant moved.
 CREATE INDEX price_change_product_variant_idx
     ON ret.price_change (business_id, product_variant_id);
 
--- FK: the price changes of a price book.
+-- FK: the moves of a book.
 CREATE INDEX price_change_price_book_idx ON ret.price_change (business_id, price_book_id);
 
--- FK: the price changes of a location.
+-- FK: the moves of a store.
 CREATE INDEX price_change_location_idx
     ON ret.price_change (business_id, location_id)
     WHERE location_id IS NOT NULL;
@@ -242,6 +446,69 @@ CREATE TRIGGER price_change_touch
     BEFORE UPDATE ON ret.price_change
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER price_change_number
+    BEFORE INSERT ON ret.price_change
+    FOR EACH ROW WHEN (NEW.change_number IS NULL)
+    EXECUTE FUNCTION system_core.assign_document_number(
+        'change_number', 'ret.price_change', 'PC-', 'price_change_id');
+
+CREATE TRIGGER price_change_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.price_change
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["draft"],
+        "transitions": {
+            "draft":    ["approved", "rejected"],
+            "approved": ["applied", "rejected"],
+            "applied":  ["reverted"],
+            "rejected": ["draft"],
+            "reverted": []
+        }}');
+
+CREATE FUNCTION ret.check_price_change() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ret.price_book_assignment AS a
+                   WHERE a.business_id = NEW.business_id AND a.price_book_id = NEW.price_book_id
+                     AND a.location_id = NEW.location_id)
+    THEN
+        RAISE EXCEPTION 'price change % is for a store that its book is not assigned to',
+                        NEW.change_number
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Change a book of the store, or leave the store out.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.check_price_change() IS
+    'A move for one store changes a book that is assigned to the store.';
+
+CREATE TRIGGER price_change_book_of_store
+    BEFORE INSERT OR UPDATE OF location_id, price_book_id ON ret.price_change
+    FOR EACH ROW
+    WHEN (NEW.location_id IS NOT NULL AND row_security_active('ret.price_change'))
+    EXECUTE FUNCTION ret.check_price_change();
+
+CREATE FUNCTION ret.freeze_price_change() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'price change % is %, what was approved is not edited', OLD.change_number,
+                    OLD.state
+        USING ERRCODE = 'check_violation', HINT = 'Reject it and ask for another.';
+END
+$$;
+COMMENT ON FUNCTION ret.freeze_price_change() IS
+    'Nobody changes the price or the day of a move after it was approved.';
+
+CREATE TRIGGER price_change_frozen
+    BEFORE UPDATE ON ret.price_change
+    FOR EACH ROW
+    WHEN (OLD.state IN ('approved', 'applied', 'reverted')
+          AND (NEW.new_price, NEW.old_price, NEW.price_book_id, NEW.product_variant_id,
+               NEW.effective_at)
+              IS DISTINCT FROM (OLD.new_price, OLD.old_price, OLD.price_book_id,
+                                OLD.product_variant_id, OLD.effective_at))
+    EXECUTE FUNCTION ret.freeze_price_change();
+
 
 CREATE TABLE ret.promotion (
     business_id      uuid              NOT NULL,
@@ -250,17 +517,17 @@ CREATE TABLE ret.promotion (
     promotion_code   system_core.code  NOT NULL,
     title            text              NOT NULL,
     promotion_kind   text              NOT NULL,
-    trigger_kind     text              NOT NULL,
+    trigger_kind     text              NOT NULL DEFAULT 'automatic',
     starts_at        timestamptz       NOT NULL,
     ends_at          timestamptz,
-    priority_no      integer           NOT NULL,
-    stacking         text              NOT NULL,
+    priority_no      integer           NOT NULL DEFAULT 100,
+    stacking         text              NOT NULL DEFAULT 'stackable',
     stacking_group   text,
     max_redemptions  integer,
     redeemed_count   integer           NOT NULL DEFAULT 0,
-    budget_amount    system_core.money NOT NULL DEFAULT 0,
-    budget_used      system_core.money,
-    funded_by        text              NOT NULL,
+    budget_amount    system_core.money,
+    budget_used      system_core.money NOT NULL DEFAULT 0,
+    funded_by        text              NOT NULL DEFAULT 'retailer',
     state            text              NOT NULL DEFAULT 'draft',
     created_at       timestamptz       NOT NULL DEFAULT now(),
     updated_at       timestamptz       NOT NULL DEFAULT now(),
@@ -279,18 +546,45 @@ CREATE TABLE ret.promotion (
     CONSTRAINT promotion_funded_by_known CHECK (funded_by IN ('retailer', 'supplier', 'shared')),
     CONSTRAINT promotion_state_known
         CHECK (state IN ('draft', 'scheduled', 'active', 'paused', 'ended')),
-    CONSTRAINT promotion_ends_at_follows_starts_at CHECK (ends_at > starts_at),
-    CONSTRAINT promotion_redeemed_count_precedes_max_redemptions
-        CHECK (redeemed_count <= max_redemptions),
-    CONSTRAINT promotion_budget_used_precedes_budget_amount CHECK (budget_used <= budget_amount)
+    CONSTRAINT promotion_ends_after_start CHECK (ends_at > starts_at),
+    CONSTRAINT promotion_limits_positive CHECK (max_redemptions > 0 AND budget_amount > 0),
+    CONSTRAINT promotion_redeemed_at_most_allowed
+        CHECK (redeemed_count >= 0 AND redeemed_count <= coalesce(max_redemptions,
+                                                                  redeemed_count)),
+    CONSTRAINT promotion_spends_at_most_its_budget
+        CHECK (budget_used >= 0 AND budget_used <= coalesce(budget_amount, budget_used)),
+    CONSTRAINT promotion_best_of_some_group
+        CHECK (stacking <> 'best_of_group' OR stacking_group IS NOT NULL),
+    CONSTRAINT promotion_exclusive_has_no_group
+        CHECK (stacking <> 'exclusive' OR stacking_group IS NULL)
 );
 
-COMMENT ON TABLE ret.promotion IS 'An offer with schedule, stacking, budget and priority.';
+COMMENT ON TABLE ret.promotion IS
+    'An offer with its schedule, its place among other offers, its limits and who pays for it.';
+COMMENT ON COLUMN ret.promotion.sales_channel_id IS 'NULL: on all channels.';
+COMMENT ON COLUMN ret.promotion.trigger_kind IS
+    'coupon: only for whoever enters one of its codes.';
+COMMENT ON COLUMN ret.promotion.ends_at IS 'The first moment without it; NULL until it is ended.';
+COMMENT ON COLUMN ret.promotion.priority_no IS
+    '1 is applied first; what comes later takes its share of what is left.';
+COMMENT ON COLUMN ret.promotion.stacking IS
+    'exclusive: alone or not at all; best_of_group: of its group only the one that gives most;
+     stackable: with stackable ones of the same group.';
+COMMENT ON COLUMN ret.promotion.stacking_group IS
+    'Stackable promotions without a group are a group, too.';
+COMMENT ON COLUMN ret.promotion.max_redemptions IS 'NULL: no limit.';
+COMMENT ON COLUMN ret.promotion.budget_amount IS
+    'What it may take off in all; the last order gets what is left of it. NULL: no limit.';
 
--- FK: the promotions of a sales channel.
+-- FK: the promotions of a channel.
 CREATE INDEX promotion_sales_channel_idx
     ON ret.promotion (business_id, sales_channel_id)
     WHERE sales_channel_id IS NOT NULL;
+
+-- add_to_cart_with_hold and place_order: what may apply to a basket now.
+CREATE INDEX promotion_live_idx
+    ON ret.promotion (business_id, priority_no)
+    WHERE state IN ('scheduled', 'active');
 
 ALTER TABLE ret.promotion ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.promotion
@@ -301,6 +595,18 @@ GRANT SELECT ON ret.promotion TO app_readonly;
 CREATE TRIGGER promotion_touch
     BEFORE UPDATE ON ret.promotion
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER promotion_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.promotion
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["draft", "scheduled", "active"],
+        "transitions": {
+            "draft":     ["scheduled", "active", "ended"],
+            "scheduled": ["draft", "active", "ended"],
+            "active":    ["paused", "ended"],
+            "paused":    ["active", "ended"],
+            "ended":     []
+        }}');
 
 
 CREATE TABLE ret.promotion_rule (
