@@ -609,28 +609,116 @@ CREATE TRIGGER promotion_state_machine
         }}');
 
 
+CREATE FUNCTION ret.is_predicate(doc jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    part jsonb;
+    word text;
+BEGIN
+    IF jsonb_typeof(doc) <> 'object' THEN
+        RETURN false;
+    END IF;
+    FOREACH word IN ARRAY ARRAY['and', 'or'] LOOP
+        IF doc ? word THEN
+            IF jsonb_typeof(doc -> word) <> 'array' OR jsonb_array_length(doc -> word) = 0
+               OR (SELECT count(*) FROM jsonb_object_keys(doc)) > 1
+            THEN
+                RETURN false;
+            END IF;
+            FOR part IN SELECT p.value FROM jsonb_array_elements(doc -> word) AS p LOOP
+                IF NOT ret.is_predicate(part) THEN
+                    RETURN false;
+                END IF;
+            END LOOP;
+            RETURN true;
+        END IF;
+    END LOOP;
+    IF doc ? 'not' THEN
+        RETURN (SELECT count(*) = 1 FROM jsonb_object_keys(doc)) AND ret.is_predicate(doc -> 'not');
+    END IF;
+    RETURN coalesce(doc ->> 'attribute', '') ~ '\S'
+           AND CASE doc ->> 'compare'
+               WHEN 'eq' THEN doc ? 'value'
+               WHEN 'in' THEN coalesce(jsonb_typeof(doc -> 'values') = 'array', false)
+               WHEN 'gte' THEN coalesce(jsonb_typeof(doc -> 'value') = 'number', false)
+               WHEN 'lte' THEN coalesce(jsonb_typeof(doc -> 'value') = 'number', false)
+               WHEN 'between' THEN coalesce(jsonb_typeof(doc -> 'value') = 'number'
+                                            AND jsonb_typeof(doc -> 'upper') = 'number', false)
+               ELSE false END;
+END
+$$;
+COMMENT ON FUNCTION ret.is_predicate(jsonb) IS
+    'Whether a document is a tree that ret.condition_holds() understands.';
+
+CREATE FUNCTION ret.condition_holds(doc jsonb, facts jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    fact CONSTANT jsonb := facts -> (doc ->> 'attribute');
+    part jsonb;
+BEGIN
+    IF doc ? 'and' THEN
+        FOR part IN SELECT p.value FROM jsonb_array_elements(doc -> 'and') AS p LOOP
+            IF NOT ret.condition_holds(part, facts) THEN
+                RETURN false;
+            END IF;
+        END LOOP;
+        RETURN true;
+    ELSIF doc ? 'or' THEN
+        FOR part IN SELECT p.value FROM jsonb_array_elements(doc -> 'or') AS p LOOP
+            IF ret.condition_holds(part, facts) THEN
+                RETURN true;
+            END IF;
+        END LOOP;
+        RETURN false;
+    ELSIF doc ? 'not' THEN
+        RETURN NOT ret.condition_holds(doc -> 'not', facts);
+    END IF;
+    -- A fact may have several values, as the categories of a product: one of them is enough.
+    RETURN coalesce(CASE doc ->> 'compare'
+        WHEN 'eq' THEN fact = doc -> 'value'
+                       OR (jsonb_typeof(fact) = 'array' AND fact @> (doc -> 'value'))
+        WHEN 'in' THEN EXISTS (
+            SELECT FROM jsonb_array_elements(doc -> 'values') AS v
+            WHERE v.value = fact OR (jsonb_typeof(fact) = 'array' AND fact @> v.value))
+        WHEN 'gte' THEN jsonb_typeof(fact) = 'number'
+                        AND (fact #>> '{}')::numeric >= (doc ->> 'value')::numeric
+        WHEN 'lte' THEN jsonb_typeof(fact) = 'number'
+                        AND (fact #>> '{}')::numeric <= (doc ->> 'value')::numeric
+        WHEN 'between' THEN jsonb_typeof(fact) = 'number'
+                            AND (fact #>> '{}')::numeric BETWEEN (doc ->> 'value')::numeric
+                                                             AND (doc ->> 'upper')::numeric
+        END, false);
+END
+$$;
+COMMENT ON FUNCTION ret.condition_holds(jsonb, jsonb) IS
+    'Whether a tree holds of facts: {"and": […]}, {"or": […]}, {"not": …} over leaves
+     {"attribute", "compare": eq|in|gte|lte|between, "value"|"values", "upper"}. A fact that is not
+     known makes its leaf false.';
+
+
 CREATE TABLE ret.promotion_rule (
-    business_id        uuid                 NOT NULL,
-    promotion_rule_id  uuid                 NOT NULL DEFAULT system_core.uuid_v7(),
-    promotion_id       uuid                 NOT NULL,
+    business_id        uuid                    NOT NULL,
+    promotion_rule_id  uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
+    promotion_id       uuid                    NOT NULL,
     product_variant_id uuid,
     product_id         uuid,
     category_id        uuid,
     brand_id           uuid,
     collection_id      uuid,
     customer_group_id  uuid,
-    rule_role          text                 NOT NULL,
-    rule_kind          text                 NOT NULL,
-    compare            text                 NOT NULL,
+    rule_role          text                    NOT NULL DEFAULT 'qualifier',
+    rule_kind          text                    NOT NULL,
+    compare            text                    NOT NULL DEFAULT 'gte',
     min_qty            system_core.quantity,
-    min_amount         system_core.money    NOT NULL DEFAULT 0,
-    condition_doc      jsonb,
-    group_no           integer              NOT NULL,
-    is_negated         boolean              NOT NULL DEFAULT false,
-    created_at         timestamptz          NOT NULL DEFAULT now(),
-    updated_at         timestamptz          NOT NULL DEFAULT now(),
+    min_amount         system_core.money,
+    condition_doc      system_core.json_object,
+    group_no           integer                 NOT NULL DEFAULT 1,
+    is_negated         boolean                 NOT NULL DEFAULT false,
+    created_at         timestamptz             NOT NULL DEFAULT now(),
+    updated_at         timestamptz             NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, promotion_rule_id),
-    FOREIGN KEY (business_id, promotion_id) REFERENCES ret.promotion (business_id, promotion_id),
+    FOREIGN KEY (business_id, promotion_id) REFERENCES ret.promotion (business_id, promotion_id)
+        ON DELETE CASCADE,
     FOREIGN KEY (business_id, product_variant_id)
         REFERENCES ret.product_variant (business_id, product_variant_id),
     FOREIGN KEY (business_id, product_id) REFERENCES ret.product (business_id, product_id),
@@ -646,43 +734,81 @@ CREATE TABLE ret.promotion_rule (
         CHECK (rule_kind IN ('item', 'category', 'brand', 'collection', 'basket_total',
                              'basket_qty', 'customer', 'first_order', 'time_window')),
     CONSTRAINT promotion_rule_compare_known
-        CHECK (compare IN ('eq', 'in', 'gte', 'lte', 'between'))
+        CHECK (compare IN ('eq', 'in', 'gte', 'lte', 'between')),
+    CONSTRAINT promotion_rule_targets_are_goods
+        CHECK (rule_role = 'qualifier'
+               OR rule_kind IN ('item', 'category', 'brand', 'collection')),
+    CONSTRAINT promotion_rule_names_what_its_kind_says
+        CHECK (CASE rule_kind
+               WHEN 'item' THEN num_nonnulls(product_variant_id, product_id)
+                                = CASE WHEN compare = 'in' THEN 0 ELSE 1 END
+               ELSE num_nonnulls(product_variant_id, product_id) = 0 END
+               AND (category_id IS NOT NULL) = (rule_kind = 'category')
+               AND (brand_id IS NOT NULL) = (rule_kind = 'brand')
+               AND (collection_id IS NOT NULL) = (rule_kind = 'collection')
+               AND (customer_group_id IS NOT NULL) = (rule_kind = 'customer')),
+    CONSTRAINT promotion_rule_has_a_measure
+        CHECK (CASE rule_kind WHEN 'basket_total' THEN min_amount IS NOT NULL
+                              WHEN 'basket_qty' THEN min_qty IS NOT NULL ELSE true END),
+    CONSTRAINT promotion_rule_measures_not_negative CHECK (min_qty >= 0 AND min_amount >= 0),
+    CONSTRAINT promotion_rule_between_has_upper
+        CHECK (compare <> 'between'
+               OR coalesce(jsonb_typeof(condition_doc -> 'upper') = 'number', false)),
+    CONSTRAINT promotion_rule_lists_are_conditions
+        CHECK (compare <> 'in' OR condition_doc IS NOT NULL),
+    CONSTRAINT promotion_rule_condition_is_a_tree
+        CHECK (rule_kind NOT IN ('item', 'category', 'brand', 'collection')
+               OR compare = 'between' OR ret.is_predicate(condition_doc)),
+    CONSTRAINT promotion_rule_window_has_days_or_hours
+        CHECK (rule_kind <> 'time_window'
+               OR coalesce(condition_doc ?| ARRAY['weekdays', 'from', 'to'], false))
 );
 
 COMMENT ON TABLE ret.promotion_rule IS
-    'A condition: products, categories, basket size, customer, time.';
--- RULE the reference named by rule_kind is set
--- RULE qualifier rules of one group_no are joined by and, groups by or
+    'When a promotion applies (qualifier), on what it takes something off (target), on what it
+     never does (exclusion).';
+COMMENT ON COLUMN ret.promotion_rule.compare IS
+    'How the basket is measured by min_qty and min_amount; in: the goods are those for which
+     condition_doc holds.';
+COMMENT ON COLUMN ret.promotion_rule.min_qty IS
+    'So many of the goods named, or of the whole basket; NULL: any.';
+COMMENT ON COLUMN ret.promotion_rule.condition_doc IS
+    'A tree over attributes of the goods (sku, product, brand, category, season, kind, price,
+     quantity); the {"upper"} end of between; {"weekdays", "from", "to"} of a time window.';
+COMMENT ON COLUMN ret.promotion_rule.group_no IS
+    'All qualifiers of a group must hold, of one group at least.';
+COMMENT ON COLUMN ret.promotion_rule.is_negated IS
+    'A qualifier that must not hold; a target or exclusion of all other goods.';
 
--- FK: the promotion rules of a promotion.
+-- FK: the rules of a promotion.
 CREATE INDEX promotion_rule_promotion_idx ON ret.promotion_rule (business_id, promotion_id);
 
--- FK: the promotion rules of a product variant.
+-- FK: the rules that name a variant.
 CREATE INDEX promotion_rule_product_variant_idx
     ON ret.promotion_rule (business_id, product_variant_id)
     WHERE product_variant_id IS NOT NULL;
 
--- FK: the promotion rules of a product.
+-- FK: the rules that name a product.
 CREATE INDEX promotion_rule_product_idx
     ON ret.promotion_rule (business_id, product_id)
     WHERE product_id IS NOT NULL;
 
--- FK: the promotion rules of a category.
+-- FK: the rules that name a category.
 CREATE INDEX promotion_rule_category_idx
     ON ret.promotion_rule (business_id, category_id)
     WHERE category_id IS NOT NULL;
 
--- FK: the promotion rules of a brand.
+-- FK: the rules that name a brand.
 CREATE INDEX promotion_rule_brand_idx
     ON ret.promotion_rule (business_id, brand_id)
     WHERE brand_id IS NOT NULL;
 
--- FK: the promotion rules of a collection.
+-- FK: the rules that name a collection.
 CREATE INDEX promotion_rule_collection_idx
     ON ret.promotion_rule (business_id, collection_id)
     WHERE collection_id IS NOT NULL;
 
--- FK: the promotion rules of a customer group.
+-- FK: the rules that name a group.
 CREATE INDEX promotion_rule_customer_group_idx
     ON ret.promotion_rule (business_id, customer_group_id)
     WHERE customer_group_id IS NOT NULL;
@@ -707,17 +833,18 @@ CREATE TABLE ret.promotion_reward (
     reward_value        system_core.money,
     applies_to          text                 NOT NULL,
     max_units           system_core.quantity,
-    max_amount          system_core.money    NOT NULL DEFAULT 0,
+    max_amount          system_core.money,
     qualifying_qty      system_core.quantity,
     reward_qty          system_core.quantity,
-    allocation          text                 NOT NULL,
+    allocation          text                 NOT NULL DEFAULT 'target_only',
     tier_threshold      system_core.money,
     created_at          timestamptz          NOT NULL DEFAULT now(),
     updated_at          timestamptz          NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, promotion_reward_id),
     FOREIGN KEY (business_id, gift_variant_id)
         REFERENCES ret.product_variant (business_id, product_variant_id),
-    FOREIGN KEY (business_id, promotion_id) REFERENCES ret.promotion (business_id, promotion_id),
+    FOREIGN KEY (business_id, promotion_id) REFERENCES ret.promotion (business_id, promotion_id)
+        ON DELETE CASCADE,
     CONSTRAINT promotion_reward_kind_known
         CHECK (reward_kind IN ('percent', 'amount', 'fixed_price', 'free_item', 'shipping',
                                'points')),
@@ -725,21 +852,45 @@ CREATE TABLE ret.promotion_reward (
         CHECK (applies_to IN ('each_target', 'cheapest', 'most_expensive', 'order', 'shipping')),
     CONSTRAINT promotion_reward_allocation_known
         CHECK (allocation IN ('pro_rata', 'target_only')),
-    CONSTRAINT promotion_reward_reward_kind_iff
-        CHECK ((gift_variant_id IS NOT NULL) = (reward_kind = 'free_item'))
+    CONSTRAINT promotion_reward_has_value
+        CHECK (reward_value IS NOT NULL OR reward_kind IN ('free_item', 'shipping')),
+    CONSTRAINT promotion_reward_value_bounded
+        CHECK (reward_value >= 0 AND (reward_kind <> 'percent' OR reward_value <= 100)),
+    CONSTRAINT promotion_reward_gives_what_is_free
+        CHECK ((gift_variant_id IS NOT NULL) = (reward_kind = 'free_item')),
+    CONSTRAINT promotion_reward_shipping_off_shipping
+        CHECK ((reward_kind = 'shipping') = (applies_to = 'shipping')),
+    CONSTRAINT promotion_reward_order_has_no_one_price
+        CHECK (reward_kind <> 'fixed_price' OR applies_to <> 'order'),
+    CONSTRAINT promotion_reward_limits_positive
+        CHECK (max_units > 0 AND max_amount > 0 AND qualifying_qty > 0 AND reward_qty > 0),
+    CONSTRAINT promotion_reward_gives_for_something
+        CHECK (reward_qty IS NULL OR qualifying_qty IS NOT NULL OR reward_kind = 'free_item'),
+    CONSTRAINT promotion_reward_tier_not_negative CHECK (tier_threshold >= 0)
 );
 
 COMMENT ON TABLE ret.promotion_reward IS
-    'What the offer gives and how it is spread over the basket.';
--- RULE reward_value >= 0 and <= 100 for percent
--- RULE reward_qty <= qualifying_qty for buy_x_get_y on equal items
+    'What a promotion gives, on which pieces, up to what, and how it is spread over the basket.';
+COMMENT ON COLUMN ret.promotion_reward.reward_value IS
+    'Percent, amount or price by kind, or points; NULL for shipping: all of it.';
+COMMENT ON COLUMN ret.promotion_reward.max_units IS
+    'On at most so many pieces of a basket; NULL: on as many as there are.';
+COMMENT ON COLUMN ret.promotion_reward.max_amount IS 'At most so much on a basket.';
+COMMENT ON COLUMN ret.promotion_reward.qualifying_qty IS
+    'Buy so many; without reward_qty a fixed price is the price of so many together.';
+COMMENT ON COLUMN ret.promotion_reward.reward_qty IS 'Get so many more for the reward.';
+COMMENT ON COLUMN ret.promotion_reward.allocation IS
+    'pro_rata: the discount of one piece is spread over all that were bought for it, so that a
+     return of either gives back its share.';
+COMMENT ON COLUMN ret.promotion_reward.tier_threshold IS
+    'From this amount of goods on; of several tiers only the highest that is reached counts.';
 
--- FK: the promotion rewards by their gift variant.
+-- FK: where a variant is given away.
 CREATE INDEX promotion_reward_gift_variant_idx
     ON ret.promotion_reward (business_id, gift_variant_id)
     WHERE gift_variant_id IS NOT NULL;
 
--- FK: the promotion rewards of a promotion.
+-- FK: the rewards of a promotion.
 CREATE INDEX promotion_reward_promotion_idx ON ret.promotion_reward (business_id, promotion_id);
 
 ALTER TABLE ret.promotion_reward ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -763,8 +914,8 @@ CREATE TABLE ret.coupon (
     max_uses              integer,
     used_count            integer          NOT NULL DEFAULT 0,
     max_uses_per_customer integer,
-    issued_at             timestamptz,
-    starts_at             timestamptz      NOT NULL,
+    issued_at             timestamptz      NOT NULL DEFAULT now(),
+    starts_at             timestamptz      NOT NULL DEFAULT now(),
     expires_at            timestamptz,
     issue_source          text             NOT NULL,
     state                 text             NOT NULL DEFAULT 'issued',
@@ -779,17 +930,33 @@ CREATE TABLE ret.coupon (
         CHECK (issue_source IN ('campaign', 'service', 'referral', 'loyalty', 'print')),
     CONSTRAINT coupon_state_known
         CHECK (state IN ('issued', 'active', 'exhausted', 'expired', 'revoked')),
-    CONSTRAINT coupon_used_count_precedes_max_uses CHECK (used_count <= max_uses),
-    CONSTRAINT coupon_coupon_kind_iff
-        CHECK ((customer_id IS NOT NULL) = (coupon_kind = 'personal'))
+    CONSTRAINT coupon_used_at_most_allowed
+        CHECK (used_count >= 0 AND used_count <= coalesce(max_uses, used_count)),
+    CONSTRAINT coupon_limits_positive CHECK (max_uses > 0 AND max_uses_per_customer > 0),
+    CONSTRAINT coupon_unique_is_used_once
+        CHECK (coupon_kind <> 'unique' OR coalesce(max_uses, 0) = 1),
+    CONSTRAINT coupon_personal_has_owner
+        CHECK ((customer_id IS NOT NULL) = (coupon_kind = 'personal')),
+    CONSTRAINT coupon_expires_after_start CHECK (expires_at > starts_at),
+    CONSTRAINT coupon_exhausted_when_used_up
+        CHECK (state <> 'exhausted' OR used_count >= coalesce(max_uses, 0))
 );
 
-COMMENT ON TABLE ret.coupon IS 'Single- or multi-use code of a promotion, bearer or personal.';
+COMMENT ON TABLE ret.coupon IS
+    'A code that opens a promotion: one for all, one for whoever holds it, or one of a customer.';
+COMMENT ON COLUMN ret.coupon.coupon_code IS
+    'Kept in capitals; it is found however it is typed.';
+COMMENT ON COLUMN ret.coupon.used_count IS
+    'Only rises: an order that is cancelled does not give a code back, service issues another.';
+COMMENT ON COLUMN ret.coupon.max_uses_per_customer IS
+    'Counted over the orders of a customer; see ret.redeem_promotion().';
+COMMENT ON COLUMN ret.coupon.state IS
+    'issued until it is used for the first time; exhausted follows from the count.';
 
--- FK: the coupons of a promotion.
+-- FK: the codes of a promotion.
 CREATE INDEX coupon_promotion_idx ON ret.coupon (business_id, promotion_id);
 
--- FK: the coupons of a customer.
+-- FK: the personal codes of a customer.
 CREATE INDEX coupon_customer_idx
     ON ret.coupon (business_id, customer_id)
     WHERE customer_id IS NOT NULL;
@@ -803,3 +970,45 @@ GRANT SELECT ON ret.coupon TO app_readonly;
 CREATE TRIGGER coupon_touch
     BEFORE UPDATE ON ret.coupon
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE FUNCTION ret.count_coupon_use() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.coupon_code := upper(NEW.coupon_code);
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.used_count < OLD.used_count THEN
+            RAISE EXCEPTION 'coupon % was used % times, that is not taken back', NEW.coupon_code,
+                            OLD.used_count
+                USING ERRCODE = 'check_violation', HINT = 'Issue another code.';
+        ELSIF NEW.used_count > OLD.used_count AND OLD.state NOT IN ('issued', 'active') THEN
+            RAISE EXCEPTION 'coupon % is %, it is not used any more', NEW.coupon_code, OLD.state
+                USING ERRCODE = 'check_violation', HINT = 'Issue another code.';
+        END IF;
+        IF NEW.state IN ('issued', 'active', 'exhausted') AND NEW.used_count > 0 THEN
+            NEW.state := CASE WHEN NEW.used_count >= NEW.max_uses THEN 'exhausted'
+                              ELSE 'active' END;
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.count_coupon_use() IS
+    'The count of uses only rises, and the state of a code follows it: active with the first,
+     exhausted with the last, active again where more are allowed.';
+
+CREATE TRIGGER coupon_count
+    BEFORE INSERT OR UPDATE ON ret.coupon
+    FOR EACH ROW EXECUTE FUNCTION ret.count_coupon_use();
+
+-- After coupon_count, by name: it sees the state that follows from the count.
+CREATE TRIGGER coupon_state_machine
+    BEFORE INSERT OR UPDATE ON ret.coupon
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["issued", "active"],
+        "transitions": {
+            "issued":    ["active", "exhausted", "expired", "revoked"],
+            "active":    ["exhausted", "expired", "revoked"],
+            "exhausted": ["active"],
+            "expired":   [],
+            "revoked":   []
+        }}');
