@@ -206,7 +206,9 @@ SELECT %(business_id)s, md5('promotion ' || t.code || r.round || %(business_id)s
        t.code || CASE r.round WHEN 0 THEN '' ELSE '-' || to_char(d.starts_at, 'YYMM') END,
        t.title, t.kind, t.opened_by, d.starts_at, d.ends_at, t.priority, t.stacking,
        t.stacking_group, t.most, least(t.most, n.redeemed), t.budget,
-       least(t.budget, round(n.redeemed * 4.25, 2)), t.funded_by, d.state,
+       CASE WHEN t.code <> 'POINTS'
+            THEN least(coalesce(t.budget, 99999), round(n.redeemed * 4.25, 2)) ELSE 0 END,
+       t.funded_by, d.state,
        least(d.starts_at, %(as_of)s::timestamptz) - interval '14 days',
        least(d.starts_at, %(as_of)s::timestamptz) - interval '14 days'
 FROM (
@@ -256,7 +258,8 @@ CROSS JOIN LATERAL (
                 ELSE 'scheduled' END AS state,
            date_trunc('day', %(as_of)s::timestamptz) + interval '6 hours'
            - r.round * interval '60 days'
-           - CASE WHEN r.round >= 0 THEN 4 + t.number %% 16 ELSE t.number %% 10 END
+           - CASE WHEN t.opened_by = 'coupon' THEN 200 WHEN r.round >= 0
+                  THEN 4 + t.number %% 16 ELSE t.number %% 10 END
              * interval '1 day' AS starts_at
 ) AS s
 CROSS JOIN LATERAL (
@@ -269,7 +272,7 @@ CROSS JOIN LATERAL (
                 THEN 5 + ('x' || substr(md5(t.code || r.round), 1, 7))::bit(28)::integer %% 400
                 ELSE 0 END AS redeemed
 ) AS n
-WHERE r.round = 0 OR (r.round = -1 AND t.number %% 3 = 1)
+WHERE r.round = 0 OR (r.round = -1 AND t.opened_by = 'automatic' AND t.number %% 3 = 1)
    OR (r.round > 0 AND t.opened_by = 'automatic' AND (t.number + r.round) %% 2 = 0);
 
 INSERT INTO ret.promotion_rule
