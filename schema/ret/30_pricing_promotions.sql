@@ -1307,12 +1307,13 @@ CREATE FUNCTION ret.spread(total numeric, shares numeric[], caps numeric[]) RETU
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     WITH part AS (
-        SELECT u.place, u.cap, 100 * spread.total * u.share / nullif(sum(u.share) OVER (), 0)
-                                   AS exact
+        SELECT u.place, u.cap,
+               coalesce(100 * spread.total * u.share / nullif(sum(u.share) OVER (), 0), 0)
+                   AS exact
         FROM unnest(shares, caps) WITH ORDINALITY AS u (share, cap, place)
     ), whole AS (
         SELECT p.place, p.cap, p.exact,
-               least(floor(coalesce(p.exact, 0)), 100 * p.cap) AS cents
+               least(floor(p.exact), 100 * p.cap) AS cents
         FROM part AS p
     ), dealt AS (
         SELECT w.place, w.cents, 100 * w.cap > w.cents AND w.exact > 0 AS has_room,
