@@ -380,11 +380,17 @@ class TestExemptions:
 
     @pytest.fixture
     def state(self, app: Connection) -> UUID:
-        return row(app, "ret.tax_jurisdiction", level_kind="state")
+        return row(app, "ret.tax_jurisdiction", level_kind="state", region_code="IL")
 
     @pytest.fixture
     def city(self, app: Connection, state: UUID) -> UUID:
-        return row(app, "ret.tax_jurisdiction", level_kind="city", parent_jurisdiction_id=state)
+        return row(
+            app,
+            "ret.tax_jurisdiction",
+            level_kind="city",
+            region_code="IL",
+            parent_jurisdiction_id=state,
+        )
 
     def certificate(self, connection: Connection, jurisdiction: UUID, **given: Any) -> UUID:
         columns = {
