@@ -389,6 +389,7 @@ class TestExemptions:
             "ret.tax_jurisdiction",
             level_kind="city",
             region_code="IL",
+            postal_pattern="^606",
             parent_jurisdiction_id=state,
         )
 
