@@ -351,57 +351,29 @@ CREATE TRIGGER purchase_order_line_total_on_delete
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION ret.total_orders();
 
-CREATE FUNCTION ret.move_incoming(moves jsonb) RETURNS void
-    LANGUAGE plpgsql AS $$
-DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-BEGIN
-    INSERT INTO ret.stock_level
-        (business_id, location_id, product_variant_id, on_hand_qty, committed_qty, reserved_qty,
-         incoming_qty, damaged_qty, quality_hold_qty, safety_stock_qty, average_cost, version_no)
-    SELECT tenant, m.location_id, m.product_variant_id, 0, 0, 0, 0, 0, 0, 0, 0, 1
-    FROM jsonb_to_recordset(moves) AS m (location_id uuid, product_variant_id uuid)
-    GROUP BY m.location_id, m.product_variant_id
-    ORDER BY m.location_id, m.product_variant_id
-    ON CONFLICT DO NOTHING;
-    INSERT INTO ret.stock_movement
-        (business_id, product_variant_id, location_id, movement_kind, from_state, to_state,
-         quantity, unit_cost, source_kind, source_id)
-    SELECT tenant, m.product_variant_id, m.location_id, 'receipt',
-           CASE WHEN m.quantity > 0 THEN 'none' ELSE 'incoming' END,
-           CASE WHEN m.quantity > 0 THEN 'incoming' ELSE 'none' END,
-           abs(m.quantity), m.unit_cost, 'receipt', m.source_id
-    FROM jsonb_to_recordset(moves) AS m (location_id uuid, product_variant_id uuid,
-                                         quantity numeric, unit_cost numeric, source_id uuid)
-    WHERE m.quantity <> 0
-    ORDER BY m.location_id, m.product_variant_id, m.source_id;
-END
-$$;
-COMMENT ON FUNCTION ret.move_incoming(jsonb) IS
-    'Posts [{location_id, product_variant_id, quantity, unit_cost, source_id}] as stock that is on
-     order, or no longer is where the quantity is negative; in the order of the stock levels.';
-
 CREATE FUNCTION ret.announce_order() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     open_states CONSTANT text[] := ARRAY['sent', 'acknowledged', 'partly_received'];
-    sign CONSTANT integer := (NEW.state = ANY (open_states))::integer
-                             - (OLD.state = ANY (open_states))::integer;
+    opens       CONSTANT boolean := NEW.state = ANY (open_states);
 BEGIN
-    IF sign <> 0 AND NEW.po_kind <> 'dropship' AND row_security_active(TG_RELID) THEN
-        PERFORM ret.move_incoming((
-            SELECT coalesce(jsonb_agg(jsonb_build_object(
-                       'location_id', NEW.location_id,
-                       'product_variant_id', p.product_variant_id,
-                       'quantity', sign * (l.ordered_qty - l.received_qty - l.cancelled_qty),
-                       'unit_cost', l.unit_cost * NEW.exchange_rate,
-                       'source_id', l.purchase_order_line_id)), '[]')
-            FROM ret.purchase_order_line AS l
-            JOIN ret.supplier_product AS p
-                ON p.business_id = l.business_id AND p.supplier_product_id = l.supplier_product_id
-            WHERE l.business_id = NEW.business_id AND l.purchase_order_id = NEW.purchase_order_id
-              AND l.ordered_qty > l.received_qty + l.cancelled_qty));
+    IF opens = (OLD.state = ANY (open_states)) OR NOT row_security_active(TG_RELID) THEN
+        RETURN NULL;
     END IF;
+    INSERT INTO ret.stock_movement
+        (business_id, location_id, product_variant_id, movement_kind, from_state, to_state,
+         quantity, unit_cost, source_kind, source_id)
+    SELECT l.business_id, NEW.location_id, p.product_variant_id, 'receipt',
+           CASE WHEN opens THEN 'none' ELSE 'incoming' END,
+           CASE WHEN opens THEN 'incoming' ELSE 'none' END,
+           l.ordered_qty - l.received_qty - l.cancelled_qty, l.unit_cost * NEW.exchange_rate,
+           'receipt', l.purchase_order_line_id
+    FROM ret.purchase_order_line AS l
+    JOIN ret.supplier_product AS p
+        ON p.business_id = l.business_id AND p.supplier_product_id = l.supplier_product_id
+    WHERE l.business_id = NEW.business_id AND l.purchase_order_id = NEW.purchase_order_id
+      AND l.ordered_qty > l.received_qty + l.cancelled_qty
+    ORDER BY p.product_variant_id, l.line_number;
     RETURN NULL;
 END
 $$;
@@ -411,44 +383,47 @@ COMMENT ON FUNCTION ret.announce_order() IS
 
 CREATE TRIGGER purchase_order_announce
     AFTER UPDATE OF state ON ret.purchase_order
-    FOR EACH ROW EXECUTE FUNCTION ret.announce_order();
+    FOR EACH ROW WHEN (NEW.po_kind NOT IN ('dropship', 'consignment'))
+    EXECUTE FUNCTION ret.announce_order();
 
-CREATE FUNCTION ret.announce_order_lines() RETURNS trigger
+CREATE FUNCTION ret.announce_cancellations() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     IF row_security_active('ret.purchase_order_line') THEN
-        PERFORM ret.move_incoming(n.moves)
-        FROM (
-            SELECT jsonb_agg(jsonb_build_object(
-                       'location_id', o.location_id,
-                       'product_variant_id', p.product_variant_id,
-                       'quantity', greatest(l.ordered_qty - l.received_qty - l.cancelled_qty, 0)
-                                   - greatest(b.ordered_qty - b.received_qty - b.cancelled_qty, 0),
-                       'unit_cost', l.unit_cost * o.exchange_rate,
-                       'source_id', l.purchase_order_line_id)) AS moves
-            FROM changed AS l
-            JOIN before AS b
-                ON b.business_id = l.business_id
-               AND b.purchase_order_line_id = l.purchase_order_line_id
-            JOIN ret.purchase_order AS o
-                ON o.business_id = l.business_id AND o.purchase_order_id = l.purchase_order_id
-            JOIN ret.supplier_product AS p
-                ON p.business_id = l.business_id AND p.supplier_product_id = l.supplier_product_id
-            WHERE o.state IN ('sent', 'acknowledged', 'partly_received')
-              AND o.po_kind <> 'dropship'
+        INSERT INTO ret.stock_movement
+            (business_id, location_id, product_variant_id, movement_kind, from_state, to_state,
+             quantity, unit_cost, source_kind, source_id)
+        SELECT l.business_id, o.location_id, p.product_variant_id, 'receipt',
+               CASE WHEN n.change > 0 THEN 'none' ELSE 'incoming' END,
+               CASE WHEN n.change > 0 THEN 'incoming' ELSE 'none' END, abs(n.change),
+               l.unit_cost * o.exchange_rate, 'receipt', l.purchase_order_line_id
+        FROM changed AS l
+        JOIN before AS b
+            ON b.business_id = l.business_id
+           AND b.purchase_order_line_id = l.purchase_order_line_id
+        JOIN ret.purchase_order AS o
+            ON o.business_id = l.business_id AND o.purchase_order_id = l.purchase_order_id
+        JOIN ret.supplier_product AS p
+            ON p.business_id = l.business_id AND p.supplier_product_id = l.supplier_product_id
+        CROSS JOIN LATERAL (
+            SELECT greatest(l.ordered_qty - l.received_qty - l.cancelled_qty, 0)
+                   - greatest(l.ordered_qty - l.received_qty - b.cancelled_qty, 0) AS change
         ) AS n
-        WHERE n.moves IS NOT NULL;
+        WHERE n.change <> 0 AND o.state IN ('sent', 'acknowledged', 'partly_received')
+          AND o.po_kind NOT IN ('dropship', 'consignment')
+        ORDER BY o.location_id, p.product_variant_id, l.line_number;
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ret.announce_order_lines() IS
-    'What was received or cancelled of an open order is no longer incoming.';
+COMMENT ON FUNCTION ret.announce_cancellations() IS
+    'What is cancelled of an open order is no longer incoming; what is received is moved on by
+     ret.post_receipt().';
 
 CREATE TRIGGER purchase_order_line_announce
     AFTER UPDATE ON ret.purchase_order_line
     REFERENCING OLD TABLE AS before NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION ret.announce_order_lines();
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.announce_cancellations();
 
 
 CREATE TABLE ret.advance_ship_notice (
@@ -535,12 +510,15 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NEW;
     END IF;
-    SELECT o.po_number, o.supplier_id, o.state INTO ordered
+    SELECT o.po_number, o.supplier_id, o.location_id, o.state INTO ordered
     FROM ret.purchase_order AS o
     WHERE o.business_id = NEW.business_id AND o.purchase_order_id = NEW.purchase_order_id
     FOR SHARE;
     IF ordered.supplier_id <> NEW.supplier_id THEN
         RAISE EXCEPTION 'order % is another supplier''s', ordered.po_number
+            USING ERRCODE = 'check_violation';
+    ELSIF ordered.location_id <> (to_jsonb(NEW) ->> 'location_id')::uuid THEN
+        RAISE EXCEPTION 'order % goes to another location', ordered.po_number
             USING ERRCODE = 'check_violation';
     ELSIF ordered.state IN ('draft', 'pending_approval', 'cancelled') THEN
         RAISE EXCEPTION 'order % is %, nothing comes of it', ordered.po_number, ordered.state
@@ -550,8 +528,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ret.require_order_of_same_supplier() IS
-    'What a notice, receipt or invoice says it belongs to is an order of its supplier that was
-     sent.';
+    'What a notice, receipt or invoice says it belongs to is an order of its supplier, for
+     its location, that was sent.';
 
 CREATE TRIGGER advance_ship_notice_order
     BEFORE INSERT OR UPDATE OF purchase_order_id, supplier_id ON ret.advance_ship_notice
@@ -1256,14 +1234,17 @@ COMMENT ON FUNCTION ret.receive_package(uuid, text, text) IS
 
 CREATE FUNCTION ret.serials_of_receipt(goods_receipt uuid)
     RETURNS TABLE (
-        product_variant_id uuid,
-        stock_lot_id       uuid,
-        serial_number      text,
-        unit_cost          numeric
+        goods_receipt_line_id uuid,
+        product_variant_id    uuid,
+        stock_lot_id          uuid,
+        place                 integer,
+        serial_number         text,
+        unit_cost             numeric
     )
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT l.product_variant_id, l.stock_lot_id, j.serial_number, l.landed_unit_cost
+    SELECT l.goods_receipt_line_id, l.product_variant_id, l.stock_lot_id, j.place,
+           j.serial_number, l.landed_unit_cost
     FROM ret.goods_receipt_line AS l
     JOIN ret.asn_line AS a ON a.business_id = l.business_id AND a.asn_line_id = l.asn_line_id
     JOIN ret.product_variant AS v
@@ -1280,18 +1261,15 @@ COMMENT ON FUNCTION ret.serials_of_receipt(uuid) IS
      the notice and no more than units.';
 
 
-CREATE FUNCTION ret.lots_of_receipt(goods_receipt uuid)
-    RETURNS TABLE (goods_receipt_line_id uuid, stock_lot_id uuid)
+CREATE FUNCTION ret.open_receipt_lots(goods_receipt uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
 BEGIN
-    RETURN QUERY
     WITH tracked AS (
         SELECT l.goods_receipt_line_id, l.product_variant_id, r.location_id, r.supplier_id,
-               l.accepted_qty, l.landed_unit_cost, a.expires_on,
-               coalesce(t.lot_number, a.lot_number,
-                        r.receipt_number || '-' || l.line_number) AS lot_number
+               l.landed_unit_cost, a.expires_on,
+               coalesce(a.lot_number, r.receipt_number || '-' || l.line_number) AS lot_number
         FROM ret.goods_receipt_line AS l
         JOIN ret.goods_receipt AS r
             ON r.business_id = l.business_id AND r.goods_receipt_id = l.goods_receipt_id
@@ -1300,123 +1278,152 @@ BEGIN
         JOIN ret.product AS p ON p.business_id = v.business_id AND p.product_id = v.product_id
         LEFT JOIN ret.asn_line AS a
             ON a.business_id = l.business_id AND a.asn_line_id = l.asn_line_id
-        LEFT JOIN ret.stock_lot AS t
-            ON t.business_id = l.business_id AND t.stock_lot_id = l.stock_lot_id
         WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt
-          AND p.tracking = 'lot' AND l.accepted_qty > 0
-    ), lots AS (
+          AND p.tracking = 'lot' AND l.stock_lot_id IS NULL
+          AND l.accepted_qty + l.damaged_qty > 0
+    ), opened AS (
         INSERT INTO ret.stock_lot AS x
             (business_id, product_variant_id, location_id, supplier_id, lot_number, expires_on,
-             received_on, initial_qty, remaining_qty, unit_cost, status)
+             received_on, unit_cost, status)
         SELECT tenant, t.product_variant_id, t.location_id, t.supplier_id, t.lot_number,
-               min(t.expires_on), current_date, sum(t.accepted_qty), sum(t.accepted_qty),
-               max(t.landed_unit_cost), 'available'
+               min(t.expires_on), current_date, max(t.landed_unit_cost), 'available'
         FROM tracked AS t
         GROUP BY t.product_variant_id, t.location_id, t.supplier_id, t.lot_number
         ORDER BY t.product_variant_id, t.lot_number
         ON CONFLICT (business_id, product_variant_id, location_id, lot_number) DO UPDATE
-        SET initial_qty = x.initial_qty + excluded.initial_qty,
-            remaining_qty = x.remaining_qty + excluded.remaining_qty
+        SET received_on = x.received_on
         RETURNING x.stock_lot_id, x.product_variant_id, x.lot_number
     )
-    SELECT t.goods_receipt_line_id, x.stock_lot_id
+    UPDATE ret.goods_receipt_line AS l
+    SET stock_lot_id = o.stock_lot_id
     FROM tracked AS t
-    JOIN lots AS x
-        ON x.product_variant_id = t.product_variant_id AND x.lot_number = t.lot_number;
+    JOIN opened AS o
+        ON o.product_variant_id = t.product_variant_id AND o.lot_number = t.lot_number
+    WHERE l.business_id = tenant AND l.goods_receipt_line_id = t.goods_receipt_line_id;
 END
 $$;
-COMMENT ON FUNCTION ret.lots_of_receipt(uuid) IS
-    'Adds what was accepted of lot-tracked goods to the lots that line or notice name, or to one of
-     the delivery, and says which line went where.';
+COMMENT ON FUNCTION ret.open_receipt_lots(uuid) IS
+    'Gives lines of lot-tracked goods the lot that the notice names, or one of the delivery; a
+     second delivery of a lot joins it. The ledger fills it.';
 
 
-CREATE FUNCTION ret.post_receipt_stock(goods_receipt uuid, is_ours boolean) RETURNS integer
+CREATE FUNCTION ret.post_receipt_stock(goods_receipt uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    place  uuid;
-    kind   text;
+    came   record;
+    owner  uuid;
     posted integer;
 BEGIN
-    SELECT r.location_id, coalesce(o.po_kind, 'stock') INTO place, kind
+    SELECT r.receipt_number, r.location_id, r.supplier_id, coalesce(o.po_kind, 'stock') AS po_kind
+    INTO came
     FROM ret.goods_receipt AS r
     LEFT JOIN ret.purchase_order AS o
         ON o.business_id = r.business_id AND o.purchase_order_id = r.purchase_order_id
     WHERE r.business_id = tenant AND r.goods_receipt_id = goods_receipt;
-    IF kind = 'dropship' THEN
+    IF came.po_kind = 'dropship' THEN
         RETURN 0;
+    ELSIF came.po_kind = 'consignment' THEN
+        SELECT c.consignment_agreement_id INTO owner
+        FROM ret.consignment_agreement AS c
+        WHERE c.business_id = tenant AND c.supplier_id = came.supplier_id AND c.state = 'active'
+          AND coalesce(c.location_id, came.location_id) = came.location_id
+          AND current_date >= c.effective_from
+          AND (c.effective_to IS NULL OR current_date <= c.effective_to)
+        ORDER BY c.location_id NULLS LAST, c.agreement_number
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'receipt %: no consignment agreement with the supplier holds',
+                            came.receipt_number
+                USING ERRCODE = 'check_violation';
+        END IF;
     END IF;
-    INSERT INTO ret.stock_level
-        (business_id, location_id, product_variant_id, on_hand_qty, committed_qty, reserved_qty,
-         incoming_qty, damaged_qty, quality_hold_qty, safety_stock_qty, average_cost, version_no)
-    SELECT DISTINCT tenant, place, l.product_variant_id, 0, 0, 0, 0, 0, 0, 0, 0, 1
-    FROM ret.goods_receipt_line AS l
-    WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt
-    ORDER BY l.product_variant_id
-    ON CONFLICT DO NOTHING;
-    PERFORM FROM ret.stock_level AS s
-    WHERE s.business_id = tenant AND s.location_id = place AND s.consignment_agreement_id IS NULL
-      AND s.product_variant_id IN (
-          SELECT l.product_variant_id FROM ret.goods_receipt_line AS l
-          WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt)
-    ORDER BY s.product_variant_id
-    FOR NO KEY UPDATE;
-    -- What was sold before it came leaves no cost behind: a shortage counts as nothing.
-    UPDATE ret.stock_level AS s
-    SET average_cost = CASE WHEN is_ours
-                            THEN round((greatest(s.on_hand_qty, 0) * coalesce(s.average_cost, 0)
-                                        + n.value)
-                                       / (greatest(s.on_hand_qty, 0) + n.units), 6)
-                            ELSE s.average_cost END,
-        last_received_at = now()
-    FROM (
-        SELECT l.product_variant_id, sum(l.accepted_qty) AS units,
-               sum(l.accepted_qty * l.landed_unit_cost) AS value
+    WITH line AS (
+        SELECT l.*, o.ordered_qty, coalesce(greatest(o.ordered_qty - o.received_qty
+                                                     - o.cancelled_qty, 0), 0) AS awaited,
+               sum(l.accepted_qty) OVER (PARTITION BY l.purchase_order_line_id
+                                         ORDER BY l.line_number) - l.accepted_qty AS before
         FROM ret.goods_receipt_line AS l
+        LEFT JOIN ret.purchase_order_line AS o
+            ON o.business_id = l.business_id
+           AND o.purchase_order_line_id = l.purchase_order_line_id
+           AND came.po_kind <> 'consignment'
         WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt
-          AND l.accepted_qty > 0
-        GROUP BY l.product_variant_id
-    ) AS n
-    WHERE s.business_id = tenant AND s.location_id = place AND s.consignment_agreement_id IS NULL
-      AND s.product_variant_id = n.product_variant_id;
-    WITH made AS (
+    ), part AS (
+        -- What was on order stops being incoming; what comes beyond it comes from outside.
+        SELECT l.product_variant_id, l.line_number, l.goods_receipt_line_id, l.stock_lot_id,
+               l.bin_location_id, l.landed_unit_cost, m.from_state, m.to_state, m.quantity
+        FROM line AS l
+        CROSS JOIN LATERAL (
+            SELECT least(l.accepted_qty, greatest(l.awaited - l.before, 0)) AS ordered
+        ) AS n
+        CROSS JOIN LATERAL (VALUES ('incoming', 'available', n.ordered),
+                                   ('none', 'available', l.accepted_qty - n.ordered),
+                                   ('none', 'damaged', l.damaged_qty))
+            AS m (from_state, to_state, quantity)
+        WHERE m.quantity > 0
+    ), unit AS (
+        -- A unit with a serial number moves alone.
+        SELECT p.*, s.serial_number,
+               CASE WHEN s.serial_number IS NULL THEN p.quantity ELSE 1 END AS moved
+        FROM part AS p
+        LEFT JOIN LATERAL (
+            SELECT x.serial_number
+            FROM ret.serials_of_receipt(goods_receipt) AS x
+            WHERE x.goods_receipt_line_id = p.goods_receipt_line_id
+              AND p.to_state = 'available'
+              AND x.place > CASE p.from_state WHEN 'none' THEN coalesce((
+                      SELECT y.quantity FROM part AS y
+                      WHERE y.goods_receipt_line_id = p.goods_receipt_line_id
+                        AND y.from_state = 'incoming'), 0) ELSE 0 END
+              AND x.place <= p.quantity + CASE p.from_state WHEN 'none' THEN coalesce((
+                      SELECT y.quantity FROM part AS y
+                      WHERE y.goods_receipt_line_id = p.goods_receipt_line_id
+                        AND y.from_state = 'incoming'), 0) ELSE 0 END
+        ) AS s ON true
+    ), piece AS (
+        SELECT u.product_variant_id, u.line_number, u.stock_lot_id, u.bin_location_id,
+               u.landed_unit_cost, u.from_state, u.to_state, u.moved, u.serial_number
+        FROM unit AS u
+        UNION ALL
+        -- What has no number on the notice moves together.
+        SELECT u.product_variant_id, u.line_number, u.stock_lot_id, u.bin_location_id,
+               u.landed_unit_cost, u.from_state, u.to_state, u.quantity - count(*), NULL
+        FROM unit AS u
+        WHERE u.serial_number IS NOT NULL
+        GROUP BY u.product_variant_id, u.line_number, u.stock_lot_id, u.bin_location_id,
+                 u.landed_unit_cost, u.from_state, u.to_state, u.quantity
+        HAVING u.quantity > count(*)
+    ), made AS (
         INSERT INTO ret.stock_movement
             (business_id, product_variant_id, location_id, stock_lot_id, bin_location_id,
-             movement_kind, from_state, to_state, quantity, unit_cost, balance_after, source_kind,
-             source_id)
-        SELECT tenant, l.product_variant_id, place, l.stock_lot_id, l.bin_location_id,
-               CASE kind WHEN 'consignment' THEN 'consignment_in' ELSE 'receipt' END, 'none',
-               m.to_state, m.quantity, l.landed_unit_cost,
-               s.on_hand_qty + sum(m.quantity) OVER (
-                   PARTITION BY l.product_variant_id ORDER BY l.line_number, m.to_state),
-               'receipt', goods_receipt
-        FROM ret.goods_receipt_line AS l
-        JOIN ret.stock_level AS s
-            ON s.business_id = l.business_id AND s.location_id = place
-           AND s.product_variant_id = l.product_variant_id AND s.consignment_agreement_id IS NULL
-        CROSS JOIN LATERAL (VALUES ('available', l.accepted_qty), ('damaged', l.damaged_qty))
-            AS m (to_state, quantity)
-        WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt AND m.quantity > 0
-        ORDER BY l.product_variant_id, l.line_number, m.to_state
+             consignment_agreement_id, movement_kind, from_state, to_state, quantity, unit_cost,
+             source_kind, source_id, serial_number)
+        SELECT tenant, p.product_variant_id, came.location_id, p.stock_lot_id, p.bin_location_id,
+               owner, CASE WHEN owner IS NULL THEN 'receipt' ELSE 'consignment_in' END,
+               p.from_state, p.to_state, p.moved, p.landed_unit_cost, 'receipt', goods_receipt,
+               p.serial_number
+        FROM piece AS p
+        ORDER BY p.product_variant_id, p.line_number, p.from_state, p.to_state, p.serial_number
         RETURNING 1
     )
     SELECT count(*) INTO posted FROM made;
     RETURN posted;
 END
 $$;
-COMMENT ON FUNCTION ret.post_receipt_stock(uuid, boolean) IS
-    'The part of ret.post_receipt() that moves stock: levels are locked in the order of variants,
-     get a new moving average where the goods are ours, and a movement per line and condition.';
+COMMENT ON FUNCTION ret.post_receipt_stock(uuid) IS
+    'The part of ret.post_receipt() that writes the ledger, in the order of variants: what was
+     incoming becomes available, what is too much too, what is damaged is kept as damaged. A
+     consignor''s goods come in under its agreement.';
 
 
 CREATE FUNCTION ret.post_receipt(goods_receipt uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
-    receipt  ret.goods_receipt;
-    is_ours  boolean;
-    twice    text;
-    posted   integer;
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    receipt ret.goods_receipt;
+    twice   text;
+    posted  integer;
 BEGIN
     SELECT r.* INTO receipt
     FROM ret.goods_receipt AS r
@@ -1432,42 +1439,25 @@ BEGIN
         RAISE EXCEPTION 'receipt % has no lines', receipt.receipt_number
             USING ERRCODE = 'check_violation';
     END IF;
-    SELECT coalesce(bool_and(o.po_kind NOT IN ('dropship', 'consignment')), true) INTO is_ours
-    FROM ret.purchase_order AS o
-    WHERE o.business_id = tenant AND o.purchase_order_id = receipt.purchase_order_id;
     PERFORM ret.allocate_landed_costs(goods_receipt);
+    PERFORM ret.open_receipt_lots(goods_receipt);
 
-    -- The lot that the notice names, or one of this delivery. Two deliveries of one lot add up.
-    UPDATE ret.goods_receipt_line AS l
-    SET stock_lot_id = n.stock_lot_id
-    FROM ret.lots_of_receipt(goods_receipt) AS n
-    WHERE l.business_id = tenant AND l.goods_receipt_line_id = n.goods_receipt_line_id;
-
-    -- The order line and stock level that two deliveries share are where the second waits.
-    WITH came AS (
-        SELECT l.purchase_order_line_id, sum(l.accepted_qty) AS quantity
-        FROM ret.goods_receipt_line AS l
-        WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt
-          AND l.purchase_order_line_id IS NOT NULL
-        GROUP BY l.purchase_order_line_id
-        HAVING sum(l.accepted_qty) > 0
-    ), held AS (
-        SELECT o.purchase_order_line_id
-        FROM ret.purchase_order_line AS o
-        WHERE o.business_id = tenant
-          AND o.purchase_order_line_id IN (SELECT c.purchase_order_line_id FROM came AS c)
-        ORDER BY o.purchase_order_line_id
-        FOR NO KEY UPDATE
-    )
-    UPDATE ret.purchase_order_line AS o
-    SET received_qty = o.received_qty + c.quantity,
-        state = CASE WHEN o.received_qty + c.quantity + o.cancelled_qty >= o.ordered_qty
-                     THEN 'received' ELSE 'partly_received' END
-    FROM held AS h
-    JOIN came AS c ON c.purchase_order_line_id = h.purchase_order_line_id
-    WHERE o.business_id = tenant AND o.purchase_order_line_id = h.purchase_order_line_id;
-
-    posted := ret.post_receipt_stock(goods_receipt, is_ours);
+    -- Deliveries that share an order line or a stock level take turns: lines first, then levels
+    -- in the order of variants.
+    PERFORM FROM ret.purchase_order_line AS o
+    WHERE o.business_id = tenant
+      AND o.purchase_order_line_id IN (
+          SELECT l.purchase_order_line_id FROM ret.goods_receipt_line AS l
+          WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt)
+    ORDER BY o.purchase_order_line_id
+    FOR NO KEY UPDATE;
+    PERFORM FROM ret.stock_level AS s
+    WHERE s.business_id = tenant AND s.location_id = receipt.location_id
+      AND s.product_variant_id IN (
+          SELECT l.product_variant_id FROM ret.goods_receipt_line AS l
+          WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt)
+    ORDER BY s.product_variant_id, s.stock_level_id
+    FOR NO KEY UPDATE;
 
     SELECT s.serial_number INTO twice
     FROM ret.serials_of_receipt(goods_receipt) AS s
@@ -1481,13 +1471,27 @@ BEGIN
             USING ERRCODE = 'unique_violation', HINT = 'Check the label against the notice.';
     END IF;
     INSERT INTO ret.serial_unit
-        (business_id, product_variant_id, location_id, stock_lot_id, serial_number, state,
-         received_at, unit_cost)
-    SELECT tenant, s.product_variant_id, receipt.location_id, s.stock_lot_id, s.serial_number,
-           'in_stock', now(), s.unit_cost
+        (business_id, product_variant_id, stock_lot_id, serial_number, state, received_at,
+         unit_cost)
+    SELECT tenant, s.product_variant_id, s.stock_lot_id, s.serial_number, 'in_transit', now(),
+           s.unit_cost
     FROM ret.serials_of_receipt(goods_receipt) AS s
     ORDER BY s.product_variant_id, s.serial_number;
+    posted := ret.post_receipt_stock(goods_receipt);
 
+    UPDATE ret.purchase_order_line AS o
+    SET received_qty = o.received_qty + c.quantity,
+        state = CASE WHEN o.received_qty + c.quantity + o.cancelled_qty >= o.ordered_qty
+                     THEN 'received' ELSE 'partly_received' END
+    FROM (
+        SELECT l.purchase_order_line_id, sum(l.accepted_qty) AS quantity
+        FROM ret.goods_receipt_line AS l
+        WHERE l.business_id = tenant AND l.goods_receipt_id = goods_receipt
+          AND l.purchase_order_line_id IS NOT NULL
+        GROUP BY l.purchase_order_line_id
+        HAVING sum(l.accepted_qty) > 0
+    ) AS c
+    WHERE o.business_id = tenant AND o.purchase_order_line_id = c.purchase_order_line_id;
     UPDATE ret.purchase_order AS o
     SET state = CASE WHEN EXISTS (
                          SELECT FROM ret.purchase_order_line AS l

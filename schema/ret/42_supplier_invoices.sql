@@ -469,7 +469,7 @@ CREATE TABLE ret.supplier_return_line (
     CONSTRAINT supplier_return_line_serials_are_listed
         CHECK (CASE WHEN serials_doc IS NOT NULL
                     THEN jsonb_typeof(serials_doc) = 'array'
-                         AND jsonb_array_length(serials_doc) <= return_qty END)
+                         AND jsonb_array_length(serials_doc) = return_qty END)
 );
 
 COMMENT ON TABLE ret.supplier_return_line IS
@@ -477,7 +477,7 @@ COMMENT ON TABLE ret.supplier_return_line IS
 COMMENT ON COLUMN ret.supplier_return_line.accepted_qty IS
     'What the supplier gives credit for; unknown until it answers.';
 COMMENT ON COLUMN ret.supplier_return_line.serials_doc IS
-    'The serial numbers going back, an array of texts.';
+    'The serial numbers going back, an array of texts: all of them or none.';
 COMMENT ON COLUMN ret.supplier_return_line.disposition IS
     'Whether the goods travel, or are destroyed or given away on the supplier''s word.';
 
@@ -608,7 +608,6 @@ CREATE FUNCTION ret.ship_supplier_return(supplier_return uuid) RETURNS integer
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     going  ret.supplier_return;
-    short  record;
     posted integer;
 BEGIN
     SELECT r.* INTO going
@@ -629,35 +628,47 @@ BEGIN
           WHERE l.business_id = tenant AND l.supplier_return_id = supplier_return)
     ORDER BY s.product_variant_id
     FOR NO KEY UPDATE;
-    -- Damaged goods leave first; what is sound is taken only as far as they do not reach.
-    WITH gone AS (
-        SELECT l.product_variant_id, min(l.stock_lot_id::text)::uuid AS stock_lot_id,
-               sum(l.return_qty) AS quantity
+    WITH line AS (
+        SELECT l.product_variant_id, l.line_number, l.stock_lot_id, l.return_qty, l.serials_doc,
+               coalesce(s.damaged_qty, 0) AS damaged,
+               sum(l.return_qty) OVER (PARTITION BY l.product_variant_id ORDER BY l.line_number)
+               - l.return_qty AS before
         FROM ret.supplier_return_line AS l
-        WHERE l.business_id = tenant AND l.supplier_return_id = supplier_return
-        GROUP BY l.product_variant_id
-    ), split AS (
-        SELECT g.product_variant_id, g.stock_lot_id, s.average_cost, s.on_hand_qty,
-               least(g.quantity, coalesce(s.damaged_qty, 0)) AS damaged,
-               g.quantity - least(g.quantity, coalesce(s.damaged_qty, 0)) AS sound
-        FROM gone AS g
         LEFT JOIN ret.stock_level AS s
-            ON s.business_id = tenant AND s.location_id = going.location_id
-           AND s.product_variant_id = g.product_variant_id
-           AND s.consignment_agreement_id IS NULL
+            ON s.business_id = l.business_id AND s.location_id = going.location_id
+           AND s.product_variant_id = l.product_variant_id AND s.consignment_agreement_id IS NULL
+        WHERE l.business_id = tenant AND l.supplier_return_id = supplier_return
+    ), part AS (
+        -- Damaged goods leave first; sound ones as far as those do not reach.
+        SELECT l.product_variant_id, l.line_number, l.stock_lot_id, m.from_state, m.quantity,
+               NULL AS serial_number
+        FROM line AS l
+        CROSS JOIN LATERAL (
+            SELECT least(l.return_qty, greatest(l.damaged - l.before, 0)) AS damaged
+        ) AS n
+        CROSS JOIN LATERAL (VALUES ('damaged', n.damaged),
+                                   ('available', l.return_qty - n.damaged))
+            AS m (from_state, quantity)
+        WHERE l.serials_doc IS NULL AND m.quantity > 0
+        UNION ALL
+        -- A unit with a serial number leaves from where it is.
+        SELECT l.product_variant_id, l.line_number, l.stock_lot_id,
+               CASE u.state WHEN 'defective' THEN 'damaged' ELSE 'available' END, 1,
+               j.serial_number
+        FROM line AS l
+        CROSS JOIN LATERAL JSON_TABLE(
+            l.serials_doc, '$[*]' COLUMNS (serial_number text PATH '$')) AS j
+        LEFT JOIN ret.serial_unit AS u
+            ON u.business_id = tenant AND u.product_variant_id = l.product_variant_id
+           AND u.serial_number = j.serial_number
     ), made AS (
         INSERT INTO ret.stock_movement
-            (business_id, product_variant_id, location_id, stock_lot_id, movement_kind, from_state,
-             to_state, quantity, unit_cost, balance_after, source_kind, source_id)
+            (business_id, product_variant_id, location_id, stock_lot_id, movement_kind,
+             from_state, to_state, quantity, source_kind, source_id, serial_number)
         SELECT tenant, p.product_variant_id, going.location_id, p.stock_lot_id, 'rtv',
-               m.from_state, 'none', m.quantity, p.average_cost,
-               p.on_hand_qty - m.before - m.quantity, 'return', supplier_return
-        FROM split AS p
-        CROSS JOIN LATERAL (VALUES ('damaged', p.damaged, 0::numeric),
-                                   ('available', p.sound, p.damaged))
-            AS m (from_state, quantity, before)
-        WHERE m.quantity > 0
-        ORDER BY p.product_variant_id, m.from_state
+               p.from_state, 'none', p.quantity, 'return', supplier_return, p.serial_number
+        FROM part AS p
+        ORDER BY p.product_variant_id, p.line_number, p.from_state, p.serial_number
         RETURNING 1
     )
     SELECT count(*) INTO posted FROM made;
@@ -665,32 +676,6 @@ BEGIN
         RAISE EXCEPTION 'return % has no lines', going.rtv_number
             USING ERRCODE = 'check_violation';
     END IF;
-    SELECT t.lot_number, t.remaining_qty, l.quantity INTO short
-    FROM (
-        SELECT x.stock_lot_id, sum(x.return_qty) AS quantity
-        FROM ret.supplier_return_line AS x
-        WHERE x.business_id = tenant AND x.supplier_return_id = supplier_return
-          AND x.stock_lot_id IS NOT NULL
-        GROUP BY x.stock_lot_id
-    ) AS l
-    JOIN ret.stock_lot AS t ON t.business_id = tenant AND t.stock_lot_id = l.stock_lot_id
-    WHERE t.remaining_qty < l.quantity
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'lot % has % left, % would go back', short.lot_number,
-                        short.remaining_qty, short.quantity
-            USING ERRCODE = 'check_violation';
-    END IF;
-    UPDATE ret.stock_lot AS t
-    SET remaining_qty = t.remaining_qty - l.quantity
-    FROM (
-        SELECT x.stock_lot_id, sum(x.return_qty) AS quantity
-        FROM ret.supplier_return_line AS x
-        WHERE x.business_id = tenant AND x.supplier_return_id = supplier_return
-          AND x.stock_lot_id IS NOT NULL
-        GROUP BY x.stock_lot_id
-    ) AS l
-    WHERE t.business_id = tenant AND t.stock_lot_id = l.stock_lot_id;
     UPDATE ret.supplier_return AS r
     SET state = 'shipped', shipped_at = greatest(now(), r.authorised_at)
     WHERE r.business_id = tenant AND r.supplier_return_id = supplier_return;
@@ -698,8 +683,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ret.ship_supplier_return(uuid) IS
-    'An authorised return leaves the stock ledger and its lots, damaged goods first. Returns how
-     many movements it wrote.';
+    'An authorised return leaves the stock ledger, damaged goods first; the ledger refuses what is
+     not there. Returns how many movements it wrote.';
 
 
 CREATE VIEW ret.v_three_way_match WITH (security_invoker = true) AS
