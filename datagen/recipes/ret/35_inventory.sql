@@ -49,8 +49,8 @@ INSERT INTO ret.stock_lot
      manufactured_on, expires_on, best_before_on, received_on, unit_cost)
 SELECT v.business_id, md5('lot ' || n || v.product_variant_id || h.location_id)::uuid,
        v.product_variant_id, h.location_id, v.supplier_id,
-       'L' || to_char(%(as_of)s::date - 200 + n * 60, 'YYMMDD') || '-' || v.place,
-       %(as_of)s::date - 200 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
+       'L' || to_char(%(as_of)s::date - 240 + n * 60, 'YYMMDD') || '-' || v.place,
+       %(as_of)s::date - 240 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
        %(as_of)s::date + n * 120 + v.place %% 40 - 14, %(as_of)s::date - 95, v.cost
 FROM stocked AS v
 CROSS JOIN house AS h
