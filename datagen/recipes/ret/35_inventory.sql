@@ -295,7 +295,8 @@ FROM (
 WHERE l.business_id = %(business_id)s
   AND l.stock_adjustment_line_id = n.stock_adjustment_line_id;
 
--- Stores are refilled from the warehouse, the warehouse by the preferred supplier.
+-- Stores are refilled from the warehouse, the warehouse by the preferred supplier. One rule in nine
+-- asks for more than there is, for the season.
 INSERT INTO ret.replenishment_rule
     (business_id, replenishment_rule_id, source_location_id, location_id, product_variant_id,
      supplier_id, method, min_qty, max_qty, reorder_point, safety_stock_qty, days_of_cover,
@@ -319,7 +320,8 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT split_part('min_max,reorder_point,days_of_cover,demand_driven,presentation', ',',
                       1 + d.draw %% 5) AS method,
-           (CASE v.abc_class WHEN 'a' THEN 14 WHEN 'b' THEN 8 ELSE 4 END + d.draw %% 6)
+           (CASE v.abc_class WHEN 'a' THEN 14 WHEN 'b' THEN 8 ELSE 4 END + d.draw %% 6
+            + CASE WHEN d.draw %% 9 = 0 THEN 30 ELSE 0 END)
            * CASE WHEN h.is_source THEN 3 ELSE 1 END AS least
 ) AS k
 WHERE CASE WHEN h.is_source THEN v.supplier_id IS NOT NULL
