@@ -14,7 +14,7 @@ SELECT p.*, p.ordered_at::date + p.lead - 3 AS window_start,
                  + (p.lead + CASE WHEN p.draw %% 100 < p.late_pct THEN 1 + p.draw %% 5
                                   ELSE -(p.draw %% 4) END) * interval '1 day'
                  + (6 + p.draw %% 5) * interval '1 hour' END AS arrived_at,
-       p.fate IN ('done', 'partly', 'dock', 'way') AND p.draw / 100 %% 100 < 80 AS is_announced
+       p.fate IN ('done', 'partly', 'dock', 'way') AND p.place * 7 %% 10 < 8 AS is_announced
 FROM (
     SELECT n.*, CASE WHEN n.fate = 'dock'
                      THEN %(as_of)s - (n.lead - n.draw %% 2) * interval '1 day' - interval '5 hours'
