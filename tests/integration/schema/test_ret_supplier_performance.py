@@ -56,8 +56,25 @@ from tests.integration.schema.test_ret_supplier_invoices import bill, match
 def test_what_cannot_be_is_refused(
     app: Connection, table: str, columns: dict[str, Any], truth: str
 ) -> None:
+    known = of_one_supplier(app, table)
     with pytest.raises(errors.CheckViolation, match=rf"{table}_.*({truth})"):
-        row(app, f"ret.{table}", **columns)
+        row(app, f"ret.{table}", **known, **columns)
+
+
+def of_one_supplier(connection: Connection, table: str) -> dict[str, UUID]:
+    """The parents of a row, where it says twice whose it is."""
+    supplier = row(connection, "ret.supplier")
+    if table == "supplier_rebate":
+        agreement = row(connection, "ret.supplier_agreement", supplier_id=supplier)
+        return {"supplier_id": supplier, "supplier_agreement_id": agreement}
+    if table == "consignment_settlement":
+        agreement = row(connection, "ret.consignment_agreement", supplier_id=supplier)
+        return {"supplier_id": supplier, "consignment_agreement_id": agreement}
+    if table == "consignment_settlement_line":
+        known = of_one_supplier(connection, "consignment_settlement")
+        made = row(connection, "ret.consignment_settlement", **known)
+        return {"consignment_settlement_id": made}
+    return {}
 
 
 MACHINES = {
@@ -114,7 +131,7 @@ def test_states_follow_their_paths(
     admin: Connection, tenant: UUID, app: Connection, table: str, old: str, new: str
 ) -> None:
     admin.execute("RESET ROLE")
-    made = row(app, f"ret.{table}", state=old, **times(table, old))
+    made = row(app, f"ret.{table}", state=old, **of_one_supplier(app, table), **times(table, old))
     become_app(app, tenant)
     changes = {"state": new, **times(table, new)}
     change = f"UPDATE ret.{table} SET {' = %s, '.join(changes)} = %s WHERE {table}_id = %s"
@@ -331,7 +348,7 @@ class TestRebate:
     ACCRUE = "SELECT ret.accrue_rebate(%s, '2026-05-01', '2026-05-31')"
 
     def agreement(self, order: Order, **given: Any) -> UUID:
-        return row(
+        made = row(
             order.connection,
             "ret.supplier_agreement",
             **{
@@ -340,11 +357,12 @@ class TestRebate:
                 "basis": "receipts",
                 "effective_from": "2020-01-01",
                 "signed_on": "2020-01-01",
-                "state": "active",
                 "tiers_doc": TIERS,
                 **given,
             },
         )
+        order.connection.execute("UPDATE ret.supplier_agreement SET state = 'active'")
+        return made
 
     @pytest.fixture
     def order(self, app: Connection) -> Order:
@@ -360,7 +378,9 @@ class TestRebate:
     def test_the_highest_tier_that_is_reached(
         self, app: Connection, amount: float, tier: tuple[int, int] | None
     ) -> None:
-        found = app.execute("SELECT * FROM ret.rebate_tier(%s, %s)", [TIERS, amount]).fetchone()
+        found = app.execute(
+            "SELECT * FROM ret.rebate_tier(%s, %s::numeric)", [TIERS, amount]
+        ).fetchone()
         assert found == tier
 
     def test_receipts_earn(self, app: Connection, order: Order) -> None:
