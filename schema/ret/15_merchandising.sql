@@ -33,7 +33,7 @@ CREATE TABLE ret.attribute (
         CHECK ((allowed_values_doc IS NOT NULL) = (data_kind IN ('list', 'multi_list'))),
     CONSTRAINT attribute_values_are_labelled
         CHECK (jsonb_typeof(allowed_values_doc) = 'array'
-               AND jsonb_array_length(allowed_values_doc) > 0
+               AND allowed_values_doc @? '$[0]'
                AND NOT allowed_values_doc @? '$[*] ? (!(@.code.type() == "string"
                                                       && @.label.type() == "object"))'),
     CONSTRAINT attribute_unit_is_of_numbers CHECK (unit IS NULL OR data_kind = 'number'),
@@ -352,6 +352,7 @@ CREATE TABLE ret.collection (
         CHECK (sort_rule IN ('manual', 'best_selling', 'newest', 'price', 'margin')),
     CONSTRAINT collection_rule_iff_by_rule
         CHECK ((rule_doc IS NOT NULL) = (collection_kind = 'rule')),
+    CONSTRAINT collection_rule_is_a_tree CHECK (rule_doc ?| '{all,any,not}'),
     CONSTRAINT collection_ends_after_start CHECK (ends_at > starts_at),
     CONSTRAINT collection_count_not_negative CHECK (product_count >= 0)
 );
