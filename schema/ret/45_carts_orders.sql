@@ -4,12 +4,13 @@
  * A cart with its cart_lines is what a shopper gathers, or a till sale that was parked; what it
  * costs follows from its lines. A sales_order is a sale, from the till receipt to the shipped web
  * order; a sales_order_line is a variant sold, at the price of that moment, with how much of it
- * was handed over, called off and taken back. A bundle is a line of its own at price 0; its components
- * name it as their parent and carry the price. order_address keeps where it goes as it was told
- * then, order_tax_line the tax of each line and of shipping. The amounts of an order are the sums
- * of its lines and taxes (ret.recalculate_orders) and are never typed in: a discount on the whole
- * order is spread over the lines. Once the sale is completed they stand. order_status_event is the
- * trail of every order; fraud_review is what was thought of it before it left.
+ * was handed over, called off and taken back. A bundle is a line of its own at price 0; its
+ * components name it as their parent and carry the price. order_address keeps where it goes as it
+ * was told then, order_tax_line the tax of each line and of shipping. The amounts of an order are
+ * the sums of its lines and taxes (ret.recalculate_orders) and are never typed in: a discount on
+ * the whole order is spread over the lines. Once the sale is completed they stand.
+ * order_status_event is the trail of every order; fraud_review is what was thought of it before
+ * it left.
  */
 
 CREATE TABLE ret.cart (
@@ -1030,95 +1031,92 @@ COMMENT ON FUNCTION ret.order_differences() IS
     'Orders with a figure that is not the sum of its lines and taxes; there should be none.';
 
 
-CREATE FUNCTION ret.calculate_tax(sales_order uuid) RETURNS numeric
-    LANGUAGE plpgsql AS $$
-DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    sale   record;
-BEGIN
-    SELECT o.*, c.remits_tax, w.country_code AS origin_country, w.region_code AS origin_region,
-           w.postal_code AS origin_postal, a.country_code AS goal_country,
-           a.region_code AS goal_region, a.postal_code AS goal_postal
-    INTO sale
-    FROM ret.sales_order AS o
-    JOIN ret.sales_channel AS c
-        ON c.business_id = o.business_id AND c.sales_channel_id = o.sales_channel_id
-    LEFT JOIN ret.location AS w
-        ON w.business_id = o.business_id AND w.location_id = o.sold_location_id
-    LEFT JOIN ret.order_address AS a
-        ON a.business_id = o.business_id AND a.sales_order_id = o.sales_order_id
-       AND a.address_role = 'shipping'
-    WHERE o.business_id = tenant AND o.sales_order_id = calculate_tax.sales_order
-    FOR NO KEY UPDATE OF o;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no order %', calculate_tax.sales_order
-            USING ERRCODE = 'no_data_found';
-    END IF;
-    DELETE FROM ret.order_tax_line AS t
-    WHERE t.business_id = tenant AND t.sales_order_id = sale.sales_order_id;
-    INSERT INTO ret.order_tax_line
-        (business_id, sales_order_id, sales_order_line_id, tax_rate_id, tax_jurisdiction_id,
-         tax_target, taxable_amount, rate_pct, tax_amount, is_inclusive, is_exempt, collected_by)
-    WITH target AS (
-        SELECT l.sales_order_line_id, p.tax_class_id, k.is_exempt, l.line_total::numeric AS base,
-               l.quantity::numeric AS quantity,
+CREATE FUNCTION ret.taxes_of_orders(orders uuid[])
+    RETURNS TABLE (
+        sales_order_id      uuid,
+        sales_order_line_id uuid,
+        tax_rate_id         uuid,
+        tax_jurisdiction_id uuid,
+        tax_target          text,
+        taxable_amount      numeric,
+        rate_pct            numeric,
+        tax_amount          numeric,
+        is_inclusive        boolean,
+        is_exempt           boolean,
+        collected_by        text
+    )
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH sale AS (
+        SELECT o.business_id, o.sales_order_id, o.customer_id, o.placed_at::date AS placed_on,
+               o.shipping_total, c.remits_tax, w.country_code AS origin_country,
+               w.region_code AS origin_region, w.postal_code AS origin_postal,
+               a.country_code AS goal_country, a.region_code AS goal_region,
+               a.postal_code AS goal_postal
+        FROM ret.sales_order AS o
+        JOIN ret.sales_channel AS c
+            ON c.business_id = o.business_id AND c.sales_channel_id = o.sales_channel_id
+        LEFT JOIN ret.location AS w
+            ON w.business_id = o.business_id AND w.location_id = o.sold_location_id
+        LEFT JOIN ret.order_address AS a
+            ON a.business_id = o.business_id AND a.sales_order_id = o.sales_order_id
+           AND a.address_role = 'shipping'
+        WHERE o.business_id = tenant_mgmt.current_business_id()
+          AND o.sales_order_id = ANY (orders)
+    ), target AS (
+        SELECT o.*, l.sales_order_line_id, p.tax_class_id, k.is_exempt,
+               l.line_total::numeric AS base, l.quantity::numeric AS quantity,
                l.fulfilment_choice IN ('ship', 'local_delivery', 'digital') AS travels
-        FROM ret.sales_order_line AS l
+        FROM sale AS o
+        JOIN ret.sales_order_line AS l
+            ON l.business_id = o.business_id AND l.sales_order_id = o.sales_order_id
+           AND l.line_total > 0
         JOIN ret.product_variant AS v
             ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
         JOIN ret.product AS p ON p.business_id = v.business_id AND p.product_id = v.product_id
         JOIN ret.tax_class AS k
             ON k.business_id = p.business_id AND k.tax_class_id = p.tax_class_id
-        WHERE l.business_id = tenant AND l.sales_order_id = sale.sales_order_id
-          AND l.line_total > 0
         UNION ALL
-        SELECT NULL, k.tax_class_id, k.is_exempt, sale.shipping_total, 1, true
-        FROM ret.tax_class AS k
-        WHERE k.business_id = tenant AND k.is_shipping AND sale.shipping_total > 0
-    ), rated AS (
-        SELECT t.*, r.tax_rate_id, r.tax_jurisdiction_id, r.rate_pct::numeric AS rate_pct,
-               r.rate_kind, r.is_compound, r.is_inclusive,
-               coalesce(r.min_amount, 0) AS min_amount,
-               t.is_exempt OR x.certificate_number IS NOT NULL AS pays_none,
-               r.is_holiday, bool_or(r.is_holiday)
-                   OVER (PARTITION BY t.sales_order_line_id, t.tax_class_id,
-                                      r.tax_jurisdiction_id) AS on_holiday
+        SELECT o.*, NULL, k.tax_class_id, k.is_exempt, o.shipping_total::numeric, 1, true
+        FROM sale AS o
+        JOIN ret.tax_class AS k ON k.business_id = o.business_id AND k.is_shipping
+        WHERE o.shipping_total > 0
+    ), placed AS (
+        -- Where it is taxed: at the store, or where it goes where the jurisdiction says so.
+        SELECT t.*, j.tax_jurisdiction_id, j.country_code AS taxing_country,
+               j.region_code AS taxing_region, j.postal_pattern,
+               CASE WHEN w.at_goal THEN t.goal_country ELSE t.origin_country END AS country_code,
+               CASE WHEN w.at_goal THEN t.goal_region ELSE t.origin_region END AS region_code,
+               CASE WHEN w.at_goal THEN t.goal_postal ELSE t.origin_postal END AS postal_code
         FROM target AS t
+        JOIN ret.tax_jurisdiction AS j
+            ON j.business_id = t.business_id AND j.nexus_since <= t.placed_on
+        CROSS JOIN LATERAL (SELECT t.travels AND t.goal_country IS NOT NULL
+                                   AND (j.sourcing_rule = 'destination'
+                                        OR t.origin_country IS NULL) AS at_goal) AS w
+    ), rated AS (
+        SELECT t.*, r.tax_rate_id, r.rate_pct::numeric AS rate_pct, r.rate_kind, r.is_compound,
+               r.is_inclusive, r.is_holiday, coalesce(r.min_amount, 0) AS min_amount,
+               t.is_exempt OR EXISTS (
+                   SELECT FROM ret.tax_exemption AS e
+                   WHERE e.business_id = t.business_id AND e.customer_id = t.customer_id
+                     AND e.tax_jurisdiction_id = t.tax_jurisdiction_id AND e.status = 'valid'
+                     AND t.placed_on BETWEEN coalesce(e.issued_on, '-infinity')
+                                         AND coalesce(e.expires_on, 'infinity')) AS pays_none,
+               bool_or(r.is_holiday)
+                   OVER (PARTITION BY t.sales_order_id, t.sales_order_line_id, t.tax_class_id,
+                                      t.tax_jurisdiction_id) AS on_holiday
+        FROM placed AS t
         JOIN ret.tax_rate AS r
-            ON r.business_id = tenant AND r.tax_class_id = t.tax_class_id
-           AND sale.placed_at::date BETWEEN r.effective_from
-                                        AND coalesce(r.effective_to, 'infinity')
+            ON r.business_id = t.business_id AND r.tax_class_id = t.tax_class_id
+           AND r.tax_jurisdiction_id = t.tax_jurisdiction_id
+           AND t.placed_on BETWEEN r.effective_from AND coalesce(r.effective_to, 'infinity')
            AND (r.rate_kind = 'threshold'
                 OR t.base / t.quantity BETWEEN coalesce(r.min_amount, 0)
                    AND coalesce(nullif(r.max_amount, 0), 'infinity'::numeric))
-        JOIN ret.tax_jurisdiction AS j
-            ON j.business_id = r.business_id AND j.tax_jurisdiction_id = r.tax_jurisdiction_id
-           AND j.nexus_since <= sale.placed_at::date
-        -- Where it is taxed: at the store, or where it goes where the jurisdiction says so.
-        CROSS JOIN LATERAL (SELECT t.travels AND sale.goal_country IS NOT NULL
-                                   AND (j.sourcing_rule = 'destination'
-                                        OR sale.origin_country IS NULL) AS at_goal) AS w
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN w.at_goal THEN sale.goal_country ELSE sale.origin_country END
-                       AS country_code,
-                   CASE WHEN w.at_goal THEN sale.goal_region ELSE sale.origin_region END
-                       AS region_code,
-                   CASE WHEN w.at_goal THEN sale.goal_postal ELSE sale.origin_postal END
-                       AS postal_code
-        ) AS s
-        LEFT JOIN LATERAL (
-            SELECT e.certificate_number
-            FROM ret.tax_exemption AS e
-            WHERE e.business_id = tenant AND e.customer_id = sale.customer_id
-              AND e.tax_jurisdiction_id = r.tax_jurisdiction_id AND e.status = 'valid'
-              AND sale.placed_at::date BETWEEN coalesce(e.issued_on, '-infinity')
-                                           AND coalesce(e.expires_on, 'infinity')
-            ORDER BY e.certificate_number
-            LIMIT 1
-        ) AS x ON true
-        WHERE s.country_code = j.country_code
-          AND (j.region_code IS NULL OR s.region_code = j.region_code)
-          AND (j.postal_pattern IS NULL OR s.postal_code ~ j.postal_pattern)
+        WHERE t.country_code = t.taxing_country
+          AND (t.taxing_region IS NULL OR t.region_code = t.taxing_region)
+          AND (t.postal_pattern IS NULL OR t.postal_code ~ t.postal_pattern)
     ), due AS (
         -- A tax holiday takes the place of the ordinary rate.
         SELECT r.*, CASE WHEN r.pays_none THEN 0
@@ -1131,11 +1129,10 @@ BEGIN
         WHERE r.is_holiday = r.on_holiday
     ), stacked AS (
         SELECT d.*, coalesce(sum(round(d.plain, 2)) FILTER (WHERE NOT d.is_compound)
-                       OVER (PARTITION BY d.sales_order_line_id), 0) AS below
+                       OVER (PARTITION BY d.sales_order_id, d.sales_order_line_id), 0) AS below
         FROM due AS d
     )
-    SELECT tenant, sale.sales_order_id, s.sales_order_line_id, s.tax_rate_id,
-           s.tax_jurisdiction_id,
+    SELECT s.sales_order_id, s.sales_order_line_id, s.tax_rate_id, s.tax_jurisdiction_id,
            CASE WHEN s.sales_order_line_id IS NULL THEN 'shipping' ELSE 'line' END,
            CASE WHEN s.rate_kind = 'threshold'
                 THEN greatest(s.base - s.min_amount * s.quantity, 0)
@@ -1147,18 +1144,42 @@ BEGIN
                       THEN (s.base + s.below) * s.rate_pct / 100
                       ELSE s.plain END, 2),
            s.is_inclusive, s.pays_none,
-           CASE WHEN sale.remits_tax THEN 'marketplace' ELSE 'retailer' END
-    FROM stacked AS s
-    ORDER BY s.sales_order_line_id, s.tax_rate_id;
+           CASE WHEN s.remits_tax THEN 'marketplace' ELSE 'retailer' END
+    FROM stacked AS s;
+END;
+COMMENT ON FUNCTION ret.taxes_of_orders(uuid[]) IS
+    'The taxes of orders by the jurisdictions of the store or of where they go: class rates of that
+     date, price bands and thresholds, holidays, exemptions, compound and inclusive rates.';
+
+
+CREATE FUNCTION ret.calculate_tax(sales_order uuid) RETURNS numeric
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+BEGIN
+    PERFORM FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = calculate_tax.sales_order
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no order %', calculate_tax.sales_order
+            USING ERRCODE = 'no_data_found', HINT = 'Place the order first.';
+    END IF;
+    DELETE FROM ret.order_tax_line AS t
+    WHERE t.business_id = tenant AND t.sales_order_id = calculate_tax.sales_order;
+    INSERT INTO ret.order_tax_line
+        (business_id, sales_order_id, sales_order_line_id, tax_rate_id, tax_jurisdiction_id,
+         tax_target, taxable_amount, rate_pct, tax_amount, is_inclusive, is_exempt, collected_by)
+    SELECT tenant, t.sales_order_id, t.sales_order_line_id, t.tax_rate_id, t.tax_jurisdiction_id,
+           t.tax_target, t.taxable_amount, t.rate_pct, t.tax_amount, t.is_inclusive, t.is_exempt,
+           t.collected_by
+    FROM ret.taxes_of_orders(ARRAY[calculate_tax.sales_order]) AS t;
     RETURN (SELECT o.tax_total
             FROM ret.sales_order AS o
-            WHERE o.business_id = tenant AND o.sales_order_id = sale.sales_order_id);
+            WHERE o.business_id = tenant AND o.sales_order_id = calculate_tax.sales_order);
 END
 $$;
 COMMENT ON FUNCTION ret.calculate_tax(uuid) IS
-    'Taxes an order anew by the jurisdictions of the store or of where it goes: rates of the class
-     at that date, price bands and thresholds, holidays, exemptions, compound and inclusive rates;
-     returns the tax on top.';
+    'Taxes an order anew and returns the tax on top of its prices.';
 
 
 CREATE FUNCTION ret.rejection_reasons(since timestamptz, until timestamptz)
