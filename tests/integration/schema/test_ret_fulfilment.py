@@ -1025,10 +1025,27 @@ class TestCheckout:
             shop.call("place_order", shop.cart(), "key 1")
 
     def test_the_price_is_that_of_the_moment(self, shop: Shop, cart: UUID) -> None:
-        shop.connection.execute("UPDATE ret.cart_line SET unit_price = 7")
-        shop.connection.execute("UPDATE ret.product_variant SET list_price = 12")
+        book = row(
+            shop.connection,
+            "ret.price_book",
+            book_kind="base",
+            currency=one(shop.connection, "SELECT currency FROM ret.sales_channel"),
+            state="active",
+            effective_from="2020-01-01",
+        )
+        row(
+            shop.connection,
+            "ret.price_book_entry",
+            price_book_id=book,
+            product_variant_id=shop.variant,
+            min_qty=1,
+            price=12,
+            effective_from="2020-01-01",
+        )
         shop.call("place_order", cart, "key 1")
-        assert one(shop.connection, "SELECT unit_price FROM ret.sales_order_line") in (7, 12)
+        assert one(
+            shop.connection, "SELECT unit_price, price_source FROM ret.sales_order_line"
+        ) == (12, "price_book")
 
     def test_a_promotion_is_taken_off_and_counted(self, shop: Shop, cart: UUID) -> None:
         promotion = row(
