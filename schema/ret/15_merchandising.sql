@@ -33,11 +33,9 @@ CREATE TABLE ret.attribute (
         CHECK ((allowed_values_doc IS NOT NULL) = (data_kind IN ('list', 'multi_list'))),
     CONSTRAINT attribute_values_are_labelled
         CHECK (jsonb_typeof(allowed_values_doc) = 'array'
-               AND jsonb_array_length(allowed_values_doc) > 0
-               AND NOT jsonb_path_exists(
-                   allowed_values_doc,
-                   'strict $[*] ? (!(@.code.type() == "string"
-                                     && @.label.type() == "object"))', '{}', true)),
+               AND allowed_values_doc @? '$[0]'
+               AND NOT allowed_values_doc @? '$[*] ? (!(@.code.type() == "string"
+                                                      && @.label.type() == "object"))'),
     CONSTRAINT attribute_unit_is_of_numbers CHECK (unit IS NULL OR data_kind = 'number'),
     CONSTRAINT attribute_pattern_is_of_texts
         CHECK (validation_pattern IS NULL OR data_kind = 'text'),
