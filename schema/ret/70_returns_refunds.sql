@@ -1,5 +1,11 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Returns and refunds: goods that come back, and the money that goes out for them.
+ *
+ * A return_policy says how long and on which terms, a return_reason why and who is to blame. A
+ * return_authorisation goes from request to close with its return_line rows; a return_inspection
+ * grades what arrived and sends it back to the shelf, to an outlet or to scrap. process_return()
+ * figures what the lines are worth and makes the refund rows: never more than the order was paid,
+ * also when two desks give back at once. Exchanges name what replaces the goods.
  */
 
 CREATE TABLE ret.return_policy (
@@ -9,10 +15,10 @@ CREATE TABLE ret.return_policy (
     sales_channel_id        uuid,
     policy_code             text                   NOT NULL,
     display_name            text                   NOT NULL,
-    window_days             integer,
+    window_days             integer                NOT NULL DEFAULT 30,
     exchange_window_days    integer,
     requires_receipt        boolean                NOT NULL DEFAULT false,
-    restocking_fee_pct      system_core.percentage,
+    restocking_fee_pct      system_core.percentage NOT NULL DEFAULT 0,
     refund_methods          text                   NOT NULL,
     condition_required      text                   NOT NULL,
     holiday_extension_until timestamptz,
@@ -35,18 +41,26 @@ CREATE TABLE ret.return_policy (
         CHECK (return_shipping_paid_by IN ('retailer', 'customer')),
     CONSTRAINT return_policy_window_days_bounded CHECK (window_days BETWEEN 0 AND 730),
     CONSTRAINT return_policy_restocking_fee_pct_bounded
-        CHECK (restocking_fee_pct BETWEEN 0 AND 50)
+        CHECK (restocking_fee_pct BETWEEN 0 AND 50),
+    CONSTRAINT return_policy_exchange_window_bounded CHECK (exchange_window_days BETWEEN 0 AND 730)
 );
 
 COMMENT ON TABLE ret.return_policy IS
     'Return window, conditions and fees by category and channel.';
+COMMENT ON COLUMN ret.return_policy.category_id IS
+    'NULL: for all goods; likewise the channel. The policy that says more goes before.';
+COMMENT ON COLUMN ret.return_policy.exchange_window_days IS 'NULL: as long as for a return.';
+COMMENT ON COLUMN ret.return_policy.holiday_extension_until IS
+    'What was bought before may be returned until then, however long ago.';
+COMMENT ON COLUMN ret.return_policy.restocking_fee_pct IS
+    'Kept where the customer changed their mind; never where the goods or the delivery failed.';
 
--- FK: the return policies of a category.
+-- FK: the terms of a category.
 CREATE INDEX return_policy_category_idx
     ON ret.return_policy (business_id, category_id)
     WHERE category_id IS NOT NULL;
 
--- FK: the return policies of a sales channel.
+-- FK: the terms of a channel.
 CREATE INDEX return_policy_sales_channel_idx
     ON ret.return_policy (business_id, sales_channel_id)
     WHERE sales_channel_id IS NOT NULL;
@@ -66,7 +80,7 @@ CREATE TABLE ret.return_reason (
     business_id         uuid        NOT NULL,
     return_reason_id    uuid        NOT NULL DEFAULT system_core.uuid_v7(),
     reason_code         text        NOT NULL,
-    label               text,
+    label               text        NOT NULL,
     fault               text        NOT NULL,
     is_defect           boolean     NOT NULL DEFAULT false,
     requires_photo      boolean     NOT NULL DEFAULT false,
@@ -86,6 +100,8 @@ CREATE TABLE ret.return_reason (
 );
 
 COMMENT ON TABLE ret.return_reason IS 'Why goods come back, and who is to blame.';
+COMMENT ON COLUMN ret.return_reason.default_disposition IS
+    'What usually becomes of the goods; the inspection decides.';
 
 ALTER TABLE ret.return_reason ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.return_reason
@@ -111,9 +127,9 @@ CREATE TABLE ret.return_authorisation (
     return_kind             text              NOT NULL,
     initiated_in            text              NOT NULL,
     state                   text              NOT NULL DEFAULT 'requested',
-    requested_at            timestamptz       NOT NULL,
+    requested_at            timestamptz       NOT NULL DEFAULT now(),
     approved_at             timestamptz,
-    received_at             timestamptz       NOT NULL,
+    received_at             timestamptz,
     completed_at            timestamptz,
     refund_total            system_core.money NOT NULL DEFAULT 0,
     fee_total               system_core.money NOT NULL DEFAULT 0,
@@ -143,38 +159,60 @@ CREATE TABLE ret.return_authorisation (
         CHECK (state IN ('requested', 'approved', 'rejected', 'in_transit', 'received',
                          'inspected', 'completed', 'cancelled')),
     CONSTRAINT return_authorisation_requested_at_in_order CHECK (requested_at <= received_at),
-    CONSTRAINT return_authorisation_received_at_in_order CHECK (received_at <= completed_at)
+    CONSTRAINT return_authorisation_received_at_in_order CHECK (received_at <= completed_at),
+    CONSTRAINT return_authorisation_requested_before_done CHECK (requested_at <= completed_at),
+    CONSTRAINT return_authorisation_approved_after_request CHECK (approved_at >= requested_at),
+    CONSTRAINT return_authorisation_received_has_time
+        CHECK ((received_at IS NOT NULL) = (state IN ('received', 'inspected', 'completed'))),
+    CONSTRAINT return_authorisation_completed_has_time
+        CHECK ((completed_at IS NOT NULL) = (state = 'completed')),
+    CONSTRAINT return_authorisation_exception_is_approved
+        CHECK (NOT is_outside_policy OR approved_at IS NOT NULL
+               OR state IN ('requested', 'rejected', 'cancelled')),
+    CONSTRAINT return_authorisation_amounts_not_negative
+        CHECK (refund_total >= 0 AND fee_total >= 0),
+    CONSTRAINT return_authorisation_fraud_score_bounded CHECK (fraud_score BETWEEN 0 AND 100)
 );
 
 COMMENT ON TABLE ret.return_authorisation IS
     'Return or exchange, in store or by post, from request to close.';
--- RULE is_outside_policy needs an approval
+COMMENT ON COLUMN ret.return_authorisation.pos_transaction_id IS
+    'The receipt of the return, where it was taken at a till.';
+COMMENT ON COLUMN ret.return_authorisation.is_outside_policy IS
+    'Too late or not as the policy asks; goes on only when somebody approves it.';
+COMMENT ON COLUMN ret.return_authorisation.fraud_score IS
+    '0 to 100 of the risk service: serial returners, worn goods, foreign receipts.';
 
--- FK: the return authorisations by their return location.
+-- What a store or the service desk has to work on.
+CREATE INDEX return_authorisation_open_idx
+    ON ret.return_authorisation (business_id, state, requested_at)
+    WHERE state NOT IN ('completed', 'rejected', 'cancelled');
+
+-- FK: what comes back to a location.
 CREATE INDEX return_authorisation_return_location_idx
     ON ret.return_authorisation (business_id, return_location_id)
     WHERE return_location_id IS NOT NULL;
 
--- FK: the return authorisations by their return shipment.
+-- FK: the return in a parcel.
 CREATE INDEX return_authorisation_return_shipment_idx
     ON ret.return_authorisation (business_id, return_shipment_id)
     WHERE return_shipment_id IS NOT NULL;
 
--- FK: the return authorisations of a sales order.
+-- FK: the returns of an order.
 CREATE INDEX return_authorisation_sales_order_idx
     ON ret.return_authorisation (business_id, sales_order_id);
 
--- FK: the return authorisations of a customer.
+-- FK: the latest returns of a customer.
 CREATE INDEX return_authorisation_customer_idx
-    ON ret.return_authorisation (business_id, customer_id)
+    ON ret.return_authorisation (business_id, customer_id, requested_at)
     WHERE customer_id IS NOT NULL;
 
--- FK: the return authorisations of a return policy.
+-- FK: the use of a policy.
 CREATE INDEX return_authorisation_return_policy_idx
     ON ret.return_authorisation (business_id, return_policy_id)
     WHERE return_policy_id IS NOT NULL;
 
--- FK: the return authorisations of a pos transaction.
+-- FK: the return on a receipt.
 CREATE INDEX return_authorisation_pos_transaction_idx
     ON ret.return_authorisation (business_id, pos_transaction_id)
     WHERE pos_transaction_id IS NOT NULL;
@@ -189,6 +227,22 @@ CREATE TRIGGER return_authorisation_touch
     BEFORE UPDATE ON ret.return_authorisation
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+-- At the counter a return is received as soon as it is asked for.
+CREATE TRIGGER return_authorisation_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.return_authorisation
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["requested", "approved", "received"],
+        "transitions": {
+            "requested":  ["approved", "rejected", "cancelled"],
+            "approved":   ["in_transit", "received", "cancelled"],
+            "in_transit": ["received", "cancelled"],
+            "received":   ["inspected"],
+            "inspected":  ["completed"],
+            "completed":  [],
+            "rejected":   [],
+            "cancelled":  []
+        }}');
+
 
 CREATE TABLE ret.return_line (
     business_id             uuid                 NOT NULL,
@@ -199,16 +253,16 @@ CREATE TABLE ret.return_line (
     return_reason_id        uuid                 NOT NULL,
     serial_unit_id          uuid,
     line_number             integer              NOT NULL,
-    quantity                system_core.quantity,
-    unit_refund             system_core.money,
-    tax_refund              system_core.money,
+    quantity                system_core.quantity NOT NULL,
+    unit_refund             system_core.money    NOT NULL DEFAULT 0,
+    tax_refund              system_core.money    NOT NULL DEFAULT 0,
     fee_amount              system_core.money    NOT NULL DEFAULT 0,
     line_refund             system_core.money    GENERATED ALWAYS AS (
                                                      quantity * unit_refund + tax_refund -
                                                      fee_amount) STORED,
     condition_reported      text                 NOT NULL,
-    acceptance              text                 NOT NULL,
-    reception               text                 NOT NULL,
+    acceptance              text                 NOT NULL DEFAULT 'pending',
+    reception               text                 NOT NULL DEFAULT 'awaiting',
     price_difference        system_core.money,
     comment_text            text,
     created_at              timestamptz          NOT NULL DEFAULT now(),
@@ -230,26 +284,36 @@ CREATE TABLE ret.return_line (
     CONSTRAINT return_line_acceptance_known
         CHECK (acceptance IN ('pending', 'accepted', 'rejected', 'manual_review')),
     CONSTRAINT return_line_reception_known
-        CHECK (reception IN ('awaiting', 'received', 'lost', 'expired'))
+        CHECK (reception IN ('awaiting', 'received', 'lost', 'expired')),
+    CONSTRAINT return_line_quantity_positive CHECK (quantity > 0),
+    CONSTRAINT return_line_amounts_not_negative
+        CHECK (unit_refund >= 0 AND tax_refund >= 0
+               AND fee_amount BETWEEN 0 AND quantity * unit_refund + tax_refund),
+    CONSTRAINT return_line_serial_is_one CHECK (serial_unit_id IS NULL OR quantity = 1),
+    CONSTRAINT return_line_difference_of_exchange
+        CHECK (price_difference IS NULL OR exchange_variant_id IS NOT NULL)
 );
 
 COMMENT ON TABLE ret.return_line IS
     'Order line coming back, what it is worth and what replaces it.';
--- RULE quantity <= fulfilled_qty - returned_qty of the order line
+COMMENT ON COLUMN ret.return_line.unit_refund IS
+    'What one unit cost after all discounts; without tax.';
+COMMENT ON COLUMN ret.return_line.price_difference IS
+    'What the replacement costs more than the return is worth; below zero it is given back.';
 
--- FK: the return lines by their exchange variant.
+-- FK: what replaces returned goods.
 CREATE INDEX return_line_exchange_variant_idx
     ON ret.return_line (business_id, exchange_variant_id)
     WHERE exchange_variant_id IS NOT NULL;
 
--- FK: the return lines of a sales order line.
+-- FK: what came back of an order line.
 CREATE INDEX return_line_sales_order_line_idx
     ON ret.return_line (business_id, sales_order_line_id);
 
--- FK: the return lines of a return reason.
+-- FK: what comes back for a reason.
 CREATE INDEX return_line_return_reason_idx ON ret.return_line (business_id, return_reason_id);
 
--- FK: the return lines of a serial unit.
+-- FK: the returns of a unit.
 CREATE INDEX return_line_serial_unit_idx
     ON ret.return_line (business_id, serial_unit_id)
     WHERE serial_unit_id IS NOT NULL;
@@ -264,6 +328,77 @@ CREATE TRIGGER return_line_touch
     BEFORE UPDATE ON ret.return_line
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER return_line_acceptance_machine
+    BEFORE INSERT OR UPDATE OF acceptance ON ret.return_line
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('acceptance', '{
+        "initial": ["pending", "accepted", "manual_review"],
+        "transitions": {
+            "pending":       ["accepted", "rejected", "manual_review"],
+            "manual_review": ["accepted", "rejected"],
+            "accepted":      ["rejected"],
+            "rejected":      []
+        }}');
+
+CREATE TRIGGER return_line_reception_machine
+    BEFORE INSERT OR UPDATE OF reception ON ret.return_line
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('reception', '{
+        "initial": ["awaiting", "received"],
+        "transitions": {
+            "awaiting": ["received", "lost", "expired"],
+            "lost":     ["received"],
+            "expired":  ["received"],
+            "received": []
+        }}');
+
+CREATE FUNCTION ret.limit_returns() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    sold record;
+    gone numeric;
+BEGIN
+    -- Two returns of the same goods wait for each other at the order line.
+    SELECT l.sales_order_id, l.sku_sold, coalesce(l.fulfilled_qty, 0) AS had,
+           coalesce(l.returned_qty, 0) AS back, a.sales_order_id AS returns_order, a.state
+    INTO sold
+    FROM ret.sales_order_line AS l
+    JOIN ret.return_authorisation AS a
+        ON a.business_id = l.business_id
+       AND a.return_authorisation_id = NEW.return_authorisation_id
+    WHERE l.business_id = NEW.business_id AND l.sales_order_line_id = NEW.sales_order_line_id
+    FOR NO KEY UPDATE OF l;
+    IF sold.sales_order_id <> sold.returns_order THEN
+        RAISE EXCEPTION 'the line is of another order'
+            USING ERRCODE = 'check_violation', HINT = 'Return lines of the order of the return.';
+    ELSIF sold.state IN ('completed', 'rejected', 'cancelled') THEN
+        -- What was given back already is in the order line.
+        RETURN NEW;
+    END IF;
+    SELECT coalesce(sum(r.quantity), 0) INTO gone
+    FROM ret.return_line AS r
+    JOIN ret.return_authorisation AS a
+        ON a.business_id = r.business_id
+       AND a.return_authorisation_id = r.return_authorisation_id
+       AND a.state NOT IN ('completed', 'rejected', 'cancelled')
+    WHERE r.business_id = NEW.business_id AND r.sales_order_line_id = NEW.sales_order_line_id
+      AND r.return_line_id <> NEW.return_line_id AND r.acceptance <> 'rejected'
+      AND r.reception NOT IN ('lost', 'expired');
+    IF NEW.quantity > sold.had - sold.back - gone THEN
+        RAISE EXCEPTION 'of % only % can still come back, not %', sold.sku_sold,
+                        sold.had - sold.back - gone, NEW.quantity
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Other returns of the line count, also those under way.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.limit_returns() IS
+    'No more comes back than was handed over and neither came back nor is on its way.';
+
+CREATE TRIGGER return_line_limit
+    BEFORE INSERT OR UPDATE OF quantity, sales_order_line_id ON ret.return_line
+    FOR EACH ROW WHEN (NEW.acceptance <> 'rejected')
+    EXECUTE FUNCTION ret.limit_returns();
+
 
 CREATE TABLE ret.return_inspection (
     business_id          uuid              NOT NULL,
@@ -272,12 +407,12 @@ CREATE TABLE ret.return_inspection (
     return_line_id       uuid              NOT NULL,
     location_id          uuid              NOT NULL,
     stock_lot_id         uuid,
-    inspected_at         timestamptz       NOT NULL,
-    grade                text,
-    disposition          text,
+    inspected_at         timestamptz       NOT NULL DEFAULT now(),
+    grade                text              NOT NULL,
+    disposition          text              NOT NULL,
     resale_value         system_core.money,
     write_down_amount    system_core.money NOT NULL DEFAULT 0,
-    serial_matches       boolean           NOT NULL DEFAULT false,
+    serial_matches       boolean,
     seconds_spent        integer,
     photo_count          integer           NOT NULL DEFAULT 0,
     note                 text,
@@ -294,25 +429,32 @@ CREATE TABLE ret.return_inspection (
     CONSTRAINT return_inspection_disposition_known
         CHECK (disposition IN ('restock', 'refurbish', 'outlet', 'rtv', 'donate', 'recycle',
                                'scrap')),
-    CONSTRAINT return_inspection_write_down_amount_not_negative CHECK (write_down_amount >= 0)
+    CONSTRAINT return_inspection_write_down_amount_not_negative CHECK (write_down_amount >= 0),
+    CONSTRAINT return_inspection_restock_as_new
+        CHECK (disposition <> 'restock' OR grade IN ('a', 'b')),
+    CONSTRAINT return_inspection_counts_not_negative
+        CHECK (photo_count >= 0 AND seconds_spent >= 0 AND resale_value >= 0)
 );
 
 COMMENT ON TABLE ret.return_inspection IS 'Grading of a returned unit and where it goes.';
--- RULE restock only for grade a or b
--- RULE serial_matches is set for serialised goods
+COMMENT ON COLUMN ret.return_inspection.grade IS
+    'a: as new, b: opened but whole, c: marked, d: broken.';
+COMMENT ON COLUMN ret.return_inspection.serial_matches IS
+    'It is the unit that was sold; NULL for goods without serial numbers.';
+COMMENT ON COLUMN ret.return_inspection.write_down_amount IS 'What it lost against its cost.';
 
--- FK: the return inspections by their inspected by user.
+-- FK: who inspects.
 CREATE INDEX return_inspection_inspected_by_user_idx
     ON ret.return_inspection (business_id, inspected_by_user_id);
 
--- FK: the return inspections of a return line.
+-- FK: the grading of a line.
 CREATE INDEX return_inspection_return_line_idx
     ON ret.return_inspection (business_id, return_line_id);
 
--- FK: the return inspections of a location.
+-- FK: what is inspected in a location.
 CREATE INDEX return_inspection_location_idx ON ret.return_inspection (business_id, location_id);
 
--- FK: the return inspections of a stock lot.
+-- FK: what came back of a lot.
 CREATE INDEX return_inspection_stock_lot_idx
     ON ret.return_inspection (business_id, stock_lot_id)
     WHERE stock_lot_id IS NOT NULL;
@@ -327,6 +469,34 @@ CREATE TRIGGER return_inspection_touch
     BEFORE UPDATE ON ret.return_inspection
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION ret.inspect_received() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    line record;
+BEGIN
+    SELECT r.reception, r.serial_unit_id INTO line
+    FROM ret.return_line AS r
+    WHERE r.business_id = NEW.business_id AND r.return_line_id = NEW.return_line_id;
+    IF line.reception <> 'received' THEN
+        RAISE EXCEPTION 'the line is %, it is not inspected', line.reception
+            USING ERRCODE = 'check_violation', HINT = 'Receive it first.';
+    ELSIF (line.serial_unit_id IS NULL) <> (NEW.serial_matches IS NULL) THEN
+        RAISE EXCEPTION 'whether the serial number matches is said for serialised goods only'
+            USING ERRCODE = 'check_violation', HINT = 'Compare it with the unit of the line.';
+    ELSIF NOT NEW.serial_matches AND NEW.disposition = 'restock' THEN
+        RAISE EXCEPTION 'a unit that was not sold here is not restocked'
+            USING ERRCODE = 'check_violation', HINT = 'Reject the line.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.inspect_received() IS
+    'What arrived is inspected, and the serial number of serialised goods with it.';
+
+CREATE TRIGGER return_inspection_of_received
+    BEFORE INSERT OR UPDATE ON ret.return_inspection
+    FOR EACH ROW EXECUTE FUNCTION ret.inspect_received();
+
 
 CREATE TABLE ret.refund (
     business_id             uuid                 NOT NULL,
@@ -336,14 +506,16 @@ CREATE TABLE ret.refund (
     return_authorisation_id uuid,
     sales_order_id          uuid                 NOT NULL,
     store_credit_id         uuid,
+    gift_card_id            uuid,
+    register_session_id     uuid,
     refund_number           text                 NOT NULL,
-    refund_method           text,
-    reason                  text,
-    amount                  system_core.money,
+    refund_method           text                 NOT NULL,
+    reason                  text                 NOT NULL,
+    amount                  system_core.money    NOT NULL,
     tax_amount              system_core.money    NOT NULL DEFAULT 0,
     shipping_amount         system_core.money    NOT NULL DEFAULT 0,
-    currency                system_core.currency,
-    requested_at            timestamptz          NOT NULL,
+    currency                system_core.currency NOT NULL,
+    requested_at            timestamptz          NOT NULL DEFAULT now(),
     completed_at            timestamptz,
     processor_reference     text,
     state                   text                 NOT NULL DEFAULT 'pending',
@@ -360,6 +532,9 @@ CREATE TABLE ret.refund (
         REFERENCES ret.sales_order (business_id, sales_order_id),
     FOREIGN KEY (business_id, store_credit_id)
         REFERENCES ret.store_credit (business_id, store_credit_id),
+    FOREIGN KEY (business_id, gift_card_id) REFERENCES ret.gift_card (business_id, gift_card_id),
+    FOREIGN KEY (business_id, register_session_id)
+        REFERENCES ret.register_session (business_id, register_session_id),
     CONSTRAINT refund_method_known
         CHECK (refund_method IN ('original_tender', 'cash', 'store_credit', 'gift_card',
                                  'bank_transfer')),
@@ -369,15 +544,52 @@ CREATE TABLE ret.refund (
     CONSTRAINT refund_state_known
         CHECK (state IN ('pending', 'approved', 'processing', 'completed', 'failed', 'rejected')),
     CONSTRAINT refund_amount_positive CHECK (amount > 0),
-    CONSTRAINT refund_refund_method_iff
-        CHECK ((payment_id IS NOT NULL) = (refund_method = 'original_tender'))
+    CONSTRAINT refund_original_tender_is_named
+        CHECK ((payment_id IS NOT NULL) = (refund_method = 'original_tender')),
+    CONSTRAINT refund_store_credit_is_named
+        CHECK ((store_credit_id IS NOT NULL) = (refund_method = 'store_credit')),
+    CONSTRAINT refund_gift_card_is_named
+        CHECK ((gift_card_id IS NOT NULL) = (refund_method = 'gift_card')),
+    CONSTRAINT refund_cash_out_of_a_drawer
+        CHECK (refund_method <> 'cash' OR register_session_id IS NOT NULL),
+    CONSTRAINT refund_parts_within_amount
+        CHECK (tax_amount >= 0 AND shipping_amount >= 0
+               AND tax_amount + shipping_amount <= amount),
+    CONSTRAINT refund_return_is_named
+        CHECK (reason <> 'return' OR return_authorisation_id IS NOT NULL),
+    CONSTRAINT refund_goodwill_is_approved
+        CHECK (reason <> 'goodwill' OR approved_by_user_id IS NOT NULL),
+    CONSTRAINT refund_completed_has_time
+        CHECK ((completed_at IS NOT NULL) = (state = 'completed')),
+    CONSTRAINT refund_completed_after_request CHECK (completed_at >= requested_at)
 );
 
 COMMENT ON TABLE ret.refund IS
     'Money, credit or gift card given back for a return or correction.';
--- RULE completed refunds of an order never exceed its paid_total
+COMMENT ON COLUMN ret.refund.amount IS 'With the tax and the shipping in it.';
+COMMENT ON COLUMN ret.refund.register_session_id IS 'Whose drawer the cash comes out of.';
 
--- FK: the refunds by their approved by user.
+-- What has still to be sent to the processor.
+CREATE INDEX refund_open_idx
+    ON ret.refund (business_id, state, requested_at)
+    WHERE state IN ('pending', 'approved', 'processing');
+
+-- A payout names the refund as the processor does.
+CREATE INDEX refund_processor_reference_idx
+    ON ret.refund (business_id, processor_reference)
+    WHERE processor_reference IS NOT NULL;
+
+-- FK: the gift card that was given instead.
+CREATE INDEX refund_gift_card_idx
+    ON ret.refund (business_id, gift_card_id)
+    WHERE gift_card_id IS NOT NULL;
+
+-- FK: the cash that went out of a drawer.
+CREATE INDEX refund_register_session_idx
+    ON ret.refund (business_id, register_session_id)
+    WHERE register_session_id IS NOT NULL;
+
+-- FK: what somebody approved.
 CREATE INDEX refund_approved_by_user_idx
     ON ret.refund (business_id, approved_by_user_id)
     WHERE approved_by_user_id IS NOT NULL;
@@ -387,15 +599,15 @@ CREATE INDEX refund_payment_idx
     ON ret.refund (business_id, payment_id)
     WHERE payment_id IS NOT NULL;
 
--- FK: the refunds of a return authorisation.
+-- FK: the refunds of a return.
 CREATE INDEX refund_return_authorisation_idx
     ON ret.refund (business_id, return_authorisation_id)
     WHERE return_authorisation_id IS NOT NULL;
 
--- FK: the refunds of a sales order.
+-- FK: the refunds of an order.
 CREATE INDEX refund_sales_order_idx ON ret.refund (business_id, sales_order_id);
 
--- FK: the refunds of a store credit.
+-- FK: the credit that was given instead.
 CREATE INDEX refund_store_credit_idx
     ON ret.refund (business_id, store_credit_id)
     WHERE store_credit_id IS NOT NULL;
@@ -409,3 +621,214 @@ GRANT SELECT ON ret.refund TO app_readonly;
 CREATE TRIGGER refund_touch
     BEFORE UPDATE ON ret.refund
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER refund_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.refund
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["pending", "approved", "completed"],
+        "transitions": {
+            "pending":    ["approved", "rejected"],
+            "approved":   ["processing", "completed", "failed", "rejected"],
+            "processing": ["completed", "failed"],
+            "failed":     ["approved", "rejected"],
+            "completed":  [],
+            "rejected":   []
+        }}');
+
+CREATE FUNCTION ret.limit_order_refunds() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    over record;
+BEGIN
+    -- Two refunds at once wait for each other at the order, then at the payment.
+    PERFORM FROM ret.sales_order AS o
+    WHERE (o.business_id, o.sales_order_id) IN (SELECT c.business_id, c.sales_order_id
+                                                FROM changed AS c)
+    ORDER BY o.sales_order_id
+    FOR NO KEY UPDATE;
+    PERFORM FROM ret.payment AS p
+    WHERE (p.business_id, p.payment_id) IN (SELECT c.business_id, c.payment_id FROM changed AS c)
+    ORDER BY p.payment_id
+    FOR NO KEY UPDATE;
+    SELECT o.order_number AS what, o.paid_total AS taken, sum(f.amount) AS given INTO over
+    FROM ret.sales_order AS o
+    JOIN ret.refund AS f
+        ON f.business_id = o.business_id AND f.sales_order_id = o.sales_order_id
+       AND f.state NOT IN ('failed', 'rejected')
+    WHERE (o.business_id, o.sales_order_id) IN (SELECT c.business_id, c.sales_order_id
+                                                FROM changed AS c)
+    GROUP BY o.business_id, o.sales_order_id, o.order_number, o.paid_total
+    HAVING sum(f.amount) > o.paid_total
+    ORDER BY o.order_number
+    LIMIT 1;
+    IF NOT FOUND THEN
+        SELECT p.payment_number AS what, p.captured_amount AS taken, sum(f.amount) AS given
+        INTO over
+        FROM ret.payment AS p
+        JOIN ret.refund AS f
+            ON f.business_id = p.business_id AND f.payment_id = p.payment_id
+           AND f.state NOT IN ('failed', 'rejected')
+        WHERE (p.business_id, p.payment_id) IN (SELECT c.business_id, c.payment_id
+                                                FROM changed AS c)
+        GROUP BY p.business_id, p.payment_id, p.payment_number, p.captured_amount
+        HAVING sum(f.amount) > p.captured_amount
+        ORDER BY p.payment_number
+        LIMIT 1;
+    END IF;
+    IF FOUND THEN
+        RAISE EXCEPTION '% was paid %, refunds would give back %', over.what, over.taken,
+                        over.given
+            USING ERRCODE = 'check_violation', HINT = 'Refund what is left of it.';
+    ELSIF EXISTS (SELECT FROM changed AS c
+                  JOIN ret.payment AS p
+                      ON p.business_id = c.business_id AND p.payment_id = c.payment_id
+                  WHERE p.sales_order_id <> c.sales_order_id)
+    THEN
+        RAISE EXCEPTION 'the payment is of another order'
+            USING ERRCODE = 'check_violation', HINT = 'Refund a payment of the order.';
+    END IF;
+    IF row_security_active(TG_RELID) THEN
+        PERFORM ret.post_refunds(ARRAY(SELECT c.refund_id FROM changed AS c
+                                       WHERE c.state = 'completed'));
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.limit_order_refunds() IS
+    'Refunds give back at most what the order and the payment took, also when two are asked for at
+     once; one that is asked for counts until it fails.';
+
+
+CREATE FUNCTION ret.post_refunds(refunds uuid[]) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    dry    record;
+BEGIN
+    UPDATE ret.payment AS p
+    SET refunded_amount = n.given,
+        state = CASE WHEN n.given = p.captured_amount THEN 'refunded' ELSE 'partly_refunded' END
+    FROM (
+        SELECT f.business_id, f.payment_id, sum(f.amount) AS given
+        FROM ret.refund AS f
+        WHERE f.business_id = tenant AND f.state = 'completed'
+          AND f.payment_id IN (SELECT x.payment_id FROM ret.refund AS x
+                               WHERE x.business_id = tenant AND x.refund_id = ANY (refunds))
+        GROUP BY f.business_id, f.payment_id
+    ) AS n
+    WHERE p.business_id = n.business_id AND p.payment_id = n.payment_id
+      AND p.refunded_amount <> n.given;
+
+    UPDATE ret.sales_order AS o
+    SET refunded_total = n.given,
+        payment_state = ret.payment_state_for(o.grand_total, o.paid_total, n.given, false)
+    FROM (
+        SELECT f.business_id, f.sales_order_id, sum(f.amount) AS given
+        FROM ret.refund AS f
+        WHERE f.business_id = tenant AND f.state = 'completed'
+          AND f.sales_order_id IN (SELECT x.sales_order_id FROM ret.refund AS x
+                                   WHERE x.business_id = tenant AND x.refund_id = ANY (refunds))
+        GROUP BY f.business_id, f.sales_order_id
+    ) AS n
+    WHERE o.business_id = n.business_id AND o.sales_order_id = n.sales_order_id
+      AND o.refunded_total <> n.given;
+
+    PERFORM FROM ret.register_session AS s
+    WHERE s.business_id = tenant
+      AND s.register_session_id IN (SELECT x.register_session_id FROM ret.refund AS x
+                                    WHERE x.business_id = tenant AND x.refund_id = ANY (refunds))
+    ORDER BY s.register_session_id
+    FOR NO KEY UPDATE;
+    WITH cash AS (
+        SELECT f.register_session_id, sum(f.amount) AS given
+        FROM ret.refund AS f
+        LEFT JOIN ret.payment AS p
+            ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+        WHERE f.business_id = tenant AND f.state = 'completed'
+          AND (f.refund_method = 'cash' OR p.tender = 'cash')
+          AND f.register_session_id IN (SELECT x.register_session_id FROM ret.refund AS x
+                                        WHERE x.business_id = tenant
+                                          AND x.refund_id = ANY (refunds))
+        GROUP BY f.register_session_id
+    )
+    UPDATE ret.register_session AS s
+    SET cash_refunds = c.given
+    FROM cash AS c
+    WHERE s.business_id = tenant AND s.register_session_id = c.register_session_id
+      AND s.cash_refunds <> c.given;
+    SELECT s.state, s.expected_cash INTO dry
+    FROM ret.register_session AS s
+    JOIN ret.refund AS f
+        ON f.business_id = s.business_id AND f.register_session_id = s.register_session_id
+    WHERE s.business_id = tenant AND f.refund_id = ANY (refunds)
+      AND (s.state <> 'open' OR s.expected_cash < 0)
+    ORDER BY s.register_session_id
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the drawer is % and would hold %', dry.state, dry.expected_cash
+            USING ERRCODE = 'check_violation', HINT = 'Refund out of an open drawer that has it.';
+    ELSIF EXISTS (SELECT FROM ret.refund AS f
+                  JOIN ret.payment AS p
+                      ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+                  WHERE f.business_id = tenant AND f.refund_id = ANY (refunds)
+                    AND p.tender = 'cash' AND f.register_session_id IS NULL)
+    THEN
+        RAISE EXCEPTION 'cash is given back out of a drawer'
+            USING ERRCODE = 'check_violation', HINT = 'Name the register session.';
+    END IF;
+
+    INSERT INTO ret.gift_card_entry
+        (business_id, gift_card_id, sales_order_id, entry_kind, amount, occurred_at,
+         idempotency_key)
+    SELECT tenant, coalesce(f.gift_card_id, p.gift_card_id), f.sales_order_id,
+           CASE WHEN f.gift_card_id IS NULL THEN 'refund' ELSE 'load' END, f.amount,
+           f.completed_at, 'refund ' || f.refund_id
+    FROM ret.refund AS f
+    LEFT JOIN ret.payment AS p ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+    WHERE f.business_id = tenant AND f.refund_id = ANY (refunds)
+      AND coalesce(f.gift_card_id, p.gift_card_id) IS NOT NULL
+      AND NOT EXISTS (SELECT FROM ret.gift_card_entry AS e
+                      WHERE e.business_id = tenant
+                        AND e.idempotency_key = 'refund ' || f.refund_id);
+    INSERT INTO ret.store_credit_entry
+        (business_id, store_credit_id, sales_order_id, entry_kind, amount, occurred_at,
+         originator_kind, idempotency_key)
+    SELECT tenant, coalesce(f.store_credit_id, p.store_credit_id), f.sales_order_id,
+           CASE WHEN f.store_credit_id IS NULL THEN 'adjust' ELSE 'issue' END, f.amount,
+           f.completed_at, 'return', 'refund ' || f.refund_id
+    FROM ret.refund AS f
+    LEFT JOIN ret.payment AS p ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+    WHERE f.business_id = tenant AND f.refund_id = ANY (refunds)
+      AND coalesce(f.store_credit_id, p.store_credit_id) IS NOT NULL
+      AND NOT EXISTS (SELECT FROM ret.store_credit_entry AS e
+                      WHERE e.business_id = tenant
+                        AND e.idempotency_key = 'refund ' || f.refund_id);
+END
+$$;
+COMMENT ON FUNCTION ret.post_refunds(uuid[]) IS
+    'What completed refunds give back is refunded on payment and order, lies no more in the drawer
+     if it is cash, and is worth something on the gift card or credit.';
+
+CREATE TRIGGER refund_limit_on_insert
+    AFTER INSERT ON ret.refund
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.limit_order_refunds();
+
+CREATE TRIGGER refund_limit_on_update
+    AFTER UPDATE ON ret.refund
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.limit_order_refunds();
+
+CREATE FUNCTION ret.keep_refund() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refund % is completed, it stands', OLD.refund_number
+        USING ERRCODE = 'check_violation', HINT = 'Charge the customer again.';
+END
+$$;
+COMMENT ON FUNCTION ret.keep_refund() IS 'Money that was given back is gone.';
+
+CREATE TRIGGER refund_completed_stands
+    BEFORE UPDATE OR DELETE ON ret.refund
+    FOR EACH ROW WHEN (OLD.state = 'completed')
+    EXECUTE FUNCTION ret.keep_refund();
