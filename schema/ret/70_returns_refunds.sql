@@ -370,7 +370,11 @@ BEGIN
         RAISE EXCEPTION 'the line is of another order'
             USING ERRCODE = 'check_violation', HINT = 'Return lines of the order of the return.';
     ELSIF sold.state IN ('completed', 'rejected', 'cancelled') THEN
-        -- What was given back already is in the order line.
+        IF row_security_active(TG_RELID) THEN
+            RAISE EXCEPTION 'the return is %, nothing is added to it', sold.state
+                USING ERRCODE = 'check_violation', HINT = 'Open another return.';
+        END IF;
+        -- What imported history gave back is in the order line.
         RETURN NEW;
     END IF;
     SELECT coalesce(sum(r.quantity), 0) INTO gone
@@ -832,3 +836,595 @@ CREATE TRIGGER refund_completed_stands
     BEFORE UPDATE OR DELETE ON ret.refund
     FOR EACH ROW WHEN (OLD.state = 'completed')
     EXECUTE FUNCTION ret.keep_refund();
+
+
+CREATE FUNCTION ret.returnable_lines(sales_order uuid)
+    RETURNS TABLE (
+        sales_order_line_id uuid,
+        product_variant_id  uuid,
+        still_returnable    numeric,
+        unit_refund         numeric,
+        unit_tax            numeric
+    )
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.sales_order_line_id, l.product_variant_id,
+           greatest(coalesce(l.fulfilled_qty, 0) - coalesce(l.returned_qty, 0)
+                    - coalesce(b.under_way, 0), 0),
+           -- Cut, not rounded: the parts never come to more than the whole.
+           trunc((l.quantity * l.unit_price - l.discount_amount) / l.quantity, 2),
+           coalesce(t.tax, 0) / l.quantity
+    FROM ret.sales_order_line AS l
+    LEFT JOIN LATERAL (
+        SELECT sum(r.quantity) AS under_way
+        FROM ret.return_line AS r
+        JOIN ret.return_authorisation AS a
+            ON a.business_id = r.business_id
+           AND a.return_authorisation_id = r.return_authorisation_id
+        WHERE r.business_id = l.business_id AND r.sales_order_line_id = l.sales_order_line_id
+          AND a.state NOT IN ('completed', 'rejected', 'cancelled')
+          AND r.acceptance <> 'rejected' AND r.reception NOT IN ('lost', 'expired')
+    ) AS b ON true
+    LEFT JOIN LATERAL (
+        SELECT sum(x.tax_amount) AS tax
+        FROM ret.order_tax_line AS x
+        WHERE x.business_id = l.business_id AND x.sales_order_line_id = l.sales_order_line_id
+          AND NOT x.is_inclusive
+    ) AS t ON true
+    WHERE l.business_id = tenant_mgmt.current_business_id() AND l.sales_order_id = sales_order;
+END;
+COMMENT ON FUNCTION ret.returnable_lines(uuid) IS
+    'What of an order can still come back, and what a unit of it is worth after discounts; tax that
+     the price includes is part of the unit.';
+
+
+CREATE FUNCTION ret.value_return(rma uuid) RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
+    UPDATE ret.return_line AS r
+    SET unit_refund = n.unit_refund,
+        tax_refund = trunc(n.unit_tax * r.quantity, 2),
+        fee_amount = CASE WHEN x.fault = 'customer' AND a.return_kind = 'return'
+                          THEN round(r.quantity * n.unit_refund
+                                     * coalesce(p.restocking_fee_pct, 0) / 100, 2)
+                          ELSE 0 END,
+        price_difference = CASE WHEN r.exchange_variant_id IS NOT NULL
+                                THEN round(r.quantity * (v.list_price - n.unit_refund), 2) END
+    FROM ret.return_authorisation AS a
+    CROSS JOIN LATERAL ret.returnable_lines(a.sales_order_id) AS n
+    JOIN ret.return_line AS l
+        ON l.business_id = a.business_id AND l.return_authorisation_id = a.return_authorisation_id
+       AND l.sales_order_line_id = n.sales_order_line_id
+    JOIN ret.return_reason AS x
+        ON x.business_id = l.business_id AND x.return_reason_id = l.return_reason_id
+    LEFT JOIN ret.return_policy AS p
+        ON p.business_id = a.business_id AND p.return_policy_id = a.return_policy_id
+    LEFT JOIN ret.product_variant AS v
+        ON v.business_id = l.business_id AND v.product_variant_id = l.exchange_variant_id
+    WHERE a.business_id = tenant_mgmt.current_business_id() AND a.return_authorisation_id = rma
+      AND r.business_id = l.business_id AND r.return_line_id = l.return_line_id
+      AND l.acceptance = 'accepted' AND l.reception = 'received';
+END;
+COMMENT ON FUNCTION ret.value_return(uuid) IS
+    'Says what the accepted lines of a return are worth: their share of what was paid, less the fee
+     of the policy where the customer changed their mind.';
+
+
+CREATE FUNCTION ret.restock_return(rma uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    units  numeric;
+BEGIN
+    -- In the order of the variants, as every other writer of stock.
+    INSERT INTO ret.stock_movement
+        (business_id, product_variant_id, location_id, stock_lot_id, occurred_at, movement_kind,
+         from_state, to_state, quantity, unit_cost, source_kind, source_id)
+    SELECT tenant, l.product_variant_id, i.location_id, i.stock_lot_id, now(), 'return', 'none',
+           CASE i.disposition WHEN 'restock' THEN 'available' ELSE 'quality_hold' END,
+           r.quantity, l.unit_cost, 'return', rma
+    FROM ret.return_line AS r
+    JOIN ret.sales_order_line AS l
+        ON l.business_id = r.business_id AND l.sales_order_line_id = r.sales_order_line_id
+    JOIN ret.return_inspection AS i
+        ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+    WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+      AND r.acceptance = 'accepted' AND r.reception = 'received'
+      AND i.disposition IN ('restock', 'refurbish', 'outlet', 'rtv')
+    ORDER BY l.product_variant_id, i.location_id, r.line_number;
+    INSERT INTO ret.stock_movement
+        (business_id, product_variant_id, location_id, occurred_at, movement_kind, from_state,
+         to_state, quantity, unit_cost, source_kind, source_id)
+    SELECT tenant, r.exchange_variant_id, a.return_location_id, now(), 'sale', 'available', 'none',
+           r.quantity, v.average_cost, 'return', rma
+    FROM ret.return_line AS r
+    JOIN ret.return_authorisation AS a
+        ON a.business_id = r.business_id AND a.return_authorisation_id = r.return_authorisation_id
+    JOIN ret.product_variant AS v
+        ON v.business_id = r.business_id AND v.product_variant_id = r.exchange_variant_id
+    WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+      AND r.acceptance = 'accepted' AND r.reception = 'received'
+      AND a.return_location_id IS NOT NULL
+    ORDER BY r.exchange_variant_id, r.line_number;
+    UPDATE ret.serial_unit AS u
+    SET state = 'returned', location_id = i.location_id
+    FROM ret.return_line AS r
+    JOIN ret.return_inspection AS i
+        ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+    WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+      AND r.acceptance = 'accepted' AND i.serial_matches
+      AND u.business_id = r.business_id AND u.serial_unit_id = r.serial_unit_id
+      AND u.state = 'sold';
+    SELECT sum(r.quantity) INTO units
+    FROM ret.return_line AS r
+    JOIN ret.return_inspection AS i
+        ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+    WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+      AND r.acceptance = 'accepted' AND i.disposition = 'restock';
+    RETURN coalesce(units, 0)::integer;
+END
+$$;
+COMMENT ON FUNCTION ret.restock_return(uuid) IS
+    'Books returned goods by their inspection: on the shelf, or held for repair, outlet or
+     supplier; what is scrapped or given away comes into no stock. Replacements leave the store.
+     Returns the units that can be sold again.';
+
+
+CREATE FUNCTION ret.refund_return(rma uuid, total numeric, tax numeric) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    back   record;
+    credit uuid;
+    unpaid numeric;
+BEGIN
+    SELECT a.sales_order_id, a.rma_number, a.customer_id, o.currency, p.refund_methods,
+           t.register_session_id
+    INTO back
+    FROM ret.return_authorisation AS a
+    JOIN ret.sales_order AS o
+        ON o.business_id = a.business_id AND o.sales_order_id = a.sales_order_id
+    LEFT JOIN ret.return_policy AS p
+        ON p.business_id = a.business_id AND p.return_policy_id = a.return_policy_id
+    LEFT JOIN ret.pos_transaction AS t
+        ON t.business_id = a.business_id AND t.pos_transaction_id = a.pos_transaction_id
+    WHERE a.business_id = tenant AND a.return_authorisation_id = rma;
+    IF back.refund_methods = 'store_credit' THEN
+        INSERT INTO ret.store_credit
+            (business_id, customer_id, credit_number, credit_kind, currency, initial_amount,
+             issued_at, reason_text)
+        VALUES (tenant, back.customer_id, 'SC-' || back.rma_number, 'return', back.currency, total,
+                now(), 'Return ' || back.rma_number)
+        RETURNING store_credit_id INTO credit;
+        INSERT INTO ret.refund
+            (business_id, return_authorisation_id, sales_order_id, store_credit_id, refund_number,
+             refund_method, reason, amount, tax_amount, currency, state, completed_at)
+        VALUES (tenant, rma, back.sales_order_id, credit, back.rma_number || '-1', 'store_credit',
+                'return', total, tax, back.currency, 'completed', now());
+        RETURN;
+    END IF;
+    WITH payable AS (
+        SELECT p.payment_id, p.tender, p.captured_amount - coalesce(f.given, 0) AS remains,
+               coalesce(sum(p.captured_amount - coalesce(f.given, 0))
+                        OVER (ORDER BY p.captured_at, p.payment_id
+                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before,
+               row_number() OVER (ORDER BY p.captured_at, p.payment_id) AS place
+        FROM ret.payment AS p
+        LEFT JOIN LATERAL (
+            SELECT sum(x.amount) AS given
+            FROM ret.refund AS x
+            WHERE x.business_id = p.business_id AND x.payment_id = p.payment_id
+              AND x.state NOT IN ('failed', 'rejected')
+        ) AS f ON true
+        WHERE p.business_id = tenant AND p.sales_order_id = back.sales_order_id
+          AND p.captured_amount > 0
+    ), made AS (
+        INSERT INTO ret.refund
+            (business_id, return_authorisation_id, sales_order_id, payment_id, register_session_id,
+             refund_number, refund_method, reason, amount, tax_amount, currency, state,
+             completed_at)
+        SELECT tenant, rma, back.sales_order_id, y.payment_id,
+               CASE WHEN y.tender = 'cash' THEN back.register_session_id END,
+               back.rma_number || '-' || y.place, 'original_tender', 'return', n.amount,
+               least(round(tax * n.amount / total, 2), n.amount), back.currency, n.state,
+               CASE WHEN n.state = 'completed' THEN now() END
+        FROM payable AS y
+        CROSS JOIN LATERAL (
+            SELECT least(y.remains, total - y.before) AS amount,
+                   -- Cash goes over the counter; a processor has to be asked.
+                   CASE WHEN y.tender IN ('gift_card', 'store_credit')
+                             OR (y.tender = 'cash' AND back.register_session_id IS NOT NULL)
+                        THEN 'completed' ELSE 'approved' END AS state
+        ) AS n
+        WHERE n.amount > 0
+        RETURNING amount
+    )
+    SELECT total - coalesce(sum(m.amount), 0) INTO unpaid FROM made AS m;
+    IF unpaid > 0 THEN
+        RAISE EXCEPTION 'return % is worth %, which the order has not left of what was paid',
+                        back.rma_number, total
+            USING ERRCODE = 'check_violation', HINT = 'Look at the refunds that it had before.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ret.refund_return(uuid, numeric, numeric) IS
+    'Gives the worth of a return back the way it was paid, the first payment first, or as store
+     credit where the policy says so.';
+
+
+CREATE FUNCTION ret.process_return(rma uuid, OUT refund_total numeric, OUT restocked integer)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    back   record;
+    worth  record;
+BEGIN
+    SELECT a.rma_number, a.state, a.return_kind, a.requested_at, a.has_receipt,
+           a.is_outside_policy, a.customer_id, o.sales_order_id, o.subtotal - o.discount_total
+           AS goods, p.requires_receipt, p.refund_methods,
+           greatest(o.placed_at + CASE WHEN a.return_kind = 'exchange'
+                                       THEN coalesce(p.exchange_window_days, p.window_days)
+                                       ELSE p.window_days END * interval '1 day',
+                    p.holiday_extension_until) AS ends_at
+    INTO back
+    FROM ret.return_authorisation AS a
+    JOIN ret.sales_order AS o
+        ON o.business_id = a.business_id AND o.sales_order_id = a.sales_order_id
+    LEFT JOIN ret.return_policy AS p
+        ON p.business_id = a.business_id AND p.return_policy_id = a.return_policy_id
+    WHERE a.business_id = tenant AND a.return_authorisation_id = rma
+    FOR NO KEY UPDATE OF o, a;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no such return' USING ERRCODE = 'no_data_found';
+    ELSIF back.state <> 'inspected' THEN
+        RAISE EXCEPTION 'return % is %, it is not processed', back.rma_number, back.state
+            USING ERRCODE = 'check_violation', HINT = 'Receive and inspect it, once.';
+    ELSIF back.return_kind IN ('return', 'exchange') AND NOT back.is_outside_policy THEN
+        IF back.requested_at > back.ends_at THEN
+            RAISE EXCEPTION 'return % came after %, when its window ended', back.rma_number,
+                            to_char(back.ends_at, 'YYYY-MM-DD')
+                USING ERRCODE = 'check_violation', HINT = 'An exception needs an approval.';
+        ELSIF back.requires_receipt AND NOT back.has_receipt THEN
+            RAISE EXCEPTION 'return % has no receipt', back.rma_number
+                USING ERRCODE = 'check_violation', HINT = 'An exception needs an approval.';
+        ELSIF back.refund_methods = 'exchange_only' AND back.return_kind = 'return' THEN
+            RAISE EXCEPTION 'return % may only be exchanged', back.rma_number
+                USING ERRCODE = 'check_violation', HINT = 'Choose what replaces the goods.';
+        END IF;
+    END IF;
+    IF EXISTS (SELECT FROM ret.return_line AS r
+               WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+                 AND (r.acceptance IN ('pending', 'manual_review')
+                      OR (r.acceptance = 'accepted' AND r.reception = 'received'
+                          AND NOT EXISTS (SELECT FROM ret.return_inspection AS i
+                                          WHERE i.business_id = r.business_id
+                                            AND i.return_line_id = r.return_line_id))))
+    THEN
+        RAISE EXCEPTION 'return % has lines that nobody decided on', back.rma_number
+            USING ERRCODE = 'check_violation', HINT = 'Inspect them, accept or reject them.';
+    END IF;
+
+    PERFORM ret.value_return(rma);
+    SELECT coalesce(sum(CASE WHEN r.exchange_variant_id IS NULL THEN r.line_refund
+                             ELSE greatest(-r.price_difference, 0) END), 0) AS money,
+           coalesce(sum(r.tax_refund) FILTER (WHERE r.exchange_variant_id IS NULL), 0) AS tax,
+           coalesce(sum(r.fee_amount), 0) AS fees,
+           coalesce(sum(r.quantity * r.unit_refund)
+                    FILTER (WHERE r.exchange_variant_id IS NULL), 0) AS goods
+    INTO worth
+    FROM ret.return_line AS r
+    WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+      AND r.acceptance = 'accepted' AND r.reception = 'received';
+    restocked := ret.restock_return(rma);
+    UPDATE ret.return_authorisation AS a
+    SET state = 'completed', completed_at = now(), refund_total = worth.money,
+        fee_total = worth.fees
+    WHERE a.business_id = tenant AND a.return_authorisation_id = rma;
+    UPDATE ret.sales_order_line AS l
+    SET returned_qty = coalesce(l.returned_qty, 0) + n.quantity
+    FROM (
+        SELECT r.sales_order_line_id, sum(r.quantity) AS quantity
+        FROM ret.return_line AS r
+        WHERE r.business_id = tenant AND r.return_authorisation_id = rma
+          AND r.acceptance = 'accepted' AND r.reception = 'received'
+        GROUP BY r.sales_order_line_id
+    ) AS n
+    WHERE l.business_id = tenant AND l.sales_order_line_id = n.sales_order_line_id;
+    IF worth.money > 0 THEN
+        PERFORM ret.refund_return(rma, worth.money, least(worth.tax, worth.money));
+    END IF;
+    PERFORM ret.reverse_points(back.sales_order_id, rma,
+                               CASE WHEN back.goods > 0 THEN worth.goods / back.goods ELSE 0 END);
+    refund_total := worth.money;
+END
+$$;
+COMMENT ON FUNCTION ret.process_return(uuid) IS
+    'Closes an inspected return: within the window of its policy or approved, worth its share of
+     what was paid, refunded, its goods restocked or held, the points of the order taken back.';
+
+
+CREATE FUNCTION ret.reverse_points(sales_order uuid, rma uuid, share numeric) RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO ret.loyalty_entry
+        (business_id, loyalty_account_id, sales_order_id, entry_kind, points, occurred_at,
+         idempotency_key, note)
+    SELECT e.business_id, e.loyalty_account_id, sales_order, 'reverse',
+           -least(ceil(sum(e.points) FILTER (WHERE e.entry_kind <> 'reverse') * share),
+                  sum(e.points))::integer,
+           now(), 'return ' || rma, 'Goods came back'
+    FROM ret.loyalty_entry AS e
+    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.sales_order_id = sales_order
+      AND e.entry_kind IN ('pending', 'bonus', 'reverse')
+    GROUP BY e.business_id, e.loyalty_account_id
+    HAVING ceil(sum(e.points) FILTER (WHERE e.entry_kind <> 'reverse') * share) > 0
+       AND sum(e.points) > 0;
+END;
+COMMENT ON FUNCTION ret.reverse_points(uuid, uuid, numeric) IS
+    'Takes back the share of the points that an order earned, and no more than are left of them.';
+
+
+CREATE FUNCTION ret.settle_refund(refund uuid, reference text, outcome text DEFAULT 'approved')
+    RETURNS text
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sent   record;
+    became text;
+BEGIN
+    SELECT f.state, f.payment_id, f.amount, f.refund_number INTO sent
+    FROM ret.refund AS f
+    WHERE f.business_id = tenant AND f.refund_id = refund
+    FOR UPDATE;
+    IF sent.payment_id IS NULL THEN
+        RAISE EXCEPTION 'refund % goes through no processor', sent.refund_number
+            USING ERRCODE = 'check_violation', HINT = 'It is completed where it is handed out.';
+    END IF;
+    became := CASE outcome WHEN 'approved' THEN 'completed'
+                           WHEN 'pending' THEN 'processing' ELSE 'failed' END;
+    UPDATE ret.refund AS f
+    SET state = became, processor_reference = reference,
+        completed_at = CASE WHEN became = 'completed' THEN now() END
+    WHERE f.business_id = tenant AND f.refund_id = refund;
+    INSERT INTO ret.payment_attempt
+        (business_id, payment_id, operation, amount, outcome, decline_reason, gateway_reference)
+    VALUES (tenant, sent.payment_id, 'refund', sent.amount, outcome,
+            CASE WHEN outcome = 'declined' THEN 'refused by the issuer' END, reference);
+    RETURN became;
+END
+$$;
+COMMENT ON FUNCTION ret.settle_refund(uuid, text, text) IS
+    'Writes down what the processor answered to a refund, and completes it when it was approved.';
+
+
+CREATE FUNCTION ret.reconcile_payout(payout uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    paid   text;
+    wrong  integer;
+BEGIN
+    SELECT p.state INTO paid
+    FROM ret.processor_payout AS p
+    WHERE p.business_id = tenant AND p.processor_payout_id = payout
+    FOR NO KEY UPDATE;
+    IF paid IS NULL OR paid NOT IN ('sent', 'paid') THEN
+        RAISE EXCEPTION 'the payout is %, it is not reconciled', coalesce(paid, 'not there')
+            USING ERRCODE = 'check_violation', HINT = 'Reconcile what was sent, once.';
+    END IF;
+    UPDATE ret.processor_payout_entry AS e
+    SET payment_id = n.payment_id, payment_dispute_id = n.payment_dispute_id,
+        expected_amount = coalesce(n.expected, 0),
+        match_state = CASE WHEN n.expected IS NULL THEN 'unknown'
+                           WHEN n.expected = e.gross_amount - e.fee_amount THEN 'matched'
+                           ELSE 'variance' END
+    FROM (
+        SELECT x.processor_payout_entry_id,
+               coalesce(x.payment_id, y.payment_id, f.payment_id, d.payment_id) AS payment_id,
+               coalesce(x.payment_dispute_id, d.payment_dispute_id) AS payment_dispute_id,
+               CASE WHEN x.entry_kind = 'charge' THEN y.captured_amount - y.processing_fee
+                    WHEN x.entry_kind = 'refund' THEN -f.amount
+                    WHEN x.entry_kind = 'dispute' THEN -d.disputed_amount - d.fee_amount
+                    WHEN x.entry_kind = 'dispute_reversal' THEN d.disputed_amount
+                    -- What the processor takes or holds is as it says; adjustments are asked for.
+                    WHEN x.entry_kind = 'adjustment' THEN nullif(x.expected_amount, 0)
+                    ELSE x.gross_amount - x.fee_amount END AS expected
+        FROM ret.processor_payout_entry AS x
+        LEFT JOIN ret.payment AS y
+            ON y.business_id = x.business_id AND y.processor_reference = x.processor_reference
+           AND x.entry_kind = 'charge' AND y.captured_amount > 0
+        LEFT JOIN ret.refund AS f
+            ON f.business_id = x.business_id AND f.processor_reference = x.processor_reference
+           AND x.entry_kind = 'refund' AND f.state = 'completed'
+        LEFT JOIN ret.payment_dispute AS d
+            ON d.business_id = x.business_id AND d.dispute_reference = x.processor_reference
+           AND x.entry_kind IN ('dispute', 'dispute_reversal')
+        WHERE x.business_id = tenant AND x.processor_payout_id = payout
+    ) AS n
+    WHERE e.business_id = tenant AND e.processor_payout_entry_id = n.processor_payout_entry_id;
+    SELECT count(*) INTO wrong
+    FROM ret.processor_payout_entry AS e
+    WHERE e.business_id = tenant AND e.processor_payout_id = payout AND e.match_state <> 'matched';
+    IF wrong = 0 AND paid = 'paid' THEN
+        UPDATE ret.processor_payout AS p
+        SET state = 'reconciled'
+        WHERE p.business_id = tenant AND p.processor_payout_id = payout;
+    END IF;
+    RETURN wrong;
+END
+$$;
+COMMENT ON FUNCTION ret.reconcile_payout(uuid) IS
+    'Matches the entries of a payout to payments, refunds and disputes by what the processor calls
+     them; when all agree and the money arrived, it is reconciled. Returns the exceptions.';
+
+
+CREATE FUNCTION ret.close_register(
+    session       uuid,
+    closer        uuid,
+    denominations jsonb,
+    declared      jsonb DEFAULT '[]',
+    reason        text DEFAULT NULL
+) RETURNS numeric
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    cash   CONSTANT numeric := ret.denominations_total(denominations);
+    drawer record;
+    short  numeric;
+BEGIN
+    SELECT s.state, s.expected_cash, s.session_number, l.currency INTO drawer
+    FROM ret.register_session AS s
+    JOIN ret.register AS r ON r.business_id = s.business_id AND r.register_id = s.register_id
+    JOIN ret.location AS l ON l.business_id = r.business_id AND l.location_id = r.location_id
+    WHERE s.business_id = tenant AND s.register_session_id = session
+    FOR UPDATE OF s;
+    IF drawer.state IS NULL OR drawer.state NOT IN ('open', 'counting') THEN
+        RAISE EXCEPTION 'session % is %, it is not closed', drawer.session_number,
+                        coalesce(drawer.state, 'not there')
+            USING ERRCODE = 'check_violation', HINT = 'It was closed before.';
+    END IF;
+    UPDATE ret.register_session AS s
+    SET state = 'counting'
+    WHERE s.business_id = tenant AND s.register_session_id = session AND s.state = 'open';
+    INSERT INTO ret.cash_count
+        (business_id, register_session_id, counted_by_user_id, count_kind, currency,
+         denominations_doc, counted_total, variance_reason)
+    VALUES (tenant, session, closer, 'closing', coalesce(drawer.currency, 'USD'), denominations,
+            cash, reason);
+    UPDATE ret.register_session AS s
+    SET state = 'closed', closed_at = now(), closed_by_user_id = closer, counted_cash = cash,
+        tender_totals_doc = (
+            SELECT jsonb_agg(jsonb_build_object(
+                       'tender', coalesce(t.tender, d.tender), 'expected',
+                       CASE t.tender WHEN 'cash' THEN drawer.expected_cash
+                                     ELSE coalesce(t.taken - t.given, 0) END,
+                       'declared', CASE t.tender WHEN 'cash' THEN cash
+                                                 ELSE coalesce(d.declared, 0) END)
+                   ORDER BY coalesce(t.tender, d.tender))
+            FROM ret.session_tenders(session) AS t
+            FULL JOIN JSON_TABLE(declared, '$[*]' COLUMNS (
+                tender   text PATH '$.tender',
+                declared numeric PATH '$.declared')) AS d ON d.tender = t.tender)
+    WHERE s.business_id = tenant AND s.register_session_id = session
+    RETURNING s.over_short INTO short;
+    RETURN short;
+END
+$$;
+COMMENT ON FUNCTION ret.close_register(uuid, uuid, jsonb, jsonb, text) IS
+    'Counts a drawer and closes its session with what was expected and declared per tender; returns
+     what is over, or short below zero.';
+
+
+CREATE FUNCTION ret.session_tenders(session uuid)
+    RETURNS TABLE (tender text, taken numeric, given numeric)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT m.tender, sum(m.taken), sum(m.given)
+    FROM (
+        SELECT p.tender, p.captured_amount AS taken, 0 AS given
+        FROM ret.payment AS p
+        WHERE p.business_id = tenant_mgmt.current_business_id()
+          AND p.register_session_id = session AND p.captured_amount > 0
+        UNION ALL
+        SELECT coalesce(p.tender, f.refund_method), 0, f.amount
+        FROM ret.refund AS f
+        LEFT JOIN ret.payment AS p
+            ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+        WHERE f.business_id = tenant_mgmt.current_business_id()
+          AND f.register_session_id = session AND f.state = 'completed'
+        UNION ALL
+        SELECT 'cash', 0, 0
+    ) AS m
+    GROUP BY m.tender;
+END;
+COMMENT ON FUNCTION ret.session_tenders(uuid) IS
+    'What a session took and gave back by tender; cash is always there.';
+
+
+CREATE VIEW ret.v_register_reconciliation WITH (security_invoker = true) AS
+SELECT s.business_id, r.location_id, s.register_session_id, r.register_code, s.session_number,
+       s.business_date, s.state, s.is_blind_close, t.tender, t.taken, t.given AS refunded,
+       CASE t.tender WHEN 'cash' THEN s.expected_cash ELSE t.taken - t.given END AS expected,
+       CASE t.tender WHEN 'cash' THEN s.counted_cash ELSE d.declared END AS counted,
+       CASE t.tender WHEN 'cash' THEN s.over_short ELSE d.declared - t.taken + t.given END
+           AS over_short,
+       c.receipts, c.voids, j.overrides, j.override_amount, j.drawer_openings
+FROM ret.register_session AS s
+JOIN ret.register AS r ON r.business_id = s.business_id AND r.register_id = s.register_id
+CROSS JOIN LATERAL ret.session_tenders(s.register_session_id) AS t
+LEFT JOIN LATERAL (
+    SELECT sum(x.declared) AS declared
+    FROM JSON_TABLE(s.tender_totals_doc::jsonb, '$[*]' COLUMNS (
+        tender   text PATH '$.tender',
+        declared numeric PATH '$.declared')) AS x
+    WHERE x.tender = t.tender
+) AS d ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS receipts, count(*) FILTER (WHERE x.transaction_kind = 'void') AS voids
+    FROM ret.pos_transaction AS x
+    WHERE x.business_id = s.business_id AND x.register_session_id = s.register_session_id
+) AS c
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE x.event_kind = 'price_override') AS overrides,
+           coalesce(sum(x.amount) FILTER (WHERE x.event_kind = 'price_override'), 0)
+               AS override_amount,
+           count(*) FILTER (WHERE x.event_kind = 'drawer_open') AS drawer_openings
+    FROM ret.pos_journal_event AS x
+    WHERE x.business_id = s.business_id AND x.register_session_id = s.register_session_id
+) AS j;
+COMMENT ON VIEW ret.v_register_reconciliation IS
+    'The Z report of a session, one row per tender: expected, counted, over or short, with its
+     receipts, voids and overrides.';
+GRANT SELECT ON ret.v_register_reconciliation TO app_user, app_readonly;
+
+
+CREATE VIEW ret.v_order_overview WITH (security_invoker = true) AS
+SELECT o.business_id, o.sales_order_id, o.order_number, o.order_kind, o.state, o.payment_state,
+       o.placed_at, h.channel_code, h.display_name AS channel_name, o.customer_id,
+       c.customer_number, c.display_name AS customer_name, o.currency, o.grand_total, o.paid_total,
+       o.refunded_total, l.units, l.units_fulfilled, l.units_returned, f.parts, f.parts_done,
+       f.promise_at, s.tracking_numbers, s.last_delivered_at, a.open_returns, r.refunds_open,
+       r.refund_open_total
+FROM ret.sales_order AS o
+JOIN ret.sales_channel AS h
+    ON h.business_id = o.business_id AND h.sales_channel_id = o.sales_channel_id
+LEFT JOIN ret.customer AS c ON c.business_id = o.business_id AND c.customer_id = o.customer_id
+CROSS JOIN LATERAL (
+    SELECT sum(x.quantity) AS units, sum(x.fulfilled_qty) AS units_fulfilled,
+           sum(x.returned_qty) AS units_returned
+    FROM ret.sales_order_line AS x
+    WHERE x.business_id = o.business_id AND x.sales_order_id = o.sales_order_id
+) AS l
+CROSS JOIN LATERAL (
+    SELECT count(*) AS parts, count(*) FILTER (WHERE x.state = 'completed') AS parts_done,
+           min(x.promise_at) FILTER (WHERE x.state NOT IN ('completed', 'rejected', 'cancelled'))
+               AS promise_at
+    FROM ret.fulfilment_order AS x
+    WHERE x.business_id = o.business_id AND x.sales_order_id = o.sales_order_id
+) AS f
+CROSS JOIN LATERAL (
+    SELECT array_agg(y.tracking_number ORDER BY y.shipment_number)
+               FILTER (WHERE y.tracking_number IS NOT NULL) AS tracking_numbers,
+           max(y.delivered_at) AS last_delivered_at
+    FROM ret.fulfilment_order AS x
+    JOIN ret.shipment AS y
+        ON y.business_id = x.business_id AND y.fulfilment_order_id = x.fulfilment_order_id
+    WHERE x.business_id = o.business_id AND x.sales_order_id = o.sales_order_id
+      AND y.direction = 'outbound'
+) AS s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS open_returns
+    FROM ret.return_authorisation AS x
+    WHERE x.business_id = o.business_id AND x.sales_order_id = o.sales_order_id
+      AND x.state NOT IN ('completed', 'rejected', 'cancelled')
+) AS a
+CROSS JOIN LATERAL (
+    SELECT count(*) AS refunds_open, coalesce(sum(x.amount), 0) AS refund_open_total
+    FROM ret.refund AS x
+    WHERE x.business_id = o.business_id AND x.sales_order_id = o.sales_order_id
+      AND x.state IN ('pending', 'approved', 'processing')
+) AS r;
+COMMENT ON VIEW ret.v_order_overview IS
+    'An order as the service desk sees it: who, where, how far, in which parcels, and what came or
+     goes back.';
+GRANT SELECT ON ret.v_order_overview TO app_user, app_readonly;
