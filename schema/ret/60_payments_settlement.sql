@@ -1130,3 +1130,406 @@ END
 $$;
 COMMENT ON FUNCTION ret.calculate_tax_filing(uuid) IS
     'Figures a return from the tax lines of the orders placed in its period; returns what is due.';
+
+
+CREATE FUNCTION ret.earn_order_points(sales_order uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    earned integer;
+BEGIN
+    INSERT INTO ret.loyalty_entry
+        (business_id, loyalty_account_id, sales_order_id, loyalty_earn_rule_id, entry_kind, points,
+         basis_amount, available_at, expires_on, occurred_at, idempotency_key)
+    SELECT tenant, a.loyalty_account_id, sales_order, r.loyalty_earn_rule_id, 'pending', r.points,
+           n.spent, now() + coalesce(p.earn_delay_days, 0) * interval '1 day',
+           current_date + p.point_expiry_days, now(), 'order ' || sales_order
+    FROM ret.sales_order AS o
+    CROSS JOIN LATERAL (SELECT o.subtotal - o.discount_total AS spent) AS n
+    JOIN ret.loyalty_account AS a
+        ON a.business_id = o.business_id AND a.customer_id = o.customer_id AND a.state = 'active'
+    JOIN ret.loyalty_program AS p
+        ON p.business_id = a.business_id AND p.loyalty_program_id = a.loyalty_program_id
+       AND p.state = 'active'
+    LEFT JOIN ret.loyalty_tier AS t
+        ON t.business_id = a.business_id AND t.loyalty_tier_id = a.loyalty_tier_id
+    CROSS JOIN LATERAL (
+        SELECT x.loyalty_earn_rule_id,
+               floor(floor(n.spent / x.unit_amount) * x.points_per_unit
+                     * coalesce(x.multiplier, 1) * coalesce(t.earn_multiplier, 1))::integer
+                   AS points
+        FROM ret.loyalty_earn_rule AS x
+        WHERE x.business_id = p.business_id AND x.loyalty_program_id = p.loyalty_program_id
+          AND x.earn_kind = 'spend' AND x.is_active AND x.unit_amount > 0
+          AND x.starts_at <= now() AND coalesce(x.ends_at, 'infinity') > now()
+          AND coalesce(x.min_spend, 0) <= n.spent AND x.points_per_unit > 0
+          AND coalesce(x.sales_channel_id, o.sales_channel_id) = o.sales_channel_id
+          AND x.category_id IS NULL AND x.product_variant_id IS NULL
+        ORDER BY points DESC, x.rule_code
+        LIMIT 1
+    ) AS r
+    WHERE o.business_id = tenant AND o.sales_order_id = sales_order AND r.points > 0
+      AND NOT EXISTS (SELECT FROM ret.loyalty_entry AS e
+                      WHERE e.business_id = tenant AND e.idempotency_key = 'order ' || sales_order)
+    ORDER BY a.loyalty_account_id
+    LIMIT 1
+    RETURNING points INTO earned;
+    RETURN coalesce(earned, 0);
+END
+$$;
+COMMENT ON FUNCTION ret.earn_order_points(uuid) IS
+    'Notes once, as pending, the points that the best rule gives for what an order cost before tax;
+     returns them.';
+
+
+CREATE FUNCTION ret.take_tenders(
+    sales_order uuid, session uuid, tenders jsonb, layaway uuid DEFAULT NULL
+) RETURNS numeric
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    owed   record;
+    total  numeric;
+BEGIN
+    SELECT o.grand_total - o.paid_total AS due, o.currency, o.order_number INTO owed
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = sales_order
+    FOR NO KEY UPDATE;
+    WITH given AS (
+        SELECT t.*, system_core.uuid_v7() AS payment_id,
+               -- The one tender without an amount pays what the others leave.
+               coalesce(t.pays, owed.due - coalesce(sum(t.pays) OVER (), 0)) AS amount
+        FROM JSON_TABLE(tenders, '$[*]' COLUMNS (
+            place        FOR ORDINALITY,
+            tender       text    PATH '$.tender',
+            pays         numeric PATH '$.amount',
+            tendered     numeric PATH '$.tendered',
+            gift_card    uuid    PATH '$.gift_card',
+            store_credit uuid    PATH '$.store_credit',
+            token        uuid    PATH '$.token',
+            brand        text    PATH '$.brand',
+            last4        text    PATH '$.last4',
+            entry_mode   text    PATH '$.entry_mode',
+            reference    text    PATH '$.reference')) AS t
+    ), made AS (
+        INSERT INTO ret.payment
+            (business_id, payment_id, sales_order_id, register_session_id, payment_token_id,
+             gift_card_id, store_credit_id, layaway_id, payment_number, tender, amount,
+             captured_amount, amount_tendered, currency, card_brand, card_last4, entry_mode, state,
+             authorised_at, captured_at, processor_reference)
+        SELECT tenant, g.payment_id, sales_order, session, g.token, g.gift_card, g.store_credit,
+               layaway, system_core.number_document(tenant, 'ret.payment', 'P-', g.payment_id),
+               g.tender, g.amount, g.amount,
+               CASE WHEN g.tender = 'cash' THEN coalesce(g.tendered, g.amount) END, owed.currency,
+               g.brand, g.last4,
+               CASE WHEN g.tender = 'card' THEN coalesce(g.entry_mode, 'contactless')
+                    ELSE g.entry_mode END, 'captured', now(), now(), g.reference
+        FROM given AS g
+        ORDER BY g.place
+        RETURNING payment_id, tender, amount, processor_reference
+    ), tried AS (
+        INSERT INTO ret.payment_attempt
+            (business_id, payment_id, attempted_at, operation, amount, outcome, response_code,
+             gateway_reference)
+        SELECT tenant, m.payment_id, now(), 'capture', m.amount, 'approved', '00',
+               m.processor_reference
+        FROM made AS m
+        WHERE m.tender IN ('card', 'wallet', 'bnpl')
+    )
+    SELECT sum(m.amount) INTO total FROM made AS m;
+    RETURN coalesce(total, 0);
+END
+$$;
+COMMENT ON FUNCTION ret.take_tenders(uuid, uuid, jsonb, uuid) IS
+    'Takes tenders for an order that is locked meanwhile: [{"tender": "cash", "amount": 10,
+     "tendered": 20}, {"tender": "card", "reference": "ch_1"}]; one may leave out its amount and
+     pays the rest. Returns what was taken.';
+
+
+CREATE FUNCTION ret.sell_lines(sales_order uuid, store uuid, lines jsonb) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sold   record;
+    wanted bigint;
+    made   bigint;
+BEGIN
+    SELECT o.sales_channel_id, o.customer_id, o.placed_at INTO sold
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = sales_order;
+    SELECT count(*) INTO wanted FROM jsonb_array_elements(lines);
+    INSERT INTO ret.sales_order_line
+        (business_id, sales_order_id, product_variant_id, serial_unit_id, line_number,
+         product_title, sku_sold, quantity, unit_price, list_price, price_source, discount_amount,
+         unit_cost, fulfilled_qty, fulfilment_choice, override_reason)
+    SELECT tenant, sales_order, v.product_variant_id, b.serial, b.place,
+           concat_ws(', ', p.title, v.title), v.sku, b.quantity,
+           coalesce(b.price, v.list_price), v.list_price,
+           CASE WHEN b.price <> v.list_price THEN 'override' ELSE 'base' END,
+           coalesce(b.discount, 0), coalesce(v.average_cost, v.standard_cost, 0), b.quantity,
+           'carry_out', CASE WHEN b.price <> v.list_price
+                             THEN coalesce(b.reason, 'keyed at the till') END
+    FROM JSON_TABLE(lines, '$[*]' COLUMNS (
+        place    FOR ORDINALITY,
+        variant  uuid    PATH '$.variant',
+        barcode  text    PATH '$.barcode',
+        quantity numeric PATH '$.quantity' DEFAULT 1 ON EMPTY,
+        price    numeric PATH '$.price',
+        reason   text    PATH '$.reason',
+        discount numeric PATH '$.discount',
+        serial   uuid    PATH '$.serial')) AS b
+    LEFT JOIN ret.variant_barcode AS c
+        ON b.variant IS NULL AND c.business_id = tenant AND c.barcode = b.barcode
+       AND c.retired_on IS NULL
+    JOIN ret.product_variant AS v
+        ON v.business_id = tenant
+       AND v.product_variant_id = coalesce(b.variant, c.product_variant_id)
+    JOIN ret.product AS p ON p.business_id = v.business_id AND p.product_id = v.product_id;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    IF made <> wanted OR made = 0 THEN
+        RAISE EXCEPTION 'of % lines % are known goods', wanted, made
+            USING ERRCODE = 'check_violation', HINT = 'Name a variant or a barcode in use.';
+    END IF;
+    INSERT INTO ret.order_adjustment
+        (business_id, sales_order_id, sales_order_line_id, approved_by_user_id, adjustment_kind,
+         label, amount)
+    SELECT tenant, sales_order, l.sales_order_line_id, b.approver, 'manual',
+           coalesce(b.reason, 'Discount at the till'), -l.discount_amount
+    FROM JSON_TABLE(lines, '$[*]' COLUMNS (
+        place    FOR ORDINALITY,
+        reason   text PATH '$.reason',
+        approver uuid PATH '$.approved_by')) AS b
+    JOIN ret.sales_order_line AS l
+        ON l.business_id = tenant AND l.sales_order_id = sales_order
+       AND l.line_number = b.place AND l.discount_amount > 0;
+END
+$$;
+COMMENT ON FUNCTION ret.sell_lines(uuid, uuid, jsonb) IS
+    'Puts scanned goods on an order: [{"barcode": "…", "quantity": 2, "price": 9, "reason": "…",
+     "discount": 1, "approved_by": "…"}]. Another price than that of the goods is an override.';
+
+
+CREATE FUNCTION ret.hand_over_stock(sales_order uuid, store uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+BEGIN
+    -- In the order of the variants: two tills that sell the same goods never block each other.
+    PERFORM FROM ret.stock_level AS k
+    WHERE k.business_id = tenant AND k.location_id = store
+      AND k.product_variant_id IN (SELECT l.product_variant_id FROM ret.sales_order_line AS l
+                                   WHERE l.business_id = tenant
+                                     AND l.sales_order_id = sales_order)
+    ORDER BY k.product_variant_id, k.stock_level_id
+    FOR NO KEY UPDATE;
+    INSERT INTO ret.stock_movement
+        (business_id, product_variant_id, location_id, occurred_at, movement_kind, from_state,
+         to_state, quantity, unit_cost, source_kind, source_id, serial_number)
+    SELECT tenant, l.product_variant_id, store, now(), 'sale', 'available', 'none',
+           l.quantity, l.unit_cost, 'sale', sales_order, u.serial_number
+    FROM ret.sales_order_line AS l
+    JOIN ret.product_variant AS v
+        ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+    JOIN ret.product AS p
+        ON p.business_id = v.business_id AND p.product_id = v.product_id
+       AND p.product_kind IN ('simple', 'configurable')
+    LEFT JOIN ret.serial_unit AS u
+        ON u.business_id = l.business_id AND u.serial_unit_id = l.serial_unit_id
+    WHERE l.business_id = tenant AND l.sales_order_id = sales_order
+    ORDER BY l.product_variant_id, l.line_number;
+    -- A bundle has no stock of its own: its parts leave.
+    INSERT INTO ret.stock_movement
+        (business_id, product_variant_id, location_id, occurred_at, movement_kind, from_state,
+         to_state, quantity, unit_cost, source_kind, source_id)
+    SELECT tenant, c.component_variant_id, store, now(), 'sale', 'available', 'none',
+           sum(l.quantity * c.quantity), max(v.average_cost), 'sale', sales_order
+    FROM ret.sales_order_line AS l
+    JOIN ret.bundle_component AS c
+        ON c.business_id = l.business_id AND c.bundle_variant_id = l.product_variant_id
+       AND NOT c.is_optional
+    JOIN ret.product_variant AS v
+        ON v.business_id = c.business_id AND v.product_variant_id = c.component_variant_id
+    WHERE l.business_id = tenant AND l.sales_order_id = sales_order
+    GROUP BY c.component_variant_id
+    ORDER BY c.component_variant_id;
+    UPDATE ret.serial_unit AS u
+    SET state = 'sold', sold_at = now(), location_id = NULL,
+        warranty_ends_on = (now() + u.warranty_months * interval '1 month')::date
+    FROM ret.sales_order_line AS l
+    WHERE l.business_id = tenant AND l.sales_order_id = sales_order
+      AND u.business_id = l.business_id AND u.serial_unit_id = l.serial_unit_id;
+END
+$$;
+COMMENT ON FUNCTION ret.hand_over_stock(uuid, uuid) IS
+    'What is carried out of a store leaves its stock, and serialised units are sold.';
+
+
+CREATE FUNCTION ret.complete_pos_sale(session uuid, basket jsonb, tenders jsonb) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    key    CONSTANT text := coalesce(basket ->> 'key', system_core.uuid_v7()::text);
+    till   record;
+    sale   record;
+    made   uuid := system_core.uuid_v7();
+    taken  numeric;
+BEGIN
+    SELECT s.state, s.opened_by_user_id, s.business_date, r.register_id, r.location_id,
+           r.register_code, r.cash_enabled, coalesce(l.currency, c.currency) AS currency,
+           coalesce((basket ->> 'channel')::uuid, c.sales_channel_id) AS channel
+    INTO till
+    FROM ret.register_session AS s
+    JOIN ret.register AS r ON r.business_id = s.business_id AND r.register_id = s.register_id
+    JOIN ret.location AS l ON l.business_id = r.business_id AND l.location_id = r.location_id
+    LEFT JOIN LATERAL (
+        SELECT x.sales_channel_id, x.currency
+        FROM ret.sales_channel AS x
+        WHERE x.business_id = s.business_id AND x.channel_kind = 'store' AND x.is_active
+        ORDER BY x.channel_code
+        LIMIT 1
+    ) AS c ON true
+    WHERE s.business_id = tenant AND s.register_session_id = session
+    FOR NO KEY UPDATE OF s;
+    IF till.state IS DISTINCT FROM 'open' THEN
+        RAISE EXCEPTION 'the register session is %', coalesce(till.state, 'not there')
+            USING ERRCODE = 'check_violation', HINT = 'Open a session on the register.';
+    ELSIF NOT till.cash_enabled AND tenders @> '[{"tender": "cash"}]' THEN
+        RAISE EXCEPTION 'register % takes no cash', till.register_code
+            USING ERRCODE = 'check_violation', HINT = 'Pay another way or at another register.';
+    END IF;
+    -- A till that sends a sale again, after a broken line, gets the same order.
+    SELECT o.sales_order_id INTO sale
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.idempotency_key = key;
+    IF FOUND THEN
+        RETURN sale.sales_order_id;
+    END IF;
+
+    INSERT INTO ret.sales_order
+        (business_id, sales_order_id, sold_location_id, sold_by_user_id, sales_channel_id,
+         customer_id, order_number, order_kind, state, currency, idempotency_key)
+    VALUES (tenant, made, till.location_id,
+            coalesce((basket ->> 'cashier')::uuid, till.opened_by_user_id), till.channel,
+            (basket ->> 'customer')::uuid,
+            system_core.number_document(tenant, 'ret.order', 'O-', made), 'sale', 'confirmed',
+            till.currency, key);
+    PERFORM ret.sell_lines(made, till.location_id, basket -> 'lines');
+    PERFORM ret.calculate_tax(made);
+    taken := ret.take_tenders(made, session, tenders);
+    SELECT o.grand_total, o.subtotal, o.discount_total, o.tax_total, o.placed_at, o.customer_id,
+           o.sold_by_user_id INTO sale
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = made;
+    IF taken <> sale.grand_total THEN
+        RAISE EXCEPTION 'the sale comes to %, its tenders to %', sale.grand_total, taken
+            USING ERRCODE = 'check_violation', HINT = 'Take the rest before the receipt.';
+    END IF;
+    PERFORM ret.hand_over_stock(made, till.location_id);
+    PERFORM ret.print_receipt(session, made, 'sale', basket ->> 'receipt');
+    PERFORM ret.earn_order_points(made);
+    UPDATE ret.sales_order AS o
+    SET state = 'completed'
+    WHERE o.business_id = tenant AND o.sales_order_id = made;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION ret.complete_pos_sale(uuid, jsonb, jsonb) IS
+    'A sale at a till in one call: {"key": "…", "customer": "…", "lines": […]} and its tenders, as
+     sell_lines() and take_tenders() read them; order, taxes, payments, stock, receipt and points.
+     The same key returns the same order.';
+
+
+CREATE FUNCTION ret.print_receipt(
+    session uuid, sales_order uuid, kind text, delivery text DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    number text;
+    made   uuid;
+BEGIN
+    UPDATE ret.register AS r
+    SET receipt_sequence = r.receipt_sequence + 1, last_seen_at = now()
+    FROM ret.register_session AS s
+    WHERE s.business_id = tenant AND s.register_session_id = session
+      AND r.business_id = s.business_id AND r.register_id = s.register_id
+    RETURNING r.register_code || '-' || lpad(r.receipt_sequence::text, 8, '0') INTO number;
+    INSERT INTO ret.pos_transaction
+        (business_id, register_session_id, cashier_user_id, sales_order_id, customer_id,
+         receipt_number, transaction_kind, business_date, started_at, completed_at, item_count,
+         gross_total, discount_total, tax_total, net_total, receipt_delivery)
+    SELECT tenant, session, coalesce(o.sold_by_user_id, s.opened_by_user_id), o.sales_order_id,
+           o.customer_id, number, kind, s.business_date, o.placed_at,
+           greatest(now(), o.placed_at),
+           (SELECT ceil(coalesce(sum(l.quantity), 0)) FROM ret.sales_order_line AS l
+            WHERE l.business_id = tenant AND l.sales_order_id = sales_order),
+           o.subtotal, o.discount_total, o.tax_total, o.subtotal - o.discount_total + o.tax_total,
+           coalesce(delivery, 'print')
+    FROM ret.sales_order AS o
+    JOIN ret.register_session AS s
+        ON s.business_id = o.business_id AND s.register_session_id = session
+    WHERE o.business_id = tenant AND o.sales_order_id = sales_order
+    RETURNING pos_transaction_id INTO made;
+    INSERT INTO ret.pos_journal_event
+        (business_id, register_session_id, actor_user_id, event_kind, receipt_number, amount,
+         payload)
+    SELECT tenant, session, t.cashier_user_id, 'tender', number, p.captured_amount,
+           jsonb_build_object('tender', p.tender, 'payment', p.payment_number)
+    FROM ret.pos_transaction AS t
+    JOIN ret.payment AS p
+        ON p.business_id = t.business_id AND p.sales_order_id = t.sales_order_id
+       AND p.register_session_id = session
+    WHERE t.business_id = tenant AND t.pos_transaction_id = made;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION ret.print_receipt(uuid, uuid, text, text) IS
+    'The next receipt of a register, for what an order comes to.';
+
+
+CREATE FUNCTION ret.pay_layaway(layaway uuid, amount numeric, session uuid, tenders jsonb)
+    RETURNS numeric
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    aside  record;
+    part   record;
+    rest   numeric := amount;
+    owed   numeric;
+BEGIN
+    SELECT l.sales_order_id, l.layaway_number, l.state, l.balance_amount INTO aside
+    FROM ret.layaway AS l
+    WHERE l.business_id = tenant AND l.layaway_id = layaway
+    FOR NO KEY UPDATE;
+    IF aside.state IS DISTINCT FROM 'open' THEN
+        RAISE EXCEPTION 'layaway % is %', aside.layaway_number, coalesce(aside.state, 'not there')
+            USING ERRCODE = 'check_violation', HINT = 'Only an open one takes instalments.';
+    ELSIF amount > aside.balance_amount OR amount <= 0 THEN
+        RAISE EXCEPTION 'layaway % owes %, not %', aside.layaway_number, aside.balance_amount,
+                        amount
+            USING ERRCODE = 'check_violation', HINT = 'Take what it owes, or a part of it.';
+    ELSIF ret.take_tenders(aside.sales_order_id, session, tenders, layaway) <> amount THEN
+        RAISE EXCEPTION 'the tenders do not come to %', amount
+            USING ERRCODE = 'check_violation', HINT = 'Say what each tender pays.';
+    END IF;
+    FOR part IN
+        SELECT i.layaway_instalment_id, i.due_amount + i.late_fee - i.paid_amount AS due
+        FROM ret.layaway_instalment AS i
+        WHERE i.business_id = tenant AND i.layaway_id = layaway AND i.state IN ('due', 'late')
+        ORDER BY i.instalment_no
+    LOOP
+        EXIT WHEN rest = 0;
+        UPDATE ret.layaway_instalment AS i
+        SET paid_amount = i.paid_amount + least(part.due, rest), paid_at = now(),
+            state = CASE WHEN rest >= part.due THEN 'paid' ELSE i.state END
+        WHERE i.business_id = tenant AND i.layaway_instalment_id = part.layaway_instalment_id;
+        rest := rest - least(part.due, rest);
+    END LOOP;
+    SELECT l.balance_amount INTO owed
+    FROM ret.layaway AS l
+    WHERE l.business_id = tenant AND l.layaway_id = layaway;
+    RETURN owed;
+END
+$$;
+COMMENT ON FUNCTION ret.pay_layaway(uuid, numeric, uuid, jsonb) IS
+    'Takes money for a layaway, the oldest instalment first; returns what is still owed.';
