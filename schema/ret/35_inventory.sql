@@ -1,5 +1,20 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Inventory: what lies where, in what state, of which lot, and why.
+ *
+ * stock_movement is the ledger: append only, each row moves a quantity of a variant at a location
+ * from one state to another; none is outside. Nobody writes stock_level: the ledger's trigger
+ * carries every movement into it, numbers it within its level and notes the balance that it left.
+ * ret.stock_differences() adds the ledger up again: no row proves every level, lot and balance.
+ *
+ *   none -> incoming -> available -> reserved -> committed -> none
+ *   (on order or way)  (sellable)   (cart)      (order)      (sold, sent, gone)
+ *
+ * On hand is what is available, reserved, committed, damaged or on quality hold. Whoever posts
+ * inserts into stock_movement, several rows in the order of location_id, product_variant_id, and
+ * leaves the rest to the ledger; lots and serial units follow too. Documents post themselves: an
+ * adjustment when it is posted, a transfer when it is shipped and when its lines are received, a
+ * count through ret.post_cycle_count(). Rules say how a variant is refilled, and
+ * ret.suggest_replenishment() what that comes to today.
  */
 
 CREATE TABLE ret.stock_level (
@@ -8,22 +23,22 @@ CREATE TABLE ret.stock_level (
     location_id              uuid                   NOT NULL,
     product_variant_id       uuid                   NOT NULL,
     consignment_agreement_id uuid,
-    on_hand_qty              system_core.quantity   NOT NULL,
+    on_hand_qty              system_core.quantity   NOT NULL DEFAULT 0,
     available_qty            system_core.quantity   GENERATED ALWAYS AS (
                                                         on_hand_qty - committed_qty - reserved_qty
                                                         - damaged_qty - quality_hold_qty -
                                                         safety_stock_qty) STORED,
-    committed_qty            system_core.quantity,
-    reserved_qty             system_core.quantity,
-    incoming_qty             system_core.quantity,
-    damaged_qty              system_core.quantity,
-    quality_hold_qty         system_core.quantity,
-    safety_stock_qty         system_core.quantity,
-    average_cost             system_core.unit_price,
+    committed_qty            system_core.quantity   NOT NULL DEFAULT 0,
+    reserved_qty             system_core.quantity   NOT NULL DEFAULT 0,
+    incoming_qty             system_core.quantity   NOT NULL DEFAULT 0,
+    damaged_qty              system_core.quantity   NOT NULL DEFAULT 0,
+    quality_hold_qty         system_core.quantity   NOT NULL DEFAULT 0,
+    safety_stock_qty         system_core.quantity   NOT NULL DEFAULT 0,
+    average_cost             system_core.unit_price NOT NULL DEFAULT 0,
     last_counted_at          timestamptz,
     last_sold_at             timestamptz,
     last_received_at         timestamptz,
-    version_no               integer                NOT NULL,
+    version_no               integer                NOT NULL DEFAULT 0,
     created_at               timestamptz            NOT NULL DEFAULT now(),
     updated_at               timestamptz            NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, stock_level_id),
@@ -33,15 +48,39 @@ CREATE TABLE ret.stock_level (
     FOREIGN KEY (business_id, product_variant_id)
         REFERENCES ret.product_variant (business_id, product_variant_id),
     FOREIGN KEY (business_id, consignment_agreement_id)
-        REFERENCES ret.consignment_agreement (business_id, consignment_agreement_id)
+        REFERENCES ret.consignment_agreement (business_id, consignment_agreement_id),
+    CONSTRAINT stock_level_committed_not_negative CHECK (committed_qty >= 0),
+    CONSTRAINT stock_level_reserved_not_negative CHECK (reserved_qty >= 0),
+    CONSTRAINT stock_level_incoming_not_negative CHECK (incoming_qty >= 0),
+    CONSTRAINT stock_level_damaged_not_negative CHECK (damaged_qty >= 0),
+    CONSTRAINT stock_level_quality_hold_not_negative CHECK (quality_hold_qty >= 0),
+    CONSTRAINT stock_level_safety_stock_not_negative CHECK (safety_stock_qty >= 0),
+    CONSTRAINT stock_level_average_cost_not_negative CHECK (average_cost >= 0),
+    CONSTRAINT stock_level_version_not_negative CHECK (version_no >= 0)
 );
 
 COMMENT ON TABLE ret.stock_level IS
     'Quantities of a variant at a location by state, the number every channel asks for.';
--- RULE on_hand_qty >= 0 unless offline sales are pending
+COMMENT ON COLUMN ret.stock_level.consignment_agreement_id IS
+    'Whose goods they are until they are sold; NULL where they are the retailer''s own.';
+COMMENT ON COLUMN ret.stock_level.on_hand_qty IS
+    'What lies there in any state. Below zero only where a register sold offline what was not yet
+     booked in.';
+COMMENT ON COLUMN ret.stock_level.available_qty IS
+    'What may be promised: on hand, less what is promised, unsellable or kept back.';
+COMMENT ON COLUMN ret.stock_level.committed_qty IS 'Part of on hand: sold to orders, not yet gone.';
+COMMENT ON COLUMN ret.stock_level.reserved_qty IS 'Part of on hand: held for carts.';
+COMMENT ON COLUMN ret.stock_level.incoming_qty IS 'On its way, not yet on hand.';
+COMMENT ON COLUMN ret.stock_level.safety_stock_qty IS
+    'Kept back from promises; a shopper who has it in his hands still buys it.';
+COMMENT ON COLUMN ret.stock_level.average_cost IS
+    'Moving average of what came in; what goes out leaves it.';
+COMMENT ON COLUMN ret.stock_level.version_no IS
+    'How many movements made it what it is: the ledger_no of the last of them.';
 
--- FK: the stock levels of a product variant.
-CREATE INDEX stock_level_product_variant_idx ON ret.stock_level (business_id, product_variant_id);
+-- FK and stock_across_locations: where a variant is, with what may be promised of it.
+CREATE INDEX stock_level_product_variant_idx
+    ON ret.stock_level (business_id, product_variant_id) INCLUDE (location_id, available_qty);
 
 -- FK: the stock levels of a consignment agreement.
 CREATE INDEX stock_level_consignment_agreement_idx
@@ -58,6 +97,42 @@ CREATE TRIGGER stock_level_touch
     BEFORE UPDATE ON ret.stock_level
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION ret.refuse_stock_by_hand() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 AND row_security_active(TG_RELID) THEN
+        RAISE EXCEPTION 'stock follows the ledger, nobody writes it'
+            USING ERRCODE = 'restrict_violation', HINT = 'Insert into ret.stock_movement.';
+    END IF;
+    RETURN coalesce(NEW, OLD);
+END
+$$;
+COMMENT ON FUNCTION ret.refuse_stock_by_hand() IS
+    'Quantities of levels and lots are written by the ledger''s trigger alone.';
+
+CREATE TRIGGER stock_level_starts_empty
+    BEFORE INSERT ON ret.stock_level
+    FOR EACH ROW WHEN ((NEW.on_hand_qty, NEW.committed_qty, NEW.reserved_qty, NEW.incoming_qty,
+                        NEW.damaged_qty, NEW.quality_hold_qty, NEW.version_no)
+                       IS DISTINCT FROM (0, 0, 0, 0, 0, 0, 0))
+    EXECUTE FUNCTION ret.refuse_stock_by_hand();
+
+CREATE TRIGGER stock_level_follows
+    BEFORE UPDATE ON ret.stock_level
+    FOR EACH ROW WHEN ((NEW.on_hand_qty, NEW.committed_qty, NEW.reserved_qty, NEW.incoming_qty,
+                        NEW.damaged_qty, NEW.quality_hold_qty, NEW.version_no, NEW.location_id,
+                        NEW.product_variant_id, NEW.consignment_agreement_id)
+                       IS DISTINCT FROM
+                       (OLD.on_hand_qty, OLD.committed_qty, OLD.reserved_qty, OLD.incoming_qty,
+                        OLD.damaged_qty, OLD.quality_hold_qty, OLD.version_no, OLD.location_id,
+                        OLD.product_variant_id, OLD.consignment_agreement_id))
+    EXECUTE FUNCTION ret.refuse_stock_by_hand();
+
+CREATE TRIGGER stock_level_stays
+    BEFORE DELETE ON ret.stock_level
+    FOR EACH ROW WHEN (OLD.version_no > 0)
+    EXECUTE FUNCTION ret.refuse_stock_by_hand();
+
 
 CREATE TABLE ret.stock_lot (
     business_id        uuid                   NOT NULL,
@@ -70,8 +145,8 @@ CREATE TABLE ret.stock_lot (
     expires_on         date,
     best_before_on     date,
     received_on        date                   NOT NULL,
-    initial_qty        system_core.quantity,
-    remaining_qty      system_core.quantity,
+    initial_qty        system_core.quantity   NOT NULL DEFAULT 0,
+    remaining_qty      system_core.quantity   NOT NULL DEFAULT 0,
     unit_cost          system_core.unit_price,
     status             text                   NOT NULL DEFAULT 'available',
     created_at         timestamptz            NOT NULL DEFAULT now(),
@@ -85,15 +160,22 @@ CREATE TABLE ret.stock_lot (
     CONSTRAINT stock_lot_status_known
         CHECK (status IN ('available', 'on_hold', 'quarantined', 'recalled', 'expired',
                           'depleted')),
-    CONSTRAINT stock_lot_remaining_qty_in_order CHECK (0 <= remaining_qty),
-    CONSTRAINT stock_lot_remaining_qty_in_order_2 CHECK (remaining_qty <= initial_qty),
-    CONSTRAINT stock_lot_expires_on_follows_manufactured_on CHECK (expires_on > manufactured_on)
+    CONSTRAINT stock_lot_remaining_bounded CHECK (remaining_qty BETWEEN 0 AND initial_qty),
+    CONSTRAINT stock_lot_expires_after_made CHECK (expires_on > manufactured_on),
+    CONSTRAINT stock_lot_best_before_it_expires CHECK (best_before_on <= expires_on),
+    CONSTRAINT stock_lot_received_after_made CHECK (received_on >= manufactured_on),
+    CONSTRAINT stock_lot_cost_not_negative CHECK (unit_cost >= 0),
+    CONSTRAINT stock_lot_depleted_is_empty CHECK (status <> 'depleted' OR remaining_qty = 0)
 );
 
-COMMENT ON TABLE ret.stock_lot IS 'A lot with expiry and status, for tracked goods.';
+COMMENT ON TABLE ret.stock_lot IS
+    'A lot with expiry and status, for tracked goods; what is left goes first expired, first out.';
+COMMENT ON COLUMN ret.stock_lot.initial_qty IS
+    'What came in under it. A lot starts empty: the ledger fills it and takes from it.';
 
--- FK: the stock lots of a location.
-CREATE INDEX stock_lot_location_idx ON ret.stock_lot (business_id, location_id);
+-- FK and first expired, first out: what is left of a variant at a location.
+CREATE INDEX stock_lot_location_idx
+    ON ret.stock_lot (business_id, location_id, product_variant_id, expires_on);
 
 -- FK: the stock lots of a supplier.
 CREATE INDEX stock_lot_supplier_idx
@@ -109,6 +191,29 @@ GRANT SELECT ON ret.stock_lot TO app_readonly;
 CREATE TRIGGER stock_lot_touch
     BEFORE UPDATE ON ret.stock_lot
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER stock_lot_starts_empty
+    BEFORE INSERT ON ret.stock_lot
+    FOR EACH ROW WHEN (NEW.initial_qty <> 0 OR NEW.remaining_qty <> 0)
+    EXECUTE FUNCTION ret.refuse_stock_by_hand();
+
+CREATE TRIGGER stock_lot_follows
+    BEFORE UPDATE ON ret.stock_lot
+    FOR EACH ROW WHEN (NEW.initial_qty <> OLD.initial_qty OR NEW.remaining_qty <> OLD.remaining_qty)
+    EXECUTE FUNCTION ret.refuse_stock_by_hand();
+
+CREATE TRIGGER stock_lot_status_machine
+    BEFORE INSERT OR UPDATE OF status ON ret.stock_lot
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["available", "on_hold", "quarantined"],
+        "transitions": {
+            "available":   ["on_hold", "quarantined", "recalled", "expired", "depleted"],
+            "on_hold":     ["available", "quarantined", "recalled", "expired", "depleted"],
+            "quarantined": ["available", "recalled", "expired", "depleted"],
+            "recalled":    ["depleted"],
+            "expired":     ["depleted"],
+            "depleted":    ["available", "on_hold", "quarantined"]
+        }}');
 
 
 CREATE TABLE ret.serial_unit (
@@ -137,13 +242,25 @@ CREATE TABLE ret.serial_unit (
     CONSTRAINT serial_unit_state_known
         CHECK (state IN ('in_stock', 'reserved', 'in_transit', 'sold', 'returned', 'defective',
                          'lost', 'scrapped')),
-    CONSTRAINT serial_unit_warranty_ends_on_agrees_sold_at
-        CHECK (warranty_ends_on >= sold_at::date)
+    CONSTRAINT serial_unit_sold_has_time CHECK (state <> 'sold' OR sold_at IS NOT NULL),
+    CONSTRAINT serial_unit_sold_after_receipt CHECK (sold_at >= received_at),
+    CONSTRAINT serial_unit_gone_lies_nowhere
+        CHECK (state NOT IN ('sold', 'lost', 'scrapped') OR location_id IS NULL),
+    CONSTRAINT serial_unit_in_stock_lies_somewhere
+        CHECK (state NOT IN ('in_stock', 'reserved') OR location_id IS NOT NULL),
+    CONSTRAINT serial_unit_warranty_runs_from_sale
+        CHECK (warranty_ends_on = ((sold_at AT TIME ZONE 'UTC')::date
+                                   + make_interval(months => warranty_months))::date),
+    CONSTRAINT serial_unit_warranty_not_negative CHECK (warranty_months >= 0),
+    CONSTRAINT serial_unit_imei_is_15_digits CHECK (imei ~ '^[0-9]{15}$'),
+    CONSTRAINT serial_unit_cost_not_negative CHECK (unit_cost >= 0)
 );
 
 COMMENT ON TABLE ret.serial_unit IS
-    'One serialised unit from receipt to sale, return and warranty.';
--- RULE location_id is null once sold or lost
+    'One serialized unit from receipt to sale, return and warranty.';
+COMMENT ON COLUMN ret.serial_unit.location_id IS 'NULL once sold, lost or scrapped, and on the way.';
+COMMENT ON COLUMN ret.serial_unit.activation_code_hash IS
+    'Hash of the code that activates it at the till; never the code.';
 
 -- FK: the serial units of a location.
 CREATE INDEX serial_unit_location_idx
@@ -165,27 +282,59 @@ CREATE TRIGGER serial_unit_touch
     BEFORE UPDATE ON ret.serial_unit
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER serial_unit_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.serial_unit
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["in_stock", "in_transit"],
+        "transitions": {
+            "in_stock":   ["reserved", "in_transit", "sold", "defective", "lost", "scrapped"],
+            "reserved":   ["in_stock", "in_transit", "sold", "defective", "lost"],
+            "in_transit": ["in_stock", "defective", "lost"],
+            "sold":       ["returned"],
+            "returned":   ["in_stock", "in_transit", "defective", "lost", "scrapped"],
+            "defective":  ["in_stock", "in_transit", "lost", "scrapped"],
+            "lost":       ["in_stock"],
+            "scrapped":   []
+        }}');
+
+CREATE FUNCTION ret.start_warranty() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.warranty_ends_on := (NEW.sold_at AT TIME ZONE 'UTC')::date
+                            + make_interval(months => NEW.warranty_months);
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.start_warranty() IS 'The warranty of a unit runs from the day it was sold.';
+
+CREATE TRIGGER serial_unit_warranty
+    BEFORE INSERT OR UPDATE OF sold_at, warranty_months ON ret.serial_unit
+    FOR EACH ROW EXECUTE FUNCTION ret.start_warranty();
+
 
 CREATE TABLE ret.stock_movement (
-    business_id        uuid                   NOT NULL,
-    stock_movement_id  uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
-    product_variant_id uuid                   NOT NULL,
-    location_id        uuid                   NOT NULL,
-    stock_lot_id       uuid,
-    bin_location_id    uuid,
-    occurred_at        timestamptz            NOT NULL DEFAULT now(),
-    movement_kind      text                   NOT NULL,
-    from_state         text                   NOT NULL DEFAULT 'none',
-    to_state           text                   NOT NULL DEFAULT 'none',
-    quantity           system_core.quantity,
-    unit_cost          system_core.unit_price,
-    value_amount       system_core.money      GENERATED ALWAYS AS (quantity * unit_cost) STORED,
-    balance_after      system_core.quantity,
-    source_kind        text                   NOT NULL,
-    source_id          uuid,
-    serial_number      text,
-    is_reversal        boolean                NOT NULL DEFAULT false,
-    created_at         timestamptz            NOT NULL DEFAULT now(),
+    business_id              uuid                   NOT NULL,
+    stock_movement_id        uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
+    product_variant_id       uuid                   NOT NULL,
+    location_id              uuid                   NOT NULL,
+    stock_lot_id             uuid,
+    bin_location_id          uuid,
+    consignment_agreement_id uuid,
+    reverses_movement_id     uuid,
+    occurred_at              timestamptz            NOT NULL DEFAULT now(),
+    movement_kind            text                   NOT NULL,
+    from_state               text                   NOT NULL DEFAULT 'none',
+    to_state                 text                   NOT NULL DEFAULT 'none',
+    quantity                 system_core.quantity   NOT NULL,
+    unit_cost                system_core.unit_price NOT NULL,
+    value_amount             system_core.money      GENERATED ALWAYS AS (quantity * unit_cost) STORED,
+    balance_after            system_core.quantity   NOT NULL,
+    ledger_no                integer                NOT NULL,
+    source_kind              text                   NOT NULL,
+    source_id                uuid,
+    serial_number            text,
+    is_reversal              boolean                NOT NULL DEFAULT false,
+    created_at               timestamptz            NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, stock_movement_id, occurred_at),
     FOREIGN KEY (business_id, product_variant_id)
         REFERENCES ret.product_variant (business_id, product_variant_id),
@@ -193,6 +342,8 @@ CREATE TABLE ret.stock_movement (
     FOREIGN KEY (business_id, stock_lot_id) REFERENCES ret.stock_lot (business_id, stock_lot_id),
     FOREIGN KEY (business_id, bin_location_id)
         REFERENCES ret.bin_location (business_id, bin_location_id),
+    FOREIGN KEY (business_id, consignment_agreement_id)
+        REFERENCES ret.consignment_agreement (business_id, consignment_agreement_id),
     CONSTRAINT stock_movement_kind_known
         CHECK (movement_kind IN ('receipt', 'sale', 'return', 'transfer_out', 'transfer_in',
                                  'adjustment', 'count', 'damage', 'rtv', 'assembly',
@@ -207,18 +358,59 @@ CREATE TABLE ret.stock_movement (
         CHECK (source_kind IN ('sale', 'return', 'receipt', 'transfer', 'adjustment', 'count',
                                'shipment', 'assembly')),
     CONSTRAINT stock_movement_quantity_positive CHECK (quantity > 0),
-    CONSTRAINT stock_movement_from_state_follows_to_state CHECK (from_state <> to_state)
+    CONSTRAINT stock_movement_changes_state CHECK (from_state <> to_state),
+    CONSTRAINT stock_movement_of_one_unit CHECK (serial_number IS NULL OR quantity = 1),
+    CONSTRAINT stock_movement_cost_not_negative CHECK (unit_cost >= 0),
+    CONSTRAINT stock_movement_ledger_no_positive CHECK (ledger_no > 0),
+    CONSTRAINT stock_movement_reversal_says_so
+        CHECK (reverses_movement_id IS NULL OR is_reversal),
+    CONSTRAINT stock_movement_direction_of_kind CHECK (is_reversal OR CASE
+        WHEN movement_kind IN ('receipt', 'return', 'transfer_in', 'consignment_in')
+            THEN to_state <> 'none' OR from_state = 'incoming'
+        WHEN movement_kind IN ('sale', 'transfer_out', 'rtv', 'write_off')
+            THEN from_state <> 'none'
+        WHEN movement_kind = 'damage' THEN to_state = 'damaged'
+        ELSE true END)
 ) PARTITION BY RANGE (occurred_at);
 
 COMMENT ON TABLE ret.stock_movement IS
-    'Ledger of every change of state or place of stock, with cost; append only.';
+    'Ledger of every change of state or place of stock, with cost; append only. What was wrong is
+     reversed by another row.';
+COMMENT ON COLUMN ret.stock_movement.from_state IS 'none where it comes from outside.';
+COMMENT ON COLUMN ret.stock_movement.to_state IS 'none where it leaves the location.';
+COMMENT ON COLUMN ret.stock_movement.unit_cost IS
+    'What a unit was worth when it moved; the average of its level where nobody says.';
+COMMENT ON COLUMN ret.stock_movement.balance_after IS
+    'On hand of the level after it, written by the ledger in the order of ledger_no.';
+COMMENT ON COLUMN ret.stock_movement.ledger_no IS
+    'Its number among the movements of its level, without gaps, in the order of posting; it may
+     have occurred before others that were posted earlier.';
+COMMENT ON COLUMN ret.stock_movement.source_id IS
+    'Key of the document that it came from; NULL for stock that was there when the books opened.';
+COMMENT ON COLUMN ret.stock_movement.reverses_movement_id IS 'The movement that it takes back.';
 
--- FK: the stock movements of a product variant.
+-- FK: the movements of a variant.
 CREATE INDEX stock_movement_product_variant_idx
     ON ret.stock_movement (business_id, product_variant_id);
 
--- FK: the stock movements of a location.
-CREATE INDEX stock_movement_location_idx ON ret.stock_movement (business_id, location_id);
+-- FK, v_stock_position and the proof: the movements of a level in their order.
+CREATE INDEX stock_movement_location_idx
+    ON ret.stock_movement (business_id, location_id, product_variant_id, occurred_at);
+
+-- What a document moved.
+CREATE INDEX stock_movement_source_idx
+    ON ret.stock_movement (business_id, source_id)
+    WHERE source_id IS NOT NULL;
+
+-- Whether a movement was taken back.
+CREATE INDEX stock_movement_reverses_idx
+    ON ret.stock_movement (business_id, reverses_movement_id)
+    WHERE reverses_movement_id IS NOT NULL;
+
+-- FK: the movements of goods on consignment.
+CREATE INDEX stock_movement_consignment_agreement_idx
+    ON ret.stock_movement (business_id, consignment_agreement_id)
+    WHERE consignment_agreement_id IS NOT NULL;
 
 -- FK: the stock movements of a stock lot.
 CREATE INDEX stock_movement_stock_lot_idx
@@ -246,6 +438,282 @@ CREATE POLICY tenant_isolation ON ret.stock_movement_default
     USING (business_id = tenant_mgmt.current_business_id());
 
 SELECT system_core.create_partitions('ret.stock_movement', 'month', behind => 3, ahead => 1);
+
+CREATE FUNCTION ret.on_hand_change(from_state text, to_state text, quantity numeric)
+    RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN quantity * ((to_state NOT IN ('none', 'incoming'))::integer
+                       - (from_state NOT IN ('none', 'incoming'))::integer);
+COMMENT ON FUNCTION ret.on_hand_change(text, text, numeric) IS
+    'What a movement between two states adds to what is on hand.';
+
+CREATE FUNCTION ret.follow_lot(moved ret.stock_movement, change numeric) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE ret.stock_lot AS l
+    SET remaining_qty = l.remaining_qty + change,
+        initial_qty = CASE
+            WHEN change > 0
+                 AND moved.movement_kind IN ('receipt', 'transfer_in', 'consignment_in')
+            THEN l.initial_qty + change
+            ELSE greatest(l.initial_qty, l.remaining_qty + change) END,
+        status = CASE WHEN l.remaining_qty + change = 0 THEN 'depleted'
+                      WHEN l.status = 'depleted' THEN 'available' ELSE l.status END
+    WHERE l.business_id = moved.business_id AND l.stock_lot_id = moved.stock_lot_id
+      AND l.product_variant_id = moved.product_variant_id AND l.location_id = moved.location_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lot is of another variant or lies elsewhere'
+            USING ERRCODE = 'check_violation';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ret.follow_lot(ret.stock_movement, numeric) IS
+    'Takes from a lot or adds to it what the ledger moved.';
+
+CREATE FUNCTION ret.follow_serial(moved ret.stock_movement) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    unit ret.serial_unit;
+BEGIN
+    SELECT u.* INTO unit
+    FROM ret.serial_unit AS u
+    WHERE u.business_id = moved.business_id
+      AND u.product_variant_id = moved.product_variant_id
+      AND u.serial_number = moved.serial_number
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no unit %', moved.serial_number
+            USING ERRCODE = 'no_data_found';
+    ELSIF moved.from_state NOT IN ('none', 'incoming')
+          AND unit.location_id IS DISTINCT FROM moved.location_id THEN
+        RAISE EXCEPTION '% does not lie where it is taken from', moved.serial_number
+            USING ERRCODE = 'check_violation';
+    ELSIF moved.from_state IN ('none', 'incoming')
+          AND moved.to_state NOT IN ('none', 'incoming')
+          AND unit.location_id IS DISTINCT FROM moved.location_id
+          AND unit.state IN ('in_stock', 'reserved') THEN
+        RAISE EXCEPTION '% lies elsewhere', moved.serial_number
+            USING ERRCODE = 'check_violation';
+    END IF;
+    -- What a customer brings back was sold: it is returned before it is stock again.
+    IF unit.state = 'sold' AND moved.to_state <> 'none' THEN
+        UPDATE ret.serial_unit AS u
+        SET state = 'returned', location_id = moved.location_id
+        WHERE u.business_id = moved.business_id AND u.serial_unit_id = unit.serial_unit_id;
+    END IF;
+    UPDATE ret.serial_unit AS u
+    SET state = CASE moved.to_state
+            WHEN 'available' THEN 'in_stock'
+            WHEN 'reserved' THEN 'reserved'
+            WHEN 'committed' THEN 'reserved'
+            WHEN 'damaged' THEN 'defective'
+            WHEN 'incoming' THEN 'in_transit'
+            WHEN 'quality_hold' THEN CASE moved.movement_kind WHEN 'return' THEN 'returned'
+                                     ELSE 'in_stock' END
+            ELSE CASE WHEN moved.movement_kind = 'sale' THEN 'sold'
+                      WHEN moved.movement_kind = 'transfer_out' THEN 'in_transit'
+                      WHEN moved.movement_kind IN ('adjustment', 'count') THEN 'lost'
+                      ELSE 'scrapped' END END,
+        location_id = CASE WHEN moved.to_state NOT IN ('none', 'incoming')
+                           THEN moved.location_id END,
+        sold_at = CASE WHEN moved.to_state = 'none' AND moved.movement_kind = 'sale'
+                       THEN greatest(moved.occurred_at, u.received_at) ELSE u.sold_at END
+    WHERE u.business_id = moved.business_id AND u.serial_unit_id = unit.serial_unit_id;
+END
+$$;
+COMMENT ON FUNCTION ret.follow_serial(ret.stock_movement) IS
+    'A unit is where its last movement put it: reserved, sold, returned, defective or lost.';
+
+CREATE FUNCTION ret.book_movement() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    is_now CONSTANT boolean := row_security_active('ret.stock_movement');
+    change CONSTANT numeric := ret.on_hand_change(NEW.from_state, NEW.to_state, NEW.quantity);
+    taken  CONSTANT boolean := NEW.from_state = 'available';
+    level  ret.stock_level;
+    spot   record;
+BEGIN
+    -- The level is locked before anything is decided, so that two who want the last piece take
+    -- turns. The first movement makes the level; whoever comes second finds it.
+    FOR attempt IN 1 .. 2 LOOP
+        SELECT l.* INTO level
+        FROM ret.stock_level AS l
+        WHERE l.business_id = NEW.business_id AND l.location_id = NEW.location_id
+          AND l.product_variant_id = NEW.product_variant_id
+          AND l.consignment_agreement_id IS NOT DISTINCT FROM NEW.consignment_agreement_id
+        FOR NO KEY UPDATE;
+        EXIT WHEN FOUND;
+        -- Imported levels get a key that another import of the same history gives them too.
+        INSERT INTO ret.stock_level
+            (business_id, stock_level_id, location_id, product_variant_id,
+             consignment_agreement_id)
+        VALUES (NEW.business_id,
+                CASE WHEN is_now THEN system_core.uuid_v7()
+                     ELSE md5(concat_ws(' at ', NEW.product_variant_id, NEW.location_id,
+                                        NEW.consignment_agreement_id))::uuid END,
+                NEW.location_id, NEW.product_variant_id, NEW.consignment_agreement_id)
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+
+    NEW.unit_cost := coalesce(NEW.unit_cost, level.average_cost);
+    UPDATE ret.stock_level AS l
+    SET on_hand_qty = l.on_hand_qty + change,
+        committed_qty = l.committed_qty + NEW.quantity * ((NEW.to_state = 'committed')::integer
+                                                - (NEW.from_state = 'committed')::integer),
+        reserved_qty = l.reserved_qty + NEW.quantity * ((NEW.to_state = 'reserved')::integer
+                                                - (NEW.from_state = 'reserved')::integer),
+        incoming_qty = l.incoming_qty + NEW.quantity * ((NEW.to_state = 'incoming')::integer
+                                                - (NEW.from_state = 'incoming')::integer),
+        damaged_qty = l.damaged_qty + NEW.quantity * ((NEW.to_state = 'damaged')::integer
+                                                - (NEW.from_state = 'damaged')::integer),
+        quality_hold_qty = l.quality_hold_qty
+            + NEW.quantity * ((NEW.to_state = 'quality_hold')::integer
+                              - (NEW.from_state = 'quality_hold')::integer),
+        average_cost = CASE WHEN change > 0
+            THEN (greatest(l.on_hand_qty, 0) * l.average_cost + change * NEW.unit_cost)
+                 / (greatest(l.on_hand_qty, 0) + change)
+            ELSE l.average_cost END,
+        last_sold_at = CASE WHEN NEW.movement_kind = 'sale' AND change < 0
+            THEN greatest(l.last_sold_at, NEW.occurred_at) ELSE l.last_sold_at END,
+        last_received_at = CASE WHEN change > 0
+                AND NEW.movement_kind IN ('receipt', 'transfer_in', 'consignment_in')
+            THEN greatest(l.last_received_at, NEW.occurred_at) ELSE l.last_received_at END,
+        last_counted_at = CASE WHEN NEW.movement_kind = 'count'
+            THEN greatest(l.last_counted_at, NEW.occurred_at) ELSE l.last_counted_at END,
+        version_no = l.version_no + 1
+    WHERE l.business_id = NEW.business_id AND l.stock_level_id = level.stock_level_id
+    RETURNING l.* INTO level;
+    NEW.balance_after := level.on_hand_qty;
+    NEW.ledger_no := level.version_no;
+
+    -- Safety stock is kept back from promises only. A count says what is there, promised or not.
+    IF is_now AND taken AND NEW.movement_kind <> 'count'
+       AND level.available_qty
+           + (CASE WHEN NEW.to_state IN ('reserved', 'committed') THEN 0
+                   ELSE level.safety_stock_qty END) < 0
+       AND NOT (NEW.movement_kind = 'sale' AND NEW.to_state = 'none'
+                AND EXISTS (SELECT FROM ret.register AS r
+                            WHERE r.business_id = NEW.business_id
+                              AND r.location_id = NEW.location_id
+                              AND r.status <> 'retired' AND r.offline_limit_amount > 0)) THEN
+        SELECT v.sku, p.location_code INTO spot
+        FROM ret.product_variant AS v
+        CROSS JOIN ret.location AS p
+        WHERE v.business_id = NEW.business_id AND v.product_variant_id = NEW.product_variant_id
+          AND p.business_id = NEW.business_id AND p.location_id = NEW.location_id;
+        RAISE EXCEPTION '% is short of %: % asked, % would be left', spot.location_code,
+                        spot.sku, NEW.quantity, level.available_qty
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Receive or transfer it first, or take it from somewhere else.';
+    END IF;
+
+    IF NEW.stock_lot_id IS NOT NULL AND change <> 0 THEN
+        PERFORM ret.follow_lot(NEW, change);
+    END IF;
+    IF NEW.serial_number IS NOT NULL AND is_now THEN
+        PERFORM ret.follow_serial(NEW);
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.book_movement() IS
+    'Carries a movement into its level, lot and unit, numbers it and notes the balance. Refuses
+     what is not available, unless a register of the location may sell offline. Imported history
+     is taken as it was, and leaves units as they were imported.';
+
+CREATE TRIGGER stock_movement_book
+    BEFORE INSERT ON ret.stock_movement
+    FOR EACH ROW EXECUTE FUNCTION ret.book_movement();
+
+
+CREATE FUNCTION ret.post_stock_movement(
+    place uuid, variant uuid, kind text, out_of text, into_state text, moved_qty numeric,
+    source text, document uuid DEFAULT NULL, cost numeric DEFAULT NULL, lot uuid DEFAULT NULL,
+    serial text DEFAULT NULL, consignment uuid DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO ret.stock_movement
+        (business_id, location_id, product_variant_id, movement_kind, from_state, to_state,
+         quantity, source_kind, source_id, unit_cost, stock_lot_id, serial_number,
+         consignment_agreement_id)
+    VALUES (tenant_mgmt.current_business_id(), place, variant, kind, out_of, into_state,
+            moved_qty, source, document, cost, lot, serial, consignment)
+    RETURNING stock_movement_id;
+END;
+COMMENT ON FUNCTION ret.post_stock_movement(uuid, uuid, text, text, text, numeric, text, uuid,
+                                            numeric, uuid, text, uuid) IS
+    'Posts one movement of the tenant now and returns its key; where no cost is given it costs the
+     average of its level.';
+
+
+CREATE FUNCTION ret.reverse_stock_movement(movement uuid) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    posted uuid;
+    wrong  ret.stock_movement;
+BEGIN
+    SELECT m.* INTO wrong
+    FROM ret.stock_movement AS m
+    WHERE m.business_id = tenant AND m.stock_movement_id = movement;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no movement %', movement USING ERRCODE = 'no_data_found';
+    END IF;
+    -- Two who reverse the same movement take turns at its level; the second finds the first.
+    PERFORM FROM ret.stock_level AS l
+    WHERE l.business_id = tenant AND l.location_id = wrong.location_id
+      AND l.product_variant_id = wrong.product_variant_id
+      AND l.consignment_agreement_id IS NOT DISTINCT FROM wrong.consignment_agreement_id
+    FOR NO KEY UPDATE;
+    IF wrong.is_reversal OR EXISTS (
+        SELECT FROM ret.stock_movement AS m
+        WHERE m.business_id = tenant AND m.reverses_movement_id = movement) THEN
+        RAISE EXCEPTION 'movement % was taken back already', movement
+            USING ERRCODE = 'check_violation';
+    END IF;
+    INSERT INTO ret.stock_movement
+        (business_id, product_variant_id, location_id, stock_lot_id, bin_location_id,
+         consignment_agreement_id, movement_kind, from_state, to_state, quantity, unit_cost,
+         source_kind, source_id, is_reversal, reverses_movement_id)
+    VALUES (tenant, wrong.product_variant_id, wrong.location_id, wrong.stock_lot_id,
+            wrong.bin_location_id, wrong.consignment_agreement_id, wrong.movement_kind,
+            wrong.to_state, wrong.from_state, wrong.quantity, wrong.unit_cost,
+            wrong.source_kind, wrong.source_id, true, movement)
+    RETURNING stock_movement_id INTO posted;
+    RETURN posted;
+END
+$$;
+COMMENT ON FUNCTION ret.reverse_stock_movement(uuid) IS
+    'Takes a movement back by its mirror image, once; the ledger keeps both.';
+
+
+CREATE FUNCTION ret.pick_lots(place uuid, variant uuid, wanted numeric, on_day date)
+    RETURNS TABLE (stock_lot_id uuid, quantity numeric)
+    LANGUAGE sql
+BEGIN ATOMIC
+    WITH locked AS (
+        SELECT l.stock_lot_id, l.remaining_qty, l.expires_on, l.received_on
+        FROM ret.stock_lot AS l
+        WHERE l.business_id = tenant_mgmt.current_business_id() AND l.location_id = place
+          AND l.product_variant_id = variant AND l.status = 'available' AND l.remaining_qty > 0
+          AND (l.expires_on IS NULL OR l.expires_on > on_day)
+        ORDER BY l.expires_on, l.received_on, l.stock_lot_id
+        FOR NO KEY UPDATE
+    )
+    SELECT n.stock_lot_id, least(n.remaining_qty, wanted - n.before)
+    FROM (
+        SELECT l.stock_lot_id, l.remaining_qty,
+               sum(l.remaining_qty) OVER (ORDER BY l.expires_on, l.received_on, l.stock_lot_id)
+                   - l.remaining_qty AS before
+        FROM locked AS l
+    ) AS n
+    WHERE n.before < wanted
+    ORDER BY n.before;
+END;
+COMMENT ON FUNCTION ret.pick_lots(uuid, uuid, numeric, date) IS
+    'The lots to take a quantity from, first expired first, and how much of each; they stay locked.
+     Less than was wanted where there is no more that has not expired.';
 
 
 CREATE TABLE ret.stock_adjustment (
