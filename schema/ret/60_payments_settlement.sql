@@ -1313,6 +1313,8 @@ CREATE FUNCTION ret.hand_over_stock(sales_order uuid, store uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    line   record;
+    rest   numeric;
 BEGIN
     -- In the order of the variants: two tills that sell the same goods never block each other.
     PERFORM FROM ret.stock_level AS k
@@ -1322,21 +1324,38 @@ BEGIN
                                      AND l.sales_order_id = sales_order)
     ORDER BY k.product_variant_id, k.stock_level_id
     FOR NO KEY UPDATE;
-    INSERT INTO ret.stock_movement
-        (business_id, product_variant_id, location_id, occurred_at, movement_kind, from_state,
-         to_state, quantity, unit_cost, source_kind, source_id, serial_number)
-    SELECT tenant, l.product_variant_id, store, now(), 'sale', 'available', 'none',
-           l.quantity, l.unit_cost, 'sale', sales_order, u.serial_number
-    FROM ret.sales_order_line AS l
-    JOIN ret.product_variant AS v
-        ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
-    JOIN ret.product AS p
-        ON p.business_id = v.business_id AND p.product_id = v.product_id
-       AND p.product_kind IN ('simple', 'configurable')
-    LEFT JOIN ret.serial_unit AS u
-        ON u.business_id = l.business_id AND u.serial_unit_id = l.serial_unit_id
-    WHERE l.business_id = tenant AND l.sales_order_id = sales_order
-    ORDER BY l.product_variant_id, l.line_number;
+    FOR line IN
+        SELECT l.product_variant_id, l.quantity, l.unit_cost, u.serial_number, p.tracking
+        FROM ret.sales_order_line AS l
+        JOIN ret.product_variant AS v
+            ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+        JOIN ret.product AS p
+            ON p.business_id = v.business_id AND p.product_id = v.product_id
+           AND p.product_kind IN ('simple', 'configurable')
+        LEFT JOIN ret.serial_unit AS u
+            ON u.business_id = l.business_id AND u.serial_unit_id = l.serial_unit_id
+        WHERE l.business_id = tenant AND l.sales_order_id = sales_order
+        ORDER BY l.product_variant_id, l.line_number
+    LOOP
+        -- First expired, first out; what no lot covers leaves without one.
+        WITH moved AS (
+            INSERT INTO ret.stock_movement
+                (business_id, product_variant_id, location_id, movement_kind, from_state, to_state,
+                 quantity, unit_cost, source_kind, source_id, stock_lot_id)
+            SELECT tenant, line.product_variant_id, store, 'sale', 'available', 'none',
+                   x.quantity, line.unit_cost, 'sale', sales_order, x.stock_lot_id
+            FROM ret.pick_lots(store, line.product_variant_id, line.quantity, current_date) AS x
+            WHERE line.tracking = 'lot'
+            RETURNING quantity
+        )
+        SELECT line.quantity - coalesce(sum(m.quantity), 0) INTO rest FROM moved AS m;
+        INSERT INTO ret.stock_movement
+            (business_id, product_variant_id, location_id, movement_kind, from_state, to_state,
+             quantity, unit_cost, source_kind, source_id, serial_number)
+        SELECT tenant, line.product_variant_id, store, 'sale', 'available', 'none', rest,
+               line.unit_cost, 'sale', sales_order, line.serial_number
+        WHERE rest > 0;
+    END LOOP;
     -- A bundle has no stock of its own: its parts leave.
     INSERT INTO ret.stock_movement
         (business_id, product_variant_id, location_id, occurred_at, movement_kind, from_state,
@@ -1352,16 +1371,11 @@ BEGIN
     WHERE l.business_id = tenant AND l.sales_order_id = sales_order
     GROUP BY c.component_variant_id
     ORDER BY c.component_variant_id;
-    UPDATE ret.serial_unit AS u
-    SET state = 'sold', sold_at = now(), location_id = NULL,
-        warranty_ends_on = (now() + u.warranty_months * interval '1 month')::date
-    FROM ret.sales_order_line AS l
-    WHERE l.business_id = tenant AND l.sales_order_id = sales_order
-      AND u.business_id = l.business_id AND u.serial_unit_id = l.serial_unit_id;
 END
 $$;
 COMMENT ON FUNCTION ret.hand_over_stock(uuid, uuid) IS
-    'What is carried out of a store leaves its stock, and serialised units are sold.';
+    'What is carried out of a store leaves its stock: lots that expire first, the named units, the
+     parts of a bundle.';
 
 
 CREATE FUNCTION ret.complete_pos_sale(session uuid, basket jsonb, tenders jsonb) RETURNS uuid

@@ -919,15 +919,18 @@ BEGIN
     -- In the order of the variants, as every other writer of stock.
     INSERT INTO ret.stock_movement
         (business_id, product_variant_id, location_id, stock_lot_id, occurred_at, movement_kind,
-         from_state, to_state, quantity, unit_cost, source_kind, source_id)
+         from_state, to_state, quantity, unit_cost, source_kind, source_id, serial_number)
     SELECT tenant, l.product_variant_id, i.location_id, i.stock_lot_id, now(), 'return', 'none',
            CASE i.disposition WHEN 'restock' THEN 'available' ELSE 'quality_hold' END,
-           r.quantity, l.unit_cost, 'return', rma
+           r.quantity, l.unit_cost, 'return', rma,
+           CASE WHEN i.serial_matches THEN u.serial_number END
     FROM ret.return_line AS r
     JOIN ret.sales_order_line AS l
         ON l.business_id = r.business_id AND l.sales_order_line_id = r.sales_order_line_id
     JOIN ret.return_inspection AS i
         ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+    LEFT JOIN ret.serial_unit AS u
+        ON u.business_id = r.business_id AND u.serial_unit_id = r.serial_unit_id
     WHERE r.business_id = tenant AND r.return_authorisation_id = rma
       AND r.acceptance = 'accepted' AND r.reception = 'received'
       AND i.disposition IN ('restock', 'refurbish', 'outlet', 'rtv')
@@ -946,6 +949,7 @@ BEGIN
       AND r.acceptance = 'accepted' AND r.reception = 'received'
       AND a.return_location_id IS NOT NULL
     ORDER BY r.exchange_variant_id, r.line_number;
+    -- Units that come into no stock are here all the same.
     UPDATE ret.serial_unit AS u
     SET state = 'returned', location_id = i.location_id
     FROM ret.return_line AS r
