@@ -224,18 +224,12 @@ class TestDrawer:
         with pytest.raises(errors.CheckViolation, match="the drawer does not hold 101"):
             move(app, shop, "safe_drop", 101)
 
-    def test_much_is_paid_out_with_an_approval(
-        self, app: Connection, shop: Shop, admin: Connection
-    ) -> None:
+    def test_much_is_paid_out_with_an_approval(self, app: Connection, shop: Shop) -> None:
         assert move(app, shop, "paid_out", 50) == 50
-        with app.transaction(), pytest.raises(errors.CheckViolation, match="needs an approval"):
-            with app.transaction():
-                move(app, shop, "paid_out", 50.01)
-        app.execute("UPDATE ret.register_session SET approval_limit = 10")
-        with app.transaction(), pytest.raises(errors.CheckViolation, match="only 10"):
-            with app.transaction():
-                move(app, shop, "paid_out", 11)
-        assert move(app, shop, "paid_out", 11, approved_by_user_id=shop.cashier) == 39
+        app.execute("UPDATE ret.register_session SET approval_limit = 20")
+        with pytest.raises(errors.CheckViolation, match="only 20"), app.transaction():
+            move(app, shop, "paid_out", 20.01)
+        assert move(app, shop, "paid_out", 30, approved_by_user_id=shop.cashier) == 20
 
     def test_nobody_approves_for_himself(self, app: Connection, shop: Shop) -> None:
         with pytest.raises(errors.CheckViolation, match="approved_by_another"):
@@ -303,19 +297,16 @@ class TestDrawer:
 
     def test_a_closed_session_takes_nothing(self, app: Connection, shop: Shop) -> None:
         self.close(app, shop, 100)
-        for refused in ("move", "count", "receipt", "sale", "close"):
+        attempts: list[Callable[[], Any]] = [
+            lambda: move(app, shop, "paid_in", 1),
+            lambda: row(app, "ret.cash_count", register_session_id=shop.session),
+            lambda: row(app, "ret.pos_transaction", register_session_id=shop.session),
+            lambda: sell(app, shop, CASH),
+            lambda: self.close(app, shop, 100),
+        ]
+        for attempt in attempts:
             with pytest.raises(errors.CheckViolation, match="is closed"), app.transaction():
-                match refused:
-                    case "move":
-                        move(app, shop, "paid_in", 1)
-                    case "count":
-                        row(app, "ret.cash_count", register_session_id=shop.session)
-                    case "receipt":
-                        row(app, "ret.pos_transaction", register_session_id=shop.session)
-                    case "sale":
-                        sell(app, shop, CASH)
-                    case "close":
-                        self.close(app, shop, 100)
+                attempt()
 
     def test_cash_does_not_slip_in_after_the_close(self, app: Connection, shop: Shop) -> None:
         self.close(app, shop, 100)
@@ -408,7 +399,7 @@ def test_a_price_goes_down_far_with_an_approver(app: Connection, shop: Shop) -> 
         "event_kind": "price_override",
         "amount": 50.01,
     }
-    with pytest.raises(errors.CheckViolation, match="only 50.00 goes without"), app.transaction():
+    with pytest.raises(errors.CheckViolation, match=r"only 50\.00 goes without"), app.transaction():
         row(app, "ret.pos_journal_event", **override)
     row(app, "ret.pos_journal_event", **override, approver_name="Grace")
     row(app, "ret.pos_journal_event", **{**override, "amount": 50})
@@ -457,7 +448,7 @@ class TestLayaway:
         tender = Jsonb([{"tender": "cash", "amount": amount}])
         return one(
             connection,
-            "SELECT ret.pay_layaway(%s, %s, %s, %s)",
+            "SELECT ret.pay_layaway(%s, %s::numeric, %s, %s)",
             aside,
             amount,
             shop.session,
@@ -520,7 +511,7 @@ class TestLayaway:
     def test_it_takes_what_it_owes(
         self, app: Connection, shop: Shop, aside: UUID, amount: float
     ) -> None:
-        with pytest.raises(errors.CheckViolation, match="owes 100.00, not"):
+        with pytest.raises(errors.CheckViolation, match=r"owes 100\.00, not"):
             self.pay(app, shop, aside, amount)
 
     def test_tenders_come_to_the_amount(self, app: Connection, shop: Shop, aside: UUID) -> None:
