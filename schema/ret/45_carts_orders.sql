@@ -590,7 +590,7 @@ CREATE TABLE ret.order_tax_line (
 COMMENT ON TABLE ret.order_tax_line IS
     'Tax of a line or of shipping by jurisdiction and rate, with who remits it.';
 COMMENT ON COLUMN ret.order_tax_line.rate_pct IS
-    'As it was then; of a rate per unit the amount of a unit.';
+    'As it was then; of a tax per unit, hundredths of the currency for each unit.';
 COMMENT ON COLUMN ret.order_tax_line.collected_by IS
     'The marketplace remits the tax of its orders itself; it is in no filing of the retailer.';
 COMMENT ON COLUMN ret.order_tax_line.rounding_amount IS
@@ -1096,7 +1096,7 @@ BEGIN ATOMIC
                                         OR t.origin_country IS NULL) AS at_goal) AS w
     ), rated AS (
         SELECT t.*, r.tax_rate_id, r.rate_pct::numeric AS rate_pct, r.rate_kind, r.is_compound,
-               r.is_inclusive, r.is_holiday, coalesce(r.min_amount, 0) AS min_amount,
+               r.is_inclusive, r.is_holiday, r.min_amount::numeric AS min_amount,
                t.is_exempt OR EXISTS (
                    SELECT FROM ret.tax_exemption AS e
                    WHERE e.business_id = t.business_id AND e.customer_id = t.customer_id
@@ -1112,15 +1112,15 @@ BEGIN ATOMIC
            AND r.tax_jurisdiction_id = t.tax_jurisdiction_id
            AND t.placed_on BETWEEN r.effective_from AND coalesce(r.effective_to, 'infinity')
            AND (r.rate_kind = 'threshold'
-                OR t.base / t.quantity BETWEEN coalesce(r.min_amount, 0)
-                   AND coalesce(nullif(r.max_amount, 0), 'infinity'::numeric))
+                OR t.base / t.quantity >= r.min_amount
+                   AND (r.max_amount IS NULL OR t.base / t.quantity < r.max_amount))
         WHERE t.country_code = t.taxing_country
           AND (t.taxing_region IS NULL OR t.region_code = t.taxing_region)
           AND (t.postal_pattern IS NULL OR t.postal_code ~ t.postal_pattern)
     ), due AS (
         -- A tax holiday takes the place of the ordinary rate.
         SELECT r.*, CASE WHEN r.pays_none THEN 0
-                         WHEN r.rate_kind = 'per_unit' THEN r.rate_pct * r.quantity
+                         WHEN r.rate_kind = 'per_unit' THEN r.rate_pct / 100 * r.quantity
                          WHEN r.is_inclusive THEN r.base - r.base / (1 + r.rate_pct / 100)
                          WHEN r.rate_kind = 'threshold'
                          THEN greatest(r.base - r.min_amount * r.quantity, 0) * r.rate_pct / 100
