@@ -1263,11 +1263,14 @@ BEGIN
          product_title, sku_sold, quantity, unit_price, list_price, price_source, discount_amount,
          unit_cost, fulfilled_qty, fulfilment_choice, override_reason)
     SELECT tenant, sales_order, v.product_variant_id, b.serial, b.place,
-           concat_ws(', ', p.title, v.title), v.sku, b.quantity,
-           coalesce(b.price, v.list_price), v.list_price,
-           CASE WHEN b.price <> v.list_price THEN 'override' ELSE 'base' END,
+           concat_ws(', ', p.title, v.title), v.sku, b.quantity, coalesce(b.price, n.price),
+           greatest(r.compare_at, n.price),
+           CASE WHEN b.price <> n.price THEN 'override'
+                WHEN k.book_kind = 'clearance' THEN 'markdown'
+                WHEN k.book_kind <> 'base' THEN 'price_book'
+                ELSE 'base' END,
            coalesce(b.discount, 0), coalesce(v.average_cost, v.standard_cost, 0), b.quantity,
-           'carry_out', CASE WHEN b.price <> v.list_price
+           'carry_out', CASE WHEN b.price <> n.price
                              THEN coalesce(b.reason, 'keyed at the till') END
     FROM JSON_TABLE(lines, '$[*]' COLUMNS (
         place    FOR ORDINALITY,
@@ -1284,7 +1287,12 @@ BEGIN
     JOIN ret.product_variant AS v
         ON v.business_id = tenant
        AND v.product_variant_id = coalesce(b.variant, c.product_variant_id)
-    JOIN ret.product AS p ON p.business_id = v.business_id AND p.product_id = v.product_id;
+    JOIN ret.product AS p ON p.business_id = v.business_id AND p.product_id = v.product_id
+    LEFT JOIN LATERAL ret.resolve_price(v.product_variant_id, sold.sales_channel_id, store,
+                                        sold.customer_id, b.quantity, sold.placed_at) AS r ON true
+    LEFT JOIN ret.price_book AS k
+        ON k.business_id = tenant AND k.price_book_id = r.price_book_id
+    CROSS JOIN LATERAL (SELECT coalesce(r.price, v.list_price) AS price) AS n;
     GET DIAGNOSTICS made = ROW_COUNT;
     IF made <> wanted OR made = 0 THEN
         RAISE EXCEPTION 'of % lines % are known goods', wanted, made
@@ -1306,7 +1314,8 @@ END
 $$;
 COMMENT ON FUNCTION ret.sell_lines(uuid, uuid, jsonb) IS
     'Puts scanned goods on an order: [{"barcode": "…", "quantity": 2, "price": 9, "reason": "…",
-     "discount": 1, "approved_by": "…"}]. Another price than that of the goods is an override.';
+     "discount": 1, "approved_by": "…"}]. Goods cost what the price books say in that store, or
+     their list price; another price is an override.';
 
 
 CREATE FUNCTION ret.hand_over_stock(sales_order uuid, store uuid) RETURNS void
