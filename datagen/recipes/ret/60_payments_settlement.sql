@@ -11,7 +11,7 @@ SELECT l.business_id, md5('off ' || l.sales_order_line_id)::uuid,
        CASE WHEN w.kind = 'manual' THEN u.user_account_id END, l.sales_order_id,
        l.sales_order_line_id, CASE WHEN w.kind <> 'manual' THEN p.promotion_id END,
        CASE WHEN w.kind = 'coupon' THEN k.coupon_id END, w.kind,
-       CASE WHEN w.kind = 'manual' THEN 'Discount by the manager' ELSE p.display_name END,
+       CASE WHEN w.kind = 'manual' THEN 'Discount by the manager' ELSE p.title END,
        -l.discount_amount,
        round(l.discount_amount * 100 / (l.quantity * l.unit_price), 0), l.quantity,
        CASE WHEN o.external_order_id IS NOT NULL THEN 'marketplace'
@@ -33,7 +33,7 @@ CROSS JOIN (
     LIMIT 1
 ) AS u
 LEFT JOIN (
-    SELECT x.promotion_id, x.display_name,
+    SELECT x.promotion_id, x.title,
            row_number() OVER (ORDER BY x.promotion_id) - 1 AS place, count(*) OVER () AS promotions
     FROM ret.promotion AS x
     WHERE x.business_id = %(business_id)s AND x.state IN ('active', 'ended')
