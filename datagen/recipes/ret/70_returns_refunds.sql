@@ -501,13 +501,18 @@ WHERE p.business_id = %(business_id)s AND p.state = 'paid' AND p.arrived_on < %(
 INSERT INTO ret.cash_movement
     (business_id, cash_movement_id, actor_user_id, approved_by_user_id, register_session_id,
      movement_kind, amount, occurred_at, reason_text, reference_number, bag_number, witness_name,
-     created_at)
+     running_balance, created_at)
 SELECT s.business_id, md5(k.kind || s.register_session_id)::uuid, s.opened_by_user_id, NULL,
        s.register_session_id, k.kind, k.amount, k.moment, k.reason,
        CASE WHEN k.kind = 'paid_out' THEN 'V-' || to_char(s.business_date, 'MMDD') END,
        CASE WHEN k.kind = 'safe_drop'
             THEN 'BAG' || upper(substr(md5('bag ' || s.register_session_id), 1, 6)) END,
-       CASE WHEN k.kind = 'safe_drop' AND s.place %% 2 = 0 THEN u.display_name END, k.moment
+       CASE WHEN k.kind = 'safe_drop' AND s.place %% 2 = 0 THEN u.display_name END,
+       -- The others are before the first sale, the drop is after the last one.
+       s.opening_float + CASE WHEN k.kind = 'safe_drop' THEN s.cash - s.refunds ELSE 0 END
+           + sum(CASE WHEN k.kind = 'paid_in' THEN k.amount ELSE -k.amount END)
+                 OVER (PARTITION BY s.register_session_id ORDER BY k.moment),
+       k.moment
 FROM (
     SELECT x.*, r.cash_enabled, coalesce(c.cash, 0) AS cash, coalesce(f.cash, 0) AS refunds,
            ('x' || substr(md5('cash ' || x.register_session_id), 1, 7))::bit(28)::integer AS place
