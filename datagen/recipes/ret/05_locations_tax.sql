@@ -76,8 +76,7 @@ WHERE l.business_id = %(business_id)s
   AND (k.capability <> 'local_delivery' OR l.location_code IN ('S1', 'S2'))
   AND (k.capability <> 'curbside' OR l.location_code IN ('S2', 'S3'));
 
--- Each level lies within the one above of its region: states in the country, the rest in states;
--- a city is in the county of its number.
+-- States lie within the country, what is smaller within its state.
 UPDATE ret.tax_jurisdiction AS j
 SET parent_jurisdiction_id = p.tax_jurisdiction_id
 FROM ret.tax_jurisdiction AS p
