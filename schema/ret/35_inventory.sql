@@ -624,6 +624,17 @@ BEGIN
                   HINT = 'Receive or transfer it first, or take it from somewhere else.';
     END IF;
 
+    -- Who does not say from which lot takes from the one that expires first and has it all.
+    IF NEW.stock_lot_id IS NULL AND change < 0 THEN
+        SELECT l.stock_lot_id INTO NEW.stock_lot_id
+        FROM ret.stock_lot AS l
+        WHERE l.business_id = NEW.business_id AND l.location_id = NEW.location_id
+          AND l.product_variant_id = NEW.product_variant_id AND l.status = 'available'
+          AND l.remaining_qty >= NEW.quantity
+          AND (l.expires_on IS NULL OR l.expires_on > NEW.occurred_at::date)
+        ORDER BY l.expires_on, l.received_on, l.stock_lot_id
+        LIMIT 1;
+    END IF;
     IF NEW.stock_lot_id IS NOT NULL AND change <> 0 THEN
         PERFORM ret.follow_lot(NEW, change);
     END IF;
