@@ -610,7 +610,7 @@ CREATE TRIGGER promotion_state_machine
 
 
 CREATE FUNCTION ret.is_predicate(doc jsonb) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     part jsonb;
     word text;
