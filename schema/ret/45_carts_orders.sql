@@ -183,8 +183,8 @@ BEGIN
         SELECT x.business_id, x.cart_id, coalesce(sum(round(l.quantity * l.unit_price, 2)), 0)
                    AS subtotal,
                coalesce(sum(l.discount_amount), 0) AS discounts,
-               coalesce(sum(CASE WHEN l.quantity = trunc(l.quantity) THEN l.quantity ELSE 1 END),
-                        0) AS items
+               coalesce(sum(CASE WHEN l.quantity <> trunc(l.quantity) THEN 1
+                                 ELSE l.quantity END), 0) AS items
         FROM (SELECT DISTINCT d.business_id, d.cart_id FROM changed AS d) AS x
         LEFT JOIN ret.cart_line AS l
             ON l.business_id = x.business_id AND l.cart_id = x.cart_id

@@ -689,7 +689,13 @@ LEFT JOIN (
     WHERE x.business_id = %(business_id)s AND x.status = 'active'
 ) AS a ON a.place = 2
 WHERE o.business_id = %(business_id)s AND o.order_kind IN ('ship_to_home', 'pickup')
-  AND (d.place %% 8 = 0 OR o.state IN ('on_hold', 'cancelled'));
+  AND (d.place %% 8 = 0 OR o.state IN ('on_hold', 'cancelled')
+       OR o.sales_order_id IN (SELECT x.sales_order_id
+                               FROM ret.sales_order AS x
+                               WHERE x.business_id = %(business_id)s
+                                 AND x.order_kind IN ('ship_to_home', 'pickup')
+                               ORDER BY x.sales_order_id
+                               LIMIT 1));
 
 -- What customers bought since these months began.
 UPDATE ret.customer AS c
