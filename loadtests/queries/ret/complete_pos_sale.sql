@@ -4,7 +4,9 @@
 -- mode: write
 -- rows: >=0
 -- params: stock_level_id from ret.stock_level where available_qty > 3 and location_id in (select r.location_id from ret.register as r join ret.register_session as s using (business_id, register_id) where s.state = 'open')
--- values: key = uuid(), reference = text('ch_'), turn = random_int(0, 1000)
+-- values: key = uuid()
+-- values: reference = text('ch_')
+-- values: turn = random_int(0, 1000)
 SELECT t.business_id,
        ret.complete_pos_sale(
            t.register_session_id,
