@@ -184,7 +184,7 @@ CREATE TABLE ret.cycle_count_line (
     CONSTRAINT cycle_count_line_accepted_is_final
         CHECK (state NOT IN ('accepted', 'adjusted') OR final_qty IS NOT NULL),
     CONSTRAINT cycle_count_line_final_was_counted
-        CHECK (final_qty IN (counted_qty, recount_qty))
+        CHECK (final_qty IN (counted_qty, coalesce(recount_qty, counted_qty)))
 );
 
 COMMENT ON TABLE ret.cycle_count_line IS

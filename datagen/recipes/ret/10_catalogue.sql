@@ -243,8 +243,8 @@ SELECT %(business_id)s, md5('barcode ' || k.what || c.product_variant_id)::uuid,
        CASE WHEN c.is_own THEN '21' || lpad(c.number::text, 6, '0')
             WHEN k.what = 'case'
             THEN '1' || c.digits || ret.gs1_check_digit('1' || c.digits)
-            WHEN k.what = 'old' THEN '0' || lpad(c.number::text, 10, '7')
-                                     || ret.gs1_check_digit('0' || lpad(c.number::text, 10, '7'))
+            WHEN k.what = 'old' THEN '07' || lpad(c.number::text, 9, '0')
+                                     || ret.gs1_check_digit('07' || lpad(c.number::text, 9, '0'))
             ELSE c.digits || ret.gs1_check_digit(c.digits) END,
        CASE WHEN c.is_own THEN 'in_store' WHEN k.what = 'case' THEN 'gtin14'
             WHEN k.what = 'old' THEN 'upca' ELSE 'ean13' END,

@@ -20,5 +20,4 @@ USUAL = {
     },
     "ret.variant_barcode": {"symbology": "in_store", "barcode": "20000{n}"},
     "ret.bundle_component": {"quantity": 1},
-    "ret.collection": {"slug": "collection-{n}"},
 }
