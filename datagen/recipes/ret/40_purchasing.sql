@@ -107,6 +107,7 @@ SELECT n.business_id, n.purchase_order_id,
        n.ordered_qty, n.unit_cost, n.fate, n.is_announced, n.arrived_at, n.location_id,
        CASE WHEN n.fate <> 'done' AND n.fate <> 'partly' THEN NULL
             WHEN n.fate = 'partly' AND n.line_number %% 2 = 0 THEN 'to_come'
+            WHEN n.tracking = 'serial' THEN 'none'
             WHEN n.wrong <= greatest(3, n.arrived / 50) THEN 'damaged'
             WHEN n.wrong <= greatest(5, n.arrived / 50 + n.arrived / 30)
                  OR (n.is_slow AND n.draw %% 4 = 0) THEN 'short'
