@@ -49,9 +49,9 @@ INSERT INTO ret.stock_lot
      manufactured_on, expires_on, best_before_on, received_on, unit_cost)
 SELECT v.business_id, md5('lot ' || n || v.product_variant_id || h.location_id)::uuid,
        v.product_variant_id, h.location_id, v.supplier_id,
-       'L' || to_char(%(as_of)s::date - 240 + n * 60, 'YYMMDD') || '-' || v.place,
-       %(as_of)s::date - 240 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
-       %(as_of)s::date + n * 120 + v.place %% 40 - 14, %(as_of)s::date - 95, v.cost
+       'L' || to_char(%(as_of)s::date - 280 + n * 60, 'YYMMDD') || '-' || v.place,
+       %(as_of)s::date - 280 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
+       %(as_of)s::date + n * 120 + v.place %% 40 - 14, %(as_of)s::date - 130, v.cost
 FROM stocked AS v
 CROSS JOIN house AS h
 CROSS JOIN generate_series(1, 2) AS n
@@ -62,7 +62,7 @@ INSERT INTO ret.stock_movement
     (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
      movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
 SELECT v.business_id, md5('opens ' || v.product_variant_id || h.location_id || o.lot)::uuid,
-       h.location_id, v.product_variant_id, t.stock_lot_id, %(as_of)s - interval '95 days',
+       h.location_id, v.product_variant_id, t.stock_lot_id, %(as_of)s - interval '130 days',
        'adjustment', 'none', 'available', o.quantity, v.cost, 'adjustment'
 FROM stocked AS v
 CROSS JOIN house AS h
@@ -109,7 +109,7 @@ INSERT INTO ret.serial_unit
 SELECT v.business_id, md5('unit ' || n || v.product_variant_id || l.location_id)::uuid,
        v.product_variant_id, l.location_id,
        'SN' || lpad(v.place::text, 5, '0') || '-' || h.location_code || '-'
-           || lpad(n::text, 3, '0'), NULL, 'in_stock', %(as_of)s - interval '95 days', 24, v.cost,
+           || lpad(n::text, 3, '0'), NULL, 'in_stock', %(as_of)s - interval '130 days', 24, v.cost,
        NULL
 FROM stocked AS v
 JOIN ret.stock_level AS l
@@ -205,7 +205,8 @@ FROM (
            split_part('damage,theft_unknown,damage,theft_known,found,own_use,damage,data_error,'
                       || 'donation,theft_unknown', ',', 1 + x %% 10) AS reason,
            CASE WHEN x = m.most THEN 'draft' WHEN x %% 20 = 19 OR x = m.most - 1
-                THEN 'pending_approval' WHEN x %% 20 = 9 THEN 'rejected' ELSE 'posted' END AS state,
+                THEN 'pending_approval' WHEN x %% 20 = 9 THEN 'rejected'
+                ELSE 'posted' END AS state,
            %(as_of)s - interval '84 days' + (83 * 24 * x / (m.most + 1)) * interval '1 hour'
                AS moment
     FROM (SELECT greatest(10, max(s.variants) / 20) AS most FROM stocked AS s) AS m
@@ -295,8 +296,8 @@ FROM (
 WHERE l.business_id = %(business_id)s
   AND l.stock_adjustment_line_id = n.stock_adjustment_line_id;
 
--- Stores are refilled from the warehouse, the warehouse by the preferred supplier. One rule in nine
--- asks for more than there is, for the season.
+-- Stores are refilled from the warehouse, the warehouse by the preferred supplier. One rule in
+-- nine asks for more than there is, for the season.
 INSERT INTO ret.replenishment_rule
     (business_id, replenishment_rule_id, source_location_id, location_id, product_variant_id,
      supplier_id, method, min_qty, max_qty, reorder_point, safety_stock_qty, days_of_cover,

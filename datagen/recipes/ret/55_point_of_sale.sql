@@ -60,6 +60,34 @@ FROM (
     ) AS g
 ) AS n;
 
+-- Where nobody sold today yet, the first register of the store has just been opened.
+INSERT INTO ret.register_session
+    (business_id, register_session_id, opened_by_user_id, register_id, session_number,
+     business_date, opened_at, opening_float, created_at, updated_at)
+SELECT r.business_id, md5('opens ' || r.register_id)::uuid, u.user_account_id, r.register_id,
+       to_char((%(as_of)s AT TIME ZONE r.timezone)::date, 'YYYYMMDD') || '-2',
+       (%(as_of)s AT TIME ZONE r.timezone)::date, %(as_of)s - interval '20 minutes',
+       CASE WHEN r.cash_enabled THEN 200 ELSE 0 END, %(as_of)s - interval '20 minutes',
+       %(as_of)s - interval '20 minutes'
+FROM (
+    SELECT x.*, coalesce(l.timezone, 'UTC') AS timezone,
+           row_number() OVER (PARTITION BY x.location_id ORDER BY x.register_code) AS place
+    FROM ret.register AS x
+    JOIN ret.location AS l ON l.business_id = x.business_id AND l.location_id = x.location_id
+    WHERE x.business_id = %(business_id)s AND x.status <> 'retired'
+) AS r
+CROSS JOIN (
+    SELECT x.user_account_id
+    FROM user_mgmt.user_account AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.status <> 'active', x.username
+    LIMIT 1
+) AS u
+WHERE r.place = 1
+  AND NOT EXISTS (SELECT FROM ret.register_session AS s
+                  WHERE s.business_id = r.business_id AND s.register_id = r.register_id
+                    AND s.state = 'open');
+
 -- Every till sale has its receipt; one in fifty was sold while the line was down.
 INSERT INTO ret.pos_transaction
     (business_id, pos_transaction_id, cashier_user_id, register_session_id, sales_order_id,
@@ -106,6 +134,7 @@ FROM (
     JOIN ret.register_session AS s
         ON s.business_id = o.business_id AND s.register_id = r.register_id
        AND s.business_date = (o.placed_at AT TIME ZONE r.timezone)::date
+       AND s.session_number LIKE '%%-1'
     JOIN (
         SELECT l.sales_order_id, sum(l.quantity) AS items
         FROM ret.sales_order_line AS l

@@ -2,7 +2,34 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- The books open with what was sold later: no level is ever below three, in the order of time.
+-- What came back and was inspected is stock again, or held until it is decided on, where no other
+-- recipe has posted it.
+INSERT INTO ret.stock_movement
+    (business_id, stock_movement_id, location_id, product_variant_id, occurred_at, movement_kind,
+     from_state, to_state, quantity, unit_cost, source_kind, source_id)
+SELECT r.business_id, md5('returned ' || i.return_inspection_id)::uuid, i.location_id,
+       l.product_variant_id, i.inspected_at, 'return', 'none',
+       CASE i.disposition WHEN 'restock' THEN 'available' ELSE 'quality_hold' END, r.quantity,
+       coalesce(l.unit_cost, 0), 'return', r.return_authorisation_id
+FROM ret.return_line AS r
+JOIN ret.return_inspection AS i
+    ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+JOIN ret.sales_order_line AS l
+    ON l.business_id = r.business_id AND l.sales_order_line_id = r.sales_order_line_id
+JOIN ret.product_variant AS v
+    ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+JOIN ret.product AS p
+    ON p.business_id = v.business_id AND p.product_id = v.product_id
+   AND p.product_kind IN ('simple', 'configurable')
+WHERE r.business_id = %(business_id)s AND r.acceptance = 'accepted'
+  AND r.reception = 'received' AND i.disposition IN ('restock', 'refurbish', 'outlet', 'rtv')
+  AND NOT EXISTS (SELECT FROM ret.stock_movement AS m
+                  WHERE m.business_id = r.business_id
+                    AND m.source_id = r.return_authorisation_id)
+ORDER BY i.inspected_at, i.return_inspection_id;
+
+-- The books open with what was sold later: no level is ever below three, in the order of time, so
+-- that a count may find a piece less.
 INSERT INTO ret.stock_movement
     (business_id, stock_movement_id, location_id, product_variant_id, consignment_agreement_id,
      occurred_at, movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
@@ -10,13 +37,14 @@ SELECT %(business_id)s,
        md5('more ' || concat_ws(' ', n.location_id, n.product_variant_id,
                                 n.consignment_agreement_id))::uuid,
        n.location_id, n.product_variant_id, n.consignment_agreement_id,
-       %(as_of)s - interval '95 days', 'adjustment', 'none', 'available',
+       least(%(as_of)s - interval '130 days', n.first_at - interval '1 hour'), 'adjustment',
+       'none', 'available',
        ceil((3 - n.lowest) / 6) * 6, n.average_cost, 'adjustment'
 FROM (
     SELECT l.location_id, l.product_variant_id, l.consignment_agreement_id, l.average_cost,
-           least(min(m.running), l.available_qty) AS lowest
+           least(min(m.running), l.available_qty) AS lowest, min(m.occurred_at) AS first_at
     FROM (
-        SELECT x.location_id, x.product_variant_id, x.consignment_agreement_id,
+        SELECT x.location_id, x.product_variant_id, x.consignment_agreement_id, x.occurred_at,
                sum(x.quantity * ((x.to_state = 'available')::integer
                                  - (x.from_state = 'available')::integer)) OVER (
                    PARTITION BY x.location_id, x.product_variant_id, x.consignment_agreement_id
@@ -31,7 +59,7 @@ FROM (
     GROUP BY l.location_id, l.product_variant_id, l.consignment_agreement_id, l.average_cost,
              l.available_qty
 ) AS n
-WHERE n.lowest < 0
+WHERE n.lowest < 3
 ORDER BY n.location_id, n.product_variant_id, n.consignment_agreement_id;
 
 -- Pieces that are no longer on hand were sold, whoever wrote the sale.
@@ -87,9 +115,9 @@ JOIN (
     WHERE a.business_id = %(business_id)s
 ) AS b ON b.place = (x + 1) %% b.users;
 
-CREATE TEMPORARY TABLE counted ON COMMIT DROP AS
-SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id, l.average_cost,
-       l.place AS line_number, c.location_id,
+CREATE TEMPORARY TABLE looked ON COMMIT DROP AS
+SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id,
+       l.average_cost, l.tracking, l.place AS line_number, c.location_id,
        c.moment + (10 + l.place * 2) * interval '1 minute' AS counted_at,
        ('x' || substr(md5(c.cycle_count_id || l.sku), 1, 7))::bit(28)::integer AS draw,
        coalesce((SELECT sum(ret.on_hand_change(m.from_state, m.to_state, m.quantity))
@@ -98,21 +126,35 @@ SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id, l.a
                    AND m.product_variant_id = l.product_variant_id
                    AND m.consignment_agreement_id IS NULL
                    AND m.occurred_at <= c.moment + (10 + l.place * 2) * interval '1 minute'), 0)
-           AS expected
+           AS booked
 FROM counting AS c
 JOIN LATERAL (
     SELECT n.*, row_number() OVER (ORDER BY n.sku)::integer AS place
     FROM (
-        SELECT s.product_variant_id, s.average_cost, v.sku,
+        SELECT s.product_variant_id, s.average_cost, v.sku, p.tracking,
                row_number() OVER (ORDER BY v.sku) - 1 AS spot, count(*) OVER () AS spots
         FROM ret.stock_level AS s
         JOIN ret.product_variant AS v
             ON v.business_id = s.business_id AND v.product_variant_id = s.product_variant_id
+        JOIN ret.product AS p
+            ON p.business_id = v.business_id AND p.product_id = v.product_id
         WHERE s.business_id = %(business_id)s AND s.location_id = c.location_id
           AND s.consignment_agreement_id IS NULL
     ) AS n
     WHERE (n.spot - c.place * 38 %% n.spots + n.spots) %% n.spots < 38
 ) AS l ON true;
+
+-- What a count has put right, the next one expects.
+CREATE TEMPORARY TABLE counted ON COMMIT DROP AS
+SELECT k.*, k.booked + coalesce(
+           sum(k.variance) FILTER (WHERE k.state = 'completed') OVER (
+               PARTITION BY k.location_id, k.product_variant_id ORDER BY k.count_no
+               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS expected
+FROM (
+    SELECT l.*, CASE WHEN l.tracking = 'serial' THEN 0 WHEN l.draw %% 100 < 5 THEN -1
+                     WHEN l.draw %% 100 < 7 THEN 1 ELSE 0 END AS variance
+    FROM looked AS l
+) AS k;
 
 INSERT INTO ret.cycle_count
     (business_id, cycle_count_id, assigned_user_id, recount_user_id, location_id, count_number,
@@ -133,13 +175,9 @@ SELECT %(business_id)s, c.cycle_count_id, c.counter,
        CASE WHEN c.state = 'completed' THEN n.value END
 FROM counting AS c
 JOIN (
-    SELECT x.cycle_count_id, count(*) AS lines, count(*) FILTER (WHERE x.draw %% 100 >= 7)
-               AS accurate,
-           coalesce(sum(CASE WHEN x.draw %% 100 < 5 THEN -1 ELSE 1 END)
-                    FILTER (WHERE x.draw %% 100 < 7), 0) AS units,
-           coalesce(sum(CASE WHEN x.draw %% 100 < 5 THEN -1 ELSE 1 END
-                        * round(x.average_cost, 2))
-                    FILTER (WHERE x.draw %% 100 < 7), 0) AS value
+    SELECT x.cycle_count_id, count(*) AS lines,
+           count(*) FILTER (WHERE x.variance = 0) AS accurate, sum(x.variance) AS units,
+           sum(x.variance * round(x.average_cost, 2)) AS value
     FROM counted AS x
     GROUP BY x.cycle_count_id
 ) AS n ON n.cycle_count_id = c.cycle_count_id;
@@ -167,8 +205,7 @@ SELECT %(business_id)s, md5('line ' || x.product_variant_id || x.cycle_count_id)
 FROM counted AS x
 CROSS JOIN LATERAL (
     SELECT x.state IN ('completed', 'ready_to_review')
-               OR (x.state = 'counting' AND x.line_number %% 2 = 0) AS is_done,
-           CASE WHEN x.draw %% 100 < 5 THEN -1 WHEN x.draw %% 100 < 7 THEN 1 ELSE 0 END AS variance
+               OR (x.state = 'counting' AND x.line_number %% 2 = 0) AS is_done, x.variance
 ) AS k;
 
 INSERT INTO ret.stock_movement

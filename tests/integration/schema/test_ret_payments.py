@@ -358,6 +358,7 @@ class TestSale:
             product_variant_id=shop.variant,
             location_id=shop.store,
             serial_number="S1",
+            state="in_stock",
             received_at="2020-01-01",
         )
         self.ring_up(app, shop, {"lines": [{"variant": str(shop.variant), "serial": str(unit)}]})
