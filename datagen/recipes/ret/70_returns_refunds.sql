@@ -425,9 +425,15 @@ INSERT INTO ret.order_status_event
     (business_id, order_status_event_id, sales_order_id, occurred_at, aspect, from_state, to_state,
      actor_kind, created_at)
 SELECT o.business_id, md5('event returned ' || o.sales_order_id)::uuid, o.sales_order_id,
-       greatest(n.moment, o.updated_at), 'order', o.state, 'returned', 'system',
-       greatest(n.moment, o.updated_at)
+       greatest(n.moment, e.latest), 'order', o.state, 'returned', 'system',
+       greatest(n.moment, e.latest)
 FROM ret.sales_order AS o
+JOIN (
+    SELECT x.sales_order_id, max(x.occurred_at) AS latest
+    FROM ret.order_status_event AS x
+    WHERE x.business_id = %(business_id)s AND x.aspect = 'order'
+    GROUP BY x.sales_order_id
+) AS e ON e.sales_order_id = o.sales_order_id
 JOIN (
     SELECT a.sales_order_id, max(a.completed_at) AS moment
     FROM ret.return_authorisation AS a
