@@ -352,6 +352,7 @@ CREATE TABLE ret.collection (
         CHECK (sort_rule IN ('manual', 'best_selling', 'newest', 'price', 'margin')),
     CONSTRAINT collection_rule_iff_by_rule
         CHECK ((rule_doc IS NOT NULL) = (collection_kind = 'rule')),
+    CONSTRAINT collection_rule_is_a_tree CHECK (rule_doc ?| '{all,any,not}'),
     CONSTRAINT collection_ends_after_start CHECK (ends_at > starts_at),
     CONSTRAINT collection_count_not_negative CHECK (product_count >= 0)
 );

@@ -56,6 +56,7 @@ BEFORE = "2026-05-04 09:59+00"
         ("product_relation", {"valid_from": NOW, "valid_to": NOW}, "ends_after_start"),
         ("collection", {"collection_kind": "rule"}, "rule_iff_by_rule"),
         ("collection", {"rule_doc": "{}"}, "rule_iff_by_rule"),
+        ("collection", {"collection_kind": "rule", "rule_doc": "{}"}, "rule_is_a_tree"),
         ("collection", {"starts_at": NOW, "ends_at": NOW}, "ends_after_start"),
         ("collection", {"product_count": -1}, "count_not_negative"),
         ("collection_product", {"position_no": 0}, "position_positive"),
