@@ -600,26 +600,29 @@ BEGIN
                array_agg(u.sales_order_line_id ORDER BY u.line_number) AS lines,
                array_agg(u.open_qty ORDER BY u.line_number) AS quantities
         FROM (
-            SELECT r.location_id, l.fulfilment_choice, l.sales_order_line_id, l.line_number,
-                   r.reservation_kind <> 'hard' AS waits,
-                   sum(r.quantity) - coalesce((
+            SELECT h.*, h.quantity - coalesce((
                        SELECT sum(x.quantity - x.shipped_qty - x.short_qty)
                        FROM ret.fulfilment_order_line AS x
                        JOIN ret.fulfilment_order AS f
                            ON f.business_id = x.business_id
                           AND f.fulfilment_order_id = x.fulfilment_order_id
                           AND f.state NOT IN ('completed', 'rejected', 'cancelled')
-                          AND f.location_id = r.location_id
-                          AND (f.state = 'scheduled') = (r.reservation_kind <> 'hard')
+                          AND f.location_id = h.location_id
+                          AND (f.state = 'scheduled') = h.waits
                        WHERE x.business_id = tenant
-                         AND x.sales_order_line_id = l.sales_order_line_id), 0) AS open_qty
-            FROM ret.sales_order_line AS l
-            JOIN ret.stock_reservation AS r
-                ON r.business_id = l.business_id
-               AND r.sales_order_line_id = l.sales_order_line_id AND r.state = 'active'
-            WHERE l.business_id = tenant AND l.sales_order_id = sale.sales_order_id
-            GROUP BY r.location_id, l.fulfilment_choice, l.sales_order_line_id, l.line_number,
-                     r.reservation_kind <> 'hard'
+                         AND x.sales_order_line_id = h.sales_order_line_id), 0) AS open_qty
+            FROM (
+                SELECT r.location_id, l.fulfilment_choice, l.sales_order_line_id, l.line_number,
+                       k.waits, sum(r.quantity) AS quantity
+                FROM ret.sales_order_line AS l
+                JOIN ret.stock_reservation AS r
+                    ON r.business_id = l.business_id
+                   AND r.sales_order_line_id = l.sales_order_line_id AND r.state = 'active'
+                CROSS JOIN LATERAL (SELECT r.reservation_kind <> 'hard' AS waits) AS k
+                WHERE l.business_id = tenant AND l.sales_order_id = sale.sales_order_id
+                GROUP BY r.location_id, l.fulfilment_choice, l.sales_order_line_id, l.line_number,
+                         k.waits
+            ) AS h
         ) AS u
         WHERE u.open_qty > 0
         GROUP BY u.location_id, u.fulfilment_choice, u.waits
@@ -630,7 +633,7 @@ BEGIN
             (business_id, fulfilment_order_id, sales_order_id, location_id, sourcing_rule_id,
              fulfilment_number, method, state, request_state, promise_at, reroute_count)
         SELECT tenant, made, sale.sales_order_id, part.location_id, rule.sourcing_rule_id,
-               system_core.number_document(tenant, 'ret.fulfilment', 'F-', made),
+               'F-' || upper(right(made::text, 12)),
                part.fulfilment_choice, CASE WHEN part.waits THEN 'scheduled' ELSE 'open' END,
                'submitted',
                now() + coalesce(max(c.lead_minutes), 0) * interval '1 minute',
@@ -964,7 +967,8 @@ BEGIN
         (business_id, pick_list_id, picker_user_id, location_id, pick_number, pick_kind,
          created_for_cut_off_at, assigned_at, state)
     SELECT tenant, made, picker, claim_pick_list.location,
-           system_core.number_document(tenant, 'ret.pick', 'P-', made),
+           -- A number in sequence would make the pickers of the tenant wait for each other.
+           'P-' || upper(right(made::text, 12)),
            CASE WHEN cardinality(mine) > 1 THEN 'batch' ELSE 'single' END,
            min(f.promise_at), now(), 'assigned'
     FROM ret.fulfilment_order AS f
@@ -1107,7 +1111,7 @@ BEGIN
          tracking_number, weight_g, declared_value, label_cost, charged_amount, packed_at,
          estimated_at)
     SELECT tenant, made, fulfilment, c.carrier_service_id,
-           system_core.number_document(tenant, 'ret.shipment', 'SH-', made), tracking, weight,
+           'SH-' || upper(right(made::text, 12)), tracking, weight,
            (SELECT sum(round(x.packed_qty * l.unit_price, 2))
             FROM ret.fulfilment_order_line AS x
             JOIN ret.sales_order_line AS l
