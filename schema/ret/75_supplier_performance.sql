@@ -479,6 +479,7 @@ CREATE FUNCTION ret.score_suppliers(
     thresholds   numeric[] DEFAULT ARRAY[90, 75, 60]
 ) RETURNS integer
     LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     scored integer;
@@ -640,12 +641,13 @@ COMMENT ON FUNCTION ret.rebate_tier(jsonb, numeric) IS
 CREATE FUNCTION ret.accrue_rebate(supplier_agreement uuid, period_start date, period_end date)
     RETURNS numeric
     LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    terms  ret.supplier_agreement;
-    basis  numeric;
-    tier   record;
-    earned numeric;
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    terms   ret.supplier_agreement;
+    reached numeric;
+    tier    record;
+    earned  numeric;
 BEGIN
     SELECT a.* INTO terms
     FROM ret.supplier_agreement AS a
@@ -659,26 +661,27 @@ BEGIN
     END IF;
     IF terms.basis = 'purchases' THEN
         SELECT coalesce(sum(CASE i.invoice_kind WHEN 'credit_note' THEN -i.subtotal
-                            ELSE i.subtotal END), 0) INTO basis
+                            ELSE i.subtotal END), 0) INTO reached
         FROM ret.supplier_invoice AS i
         WHERE i.business_id = tenant AND i.supplier_id = terms.supplier_id
           AND i.match_state IN ('matched', 'approved', 'price_variance', 'qty_variance')
           AND i.invoice_date BETWEEN accrue_rebate.period_start AND accrue_rebate.period_end;
     ELSE
-        SELECT coalesce(sum(r.total_cost), 0) INTO basis
+        SELECT coalesce(sum(r.total_cost), 0) INTO reached
         FROM ret.goods_receipt AS r
         WHERE r.business_id = tenant AND r.supplier_id = terms.supplier_id
           AND r.state = 'completed'
           AND (r.arrived_at AT TIME ZONE 'UTC')::date
               BETWEEN accrue_rebate.period_start AND accrue_rebate.period_end;
     END IF;
-    basis := greatest(basis, 0);
-    SELECT t.from_amount, t.rebate_pct INTO tier FROM ret.rebate_tier(terms.tiers_doc, basis) AS t;
+    reached := greatest(reached, 0);
+    SELECT t.from_amount, t.rebate_pct INTO tier
+    FROM ret.rebate_tier(terms.tiers_doc, reached) AS t;
     INSERT INTO ret.supplier_rebate AS r
         (business_id, supplier_agreement_id, supplier_id, period_start, period_end, basis_amount,
          tier_reached, rebate_pct)
     VALUES (tenant, supplier_agreement, terms.supplier_id, accrue_rebate.period_start,
-            accrue_rebate.period_end, basis, tier.from_amount::text,
+            accrue_rebate.period_end, reached, tier.from_amount::text,
             coalesce(tier.rebate_pct, CASE WHEN terms.tiers_doc IS NULL
                                            THEN terms.accrual_pct END, 0))
     ON CONFLICT (business_id, supplier_agreement_id, period_start) DO UPDATE

@@ -72,7 +72,8 @@ SELECT s.business_id, md5('terms ' || s.supplier_id || k.kind)::uuid, s.supplier
        CASE k.kind WHEN 'rebate' THEN 2 WHEN 'return_allowance' THEN 1.5 END,
        CASE k.kind WHEN 'rebate' THEN 'quarter' WHEN 'coop' THEN 'year' ELSE 'month' END,
        %(as_of)s::date - 300 - s.place * 3,
-       CASE WHEN s.place %% 9 = 8 THEN %(as_of)s::date - 20 ELSE %(as_of)s::date + 65 + s.place END,
+       CASE WHEN s.place %% 9 = 8 THEN %(as_of)s::date - 20
+            ELSE %(as_of)s::date + 65 + s.place END,
        CASE WHEN s.place %% 11 <> 10 THEN %(as_of)s::date - 310 - s.place * 3 END,
        CASE WHEN s.place %% 11 = 10 THEN 'draft' WHEN s.place %% 9 = 8 THEN 'expired'
             ELSE 'active' END

@@ -205,7 +205,8 @@ FROM (
            split_part('damage,theft_unknown,damage,theft_known,found,own_use,damage,data_error,'
                       || 'donation,theft_unknown', ',', 1 + x %% 10) AS reason,
            CASE WHEN x = m.most THEN 'draft' WHEN x %% 20 = 19 OR x = m.most - 1
-                THEN 'pending_approval' WHEN x %% 20 = 9 THEN 'rejected' ELSE 'posted' END AS state,
+                THEN 'pending_approval' WHEN x %% 20 = 9 THEN 'rejected'
+                ELSE 'posted' END AS state,
            %(as_of)s - interval '84 days' + (83 * 24 * x / (m.most + 1)) * interval '1 hour'
                AS moment
     FROM (SELECT greatest(10, max(s.variants) / 20) AS most FROM stocked AS s) AS m
@@ -295,8 +296,8 @@ FROM (
 WHERE l.business_id = %(business_id)s
   AND l.stock_adjustment_line_id = n.stock_adjustment_line_id;
 
--- Stores are refilled from the warehouse, the warehouse by the preferred supplier. One rule in nine
--- asks for more than there is, for the season.
+-- Stores are refilled from the warehouse, the warehouse by the preferred supplier. One rule in
+-- nine asks for more than there is, for the season.
 INSERT INTO ret.replenishment_rule
     (business_id, replenishment_rule_id, source_location_id, location_id, product_variant_id,
      supplier_id, method, min_qty, max_qty, reorder_point, safety_stock_qty, days_of_cover,

@@ -2,7 +2,8 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- The books open with what was sold later: no level is ever below three, in the order of time.
+-- The books open with what was sold later: no level is ever below three, in the order of time, so
+-- that a count may find a piece less.
 INSERT INTO ret.stock_movement
     (business_id, stock_movement_id, location_id, product_variant_id, consignment_agreement_id,
      occurred_at, movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
@@ -31,7 +32,7 @@ FROM (
     GROUP BY l.location_id, l.product_variant_id, l.consignment_agreement_id, l.average_cost,
              l.available_qty
 ) AS n
-WHERE n.lowest < 0
+WHERE n.lowest < 3
 ORDER BY n.location_id, n.product_variant_id, n.consignment_agreement_id;
 
 -- Pieces that are no longer on hand were sold, whoever wrote the sale.
@@ -87,9 +88,9 @@ JOIN (
     WHERE a.business_id = %(business_id)s
 ) AS b ON b.place = (x + 1) %% b.users;
 
-CREATE TEMPORARY TABLE counted ON COMMIT DROP AS
-SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id, l.average_cost,
-       l.place AS line_number, c.location_id,
+CREATE TEMPORARY TABLE looked ON COMMIT DROP AS
+SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id,
+       l.average_cost, l.tracking, l.place AS line_number, c.location_id,
        c.moment + (10 + l.place * 2) * interval '1 minute' AS counted_at,
        ('x' || substr(md5(c.cycle_count_id || l.sku), 1, 7))::bit(28)::integer AS draw,
        coalesce((SELECT sum(ret.on_hand_change(m.from_state, m.to_state, m.quantity))
@@ -98,21 +99,35 @@ SELECT c.cycle_count_id, c.state, c.place AS count_no, l.product_variant_id, l.a
                    AND m.product_variant_id = l.product_variant_id
                    AND m.consignment_agreement_id IS NULL
                    AND m.occurred_at <= c.moment + (10 + l.place * 2) * interval '1 minute'), 0)
-           AS expected
+           AS booked
 FROM counting AS c
 JOIN LATERAL (
     SELECT n.*, row_number() OVER (ORDER BY n.sku)::integer AS place
     FROM (
-        SELECT s.product_variant_id, s.average_cost, v.sku,
+        SELECT s.product_variant_id, s.average_cost, v.sku, p.tracking,
                row_number() OVER (ORDER BY v.sku) - 1 AS spot, count(*) OVER () AS spots
         FROM ret.stock_level AS s
         JOIN ret.product_variant AS v
             ON v.business_id = s.business_id AND v.product_variant_id = s.product_variant_id
+        JOIN ret.product AS p
+            ON p.business_id = v.business_id AND p.product_id = v.product_id
         WHERE s.business_id = %(business_id)s AND s.location_id = c.location_id
           AND s.consignment_agreement_id IS NULL
     ) AS n
     WHERE (n.spot - c.place * 38 %% n.spots + n.spots) %% n.spots < 38
 ) AS l ON true;
+
+-- What a count has put right, the next one expects.
+CREATE TEMPORARY TABLE counted ON COMMIT DROP AS
+SELECT k.*, k.booked + coalesce(
+           sum(k.variance) FILTER (WHERE k.state = 'completed') OVER (
+               PARTITION BY k.location_id, k.product_variant_id ORDER BY k.count_no
+               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS expected
+FROM (
+    SELECT l.*, CASE WHEN l.tracking = 'serial' THEN 0 WHEN l.draw %% 100 < 5 THEN -1
+                     WHEN l.draw %% 100 < 7 THEN 1 ELSE 0 END AS variance
+    FROM looked AS l
+) AS k;
 
 INSERT INTO ret.cycle_count
     (business_id, cycle_count_id, assigned_user_id, recount_user_id, location_id, count_number,
@@ -133,13 +148,9 @@ SELECT %(business_id)s, c.cycle_count_id, c.counter,
        CASE WHEN c.state = 'completed' THEN n.value END
 FROM counting AS c
 JOIN (
-    SELECT x.cycle_count_id, count(*) AS lines, count(*) FILTER (WHERE x.draw %% 100 >= 7)
-               AS accurate,
-           coalesce(sum(CASE WHEN x.draw %% 100 < 5 THEN -1 ELSE 1 END)
-                    FILTER (WHERE x.draw %% 100 < 7), 0) AS units,
-           coalesce(sum(CASE WHEN x.draw %% 100 < 5 THEN -1 ELSE 1 END
-                        * round(x.average_cost, 2))
-                    FILTER (WHERE x.draw %% 100 < 7), 0) AS value
+    SELECT x.cycle_count_id, count(*) AS lines,
+           count(*) FILTER (WHERE x.variance = 0) AS accurate, sum(x.variance) AS units,
+           sum(x.variance * round(x.average_cost, 2)) AS value
     FROM counted AS x
     GROUP BY x.cycle_count_id
 ) AS n ON n.cycle_count_id = c.cycle_count_id;
@@ -167,8 +178,7 @@ SELECT %(business_id)s, md5('line ' || x.product_variant_id || x.cycle_count_id)
 FROM counted AS x
 CROSS JOIN LATERAL (
     SELECT x.state IN ('completed', 'ready_to_review')
-               OR (x.state = 'counting' AND x.line_number %% 2 = 0) AS is_done,
-           CASE WHEN x.draw %% 100 < 5 THEN -1 WHEN x.draw %% 100 < 7 THEN 1 ELSE 0 END AS variance
+               OR (x.state = 'counting' AND x.line_number %% 2 = 0) AS is_done, x.variance
 ) AS k;
 
 INSERT INTO ret.stock_movement
