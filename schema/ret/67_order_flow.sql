@@ -283,6 +283,37 @@ BEGIN
     ) AS n
     WHERE l.business_id = tenant AND l.cart_line_id = n.cart_line_id
       AND l.discount_amount <> n.amount;
+    -- The shopper sees which codes were taken, and why the others were not.
+    UPDATE ret.cart AS c
+    SET coupon_codes_doc = (
+        SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                             'code', d.code, 'accepted', k.accepted,
+                             'reason', CASE WHEN NOT k.accepted
+                                            THEN coalesce(nullif(ret.coupon_refusal(
+                                                     d.code, basket.customer_id, k.used, now()),
+                                                     ''), 'it is for nothing in the cart') END))
+                         ORDER BY d.place)
+        FROM JSON_TABLE(basket.coupon_codes_doc::jsonb, '$[*]' COLUMNS (
+            place FOR ORDINALITY,
+            code  text PATH '$.code')) AS d
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM jsonb_to_recordset(given) AS g (coupon_id uuid)
+                           JOIN ret.coupon AS q
+                               ON q.business_id = tenant AND q.coupon_id = g.coupon_id
+                           WHERE lower(q.coupon_code) = lower(d.code)) AS accepted,
+                   (SELECT count(DISTINCT a.sales_order_id)::integer
+                    FROM ret.coupon AS q
+                    JOIN ret.order_adjustment AS a
+                        ON a.business_id = q.business_id AND a.coupon_id = q.coupon_id
+                    JOIN ret.sales_order AS o
+                        ON o.business_id = a.business_id
+                       AND o.sales_order_id = a.sales_order_id
+                       AND o.customer_id = basket.customer_id
+                    WHERE q.business_id = tenant
+                      AND lower(q.coupon_code) = lower(d.code)) AS used
+        ) AS k)
+    WHERE c.business_id = tenant AND c.cart_id = basket.cart_id
+      AND jsonb_array_length(basket.coupon_codes_doc) > 0;
     RETURN QUERY
     SELECT d.promotion_id, d.line::uuid, d.amount, d.coupon_id
     FROM jsonb_to_recordset(given) AS d (promotion_id uuid, line text, amount numeric,
@@ -291,7 +322,8 @@ END
 $$;
 COMMENT ON FUNCTION ret.apply_promotions(uuid) IS
     'Takes off the lines of a cart what the promotions of the moment give, with the codes that were
-     entered; a row without a line is what they take off shipping.';
+     entered, and notes which of the codes were taken; a row without a line is what they take off
+     shipping.';
 
 
 CREATE FUNCTION ret.release_expired_reservations(

@@ -1020,6 +1020,32 @@ class TestCheckout:
         with pytest.raises(errors.CheckViolation, match="the cart is converted"):
             shop.call("place_order", cart, "key 2")
 
+    def test_what_is_fetched_is_a_pickup(self, shop: Shop) -> None:
+        shop.stock(shop.far, 1)
+        cart = shop.cart(pickup_location_id=shop.far)
+        shop.call("add_to_cart", cart, shop.variant, 1, "pickup")
+        shop.call("place_order", cart, "key 1")
+        assert one(shop.connection, "SELECT order_kind, sold_location_id FROM ret.sales_order") == (
+            "pickup",
+            shop.far,
+        )
+        assert shop.held() == [(shop.far, "hard", 1)]
+
+    @pytest.mark.parametrize(
+        ("function", "values"),
+        [
+            ("place_order", ("key",)),
+            ("apply_promotions", ()),
+            ("hold_cart_line", ()),
+            ("reserve_stock", ()),
+        ],
+    )
+    def test_what_is_not_there_is_said(
+        self, shop: Shop, function: str, values: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(errors.NoDataFound, match="no such"):
+            shop.call(function, shop.channel, *values)
+
     def test_an_empty_cart_is_no_order(self, shop: Shop) -> None:
         with pytest.raises(errors.CheckViolation, match="the cart is empty"):
             shop.call("place_order", shop.cart(), "key 1")
@@ -1048,11 +1074,25 @@ class TestCheckout:
         ) == (12, "price_book")
 
     def test_a_promotion_is_taken_off_and_counted(self, shop: Shop, cart: UUID) -> None:
+        self.offer(shop)
+        shop.call("place_order", cart, "key 1")
+        assert one(shop.connection, "SELECT discount_total, grand_total FROM ret.sales_order") == (
+            5,
+            20,
+        )
+        assert one(shop.connection, "SELECT amount FROM ret.order_adjustment") == -5
+        assert one(shop.connection, "SELECT redeemed_count, budget_used FROM ret.promotion") == (
+            1,
+            5,
+        )
+
+    def offer(self, shop: Shop, trigger: str = "automatic") -> UUID:
+        """A quarter off everything."""
         promotion = row(
             shop.connection,
             "ret.promotion",
             promotion_kind="percent_off",
-            trigger_kind="automatic",
+            trigger_kind=trigger,
             stacking="exclusive",
             starts_at="2020-01-01",
             budget_amount=100,
@@ -1065,18 +1105,32 @@ class TestCheckout:
             reward_value=25,
             applies_to="each_target",
         )
-        shop.connection.execute("UPDATE ret.promotion SET state = 'scheduled'")
-        shop.connection.execute("UPDATE ret.promotion SET state = 'active'")
+        for state in ("scheduled", "active"):
+            shop.connection.execute("UPDATE ret.promotion SET state = %s", [state])
+        return promotion
+
+    def test_a_code_is_taken_or_refused_with_a_reason(self, shop: Shop, cart: UUID) -> None:
+        row(
+            shop.connection,
+            "ret.coupon",
+            promotion_id=self.offer(shop, "coupon"),
+            coupon_code="SAVE25",
+            coupon_kind="public",
+            starts_at="2020-01-01",
+            max_uses=1,
+            state="active",
+        )
+        shop.connection.execute(
+            "UPDATE ret.cart SET coupon_codes_doc = %s",
+            [json.dumps([{"code": "SAVE25"}, {"code": "NOSUCH"}])],
+        )
         shop.call("place_order", cart, "key 1")
-        assert one(shop.connection, "SELECT discount_total, grand_total FROM ret.sales_order") == (
-            5,
-            20,
-        )
-        assert one(shop.connection, "SELECT amount FROM ret.order_adjustment") == -5
-        assert one(shop.connection, "SELECT redeemed_count, budget_used FROM ret.promotion") == (
-            1,
-            5,
-        )
+        taken, refused = one(shop.connection, "SELECT coupon_codes_doc FROM ret.cart")
+        assert taken == {"code": "SAVE25", "accepted": True}
+        assert refused["accepted"] is False
+        assert refused["reason"]
+        assert one(shop.connection, "SELECT adjustment_kind FROM ret.order_adjustment") == "coupon"
+        assert one(shop.connection, "SELECT used_count, state FROM ret.coupon") == (1, "exhausted")
 
     def test_a_bundle_is_sold_for_its_price_by_components(self, shop: Shop) -> None:
         bundle, other = (
