@@ -2,6 +2,32 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
+-- What came back and was inspected is stock again, or held until it is decided on, where no other
+-- recipe has posted it.
+INSERT INTO ret.stock_movement
+    (business_id, stock_movement_id, location_id, product_variant_id, occurred_at, movement_kind,
+     from_state, to_state, quantity, unit_cost, source_kind, source_id)
+SELECT r.business_id, md5('returned ' || i.return_inspection_id)::uuid, i.location_id,
+       l.product_variant_id, i.inspected_at, 'return', 'none',
+       CASE i.disposition WHEN 'restock' THEN 'available' ELSE 'quality_hold' END, r.quantity,
+       coalesce(l.unit_cost, 0), 'return', r.return_authorisation_id
+FROM ret.return_line AS r
+JOIN ret.return_inspection AS i
+    ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+JOIN ret.sales_order_line AS l
+    ON l.business_id = r.business_id AND l.sales_order_line_id = r.sales_order_line_id
+JOIN ret.product_variant AS v
+    ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+JOIN ret.product AS p
+    ON p.business_id = v.business_id AND p.product_id = v.product_id
+   AND p.product_kind IN ('simple', 'configurable')
+WHERE r.business_id = %(business_id)s AND r.acceptance = 'accepted'
+  AND r.reception = 'received' AND i.disposition IN ('restock', 'refurbish', 'outlet', 'rtv')
+  AND NOT EXISTS (SELECT FROM ret.stock_movement AS m
+                  WHERE m.business_id = r.business_id
+                    AND m.source_id = r.return_authorisation_id)
+ORDER BY i.inspected_at, i.return_inspection_id;
+
 -- The books open with what was sold later: no level is ever below three, in the order of time, so
 -- that a count may find a piece less.
 INSERT INTO ret.stock_movement

@@ -12,7 +12,7 @@ USUAL = {
     },
     "ret.consignment_agreement": {"commission_pct": 30, "state": "active"},
     "ret.stock_lot": {"lot_number": "L-{n}", "received_on": "2026-05-01"},
-    "ret.serial_unit": {"serial_number": "SN-{n}", "state": "in_transit"},
+    "ret.serial_unit": {"serial_number": "SN-{n}"},
     "ret.stock_movement": {"to_state": "available", "quantity": 1},
     "ret.stock_adjustment": {"reason": "data_error", "entered_at": "2026-05-04 10:00+00"},
     "ret.stock_adjustment_line": {"quantity_delta": -1, "unit_cost": 2, "line_number": count(1)},
