@@ -288,8 +288,9 @@ BEGIN
             RAISE EXCEPTION 'order % goes to another supplier than the one of %',
                             ordered.po_number, offer.supplier_sku
                 USING ERRCODE = 'check_violation';
-        ELSIF NEW.ordered_qty % coalesce(offer.order_multiple, 1) <> 0
-              OR NEW.ordered_qty < coalesce(offer.minimum_order_qty, 0) THEN
+        ELSIF NEW.ordered_qty > 0
+              AND (NEW.ordered_qty % coalesce(offer.order_multiple, 1) <> 0
+                   OR NEW.ordered_qty < coalesce(offer.minimum_order_qty, 0)) THEN
             RAISE EXCEPTION '% comes in multiples of %, at least %; % were ordered',
                             offer.supplier_sku, coalesce(offer.order_multiple, 1),
                             coalesce(offer.minimum_order_qty, 1), NEW.ordered_qty

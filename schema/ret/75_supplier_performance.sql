@@ -526,9 +526,10 @@ BEGIN
            AND m.value IS NOT NULL
         -- From floor to target points rise evenly, whichever of them is higher.
         CROSS JOIN LATERAL (
-            SELECT round(100 * least(greatest(
-                       (m.value - c.floor_value) / (c.target_value - c.floor_value), 0), 1), 4)
-                       AS points
+            SELECT CASE WHEN c.measure IS NOT NULL
+                        THEN round(100 * least(greatest(
+                                 (m.value - c.floor_value) / (c.target_value - c.floor_value),
+                                 0), 1), 4) END AS points
         ) AS p
         GROUP BY m.supplier_id
     ) AS n

@@ -14,7 +14,7 @@ SELECT p.*, p.ordered_at::date + p.lead - 3 AS window_start,
                  + (p.lead + CASE WHEN p.draw %% 100 < p.late_pct THEN 1 + p.draw %% 5
                                   ELSE -(p.draw %% 4) END) * interval '1 day'
                  + (6 + p.draw %% 5) * interval '1 hour' END AS arrived_at,
-       p.fate IN ('done', 'partly', 'dock', 'way') AND p.draw / 100 %% 100 < 80 AS is_announced
+       p.fate IN ('done', 'partly', 'dock', 'way') AND p.place * 7 %% 10 < 8 AS is_announced
 FROM (
     SELECT n.*, CASE WHEN n.fate = 'dock'
                      THEN %(as_of)s - (n.lead - n.draw %% 2) * interval '1 day' - interval '5 hours'
@@ -107,6 +107,7 @@ SELECT n.business_id, n.purchase_order_id,
        n.ordered_qty, n.unit_cost, n.fate, n.is_announced, n.arrived_at, n.location_id,
        CASE WHEN n.fate <> 'done' AND n.fate <> 'partly' THEN NULL
             WHEN n.fate = 'partly' AND n.line_number %% 2 = 0 THEN 'to_come'
+            WHEN n.tracking = 'serial' THEN 'none'
             WHEN n.wrong <= greatest(3, n.arrived / 50) THEN 'damaged'
             WHEN n.wrong <= greatest(5, n.arrived / 50 + n.arrived / 30)
                  OR (n.is_slow AND n.draw %% 4 = 0) THEN 'short'

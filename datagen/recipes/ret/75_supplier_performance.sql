@@ -79,7 +79,8 @@ SELECT a.business_id, md5('rebate ' || q.period_start || a.supplier_agreement_id
        t.from_amount::text, coalesce(t.rebate_pct, 0),
        CASE WHEN s.state = 'accruing' THEN 0 ELSE n.earned END,
        CASE WHEN s.state = 'received' THEN n.earned ELSE 0 END,
-       CASE WHEN s.state <> 'accruing' THEN q.period_end + interval '5 days 10 hours' END,
+       CASE WHEN s.state NOT IN ('accruing', 'written_off')
+            THEN q.period_end + interval '5 days 10 hours' END,
        CASE WHEN s.state = 'received' THEN q.period_end + 30 END, s.state
 FROM (
     SELECT x.*, row_number() OVER (ORDER BY x.agreement_number) AS place
@@ -109,7 +110,8 @@ CROSS JOIN LATERAL (
     SELECT round(b.basis * coalesce(t.rebate_pct, 0) / 100, 2) AS earned
 ) AS n
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN q.period_end + 6 > %(as_of)s::date OR n.earned = 0 THEN 'accruing'
+    SELECT CASE WHEN q.period_end + 6 > %(as_of)s::date THEN 'accruing'
+                WHEN n.earned = 0 THEN 'written_off'
                 WHEN a.place %% 5 = 4 THEN 'disputed'
                 WHEN q.period_end + 30 < %(as_of)s::date THEN 'received'
                 ELSE 'claimed' END AS state
