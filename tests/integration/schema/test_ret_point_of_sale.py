@@ -496,6 +496,13 @@ class TestLayaway:
             (Decimal("0.00"), "due"),
         ]
         assert drawer(app) == 140
+        receipt = one(
+            app,
+            "SELECT t.transaction_kind, t.net_total FROM ret.pos_transaction AS t"
+            " JOIN ret.layaway_instalment AS i USING (business_id, pos_transaction_id)"
+            " WHERE i.instalment_no = 1",
+        )
+        assert receipt == ("layaway", 40)
 
     def test_it_is_collected_when_all_is_paid(
         self, app: Connection, shop: Shop, aside: UUID
