@@ -591,6 +591,37 @@ class TestLayaway:
         with pytest.raises(errors.CheckViolation, match="cannot become"):
             app.execute("UPDATE ret.layaway_instalment SET state = %s", [end])
 
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            (["paid", "collected"], True),
+            (["paid", "cancelled"], True),
+            (["defaulted"], True),
+            (["cancelled"], True),
+            (["collected"], False),
+            (["paid", "open"], False),
+            (["paid", "defaulted"], False),
+            (["defaulted", "open"], False),
+            (["cancelled", "paid"], False),
+            (["paid", "collected", "cancelled"], False),
+        ],
+    )
+    def test_a_layaway_goes_its_way(
+        self, app: Connection, aside: UUID, path: list[str], allowed: bool
+    ) -> None:
+        *before, last = path
+        become = (
+            "UPDATE ret.layaway SET state = %(state)s, balance_amount = 0, closed_at = CASE WHEN"
+            " %(state)s IN ('collected', 'defaulted', 'cancelled') THEN now() END"
+        )
+        for state in before:
+            app.execute(become, {"state": state})
+        if allowed:
+            app.execute(become, {"state": last})
+        else:
+            with pytest.raises(errors.CheckViolation, match="cannot become"):
+                app.execute(become, {"state": last})
+
     def test_two_desks_do_not_take_it_twice(
         self, deployed: Target, copy_of: Callable[[Target], Target]
     ) -> None:
