@@ -49,9 +49,9 @@ INSERT INTO ret.stock_lot
      manufactured_on, expires_on, best_before_on, received_on, unit_cost)
 SELECT v.business_id, md5('lot ' || n || v.product_variant_id || h.location_id)::uuid,
        v.product_variant_id, h.location_id, v.supplier_id,
-       'L' || to_char(%(as_of)s::date - 240 + n * 60, 'YYMMDD') || '-' || v.place,
-       %(as_of)s::date - 240 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
-       %(as_of)s::date + n * 120 + v.place %% 40 - 14, %(as_of)s::date - 95, v.cost
+       'L' || to_char(%(as_of)s::date - 280 + n * 60, 'YYMMDD') || '-' || v.place,
+       %(as_of)s::date - 280 + n * 60, %(as_of)s::date + n * 120 + v.place %% 40,
+       %(as_of)s::date + n * 120 + v.place %% 40 - 14, %(as_of)s::date - 130, v.cost
 FROM stocked AS v
 CROSS JOIN house AS h
 CROSS JOIN generate_series(1, 2) AS n
@@ -62,7 +62,7 @@ INSERT INTO ret.stock_movement
     (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
      movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
 SELECT v.business_id, md5('opens ' || v.product_variant_id || h.location_id || o.lot)::uuid,
-       h.location_id, v.product_variant_id, t.stock_lot_id, %(as_of)s - interval '95 days',
+       h.location_id, v.product_variant_id, t.stock_lot_id, %(as_of)s - interval '130 days',
        'adjustment', 'none', 'available', o.quantity, v.cost, 'adjustment'
 FROM stocked AS v
 CROSS JOIN house AS h
@@ -109,7 +109,7 @@ INSERT INTO ret.serial_unit
 SELECT v.business_id, md5('unit ' || n || v.product_variant_id || l.location_id)::uuid,
        v.product_variant_id, l.location_id,
        'SN' || lpad(v.place::text, 5, '0') || '-' || h.location_code || '-'
-           || lpad(n::text, 3, '0'), NULL, 'in_stock', %(as_of)s - interval '95 days', 24, v.cost,
+           || lpad(n::text, 3, '0'), NULL, 'in_stock', %(as_of)s - interval '130 days', 24, v.cost,
        NULL
 FROM stocked AS v
 JOIN ret.stock_level AS l

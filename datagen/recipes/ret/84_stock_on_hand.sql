@@ -37,13 +37,14 @@ SELECT %(business_id)s,
        md5('more ' || concat_ws(' ', n.location_id, n.product_variant_id,
                                 n.consignment_agreement_id))::uuid,
        n.location_id, n.product_variant_id, n.consignment_agreement_id,
-       %(as_of)s - interval '95 days', 'adjustment', 'none', 'available',
+       least(%(as_of)s - interval '130 days', n.first_at - interval '1 hour'), 'adjustment',
+       'none', 'available',
        ceil((3 - n.lowest) / 6) * 6, n.average_cost, 'adjustment'
 FROM (
     SELECT l.location_id, l.product_variant_id, l.consignment_agreement_id, l.average_cost,
-           least(min(m.running), l.available_qty) AS lowest
+           least(min(m.running), l.available_qty) AS lowest, min(m.occurred_at) AS first_at
     FROM (
-        SELECT x.location_id, x.product_variant_id, x.consignment_agreement_id,
+        SELECT x.location_id, x.product_variant_id, x.consignment_agreement_id, x.occurred_at,
                sum(x.quantity * ((x.to_state = 'available')::integer
                                  - (x.from_state = 'available')::integer)) OVER (
                    PARTITION BY x.location_id, x.product_variant_id, x.consignment_agreement_id

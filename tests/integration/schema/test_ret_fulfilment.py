@@ -440,6 +440,40 @@ class TestPromise:
         shop.call("reserve_stock", shop.order(3))
         assert self.promised(shop, moment=later) == {shop.near: 1}
 
+    def test_what_a_supplier_promised_is_promised_for_then(self, shop: Shop) -> None:
+        buyer, chief = (row(shop.connection, "user_mgmt.user_account") for _ in range(2))
+        order = row(
+            shop.connection,
+            "ret.purchase_order",
+            location_id=shop.near,
+            buyer_user_id=buyer,
+            supplier_id=(supplier := row(shop.connection, "ret.supplier")),
+        )
+        row(
+            shop.connection,
+            "ret.purchase_order_line",
+            purchase_order_id=order,
+            supplier_product_id=row(
+                shop.connection,
+                "ret.supplier_product",
+                product_variant_id=shop.variant,
+                supplier_id=supplier,
+            ),
+            ordered_qty=6,
+            promised_on=one(shop.connection, "SELECT current_date + 2"),
+        )
+        later = one(shop.connection, "SELECT now() + interval '4 days'")
+        assert self.promised(shop, moment=later) == {}
+        shop.connection.execute("UPDATE ret.supplier SET status = 'active'")
+        for state in ("pending_approval", "sent"):
+            shop.connection.execute(
+                "UPDATE ret.purchase_order SET state = %s, approved_by_user_id = %s,"
+                " ordered_at = now()",
+                [state, chief],
+            )
+        assert self.promised(shop) == {}
+        assert self.promised(shop, moment=later) == {shop.near: 6}
+
 
 def add_components(connection: Connection, bundle: UUID, parts: dict[UUID, int]) -> None:
     product = one(
