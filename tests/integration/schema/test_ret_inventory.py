@@ -573,7 +573,9 @@ class TestUnits:
         with pytest.raises(errors.NoDataFound, match="there is no unit SN2"):
             move(app, depot, variant, "sale", "available", "none", serial_number="SN2")
 
-    def test_one_number_is_one_unit(self, app: Connection, shop: UUID, variant: UUID) -> None:
+    def test_one_number_is_one_unit(
+        self, app: Connection, shop: UUID, variant: UUID, unit: UUID
+    ) -> None:
         with pytest.raises(errors.CheckViolation, match="of_one_unit"):
             move(
                 app,
