@@ -1390,12 +1390,13 @@ COMMENT ON FUNCTION ret.hand_over_stock(uuid, uuid) IS
 CREATE FUNCTION ret.complete_pos_sale(session uuid, basket jsonb, tenders jsonb) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    key    CONSTANT text := coalesce(basket ->> 'key', system_core.uuid_v7()::text);
-    till   record;
-    sale   record;
-    made   uuid := system_core.uuid_v7();
-    taken  numeric;
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    key     CONSTANT text := coalesce(basket ->> 'key', system_core.uuid_v7()::text);
+    till    record;
+    sale    record;
+    made    uuid := system_core.uuid_v7();
+    receipt uuid;
+    taken   numeric;
 BEGIN
     SELECT s.state, s.opened_by_user_id, s.business_date, r.register_id, r.location_id,
            r.register_code, r.cash_enabled, coalesce(l.currency, c.currency) AS currency,
@@ -1448,7 +1449,23 @@ BEGIN
             USING ERRCODE = 'check_violation', HINT = 'Take the rest before the receipt.';
     END IF;
     PERFORM ret.hand_over_stock(made, till.location_id);
-    PERFORM ret.print_receipt(session, made, 'sale', basket ->> 'receipt');
+    receipt := ret.print_receipt(session, made, 'sale', basket ->> 'receipt');
+    INSERT INTO ret.pos_journal_event
+        (business_id, register_session_id, actor_user_id, event_kind, receipt_number, quantity,
+         amount, approver_name, payload)
+    SELECT tenant, session, t.cashier_user_id, 'price_override', t.receipt_number, l.quantity,
+           round(l.quantity * (l.list_price - l.unit_price), 2), u.display_name,
+           jsonb_build_object('line', l.line_number, 'reason', l.override_reason)
+    FROM ret.pos_transaction AS t
+    JOIN ret.sales_order_line AS l
+        ON l.business_id = t.business_id AND l.sales_order_id = t.sales_order_id
+       AND l.price_source = 'override' AND l.unit_price < l.list_price
+    JOIN JSON_TABLE(basket, '$.lines[*]' COLUMNS (
+        place    FOR ORDINALITY,
+        approver uuid PATH '$.approved_by')) AS b ON b.place = l.line_number
+    LEFT JOIN user_mgmt.user_account AS u
+        ON u.business_id = t.business_id AND u.user_account_id = b.approver
+    WHERE t.business_id = tenant AND t.pos_transaction_id = receipt;
     PERFORM ret.earn_order_points(made);
     UPDATE ret.sales_order AS o
     SET state = 'completed'
@@ -1463,7 +1480,11 @@ COMMENT ON FUNCTION ret.complete_pos_sale(uuid, jsonb, jsonb) IS
 
 
 CREATE FUNCTION ret.print_receipt(
-    session uuid, sales_order uuid, kind text, delivery text DEFAULT NULL
+    session     uuid,
+    sales_order uuid,
+    kind        text,
+    delivery    text DEFAULT NULL,
+    part        numeric DEFAULT NULL
 ) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -1482,13 +1503,18 @@ BEGIN
          receipt_number, transaction_kind, business_date, started_at, completed_at, item_count,
          gross_total, discount_total, tax_total, net_total, receipt_delivery)
     SELECT tenant, session, coalesce(o.sold_by_user_id, s.opened_by_user_id), o.sales_order_id,
-           o.customer_id, number, kind, s.business_date, o.placed_at,
-           greatest(now(), o.placed_at),
+           o.customer_id, number, kind, s.business_date,
+           CASE WHEN part IS NULL THEN o.placed_at ELSE now() END, greatest(now(), o.placed_at),
            (SELECT ceil(coalesce(sum(l.quantity), 0)) FROM ret.sales_order_line AS l
             WHERE l.business_id = tenant AND l.sales_order_id = sales_order),
-           o.subtotal, o.discount_total, o.tax_total, o.subtotal - o.discount_total + o.tax_total,
+           n.gross, n.discounts, n.taxes, n.gross - n.discounts + n.taxes,
            coalesce(delivery, 'print')
     FROM ret.sales_order AS o
+    CROSS JOIN LATERAL (
+        SELECT coalesce(part, o.subtotal) AS gross,
+               CASE WHEN part IS NULL THEN o.discount_total ELSE 0 END AS discounts,
+               CASE WHEN part IS NULL THEN o.tax_total ELSE 0 END AS taxes
+    ) AS n
     JOIN ret.register_session AS s
         ON s.business_id = o.business_id AND s.register_session_id = session
     WHERE o.business_id = tenant AND o.sales_order_id = sales_order
@@ -1501,13 +1527,13 @@ BEGIN
     FROM ret.pos_transaction AS t
     JOIN ret.payment AS p
         ON p.business_id = t.business_id AND p.sales_order_id = t.sales_order_id
-       AND p.register_session_id = session
+       AND p.register_session_id = session AND p.captured_at >= t.started_at
     WHERE t.business_id = tenant AND t.pos_transaction_id = made;
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION ret.print_receipt(uuid, uuid, text, text) IS
-    'The next receipt of a register, for what an order comes to.';
+COMMENT ON FUNCTION ret.print_receipt(uuid, uuid, text, text, numeric) IS
+    'The next receipt of a register: for what an order comes to, or for the part that is paid.';
 
 
 CREATE FUNCTION ret.pay_layaway(layaway uuid, amount numeric, session uuid, tenders jsonb)
@@ -1518,6 +1544,7 @@ DECLARE
     aside  record;
     part   record;
     rest   numeric := amount;
+    slip   uuid;
     owed   numeric;
 BEGIN
     SELECT l.sales_order_id, l.layaway_number, l.state, l.balance_amount INTO aside
@@ -1535,6 +1562,9 @@ BEGIN
         RAISE EXCEPTION 'the tenders do not come to %', amount
             USING ERRCODE = 'check_violation', HINT = 'Say what each tender pays.';
     END IF;
+    IF session IS NOT NULL THEN
+        slip := ret.print_receipt(session, aside.sales_order_id, 'layaway', NULL, amount);
+    END IF;
     FOR part IN
         SELECT i.layaway_instalment_id, i.due_amount + i.late_fee - i.paid_amount AS due
         FROM ret.layaway_instalment AS i
@@ -1544,6 +1574,7 @@ BEGIN
         EXIT WHEN rest = 0;
         UPDATE ret.layaway_instalment AS i
         SET paid_amount = i.paid_amount + least(part.due, rest), paid_at = now(),
+            pos_transaction_id = slip,
             state = CASE WHEN rest >= part.due THEN 'paid' ELSE i.state END
         WHERE i.business_id = tenant AND i.layaway_instalment_id = part.layaway_instalment_id;
         rest := rest - least(part.due, rest);
@@ -1555,4 +1586,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ret.pay_layaway(uuid, numeric, uuid, jsonb) IS
-    'Takes money for a layaway, the oldest instalment first; returns what is still owed.';
+    'Takes money for a layaway, the oldest instalment first, and prints a receipt at a till; returns
+     what is still owed.';

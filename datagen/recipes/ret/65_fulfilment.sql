@@ -183,11 +183,16 @@ SELECT %(business_id)s, md5('rejected ' || p.fulfilment_order_id)::uuid, p.sales
        p.placed_at, p.placed_at
 FROM part AS p
 JOIN (
-    SELECT x.location_id, row_number() OVER (ORDER BY x.location_code) - 1 AS place,
-           count(*) OVER () AS places
+    -- Each location asks the others in turn.
+    SELECT x.location_id AS asker_id, y.location_id,
+           row_number() OVER (PARTITION BY x.location_id ORDER BY y.location_code) - 1 AS place,
+           count(*) OVER (PARTITION BY x.location_id) AS places
     FROM ret.location AS x
-    WHERE x.business_id = %(business_id)s AND x.status = 'open'
-) AS l ON l.place = p.draw / 5 %% l.places AND l.location_id <> p.location_id
+    JOIN ret.location AS y
+        ON y.business_id = x.business_id AND y.location_id <> x.location_id
+       AND y.status = 'open'
+    WHERE x.business_id = %(business_id)s
+) AS l ON l.asker_id = p.location_id AND l.place = p.draw / 5 %% l.places
 WHERE p.was_rerouted;
 
 INSERT INTO ret.fulfilment_order_line
@@ -255,7 +260,8 @@ FROM (
     SELECT k.pick_list_id, k.location_id, min(k.accepted_at) AS started_at,
            max(coalesce(k.ready_at, k.accepted_at)) AS picked_at, min(k.promise_at) AS promise_at,
            count(DISTINCT k.fulfilment_order_id) AS orders,
-           bool_or(k.state = 'picking') AS goes_on, count(*) AS stops, ceil(sum(l.quantity - l.short_qty)) AS units,
+           bool_or(k.state = 'picking') AS goes_on, count(*) AS stops,
+           ceil(sum(l.quantity - l.short_qty)) AS units,
            count(*) FILTER (WHERE l.short_qty > 0) AS shorts
     FROM walk AS k
     JOIN ret.fulfilment_order_line AS l
@@ -566,7 +572,7 @@ FROM (
         ON v.business_id = r.business_id AND v.product_variant_id = r.product_variant_id
     WHERE r.business_id = %(business_id)s AND r.state = 'active' AND r.reservation_kind = 'soft'
 ) AS m
-ORDER BY m.occurred_at, m.to_state, m.stock_movement_id;
+ORDER BY m.occurred_at, m.from_state <> 'available', m.stock_movement_id;
 
 -- How the parts went belongs to the trail of the order.
 INSERT INTO ret.order_status_event

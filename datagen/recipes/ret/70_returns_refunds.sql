@@ -272,6 +272,35 @@ JOIN ret.return_authorisation AS a
 WHERE l.business_id = %(business_id)s AND r.business_id = l.business_id
   AND r.sales_order_line_id = l.sales_order_line_id AND r.acceptance = 'accepted';
 
+-- Goods lie on the shelf again, or are held for repair, outlet or supplier; replacements leave.
+INSERT INTO ret.stock_movement
+    (business_id, stock_movement_id, product_variant_id, location_id, occurred_at, movement_kind,
+     from_state, to_state, quantity, unit_cost, source_kind, source_id, created_at)
+SELECT %(business_id)s, md5(m.kind || ' back ' || m.return_line_id)::uuid, m.product_variant_id,
+       m.location_id, m.moment, m.kind, m.from_state, m.to_state, m.quantity, m.unit_cost,
+       'return', m.return_authorisation_id, m.moment
+FROM (
+    SELECT r.return_line_id, l.product_variant_id, i.location_id, k.moment, k.kind, k.from_state,
+           k.to_state, r.quantity, l.unit_cost, a.return_authorisation_id
+    FROM ret.return_authorisation AS a
+    JOIN ret.return_line AS r
+        ON r.business_id = a.business_id AND r.return_authorisation_id = a.return_authorisation_id
+       AND r.acceptance = 'accepted'
+    JOIN ret.sales_order_line AS l
+        ON l.business_id = r.business_id AND l.sales_order_line_id = r.sales_order_line_id
+    JOIN ret.return_inspection AS i
+        ON i.business_id = r.business_id AND i.return_line_id = r.return_line_id
+    CROSS JOIN LATERAL (VALUES
+        ('return', 'none', CASE i.disposition WHEN 'restock' THEN 'available'
+                                              ELSE 'quality_hold' END,
+         a.completed_at, i.disposition IN ('restock', 'outlet', 'rtv', 'refurbish')),
+        ('sale', 'available', 'none', a.completed_at + interval '1 second',
+         r.exchange_variant_id IS NOT NULL))
+        AS k (kind, from_state, to_state, moment, happened)
+    WHERE a.business_id = %(business_id)s AND a.state = 'completed' AND k.happened
+) AS m
+ORDER BY m.moment, m.kind, m.return_line_id;
+
 -- What is brought to a store has a receipt there.
 INSERT INTO ret.pos_transaction
     (business_id, pos_transaction_id, cashier_user_id, register_session_id, sales_order_id,
@@ -425,9 +454,15 @@ INSERT INTO ret.order_status_event
     (business_id, order_status_event_id, sales_order_id, occurred_at, aspect, from_state, to_state,
      actor_kind, created_at)
 SELECT o.business_id, md5('event returned ' || o.sales_order_id)::uuid, o.sales_order_id,
-       greatest(n.moment, o.updated_at), 'order', o.state, 'returned', 'system',
-       greatest(n.moment, o.updated_at)
+       greatest(n.moment, e.latest), 'order', o.state, 'returned', 'system',
+       greatest(n.moment, e.latest)
 FROM ret.sales_order AS o
+JOIN (
+    SELECT x.sales_order_id, max(x.occurred_at) AS latest
+    FROM ret.order_status_event AS x
+    WHERE x.business_id = %(business_id)s AND x.aspect = 'order'
+    GROUP BY x.sales_order_id
+) AS e ON e.sales_order_id = o.sales_order_id
 JOIN (
     SELECT a.sales_order_id, max(a.completed_at) AS moment
     FROM ret.return_authorisation AS a

@@ -440,6 +440,40 @@ class TestPromise:
         shop.call("reserve_stock", shop.order(3))
         assert self.promised(shop, moment=later) == {shop.near: 1}
 
+    def test_what_a_supplier_promised_is_promised_for_then(self, shop: Shop) -> None:
+        buyer, chief = (row(shop.connection, "user_mgmt.user_account") for _ in range(2))
+        order = row(
+            shop.connection,
+            "ret.purchase_order",
+            location_id=shop.near,
+            buyer_user_id=buyer,
+            supplier_id=(supplier := row(shop.connection, "ret.supplier")),
+        )
+        row(
+            shop.connection,
+            "ret.purchase_order_line",
+            purchase_order_id=order,
+            supplier_product_id=row(
+                shop.connection,
+                "ret.supplier_product",
+                product_variant_id=shop.variant,
+                supplier_id=supplier,
+            ),
+            ordered_qty=6,
+            promised_on=one(shop.connection, "SELECT current_date + 2"),
+        )
+        later = one(shop.connection, "SELECT now() + interval '4 days'")
+        assert self.promised(shop, moment=later) == {}
+        shop.connection.execute("UPDATE ret.supplier SET status = 'active'")
+        for state in ("pending_approval", "sent"):
+            shop.connection.execute(
+                "UPDATE ret.purchase_order SET state = %s, approved_by_user_id = %s,"
+                " ordered_at = now()",
+                [state, chief],
+            )
+        assert self.promised(shop) == {}
+        assert self.promised(shop, moment=later) == {shop.near: 6}
+
 
 def add_components(connection: Connection, bundle: UUID, parts: dict[UUID, int]) -> None:
     product = one(
@@ -1020,6 +1054,32 @@ class TestCheckout:
         with pytest.raises(errors.CheckViolation, match="the cart is converted"):
             shop.call("place_order", cart, "key 2")
 
+    def test_what_is_fetched_is_a_pickup(self, shop: Shop) -> None:
+        shop.stock(shop.far, 1)
+        cart = shop.cart(pickup_location_id=shop.far)
+        shop.call("add_to_cart", cart, shop.variant, 1, "pickup")
+        shop.call("place_order", cart, "key 1")
+        assert one(shop.connection, "SELECT order_kind, sold_location_id FROM ret.sales_order") == (
+            "pickup",
+            shop.far,
+        )
+        assert shop.held() == [(shop.far, "hard", 1)]
+
+    @pytest.mark.parametrize(
+        ("function", "values"),
+        [
+            ("place_order", ("key",)),
+            ("apply_promotions", ()),
+            ("hold_cart_line", ()),
+            ("reserve_stock", ()),
+        ],
+    )
+    def test_what_is_not_there_is_said(
+        self, shop: Shop, function: str, values: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(errors.NoDataFound, match="no such"):
+            shop.call(function, shop.channel, *values)
+
     def test_an_empty_cart_is_no_order(self, shop: Shop) -> None:
         with pytest.raises(errors.CheckViolation, match="the cart is empty"):
             shop.call("place_order", shop.cart(), "key 1")
@@ -1048,11 +1108,25 @@ class TestCheckout:
         ) == (12, "price_book")
 
     def test_a_promotion_is_taken_off_and_counted(self, shop: Shop, cart: UUID) -> None:
+        self.offer(shop)
+        shop.call("place_order", cart, "key 1")
+        assert one(shop.connection, "SELECT discount_total, grand_total FROM ret.sales_order") == (
+            5,
+            20,
+        )
+        assert one(shop.connection, "SELECT amount FROM ret.order_adjustment") == -5
+        assert one(shop.connection, "SELECT redeemed_count, budget_used FROM ret.promotion") == (
+            1,
+            5,
+        )
+
+    def offer(self, shop: Shop, trigger: str = "automatic") -> UUID:
+        """A quarter off everything."""
         promotion = row(
             shop.connection,
             "ret.promotion",
             promotion_kind="percent_off",
-            trigger_kind="automatic",
+            trigger_kind=trigger,
             stacking="exclusive",
             starts_at="2020-01-01",
             budget_amount=100,
@@ -1065,18 +1139,32 @@ class TestCheckout:
             reward_value=25,
             applies_to="each_target",
         )
-        shop.connection.execute("UPDATE ret.promotion SET state = 'scheduled'")
-        shop.connection.execute("UPDATE ret.promotion SET state = 'active'")
+        for state in ("scheduled", "active"):
+            shop.connection.execute("UPDATE ret.promotion SET state = %s", [state])
+        return promotion
+
+    def test_a_code_is_taken_or_refused_with_a_reason(self, shop: Shop, cart: UUID) -> None:
+        row(
+            shop.connection,
+            "ret.coupon",
+            promotion_id=self.offer(shop, "coupon"),
+            coupon_code="SAVE25",
+            coupon_kind="public",
+            starts_at="2020-01-01",
+            max_uses=1,
+            state="active",
+        )
+        shop.connection.execute(
+            "UPDATE ret.cart SET coupon_codes_doc = %s",
+            [json.dumps([{"code": "SAVE25"}, {"code": "NOSUCH"}])],
+        )
         shop.call("place_order", cart, "key 1")
-        assert one(shop.connection, "SELECT discount_total, grand_total FROM ret.sales_order") == (
-            5,
-            20,
-        )
-        assert one(shop.connection, "SELECT amount FROM ret.order_adjustment") == -5
-        assert one(shop.connection, "SELECT redeemed_count, budget_used FROM ret.promotion") == (
-            1,
-            5,
-        )
+        taken, refused = one(shop.connection, "SELECT coupon_codes_doc FROM ret.cart")
+        assert taken == {"code": "SAVE25", "accepted": True}
+        assert refused["accepted"] is False
+        assert refused["reason"]
+        assert one(shop.connection, "SELECT adjustment_kind FROM ret.order_adjustment") == "coupon"
+        assert one(shop.connection, "SELECT used_count, state FROM ret.coupon") == (1, "exhausted")
 
     def test_a_bundle_is_sold_for_its_price_by_components(self, shop: Shop) -> None:
         bundle, other = (
@@ -1222,3 +1310,38 @@ class TestAtOnce:
             second.execute("SET LOCAL lock_timeout = '5s'")
             first.commit()
             assert one(second, release) == 2
+
+    def test_a_checkout_and_the_release_of_its_hold_do_not_block_each_other(
+        self, market: tuple[Target, UUID]
+    ) -> None:
+        def open_shop(shop: Shop) -> list[UUID]:
+            shop.stock(shop.near, 4)
+            carts = [shop.cart() for _ in range(4)]
+            for cart in carts:
+                shop.call("add_to_cart", cart, shop.variant, 1)
+            return carts
+
+        _, carts = self.make(market, open_shop)
+
+        def work(cart: UUID | None) -> None:
+            with self.door(market) as connection:
+                if cart:
+                    connection.execute("SELECT ret.place_order(%s, %s)", [cart, str(cart)])
+                else:
+                    connection.execute(
+                        "SELECT ret.release_expired_reservations(now() + interval '1 day')"
+                    )
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, [*carts, None, None, None, None]))
+        with self.door(market) as connection:
+            held = one(
+                connection,
+                "SELECT sum(quantity) FROM ret.stock_reservation"
+                " WHERE state = 'active' AND reservation_kind = 'hard'",
+            )
+            assert one(connection, "SELECT committed_qty FROM ret.stock_level") == held
+            assert one(
+                connection,
+                "SELECT sum(quantity) FROM ret.stock_reservation WHERE state = 'active'",
+            ) == len(carts)

@@ -321,6 +321,19 @@ class TestSale:
         )
         assert found == (8, 10, "override", "keyed at the till")
 
+    def test_far_below_the_price_somebody_approves(self, app: Connection, shop: Shop) -> None:
+        app.execute("UPDATE ret.register_session SET approval_limit = 1")
+        line = {"variant": str(shop.variant), "price": 8}
+        with pytest.raises(errors.CheckViolation, match="needs an approver"), app.transaction():
+            self.ring_up(app, shop, {"lines": [line]})
+        self.ring_up(app, shop, {"lines": [{**line, "approved_by": str(shop.cashier)}]})
+        told = one(
+            app,
+            "SELECT amount, approver_name FROM ret.pos_journal_event"
+            " WHERE event_kind = 'price_override'",
+        )
+        assert told == (2, "Ada")
+
     def test_a_discount_is_approved_and_lowers_the_tax(self, app: Connection, shop: Shop) -> None:
         line = {"variant": str(shop.variant), "discount": 5}
         with pytest.raises(errors.CheckViolation, match="manual_is_approved"), app.transaction():

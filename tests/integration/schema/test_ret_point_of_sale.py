@@ -496,6 +496,13 @@ class TestLayaway:
             (Decimal("0.00"), "due"),
         ]
         assert drawer(app) == 140
+        receipt = one(
+            app,
+            "SELECT t.transaction_kind, t.net_total FROM ret.pos_transaction AS t"
+            " JOIN ret.layaway_instalment AS i USING (business_id, pos_transaction_id)"
+            " WHERE i.instalment_no = 1",
+        )
+        assert receipt == ("layaway", 40)
 
     def test_it_is_collected_when_all_is_paid(
         self, app: Connection, shop: Shop, aside: UUID
@@ -583,6 +590,37 @@ class TestLayaway:
         app.execute("UPDATE ret.layaway_instalment SET state = %s", [start])
         with pytest.raises(errors.CheckViolation, match="cannot become"):
             app.execute("UPDATE ret.layaway_instalment SET state = %s", [end])
+
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            (["paid", "collected"], True),
+            (["paid", "cancelled"], True),
+            (["defaulted"], True),
+            (["cancelled"], True),
+            (["collected"], False),
+            (["paid", "open"], False),
+            (["paid", "defaulted"], False),
+            (["defaulted", "open"], False),
+            (["cancelled", "paid"], False),
+            (["paid", "collected", "cancelled"], False),
+        ],
+    )
+    def test_a_layaway_goes_its_way(
+        self, app: Connection, aside: UUID, path: list[str], allowed: bool
+    ) -> None:
+        *before, last = path
+        become = (
+            "UPDATE ret.layaway SET state = %(state)s, balance_amount = 0, closed_at = CASE WHEN"
+            " %(state)s IN ('collected', 'defaulted', 'cancelled') THEN now() END"
+        )
+        for state in before:
+            app.execute(become, {"state": state})
+        if allowed:
+            app.execute(become, {"state": last})
+        else:
+            with pytest.raises(errors.CheckViolation, match="cannot become"):
+                app.execute(become, {"state": last})
 
     def test_two_desks_do_not_take_it_twice(
         self, deployed: Target, copy_of: Callable[[Target], Target]
