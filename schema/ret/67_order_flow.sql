@@ -130,7 +130,7 @@ BEGIN
     LEFT JOIN ret.register AS g
         ON g.business_id = c.business_id AND g.register_id = c.register_id
     WHERE l.business_id = tenant AND l.cart_line_id = hold_cart_line.cart_line
-    FOR NO KEY UPDATE OF l;
+    FOR NO KEY UPDATE OF c, l;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such cart line' USING ERRCODE = 'no_data_found';
     END IF;
@@ -480,6 +480,25 @@ COMMENT ON FUNCTION ret.sourcing_candidates(uuid, ret.sourcing_rule, uuid[]) IS
      the rule ranks them, the lowest first; what is fetched comes from where it is fetched.';
 
 
+CREATE FUNCTION ret.lock_levels(sales_order uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM ret.stock_level AS k
+    WHERE k.business_id = tenant_mgmt.current_business_id()
+      AND k.product_variant_id IN (
+          SELECT l.product_variant_id
+          FROM ret.sales_order_line AS l
+          WHERE l.business_id = tenant_mgmt.current_business_id()
+            AND l.sales_order_id = lock_levels.sales_order)
+    ORDER BY k.product_variant_id, k.location_id, k.stock_level_id
+    FOR NO KEY UPDATE;
+END
+$$;
+COMMENT ON FUNCTION ret.lock_levels(uuid) IS
+    'Locks the levels of what an order wants, by variant and location as everybody does: two orders
+     never wait for each other in a circle, and nobody else takes of them until the end.';
+
+
 CREATE FUNCTION ret.reserve_stock(sales_order uuid, avoiding uuid[] DEFAULT '{}')
     RETURNS SETOF uuid
     LANGUAGE plpgsql AS $$
@@ -501,17 +520,9 @@ BEGIN
         RAISE EXCEPTION 'order % is %, it needs no stock', sale.order_number, sale.state
             USING ERRCODE = 'check_violation', HINT = 'Place another order.';
     END IF;
-    -- Everybody locks levels by variant and location, so that two orders never wait for each
-    -- other in a circle; from here on nobody else takes of them.
-    PERFORM FROM ret.stock_level AS k
-    WHERE k.business_id = tenant
-      AND k.product_variant_id IN (SELECT l.product_variant_id FROM ret.sales_order_line AS l
-                                   WHERE l.business_id = tenant
-                                     AND l.sales_order_id = sale.sales_order_id)
-    ORDER BY k.product_variant_id, k.location_id, k.stock_level_id
-    FOR NO KEY UPDATE;
+    PERFORM ret.lock_levels(sale.sales_order_id);
 
-    -- What the cart held is the order's now.
+    -- What the cart held is the order's now; what is given back at this moment is reserved below.
     FOR line IN
         SELECT r.stock_reservation_id, l.sales_order_line_id
         FROM ret.cart_line AS c
@@ -530,6 +541,7 @@ BEGIN
                              FROM ret.lines_to_reserve(sale.sales_order_id) AS n
                              WHERE n.sales_order_line_id = l.sales_order_line_id)
         ORDER BY r.product_variant_id, r.location_id, r.stock_reservation_id
+        FOR NO KEY UPDATE OF r SKIP LOCKED
     LOOP
         UPDATE ret.stock_reservation AS r
         SET reservation_kind = 'hard', created_for = 'order', cart_line_id = NULL,
@@ -700,6 +712,7 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
     END IF;
+    PERFORM ret.lock_levels(NEW.sales_order_id);
     FOR held IN
         SELECT r.stock_reservation_id
         FROM ret.fulfilment_order_line AS l
@@ -751,6 +764,7 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
     END IF;
+    PERFORM ret.lock_levels(NEW.sales_order_id);
     UPDATE ret.fulfilment_order AS f
     SET state = 'cancelled'
     WHERE f.business_id = NEW.business_id AND f.sales_order_id = NEW.sales_order_id
@@ -1095,24 +1109,30 @@ COMMENT ON FUNCTION ret.pack_fulfilment(uuid) IS
 
 
 CREATE FUNCTION ret.leave_location(fulfilment uuid) RETURNS void
-    LANGUAGE sql
-BEGIN ATOMIC
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sale   uuid;
+BEGIN
+    SELECT f.sales_order_id INTO sale
+    FROM ret.fulfilment_order AS f
+    WHERE f.business_id = tenant AND f.fulfilment_order_id = fulfilment
+    FOR NO KEY UPDATE;
+    PERFORM ret.lock_levels(sale);
     -- What was not found will not leave: it is called off for the customer.
     UPDATE ret.sales_order_line AS l
     SET cancelled_qty = l.cancelled_qty + f.short_qty
     FROM ret.fulfilment_order_line AS f
-    WHERE f.business_id = tenant_mgmt.current_business_id()
-      AND f.fulfilment_order_id = fulfilment AND f.short_qty > 0
+    WHERE f.business_id = tenant AND f.fulfilment_order_id = fulfilment AND f.short_qty > 0
       AND l.business_id = f.business_id AND l.sales_order_line_id = f.sales_order_line_id;
     UPDATE ret.fulfilment_order_line AS f
     SET shipped_qty = f.packed_qty, state = 'shipped'
-    WHERE f.business_id = tenant_mgmt.current_business_id()
-      AND f.fulfilment_order_id = fulfilment AND f.state = 'packed';
+    WHERE f.business_id = tenant AND f.fulfilment_order_id = fulfilment AND f.state = 'packed';
     UPDATE ret.fulfilment_order AS f
     SET state = 'completed', completed_at = greatest(now(), f.ready_at, f.routed_at)
-    WHERE f.business_id = tenant_mgmt.current_business_id()
-      AND f.fulfilment_order_id = fulfilment;
-END;
+    WHERE f.business_id = tenant AND f.fulfilment_order_id = fulfilment;
+END
+$$;
 COMMENT ON FUNCTION ret.leave_location(uuid) IS
     'What a fulfilment packed leaves its location and the stock.';
 

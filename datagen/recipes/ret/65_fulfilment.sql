@@ -47,8 +47,11 @@ SELECT md5('part ' || n.place || n.sales_order_id)::uuid AS fulfilment_order_id,
                 CASE WHEN n.draw %% 2 = 0 THEN 'picking' ELSE 'open' END
             WHEN n.order_state = 'processing' AND n.method = 'pickup' THEN
                 CASE WHEN n.draw %% 5 < 3 THEN 'ready' ELSE 'picking' END
+            -- One in nine of these waits for stock.
             WHEN n.order_state = 'processing' THEN
-                CASE n.draw %% 3 WHEN 0 THEN 'picking' WHEN 1 THEN 'packed' ELSE 'open' END
+                CASE n.draw %% 9 WHEN 0 THEN 'picking' WHEN 3 THEN 'picking' WHEN 6 THEN 'picking'
+                                 WHEN 1 THEN 'packed' WHEN 4 THEN 'packed' WHEN 7 THEN 'scheduled'
+                                 ELSE 'open' END
             WHEN n.order_state = 'confirmed' THEN 'open'
             ELSE n.order_state END AS state,
        n.order_state NOT IN ('cancelled', 'on_hold') AND n.draw / 7 %% 100 < 6
@@ -114,10 +117,10 @@ INSERT INTO ret.fulfilment_order
 SELECT %(business_id)s, p.fulfilment_order_id, p.sales_order_id, p.location_id,
        CASE WHEN p.method <> 'pickup' THEN r.sourcing_rule_id END,
        'F-' || p.order_number || '-' || p.place, p.method, p.state,
-       CASE WHEN p.state IN ('open', 'on_hold') THEN 'submitted' WHEN p.state = 'cancelled'
-            THEN 'unsubmitted' ELSE 'accepted' END,
+       CASE WHEN p.state IN ('open', 'on_hold', 'scheduled') THEN 'submitted'
+            WHEN p.state = 'cancelled' THEN 'unsubmitted' ELSE 'accepted' END,
        p.placed_at + t.routing,
-       CASE WHEN p.state NOT IN ('open', 'on_hold', 'cancelled')
+       CASE WHEN p.state NOT IN ('open', 'on_hold', 'scheduled', 'cancelled')
             THEN greatest(p.picking_at, p.placed_at + t.routing) END,
        p.placed_at + CASE p.method WHEN 'pickup' THEN interval '2 hours'
                                    WHEN 'local_delivery' THEN interval '5 hours'
@@ -488,7 +491,8 @@ INSERT INTO ret.stock_reservation
      quantity, reservation_kind, created_for, reserved_at, released_at, fulfilled_at, state,
      release_reason, created_at, updated_at)
 SELECT f.business_id, md5('held ' || l.fulfilment_order_line_id)::uuid, f.location_id,
-       i.product_variant_id, l.sales_order_line_id, l.quantity, 'hard',
+       i.product_variant_id, l.sales_order_line_id, l.quantity,
+       CASE f.state WHEN 'scheduled' THEN 'backorder' ELSE 'hard' END,
        CASE f.method WHEN 'pickup' THEN 'pickup' ELSE 'order' END, f.routed_at,
        CASE WHEN n.state = 'released' THEN coalesce(f.completed_at, f.routed_at) END,
        CASE WHEN n.state = 'fulfilled' THEN f.completed_at END, n.state,
@@ -563,6 +567,7 @@ FROM (
         ('committed', 'available', r.released_at, 'sale'))
         AS e (from_state, to_state, occurred_at, source_kind)
     WHERE r.business_id = %(business_id)s AND e.occurred_at IS NOT NULL
+      AND r.reservation_kind = 'hard'
     UNION ALL
     SELECT md5('moved ' || r.stock_reservation_id)::uuid, r.location_id, r.product_variant_id,
            r.reserved_at, 'available', 'reserved', r.quantity,
@@ -583,7 +588,7 @@ SELECT f.business_id, md5('event ' || e.to_state || f.fulfilment_order_id)::uuid
        jsonb_build_object('fulfilment', f.fulfilment_number), e.occurred_at
 FROM ret.fulfilment_order AS f
 CROSS JOIN LATERAL (VALUES
-    (NULL, 'open', f.routed_at),
+    (NULL, CASE f.state WHEN 'scheduled' THEN 'scheduled' ELSE 'open' END, f.routed_at),
     ('open', 'rejected', CASE WHEN f.state = 'rejected'
                               THEN least(f.routed_at + interval '15 minutes', %(as_of)s) END),
     ('open', 'picking', f.accepted_at),

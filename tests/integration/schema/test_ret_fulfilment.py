@@ -1310,3 +1310,38 @@ class TestAtOnce:
             second.execute("SET LOCAL lock_timeout = '5s'")
             first.commit()
             assert one(second, release) == 2
+
+    def test_a_checkout_and_the_release_of_its_hold_do_not_block_each_other(
+        self, market: tuple[Target, UUID]
+    ) -> None:
+        def open_shop(shop: Shop) -> list[UUID]:
+            shop.stock(shop.near, 4)
+            carts = [shop.cart() for _ in range(4)]
+            for cart in carts:
+                shop.call("add_to_cart", cart, shop.variant, 1)
+            return carts
+
+        _, carts = self.make(market, open_shop)
+
+        def work(cart: UUID | None) -> None:
+            with self.door(market) as connection:
+                if cart:
+                    connection.execute("SELECT ret.place_order(%s, %s)", [cart, str(cart)])
+                else:
+                    connection.execute(
+                        "SELECT ret.release_expired_reservations(now() + interval '1 day')"
+                    )
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, [*carts, None, None, None, None]))
+        with self.door(market) as connection:
+            held = one(
+                connection,
+                "SELECT sum(quantity) FROM ret.stock_reservation"
+                " WHERE state = 'active' AND reservation_kind = 'hard'",
+            )
+            assert one(connection, "SELECT committed_qty FROM ret.stock_level") == held
+            assert one(
+                connection,
+                "SELECT sum(quantity) FROM ret.stock_reservation WHERE state = 'active'",
+            ) == len(carts)
