@@ -625,7 +625,7 @@ BEGIN
     END IF;
 
     -- Who does not say from which lot takes from the one that expires first and has it all.
-    IF NEW.stock_lot_id IS NULL AND change < 0 THEN
+    IF NEW.stock_lot_id IS NULL AND NEW.consignment_agreement_id IS NULL AND change < 0 THEN
         SELECT l.stock_lot_id INTO NEW.stock_lot_id
         FROM ret.stock_lot AS l
         WHERE l.business_id = NEW.business_id AND l.location_id = NEW.location_id

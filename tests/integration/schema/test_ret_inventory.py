@@ -333,6 +333,72 @@ def test_nobody_writes_a_level(app: Connection, shop: UUID, stocked: UUID, chang
         app.execute(change.encode())
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "truth"),
+    [
+        ("supplier", {"status": "on_hold"}, "active_was_onboarded"),
+        (
+            "stock_lot",
+            {"status": "depleted", "initial_qty": 1, "remaining_qty": 1},
+            "depleted_is_empty",
+        ),
+        ("serial_unit", {"state": "lost", "location_id": "shop"}, "gone_lies_nowhere"),
+        ("serial_unit", {"state": "sold"}, "sold_has_time"),
+        ("stock_movement", {"quantity": 0}, "quantity_positive"),
+        ("stock_movement", {"to_state": "incoming", "unit_cost": -1}, "cost_not_negative"),
+        ("stock_movement", {"reverses_movement_id": "shop"}, "reversal_says_so"),
+        (
+            "stock_adjustment",
+            {"state": "posted", "approved_at": "2026-06-01"},
+            "posted_is_approved",
+        ),
+        ("stock_adjustment", {"approved_at": "2026-06-01"}, "posted_has_time"),
+        (
+            "stock_adjustment",
+            {"state": "posted", "approved_at": "2026-01-01", "approved_by_user_id": "ada"},
+            "approved_after_entry",
+        ),
+        ("stock_transfer", {"state": "in_transit"}, "shipped_has_time"),
+        (
+            "stock_transfer",
+            {
+                "state": "received",
+                "requested_at": "2026-05-01",
+                "shipped_at": "2026-05-03",
+                "received_at": "2026-05-02",
+            },
+            "received_after_shipping",
+        ),
+        ("stock_transfer", {"shipped_at": "2026-01-01"}, "shipped_after_request"),
+        ("cycle_count", {"state": "counting"}, "started_is_frozen"),
+        (
+            "cycle_count",
+            {
+                "state": "completed",
+                "requested_at": "2026-05-01",
+                "started_at": "2026-05-05",
+                "freeze_at": "2026-05-05",
+                "completed_at": "2026-05-04",
+            },
+            "completes_after_freeze",
+        ),
+        ("cycle_count_line", {"state": "counted"}, "counted_has_quantity"),
+        (
+            "cycle_count_line",
+            {"state": "accepted", "counted_qty": 1, "counted_at": "2026-05-05"},
+            "accepted_is_final",
+        ),
+    ],
+)
+def test_history_cannot_be_this_either(
+    app: Connection, shop: UUID, account: UUID, table: str, columns: dict[str, Any], truth: str
+) -> None:
+    app.execute("RESET ROLE")
+    known = {"shop": shop, "ada": account}
+    with pytest.raises(errors.CheckViolation, match=f"{table}_{truth}"):
+        row(app, f"ret.{table}", **{k: known.get(v, v) for k, v in columns.items()})
+
+
 def test_a_level_starts_empty(app: Connection) -> None:
     with pytest.raises(errors.RestrictViolation, match="nobody writes it"), app.transaction():
         row(app, "ret.stock_level", on_hand_qty=1)

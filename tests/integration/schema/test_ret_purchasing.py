@@ -610,6 +610,25 @@ class TestReceipt:
         with pytest.raises(errors.RestrictViolation, match="it stands"):
             row(app, "ret.landed_cost", goods_receipt_id=receipt)
 
+    def test_turned_away_it_stands(self, app: Connection, order: Order) -> None:
+        order.receipt()
+        app.execute("UPDATE ret.goods_receipt SET state = 'rejected'")
+        with pytest.raises(errors.RestrictViolation, match="is rejected, it stands"):
+            app.execute("UPDATE ret.goods_receipt SET state = 'checking'")
+
+    def test_a_closed_order_waits_for_nothing(self, app: Connection, order: Order) -> None:
+        receipt = order.receipt()
+        order.receive(receipt, 0, 6, expected_qty=10, discrepancy="short")
+        post(app, receipt)
+        order.become("closed")
+        assert (order.stock("incoming_qty"), order.stock("incoming_qty", 1)) == (0, 0)
+
+    def test_what_was_not_ordered_comes_from_outside(self, app: Connection, order: Order) -> None:
+        receipt = order.receipt()
+        order.receive(receipt, 0, 3, purchase_order_line_id=None, discrepancy="not_ordered")
+        post(app, receipt)
+        assert (order.stock("on_hand_qty"), order.stock("incoming_qty")) == (3, 10)
+
     def test_it_takes_lines_of_its_own_order(self, app: Connection, order: Order) -> None:
         with pytest.raises(errors.CheckViolation, match="takes lines of its own order"):
             Order(app).receive(order.receipt(), 0, 1)
