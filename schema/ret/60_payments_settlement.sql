@@ -1328,9 +1328,13 @@ BEGIN
     -- In the order of the variants: two tills that sell the same goods never block each other.
     PERFORM FROM ret.stock_level AS k
     WHERE k.business_id = tenant AND k.location_id = store
-      AND k.product_variant_id IN (SELECT l.product_variant_id FROM ret.sales_order_line AS l
-                                   WHERE l.business_id = tenant
-                                     AND l.sales_order_id = sales_order)
+      AND k.product_variant_id IN (
+          SELECT coalesce(c.component_variant_id, l.product_variant_id)
+          FROM ret.sales_order_line AS l
+          LEFT JOIN ret.bundle_component AS c
+              ON c.business_id = l.business_id AND c.bundle_variant_id = l.product_variant_id
+             AND NOT c.is_optional
+          WHERE l.business_id = tenant AND l.sales_order_id = sales_order)
     ORDER BY k.product_variant_id, k.stock_level_id
     FOR NO KEY UPDATE;
     FOR line IN

@@ -176,12 +176,12 @@ CROSS JOIN LATERAL (
 ) AS m
 CROSS JOIN LATERAL (
     SELECT CASE WHEN o.external_order_id IS NOT NULL THEN 'marketplace'
-                WHEN t.cash_enabled AND o.place %% 100 < 38 AND m.amount < 250 THEN 'cash'
+                WHEN t.cash_enabled AND o.place %% 100 < 46 AND m.amount < 250 THEN 'cash'
                 WHEN t.register_session_id IS NOT NULL
                 THEN CASE WHEN o.place %% 100 < 90 THEN 'card' ELSE 'wallet' END
                 WHEN k.method IS NOT NULL AND o.place %% 100 < 70 THEN k.method
                 WHEN o.place %% 100 < 80 THEN 'card'
-                WHEN o.place %% 100 < 92 THEN 'wallet'
+                WHEN o.place %% 100 < 87 THEN 'wallet'
                 ELSE 'bnpl' END AS tender
 ) AS w
 CROSS JOIN LATERAL (SELECT CASE WHEN o.place %% 3 = 0 THEN 20 ELSE 5 END AS note) AS b

@@ -61,7 +61,7 @@ FROM (VALUES
 CREATE TEMPORARY TABLE came_back ON COMMIT DROP AS
 SELECT o.business_id, o.sales_order_id, md5('return ' || o.sales_order_id)::uuid AS rma_id,
        o.customer_id, o.order_number, o.placed_at, s.register_session_id, s.register_code,
-       s.business_date, s.opened_by_user_id,
+       s.business_date, s.opened_by_user_id, s.cash_enabled,
        coalesce(s.location_id, o.sold_location_id, w.location_id) AS location_id,
        s.register_session_id IS NOT NULL AS in_store, o.place, o.is_till,
        coalesce(s.opened_at + (45 + o.place %% 150) * interval '1 minute', o.back_at)
@@ -100,9 +100,9 @@ LEFT JOIN (
     LIMIT 1
 ) AS w ON true
 LEFT JOIN LATERAL (
-    -- The first session after it that a register with cash had in the store.
+    -- The first session after it in the store, where it can be at a register with cash.
     SELECT x.register_session_id, x.opened_at, x.business_date, x.opened_by_user_id,
-           r.location_id, r.register_code
+           r.location_id, r.register_code, r.cash_enabled
     FROM ret.register_session AS x
     JOIN ret.register AS r ON r.business_id = x.business_id AND r.register_id = x.register_id
     WHERE x.business_id = o.business_id AND o.to_store
@@ -114,7 +114,7 @@ LEFT JOIN LATERAL (
     ORDER BY x.business_date, r.cash_enabled DESC, x.register_session_id
     LIMIT 1
 ) AS s ON true
-WHERE o.turn <= greatest(2, o.orders * CASE WHEN o.is_till THEN 6 ELSE 15 END / 100)
+WHERE o.turn <= greatest(2, o.orders * CASE WHEN o.is_till THEN 8 ELSE 22 END / 100)
   AND (s.register_session_id IS NOT NULL
        OR (NOT o.is_till AND o.back_at < %(as_of)s - interval '1 hour'));
 
@@ -351,7 +351,7 @@ SELECT p.business_id, md5('refund ' || p.payment_id)::uuid,
 FROM (
     SELECT a.sales_order_id, a.return_authorisation_id AS rma_id, 'return' AS reason,
            a.refund_total AS amount, coalesce(t.taxes, 0) AS taxes, a.completed_at AS moment,
-           b.register_session_id
+           CASE WHEN b.cash_enabled THEN b.register_session_id END AS register_session_id
     FROM ret.return_authorisation AS a
     JOIN came_back AS b ON b.rma_id = a.return_authorisation_id
     LEFT JOIN (
@@ -576,8 +576,10 @@ CROSS JOIN (
     LIMIT 1
 ) AS u
 CROSS JOIN LATERAL (VALUES
-    ('paid_in', 20.00, s.opened_at + interval '9 minutes', 'Change from the bank',
-     s.place %% 15 = 0),
+    ('paid_in', CASE WHEN s.refunds - s.cash > 100 THEN ceil((s.refunds - s.cash) / 100) * 100
+                     ELSE 20 END,
+     s.opened_at + interval '9 minutes', 'Change from the bank',
+     s.place %% 15 = 0 OR s.refunds - s.cash > 100),
     ('paid_out', 8 + s.place %% 30, s.opened_at + interval '14 minutes',
      (ARRAY['Stamps', 'Cleaning', 'Courier', 'Milk and coffee'])[1 + s.place %% 4],
      s.place %% 8 = 1),

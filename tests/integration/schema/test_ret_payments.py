@@ -377,6 +377,23 @@ class TestSale:
         self.ring_up(app, shop, {"lines": [{"variant": str(shop.variant), "serial": str(unit)}]})
         assert one(app, "SELECT state, location_id FROM ret.serial_unit") == ("sold", None)
 
+    def test_the_parts_of_a_bundle_leave(self, app: Connection, shop: Shop) -> None:
+        bundle = row(
+            app,
+            "ret.product_variant",
+            product_id=row(app, "ret.product", product_kind="bundle"),
+            list_price=25,
+        )
+        row(
+            app,
+            "ret.bundle_component",
+            bundle_variant_id=bundle,
+            component_variant_id=shop.variant,
+            quantity=3,
+        )
+        self.ring_up(app, shop, {"lines": [{"variant": str(bundle), "quantity": 2}]})
+        assert one(app, "SELECT on_hand_qty FROM ret.stock_level") == 14
+
     def test_points_are_noted_once(self, app: Connection, shop: Shop) -> None:
         customer = row(app, "ret.customer")
         program = row(app, "ret.loyalty_program", state="active", point_value=0.01)
