@@ -1,0 +1,56 @@
+-- Search box of the web shop: by words, a misspelled title, a brand, an article number or a barcode.
+-- budget: p95 200ms
+-- weight: 5
+-- mode: read
+-- rows: >=1
+-- params: words=title from ret.product where status = 'active'
+WITH found AS (
+    SELECT p.product_id, 1 + ts_rank(to_tsvector('simple',
+                                                 p.title || ' ' || coalesce(p.description, '')),
+                                     plainto_tsquery('simple', %(words)s)) AS score
+    FROM ret.product AS p
+    WHERE p.business_id = %(business_id)s
+      AND to_tsvector('simple', p.title || ' ' || coalesce(p.description, ''))
+          @@ plainto_tsquery('simple', %(words)s)
+    UNION ALL
+    SELECT p.product_id, public.similarity(p.title, %(words)s)
+    FROM ret.product AS p
+    WHERE p.business_id = %(business_id)s AND public.similarity(p.title, %(words)s) > 0.3
+    UNION ALL
+    SELECT p.product_id, 0.5
+    FROM ret.brand AS b
+    JOIN ret.product AS p ON p.business_id = b.business_id AND p.brand_id = b.brand_id
+    WHERE b.business_id = %(business_id)s AND lower(b.display_name) = lower(%(words)s)
+    UNION ALL
+    SELECT v.product_id, 3
+    FROM ret.product_variant AS v
+    WHERE v.business_id = %(business_id)s AND v.sku = %(words)s
+    UNION ALL
+    SELECT v.product_id, 3
+    FROM ret.variant_barcode AS c
+    JOIN ret.product_variant AS v
+        ON v.business_id = c.business_id AND v.product_variant_id = c.product_variant_id
+    WHERE c.business_id = %(business_id)s AND c.barcode = %(words)s
+), best AS (
+    SELECT f.product_id, max(f.score) AS score
+    FROM found AS f
+    GROUP BY f.product_id
+)
+SELECT p.business_id, p.product_id, coalesce(l.listing_title, p.title) AS title, p.slug,
+       b.display_name AS brand, o.price_from, o.variant_count, s.score
+FROM best AS s
+JOIN ret.product AS p ON p.business_id = %(business_id)s AND p.product_id = s.product_id
+JOIN ret.sales_channel AS c ON c.business_id = p.business_id AND c.channel_kind = 'web'
+JOIN ret.product_channel_listing AS l
+    ON l.business_id = p.business_id AND l.product_id = p.product_id
+   AND l.sales_channel_id = c.sales_channel_id AND l.listing_state = 'published'
+LEFT JOIN ret.brand AS b ON b.business_id = p.business_id AND b.brand_id = p.brand_id
+CROSS JOIN LATERAL (
+    SELECT min(v.list_price) AS price_from, count(*) AS variant_count
+    FROM ret.product_variant AS v
+    WHERE v.business_id = %(business_id)s AND v.product_id = p.product_id
+      AND v.status <> 'discontinued'
+) AS o
+WHERE o.variant_count > 0
+ORDER BY s.score DESC, p.product_id
+LIMIT 24
