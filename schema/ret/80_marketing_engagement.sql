@@ -1,5 +1,12 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Marketing: whom a retailer writes to, what came of it, and what customers say.
+ *
+ * A segment is a group of customers, by rule or by hand; a segment_member is a customer's stay in
+ * one. A campaign goes to a segment or follows an event (a cart left behind, a birthday), with a
+ * group that gets nothing for comparison. A campaign_message is one message to one customer and
+ * obeys consent twice: when it is queued and when it goes out; a withdrawal in between suppresses
+ * it. A campaign_conversion credits an order to campaigns by a model. A referral is a customer
+ * bringing another; a product_review is what a buyer thinks, shown once moderated.
  */
 
 CREATE TABLE ret.segment (
@@ -8,7 +15,7 @@ CREATE TABLE ret.segment (
     segment_code          system_core.code  NOT NULL,
     display_name          text              NOT NULL,
     segment_kind          text              NOT NULL,
-    rule_doc              jsonb,
+    rule_doc              system_core.json_object,
     refresh_every_minutes integer,
     refreshed_at          timestamptz,
     member_count          integer           NOT NULL DEFAULT 0,
@@ -21,10 +28,23 @@ CREATE TABLE ret.segment (
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     CONSTRAINT segment_kind_known CHECK (segment_kind IN ('rule', 'manual', 'rfm', 'predicted')),
     CONSTRAINT segment_segment_kind_iff
-        CHECK ((rule_doc IS NOT NULL) = (segment_kind IN ('rule', 'predicted')))
+        CHECK ((rule_doc IS NOT NULL) = (segment_kind IN ('rule', 'predicted'))),
+    CONSTRAINT segment_rule_is_a_tree CHECK (rule_doc ?| '{all,any,not,fact}'),
+    CONSTRAINT segment_refresh_positive CHECK (refresh_every_minutes > 0),
+    CONSTRAINT segment_by_hand_is_not_refreshed
+        CHECK (segment_kind <> 'manual' OR num_nonnulls(refresh_every_minutes, refreshed_at) = 0),
+    CONSTRAINT segment_figures_not_negative CHECK (member_count >= 0 AND estimated_value >= 0)
 );
 
-COMMENT ON TABLE ret.segment IS 'A customer segment, by rule or by hand.';
+COMMENT ON TABLE ret.segment IS
+    'A group of customers that is addressed together, by rule, by figures or by hand.';
+COMMENT ON COLUMN ret.segment.rule_doc IS
+    'Tree of {"all": [...]}, {"any": [...]}, {"not": ...} and leaves {"fact", "op", "value"};
+     ret.fits_segment() knows the facts.';
+COMMENT ON COLUMN ret.segment.refresh_every_minutes IS 'NULL: only when somebody asks.';
+COMMENT ON COLUMN ret.segment.member_count IS 'Its open memberships; kept by them.';
+COMMENT ON COLUMN ret.segment.estimated_value IS
+    'What its members are expected to spend in the next year; NULL where nobody figured it.';
 
 ALTER TABLE ret.segment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.segment
@@ -44,7 +64,7 @@ CREATE TABLE ret.segment_member (
     customer_id       uuid                 NOT NULL,
     entered_at        timestamptz          NOT NULL,
     left_at           timestamptz,
-    entry_reason      text,
+    entry_reason      text                 NOT NULL DEFAULT 'manual',
     score             numeric(9, 4),
     is_control_group  boolean              NOT NULL DEFAULT false,
     snapshot_value    system_core.quantity,
@@ -55,10 +75,19 @@ CREATE TABLE ret.segment_member (
     FOREIGN KEY (business_id, segment_id) REFERENCES ret.segment (business_id, segment_id),
     FOREIGN KEY (business_id, customer_id) REFERENCES ret.customer (business_id, customer_id),
     CONSTRAINT segment_member_entry_reason_known
-        CHECK (entry_reason IN ('rule', 'manual', 'import', 'prediction'))
+        CHECK (entry_reason IN ('rule', 'manual', 'import', 'prediction')),
+    CONSTRAINT segment_member_leaves_after_entering CHECK (left_at >= entered_at),
+    CONSTRAINT segment_member_predicted_has_score
+        CHECK (entry_reason <> 'prediction' OR score IS NOT NULL)
 );
 
-COMMENT ON TABLE ret.segment_member IS 'Customer in a segment, with entry and exit.';
+COMMENT ON TABLE ret.segment_member IS
+    'A stay of a customer in a segment; one who comes back has another.';
+COMMENT ON COLUMN ret.segment_member.score IS 'How sure a prediction was, or how well it fits.';
+COMMENT ON COLUMN ret.segment_member.is_control_group IS
+    'Gets no campaign of the segment, so that the others can be compared.';
+COMMENT ON COLUMN ret.segment_member.snapshot_value IS
+    'The lifetime value when the customer entered.';
 
 -- One open membership per segment and customer.
 CREATE UNIQUE INDEX segment_member_segment_id_customer_id_idx
@@ -78,6 +107,193 @@ CREATE TRIGGER segment_member_touch
     BEFORE UPDATE ON ret.segment_member
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION ret.count_segment_members() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    -- In one order, so that two who change the same segments wait instead of dying.
+    PERFORM FROM ret.segment AS s
+    WHERE (s.business_id, s.segment_id) IN (SELECT x.business_id, x.segment_id FROM changed AS x)
+    ORDER BY s.business_id, s.segment_id
+    FOR NO KEY UPDATE;
+    UPDATE ret.segment AS s
+    SET member_count = n.members
+    FROM (
+        SELECT c.business_id, c.segment_id, count(m.segment_id)::integer AS members
+        FROM (SELECT DISTINCT x.business_id, x.segment_id FROM changed AS x) AS c
+        LEFT JOIN ret.segment_member AS m
+            ON m.business_id = c.business_id AND m.segment_id = c.segment_id
+           AND m.left_at IS NULL
+        GROUP BY c.business_id, c.segment_id
+    ) AS n
+    WHERE s.business_id = n.business_id AND s.segment_id = n.segment_id
+      AND s.member_count <> n.members;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.count_segment_members() IS 'Keeps member_count of a segment in step.';
+
+CREATE TRIGGER segment_member_counts_on_insert
+    AFTER INSERT ON ret.segment_member
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.count_segment_members();
+
+CREATE TRIGGER segment_member_counts_on_update
+    AFTER UPDATE ON ret.segment_member
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.count_segment_members();
+
+CREATE TRIGGER segment_member_counts_on_delete
+    AFTER DELETE ON ret.segment_member
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ret.count_segment_members();
+
+CREATE FUNCTION ret.guard_segment_member() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.segment_id, NEW.customer_id) IS DISTINCT FROM (OLD.segment_id, OLD.customer_id) THEN
+        RAISE EXCEPTION 'a membership stays that of its customer and segment'
+            USING ERRCODE = 'check_violation', HINT = 'Close it and open another.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.guard_segment_member() IS
+    'A membership is opened and closed; it does not move to another segment or customer.';
+
+CREATE TRIGGER segment_member_stays
+    BEFORE UPDATE OF segment_id, customer_id ON ret.segment_member
+    FOR EACH ROW EXECUTE FUNCTION ret.guard_segment_member();
+
+CREATE FUNCTION ret.fits_segment(customer ret.customer, rule jsonb, moment timestamptz)
+    RETURNS boolean
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    wanted  CONSTANT text := rule ->> 'value';
+    op      CONSTANT text := coalesce(rule ->> 'op', '=');
+    known   text;
+    figure  numeric;
+BEGIN
+    IF rule ? 'all' THEN
+        RETURN NOT EXISTS (SELECT FROM jsonb_array_elements(rule -> 'all') AS e (part)
+                           WHERE NOT ret.fits_segment(customer, e.part, moment));
+    ELSIF rule ? 'any' THEN
+        RETURN EXISTS (SELECT FROM jsonb_array_elements(rule -> 'any') AS e (part)
+                       WHERE ret.fits_segment(customer, e.part, moment));
+    ELSIF rule ? 'not' THEN
+        RETURN NOT ret.fits_segment(customer, rule -> 'not', moment);
+    END IF;
+    CASE rule ->> 'fact'
+    WHEN 'order_count' THEN figure := customer.order_count;
+    WHEN 'lifetime_value' THEN figure := customer.lifetime_value;
+    WHEN 'return_rate_pct' THEN figure := customer.return_rate_pct;
+    WHEN 'days_since_order' THEN
+        figure := floor(extract(epoch FROM moment - customer.last_order_at) / 86400);
+    WHEN 'days_as_customer' THEN
+        figure := floor(extract(epoch FROM moment - customer.created_at) / 86400);
+    WHEN 'acquisition_channel' THEN known := customer.acquisition_channel;
+    WHEN 'customer_kind' THEN known := customer.customer_kind;
+    WHEN 'customer_group' THEN
+        SELECT g.group_code INTO known
+        FROM ret.customer_group AS g
+        WHERE g.business_id = customer.business_id
+          AND g.customer_group_id = customer.customer_group_id;
+    WHEN 'may_contact' THEN
+        RETURN ret.may_contact(customer.customer_id, wanted, 'marketing', moment);
+    WHEN 'bought_category' THEN
+        RETURN EXISTS (
+            SELECT FROM ret.sales_order AS o
+            JOIN ret.sales_order_line AS l
+                ON l.business_id = o.business_id AND l.sales_order_id = o.sales_order_id
+            JOIN ret.product_variant AS v
+                ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+            JOIN ret.product_category AS p
+                ON p.business_id = v.business_id AND p.product_id = v.product_id
+            JOIN ret.category AS c
+                ON c.business_id = p.business_id AND c.category_id = p.category_id
+            WHERE o.business_id = customer.business_id AND o.customer_id = customer.customer_id
+              AND o.state <> 'cancelled' AND o.placed_at <= moment
+              AND c.category_code = wanted);
+    ELSE
+        RAISE EXCEPTION 'no segment knows the fact %', rule ->> 'fact'
+            USING ERRCODE = 'invalid_parameter_value';
+    END CASE;
+    -- What is not known fits nothing.
+    RETURN coalesce(CASE op
+        WHEN '='  THEN CASE WHEN figure IS NULL THEN known = wanted
+                            ELSE figure = wanted::numeric END
+        WHEN '<'  THEN figure < wanted::numeric
+        WHEN '<=' THEN figure <= wanted::numeric
+        WHEN '>'  THEN figure > wanted::numeric
+        WHEN '>=' THEN figure >= wanted::numeric
+        END, false);
+END
+$$;
+COMMENT ON FUNCTION ret.fits_segment(ret.customer, jsonb, timestamptz) IS
+    'Whether a customer fits a rule tree at a moment: orders, value, returns, recency, channel,
+     group, categories bought, and whether marketing may reach them.';
+
+CREATE FUNCTION ret.refresh_segment(segment uuid, moment timestamptz DEFAULT now())
+    RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    target  ret.segment;
+    leavers integer;
+    joiners integer;
+BEGIN
+    -- A second refresh waits for the first and then finds little to do.
+    SELECT s.* INTO target
+    FROM ret.segment AS s
+    WHERE s.business_id = tenant AND s.segment_id = refresh_segment.segment
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such segment' USING ERRCODE = 'no_data_found';
+    ELSIF target.segment_kind <> 'rule' OR NOT target.is_active THEN
+        RAISE EXCEPTION 'segment % is not one by rule that is in use', target.segment_code
+            USING ERRCODE = 'check_violation';
+    END IF;
+    UPDATE ret.segment_member AS m
+    SET left_at = greatest(moment, m.entered_at)
+    FROM ret.customer AS c
+    WHERE m.business_id = tenant AND m.segment_id = target.segment_id AND m.left_at IS NULL
+      AND c.business_id = m.business_id AND c.customer_id = m.customer_id
+      AND (c.status <> 'active' OR NOT ret.fits_segment(c, target.rule_doc, moment));
+    GET DIAGNOSTICS leavers = ROW_COUNT;
+    INSERT INTO ret.segment_member
+        (business_id, segment_id, customer_id, entered_at, entry_reason, snapshot_value)
+    SELECT tenant, target.segment_id, c.customer_id, moment, 'rule', c.lifetime_value
+    FROM ret.customer AS c
+    WHERE c.business_id = tenant AND c.status = 'active'
+      AND NOT EXISTS (SELECT FROM ret.segment_member AS m
+                      WHERE m.business_id = c.business_id AND m.customer_id = c.customer_id
+                        AND m.segment_id = target.segment_id
+                        AND (m.left_at IS NULL OR m.entered_at = moment))
+      AND ret.fits_segment(c, target.rule_doc, moment);
+    GET DIAGNOSTICS joiners = ROW_COUNT;
+    UPDATE ret.segment AS s
+    SET refreshed_at = moment
+    WHERE s.business_id = tenant AND s.segment_id = target.segment_id;
+    RETURN leavers + joiners;
+END
+$$;
+COMMENT ON FUNCTION ret.refresh_segment(uuid, timestamptz) IS
+    'Lets go who no longer fits the rule of a segment and takes in who does; how many changed.';
+
+
+CREATE FUNCTION ret.variants_add_up(variants jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT jsonb_typeof(variants) = 'array'
+           AND coalesce((SELECT bool_and(coalesce(v.code, '') <> '' AND coalesce(v.share, 0) > 0)
+                                AND sum(v.share) = 100 AND count(DISTINCT v.code) = count(*)
+                         FROM jsonb_to_recordset(
+                             CASE jsonb_typeof(variants) WHEN 'array' THEN variants
+                                                         ELSE '[]' END) AS v
+                             (code text, share numeric)), false);
+END;
+COMMENT ON FUNCTION ret.variants_add_up(jsonb) IS
+    'Whether message variants each have a code of their own and a share, 100 in all.';
+
 
 CREATE TABLE ret.campaign (
     business_id      uuid                   NOT NULL,
@@ -92,7 +308,7 @@ CREATE TABLE ret.campaign (
     variants_doc     jsonb,
     control_pct      system_core.percentage,
     scheduled_at     timestamptz,
-    started_at       timestamptz            NOT NULL,
+    started_at       timestamptz,
     finished_at      timestamptz,
     budget_amount    system_core.money      NOT NULL DEFAULT 0,
     attribution_days integer,
@@ -112,11 +328,34 @@ CREATE TABLE ret.campaign (
     CONSTRAINT campaign_state_known
         CHECK (state IN ('draft', 'scheduled', 'running', 'paused', 'finished', 'cancelled')),
     CONSTRAINT campaign_control_pct_bounded CHECK (control_pct BETWEEN 0 AND 50),
-    CONSTRAINT campaign_finished_at_follows_started_at CHECK (finished_at >= started_at)
+    CONSTRAINT campaign_finished_at_follows_started_at CHECK (finished_at >= started_at),
+    CONSTRAINT campaign_scheduled_has_time
+        CHECK (state <> 'scheduled' OR scheduled_at IS NOT NULL),
+    CONSTRAINT campaign_started_when_running
+        CHECK (CASE WHEN state IN ('running', 'paused', 'finished') THEN started_at IS NOT NULL
+                    WHEN state IN ('draft', 'scheduled') THEN started_at IS NULL
+                    ELSE true END),
+    CONSTRAINT campaign_finished_has_end
+        CHECK ((state = 'finished') = (finished_at IS NOT NULL)),
+    CONSTRAINT campaign_broadcast_has_audience
+        CHECK (campaign_kind <> 'broadcast' OR state IN ('draft', 'cancelled')
+               OR segment_id IS NOT NULL),
+    CONSTRAINT campaign_mail_has_subject
+        CHECK (contact_channel <> 'email' OR state IN ('draft', 'cancelled')
+               OR subject_line IS NOT NULL),
+    CONSTRAINT campaign_budget_not_negative CHECK (budget_amount >= 0),
+    CONSTRAINT campaign_attribution_positive CHECK (attribution_days > 0),
+    CONSTRAINT campaign_variants_add_up CHECK (ret.variants_add_up(variants_doc))
 );
 
 COMMENT ON TABLE ret.campaign IS
-    'A send or automated journey (abandoned cart, win-back, restock).';
+    'A send to a segment, or a journey that events start (a cart left behind, a birthday).';
+COMMENT ON COLUMN ret.campaign.variants_doc IS
+    'Array of {"code", "share", "subject"}, shares 100 in all; NULL: all get the same.';
+COMMENT ON COLUMN ret.campaign.control_pct IS
+    'How many of the audience get nothing, so that the effect can be told.';
+COMMENT ON COLUMN ret.campaign.attribution_days IS
+    'How long after a message an order may be credited to it; NULL: none is.';
 
 -- FK: the campaigns of a segment.
 CREATE INDEX campaign_segment_idx
@@ -138,6 +377,19 @@ CREATE TRIGGER campaign_touch
     BEFORE UPDATE ON ret.campaign
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER campaign_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.campaign
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["draft"],
+        "transitions": {
+            "draft":     ["scheduled", "running", "cancelled"],
+            "scheduled": ["draft", "running", "cancelled"],
+            "running":   ["paused", "finished", "cancelled"],
+            "paused":    ["running", "finished", "cancelled"],
+            "finished":  [],
+            "cancelled": []
+        }}');
+
 
 CREATE TABLE ret.campaign_message (
     business_id         uuid              NOT NULL,
@@ -149,7 +401,7 @@ CREATE TABLE ret.campaign_message (
     variant_code        system_core.code,
     state               text              NOT NULL DEFAULT 'queued',
     delivered_at        timestamptz,
-    opened_at           timestamptz       NOT NULL,
+    opened_at           timestamptz,
     clicked_at          timestamptz,
     link_clicked        text,
     provider_message_id text,
@@ -162,18 +414,47 @@ CREATE TABLE ret.campaign_message (
     CONSTRAINT campaign_message_state_known
         CHECK (state IN ('queued', 'sent', 'delivered', 'bounced', 'opened', 'clicked',
                          'unsubscribed', 'complained', 'suppressed')),
-    CONSTRAINT campaign_message_delivered_at_follows_sent_at CHECK (delivered_at >= sent_at)
+    CONSTRAINT campaign_message_delivered_at_follows_sent_at CHECK (delivered_at >= sent_at),
+    CONSTRAINT campaign_message_opened_after_sending CHECK (opened_at >= sent_at),
+    CONSTRAINT campaign_message_clicked_after_sending CHECK (clicked_at >= sent_at),
+    CONSTRAINT campaign_message_state_has_time
+        CHECK (CASE state WHEN 'delivered' THEN delivered_at IS NOT NULL
+                          WHEN 'opened' THEN opened_at IS NOT NULL
+                          WHEN 'clicked' THEN clicked_at IS NOT NULL
+                          ELSE true END),
+    CONSTRAINT campaign_message_not_sent_not_read
+        CHECK (state NOT IN ('queued', 'bounced', 'suppressed')
+               OR num_nonnulls(delivered_at, opened_at, clicked_at) = 0),
+    CONSTRAINT campaign_message_link_was_clicked
+        CHECK (link_clicked IS NULL OR clicked_at IS NOT NULL),
+    CONSTRAINT campaign_message_cost_not_negative CHECK (cost_amount >= 0),
+    CONSTRAINT campaign_message_suppressed_costs_nothing
+        CHECK (state NOT IN ('queued', 'suppressed') OR cost_amount = 0)
 ) PARTITION BY RANGE (sent_at);
 
 COMMENT ON TABLE ret.campaign_message IS
-    'One message to one customer and what became of it; append only.';
--- RULE suppressed when consent is missing
+    'One message to one customer and how far it got; nothing is deleted.';
+COMMENT ON COLUMN ret.campaign_message.sent_at IS
+    'When it is to go out, from the sending on when it did.';
+COMMENT ON COLUMN ret.campaign_message.state IS
+    'suppressed: not sent, as consent was missing or taken back, or the campaign was cancelled.';
 
 -- FK: the campaign messages of a campaign.
 CREATE INDEX campaign_message_campaign_idx ON ret.campaign_message (business_id, campaign_id);
 
--- FK: the campaign messages of a customer.
-CREATE INDEX campaign_message_customer_idx ON ret.campaign_message (business_id, customer_id);
+-- FK, and what a customer got before an order, latest first.
+CREATE INDEX campaign_message_customer_idx
+    ON ret.campaign_message (business_id, customer_id, sent_at DESC);
+
+-- What is due to be sent, earliest first.
+CREATE INDEX campaign_message_queue_idx
+    ON ret.campaign_message (business_id, sent_at, campaign_message_id)
+    WHERE state = 'queued';
+
+-- What a withdrawal of consent stops.
+CREATE INDEX campaign_message_customer_queue_idx
+    ON ret.campaign_message (business_id, customer_id)
+    WHERE state = 'queued';
 
 -- FK: the campaign messages of a coupon.
 CREATE INDEX campaign_message_coupon_idx
@@ -183,11 +464,94 @@ CREATE INDEX campaign_message_coupon_idx
 ALTER TABLE ret.campaign_message ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.campaign_message
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT ON ret.campaign_message TO app_user;
+GRANT SELECT, INSERT, UPDATE ON ret.campaign_message TO app_user;
 GRANT SELECT ON ret.campaign_message TO app_readonly;
 
-CREATE TRIGGER campaign_message_append_only
-    BEFORE UPDATE OR DELETE ON ret.campaign_message
+CREATE FUNCTION ret.check_message_consent() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    channel text;
+    owner   uuid;
+BEGIN
+    -- Waits for a withdrawal that is under way, and makes one wait that comes now.
+    PERFORM FROM ret.customer AS c
+    WHERE c.business_id = NEW.business_id AND c.customer_id = NEW.customer_id
+    FOR SHARE;
+    IF TG_OP = 'INSERT' AND NEW.coupon_id IS NOT NULL THEN
+        SELECT k.customer_id INTO owner
+        FROM ret.coupon AS k
+        WHERE k.business_id = NEW.business_id AND k.coupon_id = NEW.coupon_id;
+        IF owner <> NEW.customer_id THEN
+            RAISE EXCEPTION 'the coupon is another customer''s'
+                USING ERRCODE = 'check_violation', HINT = 'Send each customer their own.';
+        END IF;
+    END IF;
+    SELECT p.contact_channel INTO channel
+    FROM ret.campaign AS p
+    WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id;
+    IF NOT ret.may_contact(NEW.customer_id, channel) THEN
+        NEW.state := 'suppressed';
+        NEW.cost_amount := 0;
+        NEW.provider_message_id := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.check_message_consent() IS
+    'A message whose customer does not allow it is suppressed, when it is queued and once more when
+     it would go out. It carries no coupon of somebody else.';
+
+CREATE TRIGGER campaign_message_consent_on_insert
+    BEFORE INSERT ON ret.campaign_message
+    FOR EACH ROW
+    WHEN (NEW.state = 'queued' AND row_security_active('ret.campaign_message'))
+    EXECUTE FUNCTION ret.check_message_consent();
+
+CREATE TRIGGER campaign_message_consent_on_sending
+    BEFORE UPDATE OF state ON ret.campaign_message
+    FOR EACH ROW WHEN (OLD.state = 'queued' AND NEW.state = 'sent')
+    EXECUTE FUNCTION ret.check_message_consent();
+
+CREATE TRIGGER campaign_message_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.campaign_message
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["queued", "suppressed"],
+        "transitions": {
+            "queued":       ["sent", "suppressed"],
+            "sent":         ["delivered", "bounced", "opened", "clicked", "unsubscribed",
+                             "complained"],
+            "delivered":    ["opened", "clicked", "unsubscribed", "complained"],
+            "opened":       ["clicked", "unsubscribed", "complained"],
+            "clicked":      ["unsubscribed", "complained"],
+            "unsubscribed": ["complained"],
+            "bounced":      [],
+            "complained":   [],
+            "suppressed":   []
+        }}');
+
+CREATE FUNCTION ret.guard_message() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.campaign_id, NEW.customer_id, NEW.coupon_id, NEW.variant_code)
+       IS DISTINCT FROM (OLD.campaign_id, OLD.customer_id, OLD.coupon_id, OLD.variant_code) THEN
+        RAISE EXCEPTION 'what a message says and to whom does not change'
+            USING ERRCODE = 'restrict_violation', HINT = 'Queue another.';
+    ELSIF NEW.sent_at <> OLD.sent_at AND OLD.state <> 'queued' THEN
+        RAISE EXCEPTION 'when a message went out does not change'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.guard_message() IS
+    'Only how far a message got changes; its time until it goes out.';
+
+CREATE TRIGGER campaign_message_stays
+    BEFORE UPDATE ON ret.campaign_message
+    FOR EACH ROW EXECUTE FUNCTION ret.guard_message();
+
+CREATE TRIGGER campaign_message_is_kept
+    BEFORE DELETE ON ret.campaign_message
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('ret.campaign_message');
 
 CREATE TABLE ret.campaign_message_default PARTITION OF ret.campaign_message DEFAULT;
@@ -196,6 +560,170 @@ CREATE POLICY tenant_isolation ON ret.campaign_message_default
     USING (business_id = tenant_mgmt.current_business_id());
 
 SELECT system_core.create_partitions('ret.campaign_message', 'month', behind => 3, ahead => 1);
+
+CREATE FUNCTION ret.hold_customer() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM ret.customer AS c
+    WHERE c.business_id = NEW.business_id AND c.customer_id = NEW.customer_id
+    FOR NO KEY UPDATE;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.hold_customer() IS
+    'A withdrawal waits for whoever is queueing for the customer, to see what it has to stop.';
+
+-- Its name comes before that of the trigger that takes a weaker lock: two withdrawals at once wait
+-- for each other instead of dying.
+CREATE TRIGGER customer_consent_holds_customer
+    BEFORE INSERT ON ret.customer_consent
+    FOR EACH ROW WHEN (NEW.decision = 'withdrawn')
+    EXECUTE FUNCTION ret.hold_customer();
+
+CREATE FUNCTION ret.suppress_messages() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE ret.campaign_message AS m
+    SET state = 'suppressed'
+    FROM ret.campaign AS p
+    WHERE m.business_id = NEW.business_id AND m.customer_id = NEW.customer_id
+      AND m.state = 'queued'
+      AND p.business_id = m.business_id AND p.campaign_id = m.campaign_id
+      AND p.contact_channel = NEW.contact_channel
+      AND NOT ret.may_contact(NEW.customer_id, NEW.contact_channel);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.suppress_messages() IS
+    'What is queued for a customer on a channel does not go out once marketing there is withdrawn.';
+
+CREATE TRIGGER customer_consent_suppresses_messages
+    AFTER INSERT ON ret.customer_consent
+    FOR EACH ROW WHEN (NEW.decision = 'withdrawn' AND NEW.purpose = 'marketing')
+    EXECUTE FUNCTION ret.suppress_messages();
+
+CREATE FUNCTION ret.take_unsubscription() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ret.customer_consent
+        (business_id, customer_id, purpose, contact_channel, decision, source)
+    SELECT NEW.business_id, NEW.customer_id, 'marketing', p.contact_channel, 'withdrawn', 'web'
+    FROM ret.campaign AS p
+    WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id
+      AND ret.may_contact(NEW.customer_id, p.contact_channel);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.take_unsubscription() IS
+    'Whoever unsubscribes from a message or complains about it takes the consent back.';
+
+CREATE TRIGGER campaign_message_unsubscribes
+    AFTER UPDATE OF state ON ret.campaign_message
+    FOR EACH ROW
+    WHEN (NEW.state IN ('unsubscribed', 'complained') AND OLD.state <> NEW.state)
+    EXECUTE FUNCTION ret.take_unsubscription();
+
+CREATE FUNCTION ret.stop_campaign() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE ret.campaign_message AS m
+    SET state = 'suppressed'
+    WHERE m.business_id = NEW.business_id AND m.campaign_id = NEW.campaign_id
+      AND m.state = 'queued';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.stop_campaign() IS
+    'Nothing more goes out of a campaign that is over.';
+
+CREATE TRIGGER campaign_stops
+    AFTER UPDATE OF state ON ret.campaign
+    FOR EACH ROW WHEN (NEW.state IN ('finished', 'cancelled') AND OLD.state <> NEW.state)
+    EXECUTE FUNCTION ret.stop_campaign();
+
+CREATE FUNCTION ret.queue_campaign(campaign uuid) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sent   ret.campaign;
+    queued integer;
+BEGIN
+    -- A second call waits for the first and finds everybody queued.
+    SELECT p.* INTO sent
+    FROM ret.campaign AS p
+    WHERE p.business_id = tenant AND p.campaign_id = queue_campaign.campaign
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such campaign' USING ERRCODE = 'no_data_found';
+    ELSIF sent.state <> 'running' OR sent.segment_id IS NULL THEN
+        RAISE EXCEPTION 'campaign % is not running for a segment', sent.campaign_code
+            USING ERRCODE = 'check_violation', HINT = 'Give it a segment and start it.';
+    END IF;
+    WITH made AS (
+        INSERT INTO ret.campaign_message
+            (business_id, campaign_id, customer_id, sent_at, variant_code)
+        SELECT tenant, sent.campaign_id, m.customer_id,
+               greatest(sent.scheduled_at, sent.started_at, now()),
+               (SELECT v.code
+                FROM (SELECT w.code,
+                             sum(w.share) OVER (ORDER BY w.place) AS reach
+                      FROM ROWS FROM (jsonb_to_recordset(sent.variants_doc)
+                                          AS (code text, share numeric))
+                           WITH ORDINALITY AS w (code, share, place)) AS v
+                WHERE v.reach > h.variant
+                ORDER BY v.reach
+                LIMIT 1)
+        FROM ret.segment_member AS m
+        CROSS JOIN LATERAL (
+            SELECT mod(x.part, 100) AS control, mod(x.part / 100, 100) AS variant
+            FROM (SELECT ('x' || substr(md5(sent.campaign_id || ' ' || m.customer_id), 1, 7))
+                             ::bit(28)::integer AS part) AS x
+        ) AS h
+        WHERE m.business_id = tenant AND m.segment_id = sent.segment_id AND m.left_at IS NULL
+          AND NOT m.is_control_group AND h.control >= coalesce(sent.control_pct, 0)
+          AND NOT EXISTS (SELECT FROM ret.campaign_message AS e
+                          WHERE e.business_id = tenant AND e.campaign_id = sent.campaign_id
+                            AND e.customer_id = m.customer_id)
+        ORDER BY m.customer_id
+        RETURNING state
+    )
+    SELECT count(*) FILTER (WHERE made.state = 'queued') INTO queued FROM made;
+    RETURN queued;
+END
+$$;
+COMMENT ON FUNCTION ret.queue_campaign(uuid) IS
+    'Queues a message of a running campaign for every member of its segment that has none yet and
+     is in no control group; how many will go out. Who does not allow it is suppressed. Who is in
+     the control group of a campaign follows from both keys and stays the same.';
+
+CREATE FUNCTION ret.send_due_messages(most integer, moment timestamptz DEFAULT now())
+    RETURNS SETOF uuid
+    LANGUAGE sql
+BEGIN ATOMIC
+    WITH due AS (
+        SELECT m.campaign_message_id, m.sent_at
+        FROM ret.campaign_message AS m
+        JOIN ret.campaign AS p
+            ON p.business_id = m.business_id AND p.campaign_id = m.campaign_id
+           AND p.state = 'running'
+        WHERE m.business_id = tenant_mgmt.current_business_id() AND m.state = 'queued'
+          AND m.sent_at <= moment
+        ORDER BY m.sent_at, m.campaign_message_id
+        LIMIT most
+        FOR NO KEY UPDATE OF m SKIP LOCKED
+    ), gone AS (
+        UPDATE ret.campaign_message AS m
+        SET state = 'sent'
+        FROM due AS d
+        WHERE m.business_id = tenant_mgmt.current_business_id()
+          AND m.campaign_message_id = d.campaign_message_id AND m.sent_at = d.sent_at
+        RETURNING m.campaign_message_id, m.state
+    )
+    SELECT g.campaign_message_id FROM gone AS g WHERE g.state = 'sent';
+END;
+COMMENT ON FUNCTION ret.send_due_messages(integer, timestamptz) IS
+    'Claims the earliest messages that are due of running campaigns for a sender; several senders
+     claim different ones. What is no longer allowed is suppressed and not returned.';
 
 
 CREATE TABLE ret.campaign_conversion (
