@@ -470,9 +470,17 @@ GRANT SELECT ON ret.campaign_message TO app_readonly;
 CREATE FUNCTION ret.check_message_consent() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    channel text;
-    owner   uuid;
+    source ret.campaign;
+    owner  uuid;
 BEGIN
+    SELECT p.* INTO source
+    FROM ret.campaign AS p
+    WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id
+    FOR SHARE;
+    IF source.state IN ('finished', 'cancelled') THEN
+        RAISE EXCEPTION 'campaign % is %', source.campaign_code, source.state
+            USING ERRCODE = 'check_violation', HINT = 'Its time is over; begin another.';
+    END IF;
     -- Waits for a withdrawal that is under way, and makes one wait that comes now.
     PERFORM FROM ret.customer AS c
     WHERE c.business_id = NEW.business_id AND c.customer_id = NEW.customer_id
@@ -486,10 +494,9 @@ BEGIN
                 USING ERRCODE = 'check_violation', HINT = 'Send each customer their own.';
         END IF;
     END IF;
-    SELECT p.contact_channel INTO channel
-    FROM ret.campaign AS p
-    WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id;
-    IF NOT ret.may_contact(NEW.customer_id, channel) THEN
+    -- By the clock: what somebody withdrew while this waited is later than now().
+    IF NOT ret.may_contact(NEW.customer_id, source.contact_channel, 'marketing',
+                           clock_timestamp()) THEN
         NEW.state := 'suppressed';
         NEW.cost_amount := 0;
         NEW.provider_message_id := NULL;
@@ -590,12 +597,13 @@ BEGIN
       AND m.state = 'queued'
       AND p.business_id = m.business_id AND p.campaign_id = m.campaign_id
       AND p.contact_channel = NEW.contact_channel
-      AND NOT ret.may_contact(NEW.customer_id, NEW.contact_channel);
+      AND NOT ret.may_contact(NEW.customer_id, NEW.contact_channel, 'marketing',
+                              clock_timestamp());
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION ret.suppress_messages() IS
-    'What is queued for a customer on a channel does not go out once marketing there is withdrawn.';
+    'What is queued for a customer on a channel stays here once marketing there is withdrawn.';
 
 CREATE TRIGGER customer_consent_suppresses_messages
     AFTER INSERT ON ret.customer_consent
@@ -610,7 +618,7 @@ BEGIN
     SELECT NEW.business_id, NEW.customer_id, 'marketing', p.contact_channel, 'withdrawn', 'web'
     FROM ret.campaign AS p
     WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id
-      AND ret.may_contact(NEW.customer_id, p.contact_channel);
+      AND ret.may_contact(NEW.customer_id, p.contact_channel, 'marketing', clock_timestamp());
     RETURN NULL;
 END
 $$;
@@ -732,10 +740,10 @@ CREATE TABLE ret.campaign_conversion (
     campaign_id            uuid              NOT NULL,
     sales_order_id         uuid              NOT NULL,
     customer_id            uuid              NOT NULL,
-    attributed_at          timestamptz,
+    attributed_at          timestamptz       NOT NULL DEFAULT now(),
     attribution_model      text              NOT NULL,
-    credit_share           numeric(9, 4),
-    touch_count            integer           NOT NULL DEFAULT 0,
+    credit_share           numeric(9, 4)     NOT NULL,
+    touch_count            integer           NOT NULL DEFAULT 1,
     revenue_credited       system_core.money,
     margin_credited        system_core.money,
     hours_to_convert       numeric(9, 2),
@@ -749,12 +757,30 @@ CREATE TABLE ret.campaign_conversion (
         REFERENCES ret.sales_order (business_id, sales_order_id),
     FOREIGN KEY (business_id, customer_id) REFERENCES ret.customer (business_id, customer_id),
     CONSTRAINT campaign_conversion_attribution_model_known
-        CHECK (attribution_model IN ('last_touch', 'first_touch', 'linear', 'time_decay'))
+        CHECK (attribution_model IN ('last_touch', 'first_touch', 'linear', 'time_decay')),
+    CONSTRAINT campaign_conversion_credit_share_bounded
+        CHECK (credit_share > 0 AND credit_share <= 1),
+    CONSTRAINT campaign_conversion_one_touch_takes_all
+        CHECK (attribution_model NOT IN ('last_touch', 'first_touch') OR credit_share = 1),
+    CONSTRAINT campaign_conversion_was_touched CHECK (touch_count > 0),
+    CONSTRAINT campaign_conversion_figures_not_negative
+        CHECK (revenue_credited >= 0 AND hours_to_convert >= 0),
+    CONSTRAINT campaign_conversion_margin_within_revenue
+        CHECK (margin_credited <= revenue_credited)
 );
 
 COMMENT ON TABLE ret.campaign_conversion IS
-    'An order credited to a campaign, with the model used.';
--- RULE credit_share > 0 and <= 1
+    'What part of an order a campaign is credited with, by the model that says so.';
+COMMENT ON COLUMN ret.campaign_conversion.credit_share IS
+    'Of the order; the shares of an order by one model are at most 1.';
+COMMENT ON COLUMN ret.campaign_conversion.touch_count IS
+    'Messages of the campaign that the customer got within the time before the order.';
+COMMENT ON COLUMN ret.campaign_conversion.margin_credited IS
+    'Less the cost of the goods; below zero where they were sold at a loss.';
+COMMENT ON COLUMN ret.campaign_conversion.hours_to_convert IS
+    'From the last message of the campaign to the order.';
+COMMENT ON COLUMN ret.campaign_conversion.is_incremental IS
+    'Would not have come without the campaign, as its control group tells.';
 
 -- FK: the campaign conversions of a sales order.
 CREATE INDEX campaign_conversion_sales_order_idx
@@ -774,6 +800,133 @@ CREATE TRIGGER campaign_conversion_touch
     BEFORE UPDATE ON ret.campaign_conversion
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION ret.check_conversion() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    bought ret.sales_order;
+    window_days integer;
+    others numeric;
+BEGIN
+    -- Two who credit the same order come one after the other.
+    SELECT o.* INTO bought
+    FROM ret.sales_order AS o
+    WHERE o.business_id = NEW.business_id AND o.sales_order_id = NEW.sales_order_id
+    FOR NO KEY UPDATE;
+    SELECT p.attribution_days INTO window_days
+    FROM ret.campaign AS p
+    WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id;
+    SELECT coalesce(sum(c.credit_share), 0) INTO others
+    FROM ret.campaign_conversion AS c
+    WHERE c.business_id = NEW.business_id AND c.sales_order_id = NEW.sales_order_id
+      AND c.attribution_model = NEW.attribution_model
+      AND c.campaign_conversion_id <> NEW.campaign_conversion_id;
+    IF bought.customer_id IS DISTINCT FROM NEW.customer_id THEN
+        RAISE EXCEPTION 'the order is not of this customer' USING ERRCODE = 'check_violation';
+    ELSIF bought.state = 'cancelled' THEN
+        RAISE EXCEPTION 'a cancelled order is credited to nobody'
+            USING ERRCODE = 'check_violation';
+    ELSIF NOT EXISTS (
+        SELECT FROM ret.campaign_message AS m
+        WHERE m.business_id = NEW.business_id AND m.customer_id = NEW.customer_id
+          AND m.campaign_id = NEW.campaign_id
+          AND m.state NOT IN ('queued', 'bounced', 'suppressed')
+          AND m.sent_at <= bought.placed_at
+          AND m.sent_at >= bought.placed_at - window_days * interval '1 day') THEN
+        RAISE EXCEPTION 'no message of the campaign reached the customer in time'
+            USING ERRCODE = 'check_violation',
+                  HINT = 'An order counts for attribution_days after a message.';
+    ELSIF others + NEW.credit_share > 1 THEN
+        RAISE EXCEPTION 'more than the whole order would be credited by %', NEW.attribution_model
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.check_conversion() IS
+    'An order is credited to campaigns that reached its customer in time, and once in all.';
+
+CREATE TRIGGER campaign_conversion_follows_message
+    BEFORE INSERT OR UPDATE ON ret.campaign_conversion
+    FOR EACH ROW WHEN (row_security_active('ret.campaign_conversion'))
+    EXECUTE FUNCTION ret.check_conversion();
+
+CREATE FUNCTION ret.attribute_order(sales_order uuid, model text DEFAULT 'last_touch')
+    RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    bought   ret.sales_order;
+    credited integer;
+BEGIN
+    SELECT o.* INTO bought
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = attribute_order.sales_order
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such order' USING ERRCODE = 'no_data_found';
+    ELSIF model NOT IN ('last_touch', 'first_touch', 'linear', 'time_decay') THEN
+        RAISE EXCEPTION 'no such model: %', model USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    DELETE FROM ret.campaign_conversion AS c
+    WHERE c.business_id = tenant AND c.sales_order_id = bought.sales_order_id
+      AND c.attribution_model = model;
+    IF bought.customer_id IS NULL OR bought.state = 'cancelled' THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO ret.campaign_conversion
+        (business_id, campaign_id, sales_order_id, customer_id, attribution_model, credit_share,
+         touch_count, revenue_credited, margin_credited, hours_to_convert)
+    WITH touch AS (
+        SELECT m.campaign_id, m.sent_at,
+               row_number() OVER (ORDER BY m.sent_at, m.campaign_message_id) AS first,
+               row_number() OVER (ORDER BY m.sent_at DESC, m.campaign_message_id DESC) AS last
+        FROM ret.campaign_message AS m
+        JOIN ret.campaign AS p
+            ON p.business_id = m.business_id AND p.campaign_id = m.campaign_id
+        WHERE m.business_id = tenant AND m.customer_id = bought.customer_id
+          AND m.state NOT IN ('queued', 'bounced', 'suppressed')
+          AND m.sent_at <= bought.placed_at
+          AND m.sent_at >= bought.placed_at - p.attribution_days * interval '1 day'
+    ), weighed AS (
+        -- With time_decay a message counts half as much as one a week later.
+        SELECT t.campaign_id, count(*) AS touches, max(t.sent_at) AS latest,
+               sum(CASE model
+                   WHEN 'last_touch' THEN (t.last = 1)::integer
+                   WHEN 'first_touch' THEN (t.first = 1)::integer
+                   WHEN 'linear' THEN 1
+                   ELSE 0.5 ^ (extract(epoch FROM bought.placed_at - t.sent_at) / 604800)
+                   END::numeric) AS weight
+        FROM touch AS t
+        GROUP BY t.campaign_id
+    ), summed AS (
+        -- Rounded sums, not rounded parts: the parts add up to the whole.
+        SELECT w.*,
+               round(sum(w.weight) OVER (ORDER BY w.latest, w.campaign_id)
+                     / sum(w.weight) OVER (), 4) AS upto
+        FROM weighed AS w
+        WHERE w.weight > 0
+    ), shared AS (
+        SELECT s.*, lag(s.upto, 1, 0::numeric) OVER (ORDER BY s.latest, s.campaign_id) AS since
+        FROM summed AS s
+    )
+    SELECT tenant, s.campaign_id, bought.sales_order_id, bought.customer_id, model,
+           s.upto - s.since, s.touches,
+           round(g.goods * s.upto, 2) - round(g.goods * s.since, 2),
+           least(round((g.goods - bought.cost_total) * s.upto, 2)
+                 - round((g.goods - bought.cost_total) * s.since, 2),
+                 round(g.goods * s.upto, 2) - round(g.goods * s.since, 2)),
+           round((extract(epoch FROM bought.placed_at - s.latest) / 3600)::numeric, 2)
+    FROM shared AS s
+    CROSS JOIN (SELECT bought.subtotal - bought.discount_total AS goods) AS g
+    WHERE s.upto > s.since;
+    GET DIAGNOSTICS credited = ROW_COUNT;
+    RETURN credited;
+END
+$$;
+COMMENT ON FUNCTION ret.attribute_order(uuid, text) IS
+    'Credits an order anew by one model to the campaigns whose messages reached its customer in
+     time; how many campaigns.';
+
 
 CREATE TABLE ret.referral (
     business_id          uuid              NOT NULL,
@@ -783,7 +936,7 @@ CREATE TABLE ret.referral (
     first_order_id       uuid,
     coupon_id            uuid,
     referral_code        system_core.code  NOT NULL,
-    invited_at           timestamptz,
+    invited_at           timestamptz       NOT NULL DEFAULT now(),
     invited_via          text              NOT NULL,
     joined_at            timestamptz,
     qualified_at         timestamptz,
@@ -809,10 +962,37 @@ CREATE TABLE ret.referral (
     CONSTRAINT referral_referrer_customer_id_follows_referred_customer_id
         CHECK (referrer_customer_id <> referred_customer_id),
     CONSTRAINT referral_invited_at_in_order CHECK (invited_at <= joined_at),
-    CONSTRAINT referral_joined_at_in_order CHECK (joined_at <= qualified_at)
+    CONSTRAINT referral_joined_at_in_order CHECK (joined_at <= qualified_at),
+    CONSTRAINT referral_reward_after_qualifying CHECK (reward_paid_at >= qualified_at),
+    CONSTRAINT referral_reward_not_negative CHECK (reward_amount >= 0),
+    CONSTRAINT referral_joined_is_somebody
+        CHECK (CASE WHEN state = 'invited'
+                    THEN num_nonnulls(joined_at, referred_customer_id) = 0
+                    WHEN state = 'rejected' THEN true
+                    ELSE num_nonnulls(joined_at, referred_customer_id) = 2 END),
+    CONSTRAINT referral_qualified_by_an_order
+        CHECK (CASE WHEN state IN ('invited', 'joined')
+                    THEN num_nonnulls(qualified_at, first_order_id) = 0
+                    WHEN state = 'rejected' THEN true
+                    ELSE num_nonnulls(qualified_at, first_order_id) = 2 END),
+    CONSTRAINT referral_rewarded_when_paid
+        CHECK ((state = 'rewarded') = (reward_paid_at IS NOT NULL)),
+    CONSTRAINT referral_rejected_has_reason
+        CHECK ((state = 'rejected') = (coalesce(reject_reason, '') ~ '\S'))
 );
 
-COMMENT ON TABLE ret.referral IS 'A customer bringing another, and the reward.';
+COMMENT ON TABLE ret.referral IS
+    'An invitation by a customer, whom it brought, and the reward once that one has bought.';
+COMMENT ON COLUMN ret.referral.referral_code IS 'What the invited one types in or follows.';
+COMMENT ON COLUMN ret.referral.first_order_id IS
+    'The order that qualified it: the first of the one who was brought.';
+COMMENT ON COLUMN ret.referral.coupon_id IS 'What the invited one got as a welcome.';
+COMMENT ON COLUMN ret.referral.reward_amount IS 'What the inviting customer gets for it.';
+
+-- A customer is brought by one other.
+CREATE UNIQUE INDEX referral_brought_once_idx
+    ON ret.referral (business_id, referred_customer_id)
+    WHERE state <> 'rejected';
 
 -- FK: the referrals by their referrer customer.
 CREATE INDEX referral_referrer_customer_idx ON ret.referral (business_id, referrer_customer_id);
@@ -842,6 +1022,63 @@ CREATE TRIGGER referral_touch
     BEFORE UPDATE ON ret.referral
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER referral_state_machine
+    BEFORE INSERT OR UPDATE OF state ON ret.referral
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('state', '{
+        "initial": ["invited"],
+        "transitions": {
+            "invited":   ["joined", "rejected"],
+            "joined":    ["qualified", "rejected"],
+            "qualified": ["rewarded", "rejected"],
+            "rewarded":  [],
+            "rejected":  []
+        }}');
+
+CREATE FUNCTION ret.check_referral() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    bought ret.sales_order;
+BEGIN
+    IF NEW.state = 'joined'
+       AND EXISTS (SELECT FROM ret.sales_order AS o
+                   WHERE o.business_id = NEW.business_id
+                     AND o.customer_id = NEW.referred_customer_id
+                     AND o.state <> 'cancelled' AND o.placed_at < NEW.invited_at) THEN
+        RAISE EXCEPTION 'whoever bought before the invitation was not brought by it'
+            USING ERRCODE = 'check_violation', HINT = 'Reject the referral.';
+    END IF;
+    IF NEW.state = 'qualified' THEN
+        SELECT o.* INTO bought
+        FROM ret.sales_order AS o
+        WHERE o.business_id = NEW.business_id AND o.sales_order_id = NEW.first_order_id
+        FOR SHARE;
+        IF bought.customer_id IS DISTINCT FROM NEW.referred_customer_id THEN
+            RAISE EXCEPTION 'the order is not of the customer who was brought'
+                USING ERRCODE = 'check_violation';
+        ELSIF bought.state IN ('pending', 'cancelled', 'returned') THEN
+            RAISE EXCEPTION 'an order that is % qualifies nobody', bought.state
+                USING ERRCODE = 'check_violation', HINT = 'Wait for one that is kept.';
+        ELSIF EXISTS (SELECT FROM ret.sales_order AS o
+                      WHERE o.business_id = NEW.business_id
+                        AND o.customer_id = NEW.referred_customer_id
+                        AND o.sales_order_id <> NEW.first_order_id
+                        AND o.state NOT IN ('pending', 'cancelled', 'returned')
+                        AND o.placed_at < bought.placed_at) THEN
+            RAISE EXCEPTION 'it is not the first order of the customer who was brought'
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.check_referral() IS
+    'Only new customers are brought, and their first order that is kept qualifies.';
+
+CREATE TRIGGER referral_brings_new_customers
+    BEFORE UPDATE ON ret.referral
+    FOR EACH ROW WHEN (OLD.state <> NEW.state)
+    EXECUTE FUNCTION ret.check_referral();
+
 
 CREATE TABLE ret.product_review (
     business_id          uuid               NOT NULL,
@@ -854,13 +1091,13 @@ CREATE TABLE ret.product_review (
     title                text               NOT NULL,
     body_text            text,
     is_verified_purchase boolean            NOT NULL DEFAULT false,
-    submitted_at         timestamptz        NOT NULL,
+    submitted_at         timestamptz        NOT NULL DEFAULT now(),
     language_code        system_core.locale,
     sentiment_score      numeric(9, 4),
     helpful_count        integer            NOT NULL DEFAULT 0,
     photo_count          integer            NOT NULL DEFAULT 0,
-    fit_feedback         text               NOT NULL,
-    moderation           text               NOT NULL,
+    fit_feedback         text               NOT NULL DEFAULT 'none',
+    moderation           text               NOT NULL DEFAULT 'pending',
     reply_text           text,
     replied_at           timestamptz,
     created_at           timestamptz        NOT NULL DEFAULT now(),
@@ -879,10 +1116,35 @@ CREATE TABLE ret.product_review (
         CHECK (moderation IN ('pending', 'published', 'rejected', 'flagged')),
     CONSTRAINT product_review_rating_bounded CHECK (rating BETWEEN 1 AND 5),
     CONSTRAINT product_review_sales_order_line_id_iff
-        CHECK ((is_verified_purchase) = (sales_order_line_id IS NOT NULL))
+        CHECK ((is_verified_purchase) = (sales_order_line_id IS NOT NULL)),
+    CONSTRAINT product_review_counts_not_negative CHECK (helpful_count >= 0 AND photo_count >= 0),
+    CONSTRAINT product_review_sentiment_bounded CHECK (sentiment_score BETWEEN -1 AND 1),
+    CONSTRAINT product_review_reply_has_time
+        CHECK ((reply_text IS NOT NULL) = (replied_at IS NOT NULL)),
+    CONSTRAINT product_review_reply_follows CHECK (replied_at >= submitted_at),
+    CONSTRAINT product_review_verified_names_buyer
+        CHECK (NOT is_verified_purchase OR customer_id IS NOT NULL)
 );
 
-COMMENT ON TABLE ret.product_review IS 'Rating and text by a verified buyer, moderated.';
+COMMENT ON TABLE ret.product_review IS
+    'What a customer says of a product, with proof of purchase where there is one.';
+COMMENT ON COLUMN ret.product_review.customer_id IS
+    'NULL where it was taken over from a maker or marketplace.';
+COMMENT ON COLUMN ret.product_review.sentiment_score IS
+    'From -1, angry, to 1, delighted, as a program reads the text.';
+COMMENT ON COLUMN ret.product_review.fit_feedback IS 'How the size turned out; none: not asked.';
+COMMENT ON COLUMN ret.product_review.moderation IS
+    'Only published ones are shown; flagged: a reader objects, somebody looks again.';
+
+-- The page of a product: what is published, latest first.
+CREATE INDEX product_review_published_idx
+    ON ret.product_review (business_id, product_id, submitted_at DESC)
+    WHERE moderation = 'published';
+
+-- The worklist of the moderators, oldest first.
+CREATE INDEX product_review_worklist_idx
+    ON ret.product_review (business_id, submitted_at)
+    WHERE moderation IN ('pending', 'flagged');
 
 -- FK: the product reviews by their moderated by user.
 CREATE INDEX product_review_moderated_by_user_idx
@@ -908,3 +1170,111 @@ GRANT SELECT ON ret.product_review TO app_readonly;
 CREATE TRIGGER product_review_touch
     BEFORE UPDATE ON ret.product_review
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER product_review_state_machine
+    BEFORE INSERT OR UPDATE OF moderation ON ret.product_review
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('moderation', '{
+        "initial": ["pending"],
+        "transitions": {
+            "pending":   ["published", "rejected", "flagged"],
+            "published": ["pending", "flagged", "rejected"],
+            "flagged":   ["pending", "published", "rejected"],
+            "rejected":  ["pending"]
+        }}');
+
+CREATE FUNCTION ret.moderate_again() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.moderation := 'pending';
+    NEW.moderated_by_user_id := NULL;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.moderate_again() IS
+    'What the buyer writes anew is looked at anew before it is shown.';
+
+CREATE TRIGGER product_review_edited
+    BEFORE UPDATE OF rating, title, body_text ON ret.product_review
+    FOR EACH ROW
+    WHEN ((OLD.rating, OLD.title, OLD.body_text)
+          IS DISTINCT FROM (NEW.rating, NEW.title, NEW.body_text))
+    EXECUTE FUNCTION ret.moderate_again();
+
+CREATE FUNCTION ret.check_purchase() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    bought record;
+BEGIN
+    SELECT v.product_id, o.customer_id, o.placed_at, l.fulfilled_qty INTO bought
+    FROM ret.sales_order_line AS l
+    JOIN ret.sales_order AS o
+        ON o.business_id = l.business_id AND o.sales_order_id = l.sales_order_id
+    JOIN ret.product_variant AS v
+        ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+    WHERE l.business_id = NEW.business_id AND l.sales_order_line_id = NEW.sales_order_line_id;
+    IF (bought.product_id, bought.customer_id)
+       IS DISTINCT FROM (NEW.product_id, NEW.customer_id) THEN
+        RAISE EXCEPTION 'the customer did not buy this product with that line'
+            USING ERRCODE = 'check_violation', HINT = 'Leave the purchase out of the review.';
+    ELSIF NEW.submitted_at < bought.placed_at THEN
+        RAISE EXCEPTION 'a review follows the purchase' USING ERRCODE = 'check_violation';
+    ELSIF bought.fulfilled_qty = 0 THEN
+        RAISE EXCEPTION 'the customer has not got it yet'
+            USING ERRCODE = 'check_violation', HINT = 'Ask again once it has arrived.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ret.check_purchase() IS
+    'A verified purchase is one of the product, by the customer, that was handed over.';
+
+CREATE TRIGGER product_review_is_of_a_buyer
+    BEFORE INSERT OR UPDATE OF product_id, customer_id, sales_order_line_id, submitted_at
+    ON ret.product_review
+    FOR EACH ROW
+    WHEN (NEW.sales_order_line_id IS NOT NULL AND row_security_active('ret.product_review'))
+    EXECUTE FUNCTION ret.check_purchase();
+
+
+CREATE VIEW ret.v_product_rating WITH (security_invoker = true) AS
+SELECT r.business_id, r.product_id, count(*) AS review_count,
+       count(*) FILTER (WHERE r.is_verified_purchase) AS verified_count,
+       round(avg(r.rating), 2) AS average_rating,
+       count(*) FILTER (WHERE r.fit_feedback = 'small') AS runs_small_count,
+       count(*) FILTER (WHERE r.fit_feedback = 'large') AS runs_large_count,
+       max(r.submitted_at) AS latest_at
+FROM ret.product_review AS r
+WHERE r.moderation = 'published'
+GROUP BY r.business_id, r.product_id;
+COMMENT ON VIEW ret.v_product_rating IS 'What the published reviews of a product come to.';
+GRANT SELECT ON ret.v_product_rating TO app_user, app_readonly;
+
+
+CREATE VIEW ret.v_campaign_result WITH (security_invoker = true) AS
+SELECT p.business_id, p.campaign_id, p.campaign_code, p.title, p.state, p.contact_channel,
+       m.message_count, m.suppressed_count, m.bounced_count, m.opened_count, m.clicked_count,
+       m.unsubscribed_count, m.cost_total, coalesce(c.order_count, 0) AS order_count,
+       coalesce(c.revenue_credited, 0) AS revenue_credited,
+       coalesce(c.margin_credited, 0) AS margin_credited
+FROM ret.campaign AS p
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE x.state NOT IN ('queued', 'suppressed')) AS message_count,
+           count(*) FILTER (WHERE x.state = 'suppressed') AS suppressed_count,
+           count(*) FILTER (WHERE x.state = 'bounced') AS bounced_count,
+           count(x.opened_at) AS opened_count, count(x.clicked_at) AS clicked_count,
+           count(*) FILTER (WHERE x.state IN ('unsubscribed', 'complained'))
+               AS unsubscribed_count,
+           coalesce(sum(x.cost_amount), 0) AS cost_total
+    FROM ret.campaign_message AS x
+    WHERE x.business_id = p.business_id AND x.campaign_id = p.campaign_id
+) AS m
+LEFT JOIN LATERAL (
+    SELECT count(*) AS order_count, sum(x.revenue_credited) AS revenue_credited,
+           sum(x.margin_credited) AS margin_credited
+    FROM ret.campaign_conversion AS x
+    WHERE x.business_id = p.business_id AND x.campaign_id = p.campaign_id
+      AND x.attribution_model = 'last_touch'
+) AS c ON true;
+COMMENT ON VIEW ret.v_campaign_result IS
+    'What became of the messages of a campaign, and the orders whose last message was of it.';
+GRANT SELECT ON ret.v_campaign_result TO app_user, app_readonly;
