@@ -147,7 +147,6 @@ class TestRules:
             ("campaign", {"attribution_days": 0}, "attribution_positive"),
             ("campaign", {"started_at": EARLY}, "started_when_running"),
             ("campaign", {"finished_at": EARLY}, "finished_has_end"),
-            ("campaign_message", {"cost_amount": -1}, "cost_not_negative"),
             ("campaign_message", {"opened_at": "2090-01-01"}, "not_sent_not_read"),
             ("campaign_message", {"link_clicked": "/sale"}, "link_was_clicked"),
             (
@@ -197,6 +196,7 @@ class TestRules:
                 {**RUNNING, "campaign_kind": "welcome", "subject_line": None},
                 "mail_has_subject",
             ),
+            ("campaign_message", {"state": "sent", "cost_amount": -1}, "cost_not_negative"),
             ("campaign_message", {"state": "delivered"}, "state_has_time"),
             ("campaign_message", {"state": "opened"}, "state_has_time"),
             ("campaign_message", {"state": "clicked"}, "state_has_time"),
@@ -631,11 +631,10 @@ class TestMessages:
         with pytest.raises(errors.RestrictViolation, match="when a message went out"):
             change(app, "campaign_message", made, sent_at=EARLY)
 
-    def test_it_is_kept(self, admin: Connection, app: Connection, welcome: UUID) -> None:
+    def test_it_is_kept(self, app: Connection, welcome: UUID) -> None:
         made = message(app, reader(app), campaign_id=welcome)
-        admin.execute("RESET ROLE")
-        with pytest.raises(errors.RestrictViolation, match="delete refused"):
-            admin.execute("DELETE FROM ret.campaign_message WHERE campaign_message_id = %s", [made])
+        with pytest.raises(errors.InsufficientPrivilege):
+            app.execute("DELETE FROM ret.campaign_message WHERE campaign_message_id = %s", [made])
 
     @pytest.mark.parametrize("state", ["cancelled", "finished"])
     def test_a_campaign_that_is_over_sends_no_more(
@@ -829,7 +828,7 @@ class TestConversions:
             ("last_touch", None, 1),
             ("first_touch", 1, None),
             ("linear", Decimal("0.6667"), Decimal("0.3333")),
-            ("time_decay", Decimal("0.6217"), Decimal("0.3783")),
+            ("time_decay", Decimal("0.6225"), Decimal("0.3775")),
         ],
     )
     def test_each_model_has_its_way(
