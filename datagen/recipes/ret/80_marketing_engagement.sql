@@ -478,9 +478,8 @@ FROM (
         FROM (
             SELECT i.sales_order_line_id, o.customer_id, v.product_id, p.product_kind,
                    c.preferred_language, h.draw,
-                   least(o.placed_at + (5 + h.draw %% 16) * interval '1 day'
-                         + h.draw / 100 %% 900 * interval '1 minute',
-                         %(as_of)s::timestamptz - interval '1 hour') AS submitted_at,
+                   least(e.moment, %(as_of)s::timestamptz - interval '1 hour') AS submitted_at,
+                   e.moment < %(as_of)s::timestamptz - interval '1 hour' AS is_written,
                    row_number() OVER (ORDER BY o.placed_at, i.sales_order_line_id) AS place
             FROM ret.sales_order_line AS i
             JOIN ret.sales_order AS o
@@ -495,11 +494,15 @@ FROM (
                 SELECT ('x' || substr(md5('review ' || i.sales_order_line_id), 1, 7))
                            ::bit(28)::integer AS draw
             ) AS h
+            CROSS JOIN LATERAL (
+                SELECT o.placed_at + (5 + h.draw %% 16) * interval '1 day'
+                       + h.draw / 100 %% 900 * interval '1 minute' AS moment
+            ) AS e
             WHERE i.business_id = %(business_id)s AND i.fulfilled_qty > 0
               AND o.state IN ('fulfilled', 'completed')
               AND o.placed_at < %(as_of)s::timestamptz - interval '5 days'
         ) AS l
-        WHERE l.draw / 29 %% 6 = 0 OR l.place = 1
+        WHERE (l.draw / 29 %% 6 = 0 AND l.is_written) OR l.place = 1
     ) AS z
 ) AS r
 CROSS JOIN (
