@@ -3,7 +3,7 @@ those of buyers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -607,6 +607,120 @@ class TestConsent:
             one.commit()
             # It began before the withdrawal was made and obeys it all the same.
             assert state_of(two, message(two, customer, campaign_id=campaign)) == "suppressed"
+
+
+class TestAtOnce:
+    """Two connections want the same: the second waits for the first and sees what it did."""
+
+    @pytest.fixture
+    def both(
+        self, deployed: Target, copy_of: Callable[[Target], Target]
+    ) -> Iterator[tuple[Connection, Connection, dict[str, UUID]]]:
+        """Two connections of the application, and what another committed before."""
+        target = copy_of(deployed)
+        with psycopg.connect(target.admin) as connection:
+            tenant = add_tenant(connection, "first")
+            become_app(connection, tenant)
+            customer = reader(connection)
+            segment = row(connection, "ret.segment")
+            row(
+                connection,
+                "ret.segment_member",
+                segment_id=segment,
+                customer_id=customer,
+                entered_at=EARLY,
+            )
+            campaigns = [running(connection, segment_id=segment) for _ in range(2)]
+            for campaign in campaigns:
+                imported(
+                    connection,
+                    "ret.campaign_message",
+                    customer_id=customer,
+                    campaign_id=campaign,
+                    state="sent",
+                    sent_at=EARLY,
+                )
+            made = {
+                "customer": customer,
+                "segment": segment,
+                "one": campaigns[0],
+                "two": campaigns[1],
+                "fresh": running(connection, segment_id=segment),
+                "order": imported(
+                    connection,
+                    "ret.sales_order",
+                    customer_id=customer,
+                    state="completed",
+                    placed_at=LATE,
+                ),
+            }
+        with psycopg.connect(target.app) as one, psycopg.connect(target.app) as two:
+            for connection in (one, two):
+                become_app(connection, tenant)
+            two.execute("SET LOCAL lock_timeout = '200ms'")
+            two.execute("SAVEPOINT before")
+            yield one, two, made
+
+    def waits(self, connection: Connection, do: Callable[[], Any]) -> None:
+        with pytest.raises(errors.LockNotAvailable):
+            do()
+        connection.execute("ROLLBACK TO before")
+
+    def test_two_withdrawals_wait_for_each_other(self, both: Any) -> None:
+        one, two, made = both
+        consent(one, made["customer"], "withdrawn")
+        self.waits(two, lambda: consent(two, made["customer"], "withdrawn"))
+        one.commit()
+        consent(two, made["customer"], "withdrawn")
+        assert found(two, "SELECT ret.may_contact(%s, 'email')", made["customer"]) is False
+
+    def test_an_audience_is_queued_once(self, both: Any) -> None:
+        one, two, made = both
+        assert found(one, "SELECT ret.queue_campaign(%s)", made["fresh"]) == 1
+        again = "SELECT ret.queue_campaign(%s)"
+        self.waits(two, lambda: found(two, again, made["fresh"]))
+        one.commit()
+        assert found(two, again, made["fresh"]) == 0
+
+    def test_a_message_makes_the_end_of_its_campaign_wait(self, both: Any) -> None:
+        one, two, made = both
+        queued = message(one, made["customer"], campaign_id=made["fresh"])
+        self.waits(two, lambda: change(two, "campaign", made["fresh"], state="cancelled"))
+        one.commit()
+        change(two, "campaign", made["fresh"], state="cancelled")
+        assert state_of(two, queued) == "suppressed"
+
+    def test_an_order_is_not_credited_twice(self, both: Any) -> None:
+        one, two, made = both
+
+        def credit(connection: Connection, campaign: UUID) -> UUID:
+            return row(
+                connection,
+                "ret.campaign_conversion",
+                campaign_id=campaign,
+                sales_order_id=made["order"],
+                customer_id=made["customer"],
+            )
+
+        credit(one, made["one"])
+        self.waits(two, lambda: credit(two, made["two"]))
+        one.commit()
+        with pytest.raises(errors.CheckViolation, match="more than the whole order"):
+            credit(two, made["two"])
+
+    def test_two_who_join_a_segment_are_both_counted(self, both: Any) -> None:
+        one, two, made = both
+
+        def join(connection: Connection) -> UUID:
+            return row(
+                connection, "ret.segment_member", segment_id=made["segment"], entered_at=EARLY
+            )
+
+        join(one)
+        self.waits(two, lambda: join(two))
+        one.commit()
+        join(two)
+        assert value(two, "segment", made["segment"], "member_count") == 3
 
 
 class TestMessages:
