@@ -615,8 +615,14 @@ BEGIN
         (business_id, customer_id, purpose, contact_channel, decision, source)
     SELECT NEW.business_id, NEW.customer_id, 'marketing', p.contact_channel, 'withdrawn', 'web'
     FROM ret.campaign AS p
+    JOIN ret.customer AS c
+        ON c.business_id = p.business_id AND c.customer_id = NEW.customer_id
+       AND c.status <> 'erased'
+    LEFT JOIN ret.v_consent_now AS n
+        ON n.business_id = p.business_id AND n.customer_id = c.customer_id
+       AND n.purpose = 'marketing' AND n.contact_channel = p.contact_channel
     WHERE p.business_id = NEW.business_id AND p.campaign_id = NEW.campaign_id
-      AND ret.may_contact(NEW.customer_id, p.contact_channel, 'marketing', clock_timestamp());
+      AND n.decision IS DISTINCT FROM 'withdrawn';
     RETURN NULL;
 END
 $$;

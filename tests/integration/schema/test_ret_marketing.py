@@ -564,6 +564,42 @@ class TestConsent:
         assert state_of(app, second) == "suppressed"
         assert found(app, "SELECT ret.may_contact(%s, 'email')", customer) is False
 
+    def test_who_is_blocked_unsubscribes_all_the_same(self, app: Connection, welcome: UUID) -> None:
+        customer = reader(app)
+        made = message(app, customer, campaign_id=welcome)
+        change(app, "campaign_message", made, state="sent")
+        change(app, "customer", customer, status="blocked")
+        change(app, "campaign_message", made, state="unsubscribed")
+        change(app, "customer", customer, status="active")
+        assert found(app, "SELECT ret.may_contact(%s, 'email')", customer) is False
+
+    def test_who_complains_after_unsubscribing_withdrew_once(
+        self, app: Connection, welcome: UUID
+    ) -> None:
+        customer = reader(app)
+        made = message(app, customer, campaign_id=welcome)
+        for state in ("sent", "unsubscribed", "complained"):
+            change(app, "campaign_message", made, state=state)
+        assert (
+            found(
+                app,
+                "SELECT count(*) FROM ret.customer_consent"
+                " WHERE customer_id = %s AND decision = 'withdrawn'",
+                customer,
+            )
+            == 1
+        )
+
+    def test_who_is_erased_complains_of_what_was_sent_before(
+        self, app: Connection, welcome: UUID
+    ) -> None:
+        customer = reader(app)
+        made = message(app, customer, campaign_id=welcome)
+        change(app, "campaign_message", made, state="sent")
+        change(app, "customer", customer, status="erased")
+        change(app, "campaign_message", made, state="complained")
+        assert state_of(app, made) == "complained"
+
     def test_a_queueing_makes_a_withdrawal_wait(
         self, deployed: Target, copy_of: Callable[[Target], Target]
     ) -> None:
