@@ -352,8 +352,8 @@ CREATE TABLE ret.loyalty_entry (
 
 COMMENT ON TABLE ret.loyalty_entry IS
     'Points ledger with pending, earned, redeemed, expired and reversed points.';
--- RULE redeem and expire are negative
--- RULE a return reverses the points its order earned
+-- Not yet enforced: redeem and expire are negative
+-- Not yet enforced: a return reverses the points its order earned
 
 -- FK: the loyalty entries of a loyalty account.
 CREATE INDEX loyalty_entry_loyalty_account_idx
@@ -417,8 +417,8 @@ CREATE TABLE ret.gift_card (
 );
 
 COMMENT ON TABLE ret.gift_card IS 'Stored value sold, physical or digital.';
--- RULE balance_amount between 0 and the loaded total
--- RULE expires_on only for promotional cards
+-- Not yet enforced: balance_amount between 0 and the loaded total
+-- Not yet enforced: expires_on only for promotional cards
 
 -- FK: the gift cards by their issued by order.
 CREATE INDEX gift_card_issued_by_order_idx
