@@ -8,8 +8,8 @@ WHERE r.business_id = %(business_id)s
   AND (r.starts_at AT TIME ZONE l.timezone)::time >= p.starts_time
   AND (r.starts_at AT TIME ZONE l.timezone)::time < p.ends_time;
 
--- A table for every booking that is not called off: bookings of a day take the tables in turn, and
--- one that would come while a table is held goes without.
+-- A table for every booking that is not called off: the bookings of an evening, which may end after
+-- midnight, take the tables in turn, and one that finds them all held goes without.
 INSERT INTO rest.reservation_table
     (business_id, reservation_table_id, reservation_id, dining_table_id, held_from, held_to,
      assignment_kind, assigned_at, released_at)
@@ -17,8 +17,8 @@ SELECT r.business_id, md5('hold ' || r.reservation_id)::uuid, r.reservation_id, 
        r.starts_at, r.expected_end_at, 'auto', r.confirmed_at,
        CASE WHEN r.state IN ('completed', 'no_show') THEN r.expected_end_at END
 FROM (
-    SELECT x.*, row_number() OVER (PARTITION BY x.starts_at::date ORDER BY x.starts_at,
-                                                x.confirmation_code) AS place
+    SELECT x.*, row_number() OVER (PARTITION BY (x.starts_at - interval '12 hours')::date
+                                   ORDER BY x.starts_at, x.confirmation_code) AS place
     FROM rest.reservation AS x
     JOIN rest.location AS l
         ON l.business_id = x.business_id AND l.location_id = x.location_id
