@@ -1,5 +1,15 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Loyalty and stored value: points, gift cards and store credit.
+ *
+ * A loyalty_program has tiers, rules by which sales earn and rewards that points buy; a customer
+ * takes part with a loyalty_account, and a reward_issue is a reward that was handed out.
+ * loyalty_entry, gift_card_entry and store_credit_entry are the ledgers of points, of a gift_card
+ * and of a store_credit: ret.post_payments() and ret.post_refunds() (60, 70) write them.
+ *
+ * Nothing carries the entries into the balances yet, fills balance_after, refuses an entry that a
+ * balance does not cover or keeps an entry from being changed, and the states of cards, credits and
+ * accounts are not guarded: until that is here, whoever takes a gift card or a credit has to check
+ * what is left of it.
  */
 
 CREATE TABLE ret.loyalty_program (
