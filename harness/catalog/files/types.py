@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pglast.keywords import COL_NAME_KEYWORDS, RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
+from harness.catalog.files import names
 
-_QUOTED = COL_NAME_KEYWORDS | RESERVED_KEYWORDS | TYPE_FUNC_NAME_KEYWORDS
 _INTERNAL = {
     "int2": "smallint",
     "int4": "integer",
@@ -43,7 +42,7 @@ def spell(node: Any) -> str:
 
 
 def _qualified(parts: list[str]) -> str:
-    return ".".join(f'"{part}"' if part in _QUOTED else part for part in parts)
+    return ".".join(map(names.quoted, parts))
 
 
 def _modifiers(node: Any) -> str:
