@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,8 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
+from tests.integration.schema.states import refused
 from tests.integration.schema.test_hs_organization import one
 
 INVOICE = {
@@ -22,23 +22,6 @@ INVOICE = {
     "written_off": ("issued", "partly_paid", "paid"),
     "void": (),
 }
-
-
-def refused(machine: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """The pairs of states that a machine does not join."""
-    return [
-        (before, after)
-        for before, after in product(machine, machine)
-        if before != after and after not in machine[before]
-    ]
-
-
-def imported(connection: Connection, table: str, **given: Any) -> UUID:
-    """A row of history, written by whoever bypasses row security."""
-    connection.execute("RESET ROLE")
-    found = row(connection, table, **given)
-    connection.execute("SET LOCAL ROLE app_user")
-    return found
 
 
 def add_invoice(connection: Connection, customer: UUID, amount: int = 100, **given: Any) -> UUID:

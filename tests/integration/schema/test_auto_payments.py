@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from psycopg import errors
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
+from tests.integration.schema.parallel import at_once
 from tests.integration.schema.rows import row
 from tests.integration.schema.test_auto_billing import (
     add_invoice,
@@ -470,18 +470,6 @@ def desk(deployed: Target, copy_of: Callable[[Target], Target]) -> tuple[Target,
     return target, tenant, customer
 
 
-def at_once(target: Target, tenant: UUID, work: Callable[[Connection, int], Any]) -> list[Any]:
-    """What each of the cashiers got, all of them working at the same time."""
-
-    def cashier(number: int) -> Any:
-        with psycopg.connect(target.app) as connection:
-            become_app(connection, tenant)
-            return work(connection, number)
-
-    with ThreadPoolExecutor(CASHIERS) as pool:
-        return list(pool.map(cashier, range(CASHIERS)))
-
-
 def test_one_invoice_is_not_paid_twice_however_many_pay(
     desk: tuple[Target, UUID, UUID],
 ) -> None:
@@ -490,7 +478,7 @@ def test_one_invoice_is_not_paid_twice_however_many_pay(
         become_app(connection, tenant)
         bill = add_invoice(connection, customer)
         money = [add_payment(connection, customer, 30) for _ in range(CASHIERS)]
-    got = at_once(target, tenant, lambda c, n: sum(allocate(c, money[n])))
+    got = at_once(target, tenant, CASHIERS, lambda c, n: sum(allocate(c, money[n])))
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert (sum(got), invoice_of(connection, bill)) == (100, ("paid", 0))
@@ -506,7 +494,7 @@ def test_one_payment_is_not_applied_twice_however_many_apply_it(
         become_app(connection, tenant)
         bills = [add_invoice(connection, customer, 40) for _ in range(CASHIERS)]
         money = add_payment(connection, customer)
-    got = at_once(target, tenant, lambda c, n: sum(allocate(c, money, bills[n])))
+    got = at_once(target, tenant, CASHIERS, lambda c, n: sum(allocate(c, money, bills[n])))
     assert sorted(got, reverse=True) == [40, 40, 20, 0, 0, 0]
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
@@ -522,7 +510,7 @@ def test_sums_are_not_lost_where_rows_are_written_by_hand(
         become_app(connection, tenant)
         bill = add_invoice(connection, customer)
         money = [add_payment(connection, customer, 10) for _ in range(CASHIERS)]
-    at_once(target, tenant, lambda c, n: pay_by_hand(c, money[n], bill, 10))
+    at_once(target, tenant, CASHIERS, lambda c, n: pay_by_hand(c, money[n], bill, 10))
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert invoice_of(connection, bill) == ("partly_paid", 40)
@@ -538,7 +526,7 @@ def test_an_order_is_billed_and_paid_once_however_many_counters_try(
         shop = row(connection, "auto.shop", labor_tax_mode="untaxed", shop_supplies_pct=0)
         visit = add_order(connection, customer_id=customer, shop_id=shop)
         add_job(connection, visit)
-    got = at_once(target, tenant, lambda c, n: pay(c, visit, f"K{n % 2}"))
+    got = at_once(target, tenant, CASHIERS, lambda c, n: pay(c, visit, f"K{n % 2}"))
     assert {told[0] for told in got} == {"closed"}
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
@@ -557,7 +545,7 @@ def test_the_last_of_two_payers_who_pay_at_once_closes_the_order(
         payers = [row(connection, "auto.customer") for _ in range(CASHIERS)]
         bills = [add_invoice(connection, p, repair_order_id=visit) for p in payers]
         money = [add_payment(connection, p) for p in payers]
-    at_once(target, tenant, lambda c, n: allocate(c, money[n], bills[n]))
+    at_once(target, tenant, CASHIERS, lambda c, n: allocate(c, money[n], bills[n]))
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert status_of(connection, visit) == "closed"

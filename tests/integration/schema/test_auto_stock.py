@@ -14,7 +14,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
 from tests.integration.schema.test_hs_organization import one
 
 BALANCE = "SELECT on_hand_qty, committed_qty, dirty_core_qty FROM auto.stock_balance"
@@ -23,18 +23,6 @@ States = dict[str, set[str]]
 
 def edges(machine: States) -> list[tuple[str, str]]:
     return [(before, after) for before in machine for after in sorted(machine[before])]
-
-
-def refused(machine: States) -> list[tuple[str, str]]:
-    return [(b, a) for b in machine for a in machine if a != b and a not in machine[b]]
-
-
-def imported(connection: Connection, table: str, **given: Any) -> UUID:
-    """A row as history brings it, in any state."""
-    connection.execute("RESET ROLE")
-    found = row(connection, table, **given)
-    connection.execute("SET LOCAL ROLE app_user")
-    return found
 
 
 def change(connection: Connection, table: str, **given: Any) -> None:

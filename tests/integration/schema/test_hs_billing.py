@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +13,8 @@ from psycopg import errors
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
+from tests.integration.schema.parallel import at_once
+from tests.integration.schema.states import refused
 from tests.integration.schema.test_hs_estimates import tax_location
 from tests.integration.schema.test_hs_organization import one
 from tests.integration.schema.test_hs_pricebook import add, add_customer
@@ -929,14 +929,6 @@ def test_a_stored_method_is_whole(
         store(app, customer, **given)
 
 
-def refused(machine: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    return [
-        (before, after)
-        for before, after in product(machine, machine)
-        if before != after and after not in machine[before]
-    ]
-
-
 @pytest.mark.parametrize(
     ("table", "before", "after"),
     [
@@ -1013,18 +1005,6 @@ def desk(deployed: Target, copy_of: Callable[[Target], Target]) -> tuple[Target,
     return target, tenant, customer
 
 
-def at_once(target: Target, tenant: UUID, work: Callable[[Connection, int], Any]) -> list[Any]:
-    """What each of the cashiers got, all of them working at the same time."""
-
-    def cashier(number: int) -> Any:
-        with psycopg.connect(target.app) as connection:
-            become_app(connection, tenant)
-            return work(connection, number)
-
-    with ThreadPoolExecutor(CASHIERS) as pool:
-        return list(pool.map(cashier, range(CASHIERS)))
-
-
 def test_one_invoice_is_not_paid_twice_however_many_pay(
     desk: tuple[Target, UUID, UUID],
 ) -> None:
@@ -1033,7 +1013,7 @@ def test_one_invoice_is_not_paid_twice_however_many_pay(
         become_app(connection, tenant)
         bill = add_invoice(connection, customer, amount=100)
         money = [add_payment(connection, customer, 30, f"P{n}") for n in range(CASHIERS)]
-    got = at_once(target, tenant, lambda c, n: sum(allocate(c, money[n])))
+    got = at_once(target, tenant, CASHIERS, lambda c, n: sum(allocate(c, money[n])))
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert (sum(got), invoice_of(connection, bill)) == (100, ("paid", 0))
@@ -1049,7 +1029,7 @@ def test_one_payment_is_not_applied_twice_however_many_apply_it(
         become_app(connection, tenant)
         bills = [add_invoice(connection, customer, f"I{n}", 40) for n in range(CASHIERS)]
         money = add_payment(connection, customer, 100)
-    got = at_once(target, tenant, lambda c, n: sum(allocate(c, money, bills[n])))
+    got = at_once(target, tenant, CASHIERS, lambda c, n: sum(allocate(c, money, bills[n])))
     assert sorted(got, reverse=True) == [40, 40, 20, 0, 0, 0]
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
@@ -1065,7 +1045,7 @@ def test_sums_are_not_lost_where_rows_are_written_by_hand(
         become_app(connection, tenant)
         bill = add_invoice(connection, customer, amount=100)
         money = [add_payment(connection, customer, 10, f"P{n}") for n in range(CASHIERS)]
-    at_once(target, tenant, lambda c, n: pay_by_hand(c, money[n], bill, 10))
+    at_once(target, tenant, CASHIERS, lambda c, n: pay_by_hand(c, money[n], bill, 10))
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert invoice_of(connection, bill) == ("partially_paid", 40)
@@ -1088,7 +1068,7 @@ def test_no_more_is_asked_back_than_was_paid_however_many_ask(
             return False
         return True
 
-    assert sum(at_once(target, tenant, ask)) == 2
+    assert sum(at_once(target, tenant, CASHIERS, ask)) == 2
 
 
 def test_a_key_takes_one_payment_however_often_it_is_sent(
@@ -1098,7 +1078,7 @@ def test_a_key_takes_one_payment_however_often_it_is_sent(
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         bill = add_invoice(connection, customer, amount=100)
-    got = at_once(target, tenant, lambda c, _: take(c, bill, 60))
+    got = at_once(target, tenant, CASHIERS, lambda c, _: take(c, bill, 60))
     assert len(set(got)) == 1
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)

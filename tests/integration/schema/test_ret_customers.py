@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_account, add_tenant, become_app
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
 
 CUSTOMER = {
     "active": {"blocked", "merged", "erased"},
@@ -27,14 +27,6 @@ EXEMPTION = {
     "rejected": {"pending"},
 }
 ERASED = {"display_name": "Erased customer"}
-
-
-def imported(connection: Connection, table: str, **given: Any) -> UUID:
-    """A row as an import makes it, which may be in any state."""
-    connection.execute("RESET ROLE")
-    made = row(connection, table, **given)
-    connection.execute("SET LOCAL ROLE app_user")
-    return made
 
 
 def found(connection: Connection, statement: str, *values: Any) -> Any:

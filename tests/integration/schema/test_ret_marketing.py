@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
 
 CAMPAIGN = {
     "draft": {"scheduled", "running", "cancelled"},
@@ -51,14 +51,6 @@ REVIEW = {
 }
 EARLY, LATE = "2026-05-01 10:00+00", "2026-05-02 10:00+00"
 RUNNING = {"state": "running", "started_at": "2026-01-01"}
-
-
-def imported(connection: Connection, table: str, **given: Any) -> UUID:
-    """A row as an import makes it, which may be in any state."""
-    connection.execute("RESET ROLE")
-    made = row(connection, table, **given)
-    connection.execute("SET LOCAL ROLE app_user")
-    return made
 
 
 def found(connection: Connection, statement: str, *values: Any) -> Any:

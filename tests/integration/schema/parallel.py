@@ -1,0 +1,27 @@
+"""Work of several connections at the same time, for tests of what they may not get twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from harness.db import Connection, Target
+from tests.integration.conftest import become_app
+
+
+def at_once(
+    target: Target, tenant: UUID, hands: int, work: Callable[[Connection, int], Any]
+) -> list[Any]:
+    """What each of the hands got: `work(connection, number)`, as the tenant, in its transaction."""
+
+    def hand(number: int) -> Any:
+        with psycopg.connect(target.app) as connection:
+            become_app(connection, tenant)
+            return work(connection, number)
+
+    with ThreadPoolExecutor(hands) as pool:
+        return list(pool.map(hand, range(hands)))
