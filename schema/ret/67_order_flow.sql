@@ -217,8 +217,15 @@ BEGIN
     SET quantity = l.quantity + add_to_cart.quantity, unit_price = priced.price,
         compare_at_price = CASE WHEN priced.compare_at > priced.price THEN priced.compare_at END,
         price_seen_at = now()
-    WHERE l.business_id = tenant AND l.cart_id = basket.cart_id
-      AND l.product_variant_id = variant AND l.fulfilment_choice = choice AND NOT l.is_gift
+    WHERE l.business_id = tenant
+      -- A till or an import may have written the same goods twice: the first line takes more.
+      AND l.cart_line_id = (
+          SELECT x.cart_line_id
+          FROM ret.cart_line AS x
+          WHERE x.business_id = tenant AND x.cart_id = basket.cart_id
+            AND x.product_variant_id = variant AND x.fulfilment_choice = choice AND NOT x.is_gift
+          ORDER BY x.line_number
+          LIMIT 1)
     RETURNING l.cart_line_id INTO line;
     IF NOT FOUND THEN
         INSERT INTO ret.cart_line

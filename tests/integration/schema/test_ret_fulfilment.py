@@ -507,6 +507,19 @@ class TestHold:
         assert one(shop.connection, "SELECT quantity, unit_price FROM ret.cart_line") == (3, 10)
         assert one(shop.connection, "SELECT grand_total FROM ret.cart") == 30
 
+    def test_of_two_lines_of_the_same_the_first_takes_more(self, shop: Shop) -> None:
+        shop.stock(shop.near, 5)
+        cart = shop.cart()
+        shop.call("add_to_cart", cart, shop.variant, 1)
+        shop.connection.execute(
+            "INSERT INTO ret.cart_line (business_id, cart_id, product_variant_id, line_number,"
+            " quantity, unit_price, fulfilment_choice) SELECT business_id, cart_id,"
+            " product_variant_id, 2, 1, unit_price, fulfilment_choice FROM ret.cart_line"
+        )
+        shop.call("add_to_cart", cart, shop.variant, 2)
+        lines = "SELECT line_number, quantity FROM ret.cart_line ORDER BY line_number"
+        assert shop.connection.execute(lines).fetchall() == [(1, 3), (2, 1)]
+
     def test_a_cart_holds_no_more_than_there_is(self, shop: Shop) -> None:
         shop.stock(shop.near, 1)
         with pytest.raises(errors.CheckViolation, match="no location has 2"):
