@@ -36,7 +36,7 @@ class LoadSettings:
     """How hard and how long; times in seconds."""
 
     users: int = 8
-    seconds: float = 20.0
+    seconds: float = 40.0
     warmup_seconds: float = 3.0
     think_seconds: float = 0.02
     queries_dir: Path = BUNDLED

@@ -42,7 +42,7 @@ def load(
     dsn: Dsn = None,
     database: Database = None,
     users: Users = 8,
-    seconds: Seconds = 20.0,
+    seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
     sql: SqlDir = BUNDLED,

@@ -44,7 +44,7 @@ def run(
     scale: Scale = 0.02,
     seed: Seed = 1,
     users: Users = 8,
-    seconds: Seconds = 20.0,
+    seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
     dsn: Dsn = None,
