@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 
 
-def refused(machine: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+def refused(machine: Mapping[str, Collection[str]]) -> list[tuple[str, str]]:
     """The pairs of states that a machine does not join."""
     return [
         (before, after)

@@ -9,15 +9,14 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
+from tests.integration.schema.states import refused
 from tests.integration.schema.test_auto_stock import (
     change,
     differences,
     edges,
-    imported,
     line_of,
     post,
-    refused,
     turn,
 )
 from tests.integration.schema.test_hs_organization import one

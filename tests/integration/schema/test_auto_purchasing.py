@@ -14,16 +14,15 @@ from psycopg.types.json import Jsonb
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.rows import row
+from tests.integration.schema.rows import imported, row
+from tests.integration.schema.states import refused
 from tests.integration.schema.test_auto_stock import (
     attempt,
     change,
     differences,
     edges,
-    imported,
     line_of,
     post,
-    refused,
     stands,
 )
 from tests.integration.schema.test_hs_organization import one
