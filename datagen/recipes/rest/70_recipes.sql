@@ -1,0 +1,306 @@
+SELECT tenant_mgmt.set_tenant(%(business_id)s);
+-- The tables that this fills have no statistics yet: loops over them would never end.
+SET LOCAL enable_nestloop = off;
+
+-- Prep items are made in the house: stocks, sauces, doughs.
+INSERT INTO rest.recipe
+    (business_id, recipe_id, yield_unit_id, produces_item_id, recipe_code, display_name,
+     recipe_kind, version_no, yield_qty, portion_count, prep_minutes, cook_minutes,
+     shelf_life_hours, method_doc, effective_from, state)
+SELECT i.business_id, md5('prep ' || i.inventory_item_id)::uuid, i.stock_unit_id,
+       i.inventory_item_id, 'PREP-' || i.item_code, i.display_name, 'prep', 1, 10, 40,
+       15 + i.place %% 4 * 5, 60 + i.place %% 5 * 15, coalesce(24 * i.shelf_life_days, 96),
+       '[{"text": "Weigh and wash", "minutes": 10}, {"text": "Simmer", "minutes": 90,
+          "temperature_c": 92, "equipment": "kettle"}, {"text": "Chill in the blast chiller",
+          "minutes": 60, "temperature_c": 4}]'::jsonb,
+       (%(as_of)s)::date - 200, 'approved'
+FROM (
+    SELECT x.*, row_number() OVER (ORDER BY x.item_kind <> 'prep', md5(x.item_code || 'prep'),
+                                            x.inventory_item_id) AS place
+    FROM rest.inventory_item AS x
+    WHERE x.business_id = %(business_id)s AND x.item_kind IN ('prep', 'ingredient')
+) AS i
+WHERE i.place <= CASE i.item_kind WHEN 'prep' THEN 60 ELSE 2 END;
+
+-- Every dish has an approved recipe; one in eight has an earlier version that was retired.
+INSERT INTO rest.recipe
+    (business_id, recipe_id, yield_unit_id, recipe_code, display_name, recipe_kind, version_no,
+     yield_qty, portion_count, prep_minutes, cook_minutes, target_cost_pct, method_doc,
+     effective_from, effective_to, state)
+SELECT m.business_id, md5('recipe ' || v.version || ' ' || m.menu_item_id)::uuid,
+       u.unit_of_measure_id, 'R-' || m.item_code, m.display_name, 'menu', v.version, 4, 4,
+       5 + m.place %% 20, CASE m.item_kind WHEN 'food' THEN m.place %% 30 ELSE 0 END,
+       25 + m.place %% 9,
+       CASE m.item_kind WHEN 'food' THEN
+            '[{"text": "Bring the parts to temperature", "minutes": 5},
+              {"text": "Cook and plate", "minutes": 10, "temperature_c": 74,
+               "equipment": "range"}]'
+            ELSE '[{"text": "Chill the glass", "minutes": 2}, {"text": "Pour", "minutes": 1}]'
+       END::jsonb,
+       (%(as_of)s)::date - CASE v.version WHEN m.versions THEN 120 ELSE 300 END,
+       CASE WHEN v.version < m.versions THEN (%(as_of)s)::date - 121 END,
+       CASE WHEN v.version < m.versions THEN 'retired' ELSE 'approved' END
+FROM (
+    SELECT y.*, CASE WHEN y.place %% 8 = 0 THEN 2 ELSE 1 END AS versions
+    FROM (
+        SELECT x.*,
+               ('x' || substr(md5(x.item_code || 'recipe'), 1, 7))::bit(28)::integer AS place
+        FROM rest.menu_item AS x
+        WHERE x.business_id = %(business_id)s AND x.item_kind <> 'combo'
+    ) AS y
+) AS m
+CROSS JOIN (VALUES (1), (2)) AS v (version)
+CROSS JOIN (
+    SELECT x.unit_of_measure_id
+    FROM rest.unit_of_measure AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.dimension <> 'count', NOT x.is_base, x.unit_code
+    LIMIT 1
+) AS u
+WHERE v.version <= m.versions;
+
+-- Three to six ingredients each, in shares of what the whole may cost (a dish: the target of its
+-- price; a prep item: what a stock unit of it costs), with what trimming and cooking take. Drinks
+-- are poured from what is bought to be sold.
+INSERT INTO rest.recipe_line
+    (business_id, recipe_line_id, recipe_id, inventory_item_id, unit_of_measure_id, line_number,
+     quantity, prep_yield_pct, cook_loss_pct, is_garnish, cost_at_save)
+SELECT p.business_id, md5(p.recipe_id || 'line' || p.place)::uuid, p.recipe_id,
+       p.inventory_item_id, p.stock_unit_id, p.place,
+       greatest(round(p.cost / p.average_cost * p.prep_yield * (100 - p.cook_loss) / 10000, 4),
+                0.0005),
+       p.prep_yield, p.cook_loss, p.place = p.parts AND p.place > 3, round(p.cost, 4)
+FROM (
+    SELECT r.business_id, r.recipe_id, i.inventory_item_id, i.stock_unit_id, i.average_cost,
+           i.place, n.parts, CASE WHEN i.place %% 3 = 2 THEN 85 ELSE 100 END AS prep_yield,
+           CASE WHEN i.place = 1 AND r.cook_minutes > 0 THEN 20 ELSE 0 END AS cook_loss,
+           -- The dearer parts first; dishes leave a tenth for the prep item of the house.
+           CASE r.recipe_kind WHEN 'prep' THEN h.average_cost * r.yield_qty
+                ELSE m.base_price * r.portion_count * r.target_cost_pct / 100
+                     * CASE m.item_kind WHEN 'food' THEN 0.9 ELSE 1 END END
+           * 2 * (n.parts + 1 - i.place) / (n.parts * (n.parts + 1)) AS cost
+    FROM (
+        SELECT x.*,
+               ('x' || substr(md5(x.recipe_id || 'parts'), 1, 7))::bit(28)::integer AS chance
+        FROM rest.recipe AS x
+        WHERE x.business_id = %(business_id)s
+    ) AS r
+    LEFT JOIN rest.menu_item AS m
+        ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
+    LEFT JOIN rest.inventory_item AS h
+        ON h.business_id = r.business_id AND h.inventory_item_id = r.produces_item_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.recipe_kind = 'menu' AND m.item_kind <> 'food' THEN 1 + r.chance %% 2
+                    ELSE 3 + r.chance %% 4 END AS parts
+    ) AS n
+    CROSS JOIN LATERAL (
+        SELECT x.inventory_item_id, x.stock_unit_id, greatest(x.average_cost, 0.01)
+                   AS average_cost,
+               row_number() OVER (ORDER BY x.item_kind <> CASE
+                                               WHEN m.item_kind IN ('drink', 'alcohol')
+                                               THEN 'resale' ELSE 'ingredient' END,
+                                           NOT x.is_active, md5(r.recipe_code || x.item_code),
+                                           x.inventory_item_id) AS place
+        FROM rest.inventory_item AS x
+        WHERE x.business_id = %(business_id)s AND x.item_kind IN ('ingredient', 'resale')
+          AND x.inventory_item_id <> coalesce(r.produces_item_id, r.recipe_id)
+    ) AS i
+    WHERE i.place <= n.parts
+) AS p;
+
+-- What is cooked uses a prep item of the house; half of those offer more of it on request.
+INSERT INTO rest.recipe_line
+    (business_id, recipe_line_id, recipe_id, sub_recipe_id, unit_of_measure_id, line_number,
+     quantity, is_optional, cost_at_save, preparation_note)
+SELECT r.business_id, md5(r.recipe_id || 'sub' || n.turn)::uuid, r.recipe_id, s.recipe_id,
+       s.yield_unit_id, 8 + n.turn, greatest(round(c.cost / s.average_cost, 4), 0.0005),
+       n.turn = 1, round(c.cost, 4), CASE n.turn WHEN 1 THEN 'On request' END
+FROM rest.recipe AS r
+JOIN rest.menu_item AS m
+    ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
+   AND m.item_kind = 'food'
+CROSS JOIN (VALUES (0), (1)) AS n (turn)
+CROSS JOIN LATERAL (
+    SELECT m.base_price * r.portion_count * r.target_cost_pct / 1000 / (1 + n.turn) AS cost
+) AS c
+JOIN LATERAL (
+    SELECT x.recipe_id, x.yield_unit_id, greatest(i.average_cost, 0.01) AS average_cost
+    FROM rest.recipe AS x
+    JOIN rest.inventory_item AS i
+        ON i.business_id = x.business_id AND i.inventory_item_id = x.produces_item_id
+    WHERE x.business_id = %(business_id)s AND x.recipe_kind = 'prep'
+    ORDER BY md5(r.recipe_code || x.recipe_code), x.recipe_id
+    LIMIT 1
+) AS s ON true
+WHERE r.business_id = %(business_id)s AND r.recipe_kind = 'menu'
+  AND (n.turn = 0 OR r.prep_minutes %% 2 = 0);
+
+INSERT INTO rest.recipe_usage
+    (business_id, recipe_usage_id, recipe_id, menu_item_id, menu_item_size_id,
+     unit_of_measure_id, usage_kind, portions, service_mode, depletes_on, effective_from)
+SELECT m.business_id, md5('usage ' || coalesce(z.menu_item_size_id, m.menu_item_id))::uuid,
+       r.recipe_id, m.menu_item_id, z.menu_item_size_id, r.yield_unit_id,
+       CASE WHEN z.menu_item_size_id IS NULL THEN 'item' ELSE 'size' END, z.portion_factor, 'all',
+       'fire', r.effective_from
+FROM rest.menu_item AS m
+JOIN rest.recipe AS r
+    ON r.business_id = m.business_id AND r.recipe_code = 'R-' || m.item_code
+   AND r.state = 'approved'
+CROSS JOIN LATERAL (
+    SELECT NULL::uuid AS menu_item_size_id, 1.000 AS portion_factor
+    UNION ALL
+    -- A larger size is a larger share.
+    SELECT x.menu_item_size_id, x.portion_factor
+    FROM rest.menu_item_size AS x
+    WHERE x.business_id = m.business_id AND x.menu_item_id = m.menu_item_id
+) AS z
+WHERE m.business_id = %(business_id)s;
+
+-- An option is some of an item, for what half a dollar buys; what goes out goes in a box.
+INSERT INTO rest.recipe_usage
+    (business_id, recipe_usage_id, inventory_item_id, modifier_option_id, menu_item_id,
+     unit_of_measure_id, usage_kind, quantity, service_mode, depletes_on, effective_from)
+SELECT o.business_id, md5('usage ' || o.kind || o.key || o.mode)::uuid, i.inventory_item_id,
+       o.option, o.dish, i.stock_unit_id, o.kind,
+       greatest(round(0.5 / greatest(i.average_cost, 0.01), 4), 0.0005), o.mode, 'sale',
+       (%(as_of)s)::date - 120
+FROM (
+    SELECT x.business_id, x.modifier_option_id AS key, x.modifier_option_id AS option,
+           NULL::uuid AS dish, 'modifier' AS kind, 'all' AS mode
+    FROM rest.modifier_option AS x
+    WHERE x.business_id = %(business_id)s
+    UNION ALL
+    SELECT x.business_id, x.menu_item_id, NULL, x.menu_item_id, 'packaging', n.mode
+    FROM rest.menu_item AS x
+    CROSS JOIN (VALUES ('takeout'), ('delivery')) AS n (mode)
+    WHERE x.business_id = %(business_id)s AND x.item_kind = 'food'
+) AS o
+JOIN LATERAL (
+    SELECT x.inventory_item_id, x.stock_unit_id, x.average_cost
+    FROM rest.inventory_item AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.item_kind <> CASE o.kind WHEN 'packaging' THEN 'packaging' ELSE 'ingredient' END,
+             NOT x.is_active, md5(o.key || x.item_code), x.inventory_item_id
+    LIMIT 1
+) AS i ON true;
+
+-- What each recipe costs at each site, week by week; line by line the loops are short.
+SET LOCAL enable_nestloop = on;
+SELECT rest.snapshot_recipe_cost(r.recipe_id, l.location_id, d.moment)
+FROM (
+    SELECT (%(as_of)s)::timestamptz - interval '1 day' - x.week * interval '7 days' AS moment
+    FROM generate_series(0, 3) AS x (week)
+) AS d
+CROSS JOIN rest.recipe AS r
+CROSS JOIN rest.location AS l
+WHERE r.business_id = %(business_id)s AND r.state = 'approved'
+  AND l.business_id = %(business_id)s
+ORDER BY d.moment, r.recipe_code, l.location_code;
+
+SET LOCAL enable_nestloop = off;
+INSERT INTO rest.yield_test
+    (business_id, yield_test_id, tested_by_staff_id, inventory_item_id, unit_of_measure_id,
+     tested_on, test_kind, as_purchased_qty, usable_qty, byproduct_qty, waste_qty,
+     as_purchased_cost)
+SELECT i.business_id, md5('yield ' || i.inventory_item_id)::uuid, s.staff_member_id,
+       i.inventory_item_id, i.stock_unit_id, (%(as_of)s)::date - 5 * i.place::integer,
+       CASE i.place %% 3 WHEN 0 THEN 'cook' WHEN 1 THEN 'trim' ELSE 'portion' END,
+       10, 6.5 + i.place %% 4 * 0.5, 0.8, 0.9, i.average_cost
+FROM (
+    SELECT x.*, row_number() OVER (ORDER BY md5(x.item_code || 'yield'),
+                                            x.inventory_item_id) AS place
+    FROM rest.inventory_item AS x
+    WHERE x.business_id = %(business_id)s AND x.item_kind = 'ingredient'
+) AS i
+CROSS JOIN (
+    SELECT x.staff_member_id
+    FROM rest.staff_member AS x
+    WHERE x.business_id = %(business_id)s AND x.status = 'active'
+    ORDER BY x.employee_number
+    LIMIT 1
+) AS s
+WHERE i.place <= 12;
+
+-- Batches that are planned, under way or given up.
+INSERT INTO rest.production_batch
+    (business_id, production_batch_id, cook_staff_id, recipe_id, kitchen_id, unit_of_measure_id,
+     batch_number, business_date, planned_qty, state, started_at)
+SELECT r.business_id, md5('batch ' || d.day || r.recipe_id)::uuid, s.staff_member_id,
+       r.recipe_id, k.kitchen_id, r.yield_unit_id,
+       to_char((%(as_of)s)::date - d.day, 'YYMMDD') || '-' || r.recipe_code || '-0',
+       CASE WHEN d.day = 0 THEN (%(as_of)s)::date
+            ELSE ((%(as_of)s)::timestamptz - d.day * interval '1 day' + interval '14 hours')::date
+            END, 10,
+       CASE d.day WHEN 0 THEN 'planned' WHEN 1 THEN 'cooling' ELSE 'discarded' END,
+       CASE WHEN d.day > 0 THEN (%(as_of)s)::timestamptz - d.day * interval '1 day'
+                                + interval '20 hours' END
+FROM rest.recipe AS r
+CROSS JOIN (VALUES (0), (1), (9)) AS d (day)
+CROSS JOIN (
+    SELECT x.kitchen_id
+    FROM rest.kitchen AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.kitchen_code, x.kitchen_id
+    LIMIT 1
+) AS k
+CROSS JOIN (
+    SELECT x.staff_member_id
+    FROM rest.staff_member AS x
+    WHERE x.business_id = %(business_id)s AND x.status = 'active'
+    ORDER BY x.employee_number, x.staff_member_id
+    LIMIT 1
+) AS s
+WHERE r.business_id = %(business_id)s AND r.recipe_kind = 'prep'
+  AND (d.day < 9 OR r.cook_minutes %% 2 = 0);
+
+-- Those that are completed are the lots that the ledger says were made.
+INSERT INTO rest.production_batch
+    (business_id, production_batch_id, cook_staff_id, recipe_id, kitchen_id, unit_of_measure_id,
+     batch_number, business_date, planned_qty, actual_qty, output_lot_id, state, started_at,
+     completed_at, use_by_at, batch_cost, label_count, input_lots_doc)
+SELECT m.business_id, m.source_id, s.staff_member_id, r.recipe_id, k.kitchen_id, r.yield_unit_id,
+       to_char(m.business_date, 'YYMMDD') || '-' || r.recipe_code || '-'
+       || row_number() OVER (PARTITION BY k.kitchen_id, m.business_date, r.recipe_id
+                             ORDER BY m.occurred_at, m.source_id),
+       m.business_date, round(m.quantity / (0.94 + n.chance %% 9 * 0.01), 4), m.quantity,
+       m.stock_lot_id, 'completed',
+       m.occurred_at - (r.prep_minutes + r.cook_minutes) * interval '1 minute', m.occurred_at,
+       m.occurred_at + r.shelf_life_hours * interval '1 hour',
+       round(m.quantity * m.unit_cost, 2), ceil(m.quantity)::integer,
+       coalesce(u.doc, '[]')
+FROM rest.stock_movement AS m
+JOIN rest.storage_area AS a
+    ON a.business_id = m.business_id AND a.storage_area_id = m.storage_area_id
+JOIN rest.recipe AS r
+    ON r.business_id = m.business_id AND r.produces_item_id = m.inventory_item_id
+   AND r.state = 'approved'
+JOIN (
+    SELECT DISTINCT ON (x.location_id) x.location_id, x.kitchen_id
+    FROM rest.kitchen AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.location_id, x.kitchen_code, x.kitchen_id
+) AS k ON k.location_id = a.location_id
+JOIN LATERAL (
+    SELECT x.staff_member_id
+    FROM rest.staff_member AS x
+    WHERE x.business_id = %(business_id)s AND x.status = 'active'
+    ORDER BY md5(r.recipe_code || x.employee_number), x.staff_member_id
+    LIMIT 1
+) AS s ON true
+CROSS JOIN LATERAL (
+    SELECT ('x' || substr(md5(m.source_id || 'made'), 1, 7))::bit(28)::integer AS chance
+) AS n
+LEFT JOIN (
+    SELECT x.source_id,
+           jsonb_agg(jsonb_build_object('stock_lot_id', x.stock_lot_id,
+                                        'inventory_item_id', x.inventory_item_id,
+                                        'quantity', -x.quantity)
+                     ORDER BY x.inventory_item_id, x.occurred_at, x.stock_lot_id) AS doc
+    FROM rest.stock_movement AS x
+    WHERE x.business_id = %(business_id)s AND x.movement_kind = 'production_out'
+      AND x.source_kind = 'production_batch' AND x.quantity < 0
+    GROUP BY x.source_id
+) AS u ON u.source_id = m.source_id
+WHERE m.business_id = %(business_id)s AND m.movement_kind = 'production_in'
+  AND m.source_kind = 'production_batch' AND m.source_id IS NOT NULL AND m.quantity > 0
+  AND m.stock_lot_id IS NOT NULL AND NOT m.is_reversal;
