@@ -145,7 +145,8 @@ INSERT INTO hs.payment
      status, currency_code, paid_amount, idempotency_key, paid_at, settled_on, created_at)
 SELECT i.business_id, md5(i.invoice_id || ' payment')::uuid, i.customer_id,
        a.stored_payment_method_id,
-       'PA' || lpad(row_number() OVER (ORDER BY i.invoice_on, i.invoice_id)::text, 6, '0'),
+       'PA' || lpad(row_number() OVER (ORDER BY i.invoice_on, a.agreement_number)::text,
+                    6, '0'),
        coalesce(m.method_kind, 'ach'), 'settled', i.currency_code, i.total_amount,
        'fill-' || i.invoice_id, i.invoice_on + interval '3 days 15 hours', i.invoice_on + 5,
        i.invoice_on + interval '3 days 15 hours'
@@ -159,7 +160,7 @@ WHERE i.business_id = %(business_id)s
   AND i.status = 'issued'
   AND i.invoice_on < (SELECT max(w.started_at)::date - 10 FROM hs.work_order AS w
                       WHERE w.business_id = %(business_id)s)
-  AND ascii(right(i.invoice_id::text, 1)) %% 16 <> 0;
+  AND ascii(right(md5(a.agreement_number || i.invoice_on), 1)) %% 16 <> 0;
 INSERT INTO hs.payment_allocation
     (business_id, payment_allocation_id, payment_id, invoice_id, allocated_amount, allocated_at,
      created_at)
