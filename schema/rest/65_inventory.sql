@@ -8,9 +8,8 @@
  * stock_movement is the ledger, which is only ever added to. A stock_level is the sum of the
  * movements of an item in an area, a lot holds the sum of its own: the ledger's trigger keeps both
  * and nobody else writes them; rest.stock_differences() proves it. What is used up leaves the lots
- * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What
- * is sold beyond the books
- * leaves an area below zero until the next count: a guest is not refused a
+ * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What is
+ * sold beyond the books leaves an area below zero until the next count: a guest is not refused a
  * dish because a delivery was not booked.
  */
 
@@ -1079,23 +1078,40 @@ COMMENT ON FUNCTION rest.reverse_stock(text, uuid, timestamptz) IS
      lots that it was taken from; returns how many movements that took.';
 
 
-CREATE FUNCTION rest.expire_lots(on_day date DEFAULT current_date) RETURNS integer
+CREATE FUNCTION rest.expire_lots(moment timestamptz DEFAULT now()) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    ended integer;
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    past   uuid[];
+    ended  integer;
 BEGIN
+    -- As rest.consume_stock() does: levels in their order, and no lot without its level.
+    SELECT array_agg(x.stock_lot_id) INTO past
+    FROM (
+        SELECT l.stock_lot_id
+        FROM rest.stock_lot AS l
+        JOIN rest.stock_level AS v
+            ON v.business_id = l.business_id AND v.inventory_item_id = l.inventory_item_id
+           AND v.storage_area_id = l.storage_area_id
+        JOIN rest.storage_area AS a
+            ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
+        WHERE l.business_id = tenant AND l.remaining_qty > 0
+          AND l.status IN ('available', 'quarantined')
+          AND (l.use_by_on < rest.business_date(a.location_id, moment) OR l.discard_at <= moment)
+        ORDER BY l.inventory_item_id, l.storage_area_id, l.use_by_on, l.received_on, l.lot_code
+        FOR UPDATE OF v, l
+    ) AS x;
     UPDATE rest.stock_lot AS l
     SET status = 'expired'
-    WHERE l.business_id = tenant_mgmt.current_business_id() AND l.remaining_qty > 0
-      AND l.status IN ('available', 'quarantined')
-      AND (l.use_by_on < on_day OR l.discard_at <= on_day);
+    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past);
     GET DIAGNOSTICS ended = ROW_COUNT;
     RETURN ended;
 END
 $$;
-COMMENT ON FUNCTION rest.expire_lots(date) IS
-    'Marks the lots that are past their date on a day; they wait to be thrown away. Nothing hangs
-     on it: a lot past its date is not used whether it was marked or not.';
+COMMENT ON FUNCTION rest.expire_lots(timestamptz) IS
+    'Marks the lots that are past their date at a moment, on the business day of their own site;
+     they wait to be thrown away. Nothing hangs on it: a lot past its date is not used whether it
+     was marked or not.';
 
 
 CREATE FUNCTION rest.stock_differences()

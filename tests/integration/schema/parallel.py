@@ -25,3 +25,23 @@ def at_once(
 
     with ThreadPoolExecutor(hands) as pool:
         return list(pool.map(hand, range(hands)))
+
+
+def after(
+    target: Target, tenant: UUID, first: Connection, work: Callable[[Connection], Any]
+) -> Any:
+    """What `work` got on a connection of its own: once it waits for `first` that commits."""
+    with (
+        psycopg.connect(target.admin, autocommit=True) as watch,
+        psycopg.connect(target.app) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        become_app(second, tenant)
+        does = pool.submit(work, second)
+        waits = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+        while not does.done() and watch.execute(waits, [second.info.backend_pid]).fetchone() != (
+            True,
+        ):
+            pass
+        first.commit()
+        return does.result()

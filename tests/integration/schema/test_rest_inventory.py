@@ -518,10 +518,25 @@ class TestConsumption:
         assert app.execute(home.encode(), [frozen, shelf.place]).fetchone() == (freezer,)
         assert app.execute(home.encode(), [shelf.item, shelf.place]).fetchone() == (shelf.area,)
 
-    def test_lots_expire_on_the_day_after(self, app: Connection, lots: Shelf) -> None:
+    @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+    def test_lots_expire_when_the_business_day_of_their_site_ends(
+        self, app: Connection, lots: Shelf, zone: str
+    ) -> None:
+        app.execute("SELECT set_config('TimeZone', %s, true)", [zone])
         expire = "SELECT rest.expire_lots(%s)"
-        assert app.execute(expire.encode(), ["2026-05-10"]).fetchone() == (0,)
-        assert app.execute(expire.encode(), ["2026-05-11"]).fetchone() == (1,)
+        assert app.execute(expire.encode(), ["2026-05-11 03:59+00"]).fetchone() == (0,)
+        assert app.execute(expire.encode(), ["2026-05-11 04:00+00"]).fetchone() == (1,)
+        assert app.execute(expire.encode(), ["2026-05-11 04:00+00"]).fetchone() == (0,)
+
+    def test_what_is_open_expires_to_the_minute(self, app: Connection, lots: Shelf) -> None:
+        app.execute(
+            "UPDATE rest.stock_lot SET opened_at = '2026-05-03', discard_at = %s"
+            " WHERE lot_code = 'ANY'",
+            [DAY],
+        )
+        expire = "SELECT rest.expire_lots(%s)"
+        assert app.execute(expire.encode(), ["2026-05-04 09:59+00"]).fetchone() == (0,)
+        assert app.execute(expire.encode(), [DAY]).fetchone() == (1,)
 
     @pytest.mark.parametrize(("before", "after"), list(permutations(LOT, 2)))
     def test_a_lot_goes_through_its_states(self, app: Connection, before: str, after: str) -> None:
