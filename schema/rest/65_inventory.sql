@@ -969,13 +969,13 @@ BEGIN
     ORDER BY l.storage_area_id
     FOR UPDATE OF l;
 
-    -- A recall that is being written is waited for, and then seen.
+    -- A recall that is being written is waited for, and then seen: it takes lots by their keys too.
     PERFORM FROM rest.stock_lot AS l
     JOIN rest.storage_area AS a
         ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
     WHERE l.business_id = tenant AND l.inventory_item_id = item AND a.location_id = place
       AND l.remaining_qty > 0
-    ORDER BY l.use_by_on, l.received_on, l.lot_code, l.stock_lot_id
+    ORDER BY l.stock_lot_id
     FOR UPDATE OF l;
 
     -- First what expires first, then what lies there without a lot, then what is not there.
@@ -1085,25 +1085,29 @@ DECLARE
     past   uuid[];
     ended  integer;
 BEGIN
-    -- As rest.consume_stock() does: levels in their order, and no lot without its level.
-    SELECT array_agg(x.stock_lot_id) INTO past
-    FROM (
-        SELECT l.stock_lot_id
+    SELECT array_agg(l.stock_lot_id) INTO past
+    FROM rest.stock_lot AS l
+    JOIN rest.storage_area AS a
+        ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
+    WHERE l.business_id = tenant AND l.remaining_qty > 0
+      AND l.status IN ('available', 'quarantined')
+      AND (l.use_by_on < rest.business_date(a.location_id, moment) OR l.discard_at <= moment);
+    -- First the levels, then the lots, each in the order of rest.consume_stock().
+    PERFORM FROM rest.stock_level AS v
+    WHERE v.business_id = tenant AND (v.inventory_item_id, v.storage_area_id) IN (
+        SELECT l.inventory_item_id, l.storage_area_id
         FROM rest.stock_lot AS l
-        JOIN rest.stock_level AS v
-            ON v.business_id = l.business_id AND v.inventory_item_id = l.inventory_item_id
-           AND v.storage_area_id = l.storage_area_id
-        JOIN rest.storage_area AS a
-            ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
-        WHERE l.business_id = tenant AND l.remaining_qty > 0
-          AND l.status IN ('available', 'quarantined')
-          AND (l.use_by_on < rest.business_date(a.location_id, moment) OR l.discard_at <= moment)
-        ORDER BY l.inventory_item_id, l.storage_area_id, l.use_by_on, l.received_on, l.lot_code
-        FOR UPDATE OF v, l
-    ) AS x;
+        WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past))
+    ORDER BY v.inventory_item_id, v.storage_area_id
+    FOR UPDATE;
+    PERFORM FROM rest.stock_lot AS l
+    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past)
+    ORDER BY l.stock_lot_id
+    FOR UPDATE;
     UPDATE rest.stock_lot AS l
     SET status = 'expired'
-    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past);
+    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past) AND l.remaining_qty > 0
+      AND l.status IN ('available', 'quarantined');
     GET DIAGNOSTICS ended = ROW_COUNT;
     RETURN ended;
 END

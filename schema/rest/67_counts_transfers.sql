@@ -769,7 +769,9 @@ CREATE TRIGGER stock_transfer_line_touch
 CREATE FUNCTION rest.keep_transfer_line() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    whole record;
+    -- A generated column is not known yet in NEW; it follows from the others.
+    arrival CONSTANT text[] := '{received_qty,discrepancy_kind,note,line_value,updated_at}';
+    whole   record;
 BEGIN
     IF NOT row_security_active(TG_RELID) OR pg_trigger_depth() > 1 THEN
         RETURN coalesce(NEW, OLD);
@@ -777,14 +779,17 @@ BEGIN
     SELECT t.transfer_number, t.state INTO whole
     FROM rest.stock_transfer AS t
     WHERE t.business_id = coalesce(NEW.business_id, OLD.business_id)
-      AND t.stock_transfer_id = coalesce(NEW.stock_transfer_id, OLD.stock_transfer_id)
+      AND t.stock_transfer_id = coalesce(OLD.stock_transfer_id, NEW.stock_transfer_id)
     FOR SHARE;
+    IF TG_OP = 'UPDATE' AND NEW.stock_transfer_id <> OLD.stock_transfer_id THEN
+        RAISE EXCEPTION 'a line of transfer % stays on it', whole.transfer_number
+            USING ERRCODE = 'restrict_violation', HINT = 'Take it off and write another.';
+    END IF;
     IF whole.state IN ('requested', 'approved', 'picked') THEN
         RETURN coalesce(NEW, OLD);
     END IF;
     IF whole.state = 'in_transit' AND TG_OP = 'UPDATE'
-       AND to_jsonb(NEW) - '{received_qty,discrepancy_kind,note,updated_at}'::text[]
-         = to_jsonb(OLD) - '{received_qty,discrepancy_kind,note,updated_at}'::text[] THEN
+       AND to_jsonb(NEW) - arrival = to_jsonb(OLD) - arrival THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION 'transfer % is %, its lines stand', whole.transfer_number, whole.state
@@ -847,6 +852,7 @@ CREATE FUNCTION rest.receive_transfer() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     part record;
+    made uuid;
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
@@ -855,47 +861,53 @@ BEGIN
     SET received_qty = l.shipped_qty
     WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
       AND l.received_qty IS NULL;
-    -- What arrives is that of the first lots; what came too much is more of the last.
+    -- What arrives is that of the first lots; what came too much is more of the last, and what was
+    -- not shipped and came is of no lot.
     FOR part IN
-        SELECT m.*, o.lot_code, o.use_by_on, o.traceability_lot_code,
+        SELECT m.*, o.lot_code, o.use_by_on, o.traceability_lot_code, o.status,
                CASE WHEN m.place = m.parts THEN m.arrived - m.before
                     ELSE least(m.sent, m.arrived - m.before) END AS amount
         FROM (
-            SELECT x.inventory_item_id, x.stock_lot_id, x.unit_cost, x.source_id,
-                   -x.quantity AS sent,
+            SELECT l.inventory_item_id, x.stock_lot_id, x.unit_cost, l.stock_transfer_line_id,
+                   coalesce(-x.quantity, 0) AS sent,
                    coalesce(sum(-x.quantity) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING
                                                           AND 1 PRECEDING), 0) AS before,
                    row_number() OVER w AS place,
-                   count(*) OVER (PARTITION BY x.source_id) AS parts,
+                   count(*) OVER (PARTITION BY l.stock_transfer_line_id) AS parts,
                    round(rest.convert_qty(l.inventory_item_id, l.received_qty,
                                           l.unit_of_measure_id, i.stock_unit_id), 4) AS arrived
             FROM rest.stock_transfer_line AS l
             JOIN rest.inventory_item AS i
                 ON i.business_id = l.business_id AND i.inventory_item_id = l.inventory_item_id
-            JOIN rest.stock_movement AS x
+            LEFT JOIN rest.stock_movement AS x
                 ON x.business_id = l.business_id AND x.source_id = l.stock_transfer_line_id
                AND x.movement_kind = 'transfer_out'
             WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
-            WINDOW w AS (PARTITION BY x.source_id ORDER BY x.stock_movement_id)
+            WINDOW w AS (PARTITION BY l.stock_transfer_line_id ORDER BY x.stock_movement_id)
         ) AS m
         LEFT JOIN rest.stock_lot AS o
             ON o.business_id = NEW.business_id AND o.stock_lot_id = m.stock_lot_id
-        ORDER BY m.inventory_item_id, m.source_id, m.place
+        ORDER BY m.inventory_item_id, m.stock_transfer_line_id, m.place
     LOOP
-        IF part.amount > 0 THEN
-            PERFORM rest.receive_stock(
-                part.inventory_item_id,
-                rest.home_area(part.inventory_item_id, NEW.to_location_id), part.amount,
-                part.unit_cost, 'transfer_in', 'stock_transfer_line', part.source_id,
-                part.lot_code, part.use_by_on, part.traceability_lot_code, NEW.received_at);
-        END IF;
+        CONTINUE WHEN part.amount <= 0;
+        made := rest.receive_stock(
+            part.inventory_item_id, rest.home_area(part.inventory_item_id, NEW.to_location_id),
+            part.amount, part.unit_cost, 'transfer_in', 'stock_transfer_line',
+            part.stock_transfer_line_id, part.lot_code, part.use_by_on,
+            part.traceability_lot_code, NEW.received_at);
+        -- What was stopped while it was on the way is not used at the other end either.
+        UPDATE rest.stock_lot AS l
+        SET status = part.status
+        WHERE l.business_id = NEW.business_id AND l.stock_lot_id = made
+          AND part.status IN ('quarantined', 'recalled')
+          AND (l.status = 'available' OR part.status = 'recalled' AND l.status <> 'recalled');
     END LOOP;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION rest.receive_transfer() IS
     'What arrives enters the other site at the cost at which it left, as lots with the same code
-     and date.';
+     and date, stopped where they are stopped.';
 
 CREATE TRIGGER stock_transfer_receive
     AFTER UPDATE OF state ON rest.stock_transfer

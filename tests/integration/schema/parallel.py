@@ -28,9 +28,16 @@ def at_once(
 
 
 def after(
-    target: Target, tenant: UUID, first: Connection, work: Callable[[Connection], Any]
+    target: Target,
+    tenant: UUID,
+    first: Connection,
+    work: Callable[[Connection], Any],
+    meanwhile: Callable[[Connection], Any] = lambda _: None,
 ) -> Any:
-    """What `work` got on a connection of its own: once it waits for `first` that commits."""
+    """What `work` got on a connection of its own, which may have to wait for `first`.
+
+    Once it waits (or is done), `meanwhile` happens on `first`, which then commits.
+    """
     with (
         psycopg.connect(target.admin, autocommit=True) as watch,
         psycopg.connect(target.app) as second,
@@ -39,9 +46,12 @@ def after(
         become_app(second, tenant)
         does = pool.submit(work, second)
         waits = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
-        while not does.done() and watch.execute(waits, [second.info.backend_pid]).fetchone() != (
-            True,
+        while not (
+            does.done() or watch.execute(waits, [second.info.backend_pid]).fetchone() == (True,)
         ):
             pass
-        first.commit()
+        try:
+            meanwhile(first)
+        finally:
+            first.commit()
         return does.result()
