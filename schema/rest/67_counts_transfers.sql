@@ -590,6 +590,32 @@ CREATE TRIGGER waste_log_append_only
     BEFORE UPDATE OR DELETE ON rest.waste_log
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('rest.waste_log');
 
+CREATE FUNCTION rest.value_waste() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    NEW.business_date := coalesce(NEW.business_date,
+                                  rest.business_date(NEW.location_id, NEW.occurred_at));
+    IF NEW.unit_cost = 0 AND NEW.inventory_item_id IS NOT NULL THEN
+        SELECT rest.convert_qty(i.inventory_item_id, 1, NEW.unit_of_measure_id, i.stock_unit_id)
+               * i.average_cost
+        INTO NEW.unit_cost
+        FROM rest.inventory_item AS i
+        WHERE i.business_id = NEW.business_id AND i.inventory_item_id = NEW.inventory_item_id;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.value_waste() IS
+    'Waste of an ingredient costs what the item costs on average, and is of the business day of its
+     site, where nobody says otherwise.';
+
+CREATE TRIGGER waste_log_value
+    BEFORE INSERT ON rest.waste_log
+    FOR EACH ROW EXECUTE FUNCTION rest.value_waste();
+
 CREATE FUNCTION rest.post_waste() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
