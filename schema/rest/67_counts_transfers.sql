@@ -915,7 +915,7 @@ BEGIN
             ON o.business_id = NEW.business_id AND o.stock_lot_id = m.stock_lot_id
         ORDER BY m.inventory_item_id, m.stock_transfer_line_id, m.place
     LOOP
-        CONTINUE WHEN part.amount <= 0;
+        CONTINUE WHEN coalesce(part.amount, 0) <= 0;
         made := rest.receive_stock(
             part.inventory_item_id, rest.home_area(part.inventory_item_id, NEW.to_location_id),
             part.amount, part.unit_cost, 'transfer_in', 'stock_transfer_line',
