@@ -115,6 +115,9 @@ CREATE FUNCTION rest.refuse_category_cycle() RETURNS trigger
 DECLARE
     is_cycle boolean;
 BEGIN
+    -- Two moves at once could close a circle that neither of them sees.
+    PERFORM pg_advisory_xact_lock(
+        hashtextextended('rest.inventory_category ' || NEW.business_id, 0));
     WITH RECURSIVE line AS (
         SELECT NEW.parent_category_id AS inventory_category_id
         UNION
@@ -984,19 +987,29 @@ BEGIN
             SELECT l.storage_area_id, l.stock_lot_id, l.remaining_qty AS held,
                    l.use_by_on, l.received_on, l.lot_code, a.count_sequence,
                    any_lot OR (l.status = 'available' AND coalesce(l.use_by_on >= today, true)
-                               AND coalesce(l.discard_at > happened, true)) AS is_usable
+                               AND coalesce(l.discard_at > happened, true)) AS is_usable,
+                   -- Less than the lots hold, where more was sold than they held before they came.
+                   v.on_hand_qty - coalesce(sum(l.remaining_qty) OVER (
+                       PARTITION BY l.storage_area_id
+                       ORDER BY l.use_by_on NULLS LAST, l.received_on, l.lot_code
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS on_books
             FROM rest.stock_lot AS l
+            JOIN rest.stock_level AS v
+                ON v.business_id = l.business_id AND v.inventory_item_id = l.inventory_item_id
+               AND v.storage_area_id = l.storage_area_id
             JOIN rest.storage_area AS a
                 ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
             WHERE l.business_id = tenant AND l.inventory_item_id = item
               AND a.location_id = place AND l.remaining_qty > 0
         )
-        SELECT l.storage_area_id, l.stock_lot_id, l.held,
+        SELECT l.storage_area_id, l.stock_lot_id,
+               CASE WHEN may_run_short THEN l.held ELSE least(l.held, l.on_books) END AS held,
                row_number() OVER (ORDER BY l.use_by_on NULLS LAST, l.received_on, l.lot_code,
                                            l.count_sequence, l.storage_area_id) AS turn
         FROM lot AS l
         WHERE l.is_usable AND (only_area IS NULL OR l.storage_area_id = only_area)
           AND (only_lot IS NULL OR l.stock_lot_id = only_lot)
+          AND (may_run_short OR l.on_books > 0)
         UNION ALL
         SELECT v.storage_area_id, NULL, v.on_hand_qty - coalesce(sum(l.held), 0),
                1000000 + row_number() OVER (ORDER BY v.storage_area_id)
