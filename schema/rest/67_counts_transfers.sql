@@ -887,14 +887,15 @@ BEGIN
     SET received_qty = l.shipped_qty
     WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
       AND l.received_qty IS NULL;
-    -- What arrives is that of the first lots; what came too much is more of the last, and what was
+    -- What arrives is that of the lots that expire first; what came too much is more of the last, and what was
     -- not shipped and came is of no lot.
     FOR part IN
-        SELECT m.*, o.lot_code, o.use_by_on, o.traceability_lot_code, o.status,
+        SELECT m.*,
                CASE WHEN m.place = m.parts THEN m.arrived - m.before
                     ELSE least(m.sent, m.arrived - m.before) END AS amount
         FROM (
-            SELECT l.inventory_item_id, x.stock_lot_id, x.unit_cost, l.stock_transfer_line_id,
+            SELECT l.inventory_item_id, l.stock_transfer_line_id, x.unit_cost, o.lot_code,
+                   o.use_by_on, o.traceability_lot_code, o.status,
                    coalesce(-x.quantity, 0) AS sent,
                    coalesce(sum(-x.quantity) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING
                                                           AND 1 PRECEDING), 0) AS before,
@@ -908,11 +909,12 @@ BEGIN
             LEFT JOIN rest.stock_movement AS x
                 ON x.business_id = l.business_id AND x.source_id = l.stock_transfer_line_id
                AND x.movement_kind = 'transfer_out'
+            LEFT JOIN rest.stock_lot AS o
+                ON o.business_id = x.business_id AND o.stock_lot_id = x.stock_lot_id
             WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
-            WINDOW w AS (PARTITION BY l.stock_transfer_line_id ORDER BY x.stock_movement_id)
+            WINDOW w AS (PARTITION BY l.stock_transfer_line_id
+                         ORDER BY o.use_by_on, o.received_on, o.lot_code, x.stock_movement_id)
         ) AS m
-        LEFT JOIN rest.stock_lot AS o
-            ON o.business_id = NEW.business_id AND o.stock_lot_id = m.stock_lot_id
         ORDER BY m.inventory_item_id, m.stock_transfer_line_id, m.place
     LOOP
         CONTINUE WHEN coalesce(part.amount, 0) <= 0;

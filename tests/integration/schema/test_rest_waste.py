@@ -156,7 +156,7 @@ def test_it_is_weighed_in_any_unit(app: Connection, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize(("given", "value"), [({}, 10), ({"unit_cost": 3}, 15)])
 def test_it_costs_what_the_item_costs_unless_somebody_says(
-    app: Connection, shelf: Shelf, given: dict[str, int], value: int
+    app: Connection, shelf: Shelf, given: dict[str, Any], value: int
 ) -> None:
     waste(app, shelf, 5, **given)
     assert app.execute("SELECT value_amount::int FROM rest.waste_log").fetchone() == (value,)
