@@ -1,8 +1,8 @@
 /*
  * Counts, waste and transfers: how the books and the shelves are brought together.
  *
- * An inventory_count is a sheet of inventory_count_lines. Guests do not wait for it, so each line is
- * held against what the books say of the moment at which it was counted; when somebody else than
+ * An inventory_count is a sheet of inventory_count_lines. Guests do not wait for it, so each line
+ * is held against what the books say of the moment at which it was counted; when somebody else than
  * the counter approves the count, the difference is posted to the ledger as of that moment, and
  * what was sold since stays sold. A waste_log takes what is thrown away, given away or eaten by
  * staff out of stock as it is written. A stock_transfer takes its lines out of one site when it is
@@ -887,8 +887,8 @@ BEGIN
     SET received_qty = l.shipped_qty
     WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
       AND l.received_qty IS NULL;
-    -- What arrives is that of the lots that expire first; what came too much is more of the last, and what was
-    -- not shipped and came is of no lot.
+    -- What arrives is that of the lots that expire first; what came too much is more of the last,
+    -- and what was not shipped and came is of no lot.
     FOR part IN
         SELECT m.*,
                CASE WHEN m.place = m.parts THEN m.arrived - m.before

@@ -39,7 +39,7 @@ def site(app: Connection) -> Site:
 def adjusted(connection: Connection) -> list[float]:
     found = connection.execute(
         "SELECT quantity::float8 FROM rest.stock_movement"
-        " WHERE movement_kind = 'count_adjustment' ORDER BY stock_movement_id"
+        " WHERE movement_kind = 'count_adjustment' ORDER BY 1"
     ).fetchall()
     return [quantity for (quantity,) in found]
 

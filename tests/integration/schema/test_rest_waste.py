@@ -65,7 +65,7 @@ def moved(connection: Connection) -> list[Any]:
     return connection.execute(
         "SELECT m.movement_kind, l.lot_code, m.quantity::float8 FROM rest.stock_movement AS m"
         " LEFT JOIN rest.stock_lot AS l USING (stock_lot_id)"
-        " WHERE m.source_kind = 'waste_log' ORDER BY m.stock_movement_id"
+        " WHERE m.source_kind = 'waste_log' ORDER BY l.use_by_on"
     ).fetchall()
 
 
