@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from uuid import UUID
 
@@ -49,7 +49,7 @@ def after(
         while not (
             does.done() or watch.execute(waits, [second.info.backend_pid]).fetchone() == (True,)
         ):
-            pass
+            wait([does], timeout=0.01)
         try:
             meanwhile(first)
         finally:
