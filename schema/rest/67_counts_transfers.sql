@@ -58,6 +58,11 @@ COMMENT ON COLUMN rest.inventory_count.line_count IS
 COMMENT ON COLUMN rest.inventory_count.freezes_stock IS
     'Until it is decided nothing else than sales is booked at the site.';
 
+-- One count freezes a site at a time; who books there looks for it.
+CREATE UNIQUE INDEX inventory_count_one_freezes_idx
+    ON rest.inventory_count (business_id, location_id)
+    WHERE freezes_stock AND state IN ('counting', 'submitted');
+
 -- FK: the counts that somebody did.
 CREATE INDEX inventory_count_started_by_staff_idx
     ON rest.inventory_count (business_id, started_by_staff_id);
@@ -428,8 +433,7 @@ BEGIN
     SELECT c.count_number INTO frozen
     FROM rest.inventory_count AS c
     WHERE c.business_id = NEW.business_id AND c.location_id = place AND c.freezes_stock
-      AND c.state IN ('counting', 'submitted')
-    LIMIT 1;
+      AND c.state IN ('counting', 'submitted');
     IF FOUND THEN
         RAISE EXCEPTION 'stock is frozen by count %, % waits', frozen, NEW.movement_kind
             USING ERRCODE = 'restrict_violation',

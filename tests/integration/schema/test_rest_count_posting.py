@@ -257,6 +257,14 @@ class TestFreeze:
         self.book(site, "waste")
         assert on_hand(site.connection, site.shelf) == 9
 
+    def test_one_count_freezes_a_site_at_a_time(self, site: Site) -> None:
+        app, sheet = site.connection, site.start()
+        site.start("spot")
+        with pytest.raises(errors.UniqueViolation, match="one_freezes"), app.transaction():
+            site.start()
+        site.become(sheet, "cancelled")
+        site.start()
+
     def test_other_sites_go_on(self, site: Site) -> None:
         site.start()
         other = make_shelf(site.connection)
@@ -331,6 +339,19 @@ class TestAtOnce:
             assert adjusted(first) == [-1]
             assert on_hand(first, site.shelf) == 5
             assert differences(first) == []
+
+    def test_of_two_who_start_to_count_one_does(self, office: tuple[Target, UUID, Site]) -> None:
+        target, tenant, site = office
+
+        def count(connection: Connection, _: int) -> bool:
+            try:
+                self.at(site, connection).start()
+            except errors.UniqueViolation:
+                connection.rollback()
+                return False
+            return True
+
+        assert sorted(at_once(target, tenant, 2, count)) == [False, True]
 
     def test_two_who_approve_post_it_once(self, office: tuple[Target, UUID, Site]) -> None:
         target, tenant, site = office
