@@ -94,6 +94,27 @@ CREATE TRIGGER inventory_count_state_machine
             "cancelled": []
         }}');
 
+CREATE FUNCTION rest.refuse_settled_change() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        RAISE EXCEPTION '% % is %, that of it is not changed any more', TG_ARGV[0],
+                        to_jsonb(OLD) ->> TG_ARGV[1], OLD.state
+            USING ERRCODE = 'restrict_violation', HINT = 'Write another one.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.refuse_settled_change() IS
+    'A document stands once it is settled; arguments: what it is, and the column of its number.';
+
+CREATE TRIGGER inventory_count_terminal
+    BEFORE UPDATE ON rest.inventory_count
+    FOR EACH ROW WHEN (NEW.location_id <> OLD.location_id
+                       OR (OLD.state IN ('approved', 'cancelled')
+                           AND NEW.* IS DISTINCT FROM OLD.*))
+    EXECUTE FUNCTION rest.refuse_settled_change('count', 'count_number');
+
 
 CREATE TABLE rest.inventory_count_line (
     business_id             uuid                   NOT NULL,
@@ -727,6 +748,16 @@ CREATE TRIGGER stock_transfer_state_machine
             "received":   [],
             "cancelled":  []
         }}');
+
+-- What is on the way may be sent elsewhere, but it left where and when it left.
+CREATE TRIGGER stock_transfer_terminal
+    BEFORE UPDATE ON rest.stock_transfer
+    FOR EACH ROW WHEN ((OLD.state IN ('received', 'cancelled') AND NEW.* IS DISTINCT FROM OLD.*)
+                       OR (OLD.state = 'in_transit'
+                           AND (NEW.from_location_id, NEW.shipped_at, NEW.total_value)
+                               IS DISTINCT FROM
+                               (OLD.from_location_id, OLD.shipped_at, OLD.total_value)))
+    EXECUTE FUNCTION rest.refuse_settled_change('transfer', 'transfer_number');
 
 
 CREATE TABLE rest.stock_transfer_line (

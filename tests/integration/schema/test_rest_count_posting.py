@@ -361,7 +361,16 @@ class TestAtOnce:
             sheet = here.start()
             here.count(7)
             here.become(sheet, "submitted")
-        at_once(target, tenant, 2, lambda c, _: self.at(site, c).become(sheet, "approved"))
+
+        def approve(connection: Connection, _: int) -> bool:
+            try:
+                self.at(site, connection).become(sheet, "approved")
+            except errors.RestrictViolation:
+                connection.rollback()
+                return False
+            return True
+
+        assert sorted(at_once(target, tenant, 2, approve)) == [False, True]
         with psycopg.connect(target.admin) as connection:
             become_app(connection, tenant)
             assert adjusted(connection) == [-3]

@@ -213,6 +213,34 @@ class TestStates:
             row(app, "rest.inventory_count", state=state)
 
 
+class TestHead:
+    """What was decided stands, and a count stays at its site."""
+
+    @pytest.mark.parametrize("state", ["approved", "cancelled"])
+    @pytest.mark.parametrize("change", ["counted_value = 1", "count_number = 'X'"])
+    def test_it_stands_once_it_is_decided(self, site: Site, state: str, change: str) -> None:
+        site.imported(state)
+        with pytest.raises(errors.RestrictViolation, match=f"is {state}, that of it is not"):
+            site.connection.execute(f"UPDATE rest.inventory_count SET {change}".encode())
+
+    @pytest.mark.parametrize("state", ["draft", "counting", "submitted"])
+    def test_before_that_it_is_written(self, site: Site, state: str) -> None:
+        site.imported(state)
+        site.connection.execute("UPDATE rest.inventory_count SET count_number = 'X'")
+
+    @pytest.mark.parametrize("state", sorted(COUNT))
+    def test_it_stays_at_its_site(self, site: Site, state: str) -> None:
+        site.imported(state)
+        elsewhere = row(site.connection, "rest.location")
+        with pytest.raises(errors.RestrictViolation, match=f"is {state}, that of it is not"):
+            site.connection.execute("UPDATE rest.inventory_count SET location_id = %s", [elsewhere])
+
+    def test_history_may_put_it_right(self, site: Site) -> None:
+        site.imported("approved")
+        site.connection.execute("RESET ROLE")
+        site.connection.execute("UPDATE rest.inventory_count SET counted_value = 1")
+
+
 class TestSheet:
     """start_count() writes what is to be counted, in the order in which it stands there."""
 

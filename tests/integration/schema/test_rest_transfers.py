@@ -221,6 +221,48 @@ class TestStates:
             row(app, "rest.stock_transfer", state=state)
 
 
+class TestHead:
+    """What was received or given up stands; what is on the way left where it left."""
+
+    def change(self, van: Van, column: str) -> None:
+        value = row(van.connection, "rest.location") if column.endswith("_id") else None
+        values = {"shipped_at": "2026-05-04 11:00+00", "total_value": 1, "vehicle_temp_c": 4}
+        van.connection.execute(
+            sql.SQL("UPDATE rest.stock_transfer SET {} = %s WHERE stock_transfer_id = %s").format(
+                sql.Identifier(column)
+            ),
+            [value or values[column], van.transfer],
+        )
+
+    @pytest.mark.parametrize("state", ["received", "cancelled"])
+    @pytest.mark.parametrize("column", ["to_location_id", "vehicle_temp_c"])
+    def test_it_stands_in_the_end(self, van: Van, state: str, column: str) -> None:
+        van.imported(state)
+        with pytest.raises(errors.RestrictViolation, match=f"is {state}, that of it is not"):
+            self.change(van, column)
+
+    @pytest.mark.parametrize("column", ["from_location_id", "shipped_at", "total_value"])
+    def test_on_the_way_it_left_where_it_left(self, van: Van, column: str) -> None:
+        van.imported("in_transit")
+        with pytest.raises(errors.RestrictViolation, match="is in_transit, that of it is not"):
+            self.change(van, column)
+
+    @pytest.mark.parametrize("column", ["to_location_id", "vehicle_temp_c"])
+    def test_on_the_way_it_is_sent_elsewhere(self, van: Van, column: str) -> None:
+        van.imported("in_transit")
+        self.change(van, column)
+
+    @pytest.mark.parametrize("state", EDITED)
+    def test_before_that_it_is_edited(self, van: Van, state: str) -> None:
+        van.imported(state)
+        self.change(van, "from_location_id")
+
+    def test_history_may_put_it_right(self, van: Van) -> None:
+        van.imported("received")
+        van.connection.execute("RESET ROLE")
+        self.change(van, "total_value")
+
+
 class TestLines:
     """Lines are edited until they are shipped; then what arrives is noted, and then they stand."""
 
