@@ -8,9 +8,8 @@
  * stock_movement is the ledger, which is only ever added to. A stock_level is the sum of the
  * movements of an item in an area, a lot holds the sum of its own: the ledger's trigger keeps both
  * and nobody else writes them; rest.stock_differences() proves it. What is used up leaves the lots
- * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What
- * is sold beyond the books
- * leaves an area below zero until the next count: a guest is not refused a
+ * that expire first, by rest.consume_stock(); what comes in enters by rest.receive_stock(). What is
+ * sold beyond the books leaves an area below zero until the next count: a guest is not refused a
  * dish because a delivery was not booked.
  */
 
@@ -116,6 +115,9 @@ CREATE FUNCTION rest.refuse_category_cycle() RETURNS trigger
 DECLARE
     is_cycle boolean;
 BEGIN
+    -- Two moves at once could close a circle that neither of them sees.
+    PERFORM pg_advisory_xact_lock(
+        hashtextextended('rest.inventory_category ' || NEW.business_id, 0));
     WITH RECURSIVE line AS (
         SELECT NEW.parent_category_id AS inventory_category_id
         UNION
@@ -970,13 +972,13 @@ BEGIN
     ORDER BY l.storage_area_id
     FOR UPDATE OF l;
 
-    -- A recall that is being written is waited for, and then seen.
+    -- A recall that is being written is waited for, and then seen: it takes lots by their keys too.
     PERFORM FROM rest.stock_lot AS l
     JOIN rest.storage_area AS a
         ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
     WHERE l.business_id = tenant AND l.inventory_item_id = item AND a.location_id = place
       AND l.remaining_qty > 0
-    ORDER BY l.use_by_on, l.received_on, l.lot_code, l.stock_lot_id
+    ORDER BY l.stock_lot_id
     FOR UPDATE OF l;
 
     -- First what expires first, then what lies there without a lot, then what is not there.
@@ -985,19 +987,29 @@ BEGIN
             SELECT l.storage_area_id, l.stock_lot_id, l.remaining_qty AS held,
                    l.use_by_on, l.received_on, l.lot_code, a.count_sequence,
                    any_lot OR (l.status = 'available' AND coalesce(l.use_by_on >= today, true)
-                               AND coalesce(l.discard_at > happened, true)) AS is_usable
+                               AND coalesce(l.discard_at > happened, true)) AS is_usable,
+                   -- Less than the lots hold, where more was sold than they held before they came.
+                   v.on_hand_qty - coalesce(sum(l.remaining_qty) OVER (
+                       PARTITION BY l.storage_area_id
+                       ORDER BY l.use_by_on NULLS LAST, l.received_on, l.lot_code
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS on_books
             FROM rest.stock_lot AS l
+            JOIN rest.stock_level AS v
+                ON v.business_id = l.business_id AND v.inventory_item_id = l.inventory_item_id
+               AND v.storage_area_id = l.storage_area_id
             JOIN rest.storage_area AS a
                 ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
             WHERE l.business_id = tenant AND l.inventory_item_id = item
               AND a.location_id = place AND l.remaining_qty > 0
         )
-        SELECT l.storage_area_id, l.stock_lot_id, l.held,
+        SELECT l.storage_area_id, l.stock_lot_id,
+               CASE WHEN may_run_short THEN l.held ELSE least(l.held, l.on_books) END AS held,
                row_number() OVER (ORDER BY l.use_by_on NULLS LAST, l.received_on, l.lot_code,
                                            l.count_sequence, l.storage_area_id) AS turn
         FROM lot AS l
         WHERE l.is_usable AND (only_area IS NULL OR l.storage_area_id = only_area)
           AND (only_lot IS NULL OR l.stock_lot_id = only_lot)
+          AND (may_run_short OR l.on_books > 0)
         UNION ALL
         SELECT v.storage_area_id, NULL, v.on_hand_qty - coalesce(sum(l.held), 0),
                1000000 + row_number() OVER (ORDER BY v.storage_area_id)
@@ -1079,23 +1091,44 @@ COMMENT ON FUNCTION rest.reverse_stock(text, uuid, timestamptz) IS
      lots that it was taken from; returns how many movements that took.';
 
 
-CREATE FUNCTION rest.expire_lots(on_day date DEFAULT current_date) RETURNS integer
+CREATE FUNCTION rest.expire_lots(moment timestamptz DEFAULT now()) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    ended integer;
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    past   uuid[];
+    ended  integer;
 BEGIN
+    SELECT array_agg(l.stock_lot_id) INTO past
+    FROM rest.stock_lot AS l
+    JOIN rest.storage_area AS a
+        ON a.business_id = l.business_id AND a.storage_area_id = l.storage_area_id
+    WHERE l.business_id = tenant AND l.remaining_qty > 0
+      AND l.status IN ('available', 'quarantined')
+      AND (l.use_by_on < rest.business_date(a.location_id, moment) OR l.discard_at <= moment);
+    -- First the levels, then the lots, each in the order of rest.consume_stock().
+    PERFORM FROM rest.stock_level AS v
+    WHERE v.business_id = tenant AND (v.inventory_item_id, v.storage_area_id) IN (
+        SELECT l.inventory_item_id, l.storage_area_id
+        FROM rest.stock_lot AS l
+        WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past))
+    ORDER BY v.inventory_item_id, v.storage_area_id
+    FOR UPDATE;
+    PERFORM FROM rest.stock_lot AS l
+    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past)
+    ORDER BY l.stock_lot_id
+    FOR UPDATE;
     UPDATE rest.stock_lot AS l
     SET status = 'expired'
-    WHERE l.business_id = tenant_mgmt.current_business_id() AND l.remaining_qty > 0
-      AND l.status IN ('available', 'quarantined')
-      AND (l.use_by_on < on_day OR l.discard_at <= on_day);
+    WHERE l.business_id = tenant AND l.stock_lot_id = ANY (past) AND l.remaining_qty > 0
+      AND l.status IN ('available', 'quarantined');
     GET DIAGNOSTICS ended = ROW_COUNT;
     RETURN ended;
 END
 $$;
-COMMENT ON FUNCTION rest.expire_lots(date) IS
-    'Marks the lots that are past their date on a day; they wait to be thrown away. Nothing hangs
-     on it: a lot past its date is not used whether it was marked or not.';
+COMMENT ON FUNCTION rest.expire_lots(timestamptz) IS
+    'Marks the lots that are past their date at a moment, on the business day of their own site;
+     they wait to be thrown away. Nothing hangs on it: a lot past its date is not used whether it
+     was marked or not.';
 
 
 CREATE FUNCTION rest.stock_differences()

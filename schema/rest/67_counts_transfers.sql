@@ -1,12 +1,13 @@
 /*
  * Counts, waste and transfers: how the books and the shelves are brought together.
  *
- * An inventory_count freezes what the books expect of each inventory_count_line; when somebody
- * else than the counter approves it,
- * the difference is posted to the ledger. A waste_log takes what is
- * thrown away, given away or eaten by staff out of stock as it is written. A stock_transfer takes
- * its lines out of one site when it is shipped and puts what arrives into the other as lots with
- * the same codes and dates; rest.transfer_differences() proves that both ends agree.
+ * An inventory_count is a sheet of inventory_count_lines. Guests do not wait for it, so each line
+ * is held against what the books say of the moment at which it was counted; when somebody else than
+ * the counter approves the count, the difference is posted to the ledger as of that moment, and
+ * what was sold since stays sold. A waste_log takes what is thrown away, given away or eaten by
+ * staff out of stock as it is written. A stock_transfer takes its lines out of one site when it is
+ * shipped and puts what arrives into the other as lots with the same codes and dates;
+ * rest.transfer_differences() proves that both ends agree.
  */
 
 CREATE TABLE rest.inventory_count (
@@ -53,9 +54,14 @@ CREATE TABLE rest.inventory_count (
 COMMENT ON TABLE rest.inventory_count IS
     'A count of a site, full or partial, from freeze to approval.';
 COMMENT ON COLUMN rest.inventory_count.line_count IS
-    'Set with the values when the count is submitted.';
+    'Set with the values when the count is submitted, and again when it is approved.';
 COMMENT ON COLUMN rest.inventory_count.freezes_stock IS
     'Until it is decided nothing else than sales is booked at the site.';
+
+-- One count freezes a site at a time; who books there looks for it.
+CREATE UNIQUE INDEX inventory_count_one_freezes_idx
+    ON rest.inventory_count (business_id, location_id)
+    WHERE freezes_stock AND state IN ('counting', 'submitted');
 
 -- FK: the counts that somebody did.
 CREATE INDEX inventory_count_started_by_staff_idx
@@ -87,6 +93,27 @@ CREATE TRIGGER inventory_count_state_machine
             "approved":  [],
             "cancelled": []
         }}');
+
+CREATE FUNCTION rest.refuse_settled_change() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        RAISE EXCEPTION '% % is %, that of it is not changed any more', TG_ARGV[0],
+                        to_jsonb(OLD) ->> TG_ARGV[1], OLD.state
+            USING ERRCODE = 'restrict_violation', HINT = 'Write another one.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.refuse_settled_change() IS
+    'A document stands once it is settled; arguments: what it is, and the column of its number.';
+
+CREATE TRIGGER inventory_count_terminal
+    BEFORE UPDATE ON rest.inventory_count
+    FOR EACH ROW WHEN (NEW.location_id <> OLD.location_id
+                       OR (OLD.state IN ('approved', 'cancelled')
+                           AND NEW.* IS DISTINCT FROM OLD.*))
+    EXECUTE FUNCTION rest.refuse_settled_change('count', 'count_number');
 
 
 CREATE TABLE rest.inventory_count_line (
@@ -132,7 +159,8 @@ CREATE TABLE rest.inventory_count_line (
 COMMENT ON TABLE rest.inventory_count_line IS
     'Counted against expected quantity of an item in an area.';
 COMMENT ON COLUMN rest.inventory_count_line.expected_qty IS
-    'What the books said when the line was put on the sheet, in the stock unit.';
+    'What the books say of the moment at which it was counted, in the stock unit; before it is
+     counted, what they said when the line was put on the sheet.';
 COMMENT ON COLUMN rest.inventory_count_line.counted_qty IS
     'In the stock unit; follows counted_unit_qty where that is given.';
 COMMENT ON COLUMN rest.inventory_count_line.counted_unit_qty IS
@@ -167,37 +195,53 @@ CREATE TRIGGER inventory_count_line_touch
     BEFORE UPDATE ON rest.inventory_count_line
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION rest.stock_at(item uuid, area uuid, moment timestamptz) RETURNS numeric
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce((SELECT l.on_hand_qty
+                     FROM rest.stock_level AS l
+                     WHERE l.business_id = tenant_mgmt.current_business_id()
+                       AND l.inventory_item_id = item AND l.storage_area_id = area), 0)
+           - coalesce((SELECT sum(m.quantity)
+                       FROM rest.stock_movement AS m
+                       WHERE m.business_id = tenant_mgmt.current_business_id()
+                         AND m.inventory_item_id = item AND m.storage_area_id = area
+                         AND m.occurred_at > moment), 0);
+END;
+COMMENT ON FUNCTION rest.stock_at(uuid, uuid, timestamptz) IS
+    'What by the books lay in an area at a moment: what lies there less what happened since.';
+
 CREATE FUNCTION rest.keep_count_line() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := coalesce(NEW.business_id, OLD.business_id);
     sheet  record;
 BEGIN
-    IF NOT row_security_active(TG_RELID) THEN
+    IF NOT row_security_active(TG_RELID) OR pg_trigger_depth() > 1 THEN
         RETURN coalesce(NEW, OLD);
     END IF;
     SELECT c.count_number, c.state, c.location_id INTO sheet
     FROM rest.inventory_count AS c
     WHERE c.business_id = tenant
-      AND c.inventory_count_id = coalesce(NEW.inventory_count_id, OLD.inventory_count_id)
+      AND c.inventory_count_id = coalesce(OLD.inventory_count_id, NEW.inventory_count_id)
     FOR SHARE;
     IF sheet.state NOT IN ('draft', 'counting') THEN
         RAISE EXCEPTION 'count % is %, its lines stand', sheet.count_number, sheet.state
             USING ERRCODE = 'restrict_violation', HINT = 'Send it back to counting first.';
     ELSIF TG_OP = 'DELETE' THEN
         RETURN OLD;
+    ELSIF TG_OP = 'UPDATE'
+          AND (NEW.inventory_count_id, NEW.inventory_item_id, NEW.storage_area_id)
+           <> (OLD.inventory_count_id, OLD.inventory_item_id, OLD.storage_area_id) THEN
+        RAISE EXCEPTION 'a line of count % keeps its sheet, its item and its area',
+                        sheet.count_number
+            USING ERRCODE = 'restrict_violation',
+                  HINT = 'Take it off the sheet and write another.';
     ELSIF NOT EXISTS (SELECT FROM rest.storage_area AS a
                       WHERE a.business_id = tenant AND a.storage_area_id = NEW.storage_area_id
                         AND a.location_id = sheet.location_id) THEN
         RAISE EXCEPTION 'count % is of another site than its line', sheet.count_number
             USING ERRCODE = 'check_violation', HINT = 'Count each site by itself.';
-    END IF;
-    IF TG_OP = 'INSERT' THEN
-        NEW.expected_qty := coalesce(NEW.expected_qty, (
-            SELECT l.on_hand_qty
-            FROM rest.stock_level AS l
-            WHERE l.business_id = tenant AND l.inventory_item_id = NEW.inventory_item_id
-              AND l.storage_area_id = NEW.storage_area_id), 0);
     END IF;
     IF NEW.counted_unit_qty IS NOT NULL THEN
         NEW.counted_qty := rest.convert_qty(
@@ -206,14 +250,34 @@ BEGIN
                 FROM rest.inventory_item AS i
                 WHERE i.business_id = tenant
                   AND i.inventory_item_id = NEW.inventory_item_id));
+    END IF;
+    -- What is counted again is counted now, if nobody says when.
+    IF TG_OP = 'UPDATE' AND NEW.counted_qty <> OLD.counted_qty
+       AND NEW.counted_at = OLD.counted_at THEN
+        NEW.counted_at := now();
+    ELSIF NEW.counted_qty IS NOT NULL THEN
         NEW.counted_at := coalesce(NEW.counted_at, now());
+    END IF;
+    IF NEW.counted_at IS NOT NULL OR NEW.expected_qty IS NULL THEN
+        NEW.expected_qty := rest.stock_at(NEW.inventory_item_id, NEW.storage_area_id,
+                                          coalesce(NEW.counted_at, now()));
+    END IF;
+    IF NEW.unit_cost = 0 THEN
+        NEW.unit_cost := coalesce(
+            (SELECT l.average_cost
+             FROM rest.stock_level AS l
+             WHERE l.business_id = tenant AND l.inventory_item_id = NEW.inventory_item_id
+               AND l.storage_area_id = NEW.storage_area_id),
+            (SELECT i.average_cost
+             FROM rest.inventory_item AS i
+             WHERE i.business_id = tenant AND i.inventory_item_id = NEW.inventory_item_id));
     END IF;
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION rest.keep_count_line() IS
-    'A line is of the site of its count, stands once the count is submitted, expects what the books
-     say and turns what was counted into the stock unit.';
+    'A line is of the site of its count, stands once the count is submitted, turns what was counted
+     into the stock unit and expects what the books say of the moment of counting.';
 
 CREATE TRIGGER inventory_count_line_keep
     BEFORE INSERT OR UPDATE OR DELETE ON rest.inventory_count_line
@@ -241,12 +305,72 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rest.total_count() IS
-    'A count is submitted whole, and then knows what it is worth.';
+    'A count is submitted and approved whole, and then knows what it is worth.';
 
 CREATE TRIGGER inventory_count_total
     BEFORE UPDATE OF state ON rest.inventory_count
-    FOR EACH ROW WHEN (NEW.state = 'submitted' AND OLD.state <> 'submitted')
+    FOR EACH ROW WHEN (NEW.state IN ('submitted', 'approved') AND NEW.state <> OLD.state)
     EXECUTE FUNCTION rest.total_count();
+
+CREATE FUNCTION rest.settle_count() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    later record;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    -- Whoever books what is on the sheet waits here, in the order of rest.consume_stock().
+    PERFORM FROM rest.stock_level AS v
+    JOIN rest.storage_area AS a
+        ON a.business_id = v.business_id AND a.storage_area_id = v.storage_area_id
+    WHERE v.business_id = NEW.business_id AND a.location_id = NEW.location_id
+      AND v.inventory_item_id IN (
+          SELECT l.inventory_item_id
+          FROM rest.inventory_count_line AS l
+          WHERE l.business_id = NEW.business_id
+            AND l.inventory_count_id = NEW.inventory_count_id)
+    ORDER BY v.inventory_item_id, v.storage_area_id
+    FOR UPDATE OF v;
+    SELECT i.item_code, v.last_counted_at INTO later
+    FROM rest.inventory_count_line AS l
+    JOIN rest.inventory_item AS i
+        ON i.business_id = l.business_id AND i.inventory_item_id = l.inventory_item_id
+    JOIN rest.stock_level AS v
+        ON v.business_id = l.business_id AND v.inventory_item_id = l.inventory_item_id
+       AND v.storage_area_id = l.storage_area_id
+    WHERE l.business_id = NEW.business_id AND l.inventory_count_id = NEW.inventory_count_id
+      AND v.last_counted_at > l.counted_at
+    ORDER BY l.sequence_no
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'count % is overtaken, % was counted again at %', NEW.count_number,
+                        later.item_code, later.last_counted_at
+            USING ERRCODE = 'restrict_violation',
+                  HINT = 'Send it back to counting and count it again, or take it off the sheet.';
+    END IF;
+    UPDATE rest.inventory_count_line AS l
+    SET expected_qty = b.expected_qty
+    FROM (
+        SELECT x.inventory_count_line_id,
+               rest.stock_at(x.inventory_item_id, x.storage_area_id, x.counted_at) AS expected_qty
+        FROM rest.inventory_count_line AS x
+        WHERE x.business_id = NEW.business_id AND x.inventory_count_id = NEW.inventory_count_id
+    ) AS b
+    WHERE l.business_id = NEW.business_id
+      AND l.inventory_count_line_id = b.inventory_count_line_id
+      AND l.expected_qty <> b.expected_qty;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.settle_count() IS
+    'Before a count is posted its lines learn what was booked late, or by another count, of the
+     moments at which they were counted; a count does not undo one that was taken after it.';
+
+CREATE TRIGGER inventory_count_settle
+    BEFORE UPDATE OF state ON rest.inventory_count
+    FOR EACH ROW WHEN (NEW.state = 'approved' AND OLD.state = 'submitted')
+    EXECUTE FUNCTION rest.settle_count();
 
 CREATE FUNCTION rest.post_count() RETURNS trigger
     LANGUAGE plpgsql AS $$
@@ -267,12 +391,12 @@ BEGIN
                 (business_id, inventory_item_id, storage_area_id, occurred_at, movement_kind,
                  quantity, source_kind, source_id)
             VALUES (NEW.business_id, line.inventory_item_id, line.storage_area_id,
-                    NEW.approved_at, 'count_adjustment', line.variance_qty,
+                    line.counted_at, 'count_adjustment', line.variance_qty,
                     'inventory_count_line', line.inventory_count_line_id);
         ELSIF line.variance_qty < 0 THEN
             PERFORM rest.consume_stock(
                 line.inventory_item_id, NEW.location_id, -line.variance_qty, 'count_adjustment',
-                'inventory_count_line', line.inventory_count_line_id, NEW.approved_at,
+                'inventory_count_line', line.inventory_count_line_id, line.counted_at,
                 may_run_short => true, any_lot => true, only_area => line.storage_area_id);
         END IF;
         UPDATE rest.stock_level AS v
@@ -284,26 +408,53 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rest.post_count() IS
-    'What was counted more or less than expected is posted when the count is approved: less leaves
-     the lots that expire first, more has no lot.';
+    'What was counted more or less than expected is posted when the count is approved, as of the
+     moment of counting: less leaves the lots that expire first, more has no lot.';
 
 CREATE TRIGGER inventory_count_post
     AFTER UPDATE OF state ON rest.inventory_count
     FOR EACH ROW WHEN (NEW.state = 'approved' AND OLD.state <> 'approved')
     EXECUTE FUNCTION rest.post_count();
 
+CREATE FUNCTION rest.freeze_stock() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        PERFORM FROM rest.location AS l
+        WHERE l.business_id = NEW.business_id AND l.location_id = NEW.location_id
+        FOR NO KEY UPDATE;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.freeze_stock() IS
+    'A count that freezes a site waits for what is being booked there, and is waited for.';
+
+CREATE TRIGGER inventory_count_freeze
+    BEFORE INSERT OR UPDATE OF state, freezes_stock ON rest.inventory_count
+    FOR EACH ROW WHEN (NEW.freezes_stock AND NEW.state = 'counting')
+    EXECUTE FUNCTION rest.freeze_stock();
+
 CREATE FUNCTION rest.refuse_frozen_stock() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
+    place  uuid;
     frozen text;
 BEGIN
-    SELECT c.count_number INTO frozen
+    IF NOT row_security_active('rest.stock_movement') THEN
+        RETURN NEW;
+    END IF;
+    -- Bookings share the site; the count that freezes it wants it for itself, and is then seen.
+    SELECT a.location_id INTO place
     FROM rest.storage_area AS a
-    JOIN rest.inventory_count AS c
-        ON c.business_id = a.business_id AND c.location_id = a.location_id
-       AND c.freezes_stock AND c.state IN ('counting', 'submitted')
-    WHERE a.business_id = NEW.business_id AND a.storage_area_id = NEW.storage_area_id
-    LIMIT 1;
+    WHERE a.business_id = NEW.business_id AND a.storage_area_id = NEW.storage_area_id;
+    PERFORM FROM rest.location AS l
+    WHERE l.business_id = NEW.business_id AND l.location_id = place
+    FOR SHARE;
+    SELECT c.count_number INTO frozen
+    FROM rest.inventory_count AS c
+    WHERE c.business_id = NEW.business_id AND c.location_id = place AND c.freezes_stock
+      AND c.state IN ('counting', 'submitted');
     IF FOUND THEN
         RAISE EXCEPTION 'stock is frozen by count %, % waits', frozen, NEW.movement_kind
             USING ERRCODE = 'restrict_violation',
@@ -313,7 +464,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rest.refuse_frozen_stock() IS
-    'While a count freezes a site nothing but its sales and the count itself is booked.';
+    'While a count freezes a site nothing but its sales and the count itself is booked. Imported
+     history was booked long ago.';
 
 CREATE TRIGGER stock_movement_frozen
     BEFORE INSERT ON rest.stock_movement
@@ -322,19 +474,28 @@ CREATE TRIGGER stock_movement_frozen
 
 
 CREATE FUNCTION rest.start_count(
-    place uuid, counter uuid, kind text DEFAULT 'full', category uuid DEFAULT NULL
+    place    uuid,
+    counter  uuid,
+    kind     text DEFAULT 'full',
+    category uuid DEFAULT NULL,
+    moment   timestamptz DEFAULT now()
 ) RETURNS uuid
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     made   uuid;
 BEGIN
+    IF (kind = 'category') <> (category IS NOT NULL) THEN
+        RAISE EXCEPTION 'a count of kind % % a category', kind,
+                        CASE kind WHEN 'category' THEN 'is of' ELSE 'is not of' END
+            USING ERRCODE = 'check_violation', HINT = 'Name one for a count of a category only.';
+    END IF;
     INSERT INTO rest.inventory_count
         (business_id, location_id, started_by_staff_id, count_number, count_kind, business_date,
-         state, freezes_stock)
+         started_at, state, freezes_stock)
     VALUES (tenant, place, counter,
             system_core.number_document(tenant, 'rest.count', 'IC-', place), kind,
-            rest.business_date(place, now()), 'counting', kind = 'full')
+            rest.business_date(place, moment), moment, 'counting', kind = 'full')
     RETURNING inventory_count_id INTO made;
     INSERT INTO rest.inventory_count_line
         (business_id, inventory_count_id, inventory_item_id, storage_area_id,
@@ -348,13 +509,16 @@ BEGIN
     JOIN rest.inventory_item AS i
         ON i.business_id = l.business_id AND i.inventory_item_id = l.inventory_item_id
     WHERE l.business_id = tenant AND a.location_id = place
-      AND (category IS NULL OR i.inventory_category_id = category)
-      AND (kind <> 'key_items' OR i.abc_class = 'a');
+      AND CASE kind WHEN 'category' THEN i.inventory_category_id = category
+                    WHEN 'key_items' THEN i.abc_class = 'a'
+                    ELSE kind = 'full' END;
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION rest.start_count(uuid, uuid, text, uuid) IS
-    'Starts a count of a site and writes its sheet in shelf order, with what the books expect.';
+COMMENT ON FUNCTION rest.start_count(uuid, uuid, text, uuid, timestamptz) IS
+    'Starts a count of a site and writes its sheet in shelf order, with what the books expect: all
+     of it, a category, or the key items (class a). A spot count starts with an empty sheet, on
+     which is written what is counted.';
 
 
 CREATE TABLE rest.waste_log (
@@ -450,6 +614,32 @@ GRANT SELECT ON rest.waste_log TO app_readonly;
 CREATE TRIGGER waste_log_append_only
     BEFORE UPDATE OR DELETE ON rest.waste_log
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('rest.waste_log');
+
+CREATE FUNCTION rest.value_waste() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    NEW.business_date := coalesce(NEW.business_date,
+                                  rest.business_date(NEW.location_id, NEW.occurred_at));
+    IF NEW.unit_cost = 0 AND NEW.inventory_item_id IS NOT NULL THEN
+        SELECT rest.convert_qty(i.inventory_item_id, 1, NEW.unit_of_measure_id, i.stock_unit_id)
+               * i.average_cost
+        INTO NEW.unit_cost
+        FROM rest.inventory_item AS i
+        WHERE i.business_id = NEW.business_id AND i.inventory_item_id = NEW.inventory_item_id;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.value_waste() IS
+    'Waste of an ingredient costs what the item costs on average, and is of the business day of its
+     site, where nobody says otherwise.';
+
+CREATE TRIGGER waste_log_value
+    BEFORE INSERT ON rest.waste_log
+    FOR EACH ROW EXECUTE FUNCTION rest.value_waste();
 
 CREATE FUNCTION rest.post_waste() RETURNS trigger
     LANGUAGE plpgsql AS $$
@@ -559,6 +749,16 @@ CREATE TRIGGER stock_transfer_state_machine
             "cancelled":  []
         }}');
 
+-- What is on the way may be sent elsewhere, but it left where and when it left.
+CREATE TRIGGER stock_transfer_terminal
+    BEFORE UPDATE ON rest.stock_transfer
+    FOR EACH ROW WHEN ((OLD.state IN ('received', 'cancelled') AND NEW.* IS DISTINCT FROM OLD.*)
+                       OR (OLD.state = 'in_transit'
+                           AND (NEW.from_location_id, NEW.shipped_at, NEW.total_value)
+                               IS DISTINCT FROM
+                               (OLD.from_location_id, OLD.shipped_at, OLD.total_value)))
+    EXECUTE FUNCTION rest.refuse_settled_change('transfer', 'transfer_number');
+
 
 CREATE TABLE rest.stock_transfer_line (
     business_id            uuid                   NOT NULL,
@@ -630,7 +830,9 @@ CREATE TRIGGER stock_transfer_line_touch
 CREATE FUNCTION rest.keep_transfer_line() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    whole record;
+    -- A generated column is not known yet in NEW; it follows from the others.
+    arrival CONSTANT text[] := '{received_qty,discrepancy_kind,note,line_value,updated_at}';
+    whole   record;
 BEGIN
     IF NOT row_security_active(TG_RELID) OR pg_trigger_depth() > 1 THEN
         RETURN coalesce(NEW, OLD);
@@ -638,14 +840,17 @@ BEGIN
     SELECT t.transfer_number, t.state INTO whole
     FROM rest.stock_transfer AS t
     WHERE t.business_id = coalesce(NEW.business_id, OLD.business_id)
-      AND t.stock_transfer_id = coalesce(NEW.stock_transfer_id, OLD.stock_transfer_id)
+      AND t.stock_transfer_id = coalesce(OLD.stock_transfer_id, NEW.stock_transfer_id)
     FOR SHARE;
+    IF TG_OP = 'UPDATE' AND NEW.stock_transfer_id <> OLD.stock_transfer_id THEN
+        RAISE EXCEPTION 'a line of transfer % stays on it', whole.transfer_number
+            USING ERRCODE = 'restrict_violation', HINT = 'Take it off and write another.';
+    END IF;
     IF whole.state IN ('requested', 'approved', 'picked') THEN
         RETURN coalesce(NEW, OLD);
     END IF;
     IF whole.state = 'in_transit' AND TG_OP = 'UPDATE'
-       AND to_jsonb(NEW) - '{received_qty,discrepancy_kind,note,updated_at}'::text[]
-         = to_jsonb(OLD) - '{received_qty,discrepancy_kind,note,updated_at}'::text[] THEN
+       AND to_jsonb(NEW) - arrival = to_jsonb(OLD) - arrival THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION 'transfer % is %, its lines stand', whole.transfer_number, whole.state
@@ -708,6 +913,7 @@ CREATE FUNCTION rest.receive_transfer() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     part record;
+    made uuid;
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
@@ -716,47 +922,55 @@ BEGIN
     SET received_qty = l.shipped_qty
     WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
       AND l.received_qty IS NULL;
-    -- What arrives is that of the first lots; what came too much is more of the last.
+    -- What arrives is that of the lots that expire first; what came too much is more of the last,
+    -- and what was not shipped and came is of no lot.
     FOR part IN
-        SELECT m.*, o.lot_code, o.use_by_on, o.traceability_lot_code,
+        SELECT m.*,
                CASE WHEN m.place = m.parts THEN m.arrived - m.before
                     ELSE least(m.sent, m.arrived - m.before) END AS amount
         FROM (
-            SELECT x.inventory_item_id, x.stock_lot_id, x.unit_cost, x.source_id,
-                   -x.quantity AS sent,
+            SELECT l.inventory_item_id, l.stock_transfer_line_id, x.unit_cost, o.lot_code,
+                   o.use_by_on, o.traceability_lot_code, o.status,
+                   coalesce(-x.quantity, 0) AS sent,
                    coalesce(sum(-x.quantity) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING
                                                           AND 1 PRECEDING), 0) AS before,
                    row_number() OVER w AS place,
-                   count(*) OVER (PARTITION BY x.source_id) AS parts,
+                   count(*) OVER (PARTITION BY l.stock_transfer_line_id) AS parts,
                    round(rest.convert_qty(l.inventory_item_id, l.received_qty,
                                           l.unit_of_measure_id, i.stock_unit_id), 4) AS arrived
             FROM rest.stock_transfer_line AS l
             JOIN rest.inventory_item AS i
                 ON i.business_id = l.business_id AND i.inventory_item_id = l.inventory_item_id
-            JOIN rest.stock_movement AS x
+            LEFT JOIN rest.stock_movement AS x
                 ON x.business_id = l.business_id AND x.source_id = l.stock_transfer_line_id
                AND x.movement_kind = 'transfer_out'
+            LEFT JOIN rest.stock_lot AS o
+                ON o.business_id = x.business_id AND o.stock_lot_id = x.stock_lot_id
             WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
-            WINDOW w AS (PARTITION BY x.source_id ORDER BY x.stock_movement_id)
+            WINDOW w AS (PARTITION BY l.stock_transfer_line_id
+                         ORDER BY o.use_by_on, o.received_on, o.lot_code, x.stock_movement_id)
         ) AS m
-        LEFT JOIN rest.stock_lot AS o
-            ON o.business_id = NEW.business_id AND o.stock_lot_id = m.stock_lot_id
-        ORDER BY m.inventory_item_id, m.source_id, m.place
+        ORDER BY m.inventory_item_id, m.stock_transfer_line_id, m.place
     LOOP
-        IF part.amount > 0 THEN
-            PERFORM rest.receive_stock(
-                part.inventory_item_id,
-                rest.home_area(part.inventory_item_id, NEW.to_location_id), part.amount,
-                part.unit_cost, 'transfer_in', 'stock_transfer_line', part.source_id,
-                part.lot_code, part.use_by_on, part.traceability_lot_code, NEW.received_at);
-        END IF;
+        CONTINUE WHEN coalesce(part.amount, 0) <= 0;
+        made := rest.receive_stock(
+            part.inventory_item_id, rest.home_area(part.inventory_item_id, NEW.to_location_id),
+            part.amount, part.unit_cost, 'transfer_in', 'stock_transfer_line',
+            part.stock_transfer_line_id, part.lot_code, part.use_by_on,
+            part.traceability_lot_code, NEW.received_at);
+        -- What was stopped while it was on the way is not used at the other end either.
+        UPDATE rest.stock_lot AS l
+        SET status = part.status
+        WHERE l.business_id = NEW.business_id AND l.stock_lot_id = made
+          AND part.status IN ('quarantined', 'recalled')
+          AND (l.status = 'available' OR part.status = 'recalled' AND l.status <> 'recalled');
     END LOOP;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION rest.receive_transfer() IS
     'What arrives enters the other site at the cost at which it left, as lots with the same code
-     and date.';
+     and date, stopped where they are stopped.';
 
 CREATE TRIGGER stock_transfer_receive
     AFTER UPDATE OF state ON rest.stock_transfer

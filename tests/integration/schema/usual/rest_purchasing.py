@@ -3,7 +3,6 @@
 from itertools import count
 
 USUAL = {
-    "rest.unit_of_measure": {"unit_system": "trade", "unit_code": "U{n}"},
     "rest.recipe": {"recipe_kind": "menu", "yield_qty": 1},
     "rest.recipe_line": {"line_number": count(1)},
     "rest.recipe_usage": {"quantity": 1, "usage_kind": "item"},
