@@ -139,7 +139,7 @@ FROM (
 WHERE n.points > 0 AND n.confirmed_at <= %(as_of)s;
 
 -- Four in nine of those who have enough buy the dearest reward that they can, in the last five
--- weeks; points that lapsed since are not counted on.
+-- weeks, most something off their next purchase; points that lapsed since are not counted on.
 CREATE TEMPORARY TABLE point_use ON COMMIT DROP AS
 SELECT DISTINCT ON (m.loyalty_account_id) m.loyalty_account_id, m.customer_id, m.used_at,
        m.card_number, r.loyalty_reward_id, r.points_cost, r.reward_kind, r.reward_value,
@@ -164,7 +164,9 @@ JOIN LATERAL (
 JOIN ret.loyalty_reward AS r
     ON r.business_id = %(business_id)s AND r.is_active AND r.min_tier_rank IS NULL
    AND r.points_cost <= n.points AND r.starts_at < m.used_at
-ORDER BY m.loyalty_account_id, r.points_cost DESC, r.reward_code;
+ORDER BY m.loyalty_account_id,
+         (r.reward_code LIKE 'PCT%%' AND m.card_number ~ '[0-6]$') DESC, r.points_cost DESC,
+         r.reward_code;
 
 INSERT INTO ret.reward_issue
     (business_id, reward_issue_id, loyalty_account_id, loyalty_reward_id, issue_code, issued_at,
@@ -293,5 +295,10 @@ CROSS JOIN LATERAL (SELECT (c.expires_on + 1)::timestamptz + interval '3 hours' 
 WHERE c.business_id = %(business_id)s AND c.expires_on < %(as_of)s::date
   AND c.balance_amount > 0
 ORDER BY c.store_credit_id;
+
+-- Rewards that were bought and not used in time are over.
+UPDATE ret.reward_issue AS i
+SET state = 'expired', updated_at = i.expires_at
+WHERE i.business_id = %(business_id)s AND i.state = 'issued' AND i.expires_at <= %(as_of)s;
 
 SELECT ret.qualify_tiers(%(as_of)s);
