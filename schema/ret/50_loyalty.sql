@@ -622,7 +622,9 @@ CREATE TABLE ret.loyalty_entry (
                               'reverse')),
     CONSTRAINT loyalty_entry_sign_by_kind
         CHECK (CASE WHEN entry_kind IN ('pending', 'earn', 'bonus') THEN points > 0
-                    WHEN entry_kind IN ('redeem', 'expire', 'reverse') THEN points < 0
+                    WHEN entry_kind IN ('redeem', 'expire') THEN points < 0
+                    WHEN entry_kind = 'reverse'
+                    THEN points < 0 OR (points = 0 AND basis_amount < 0)
                     ELSE points <> 0 END),
     CONSTRAINT loyalty_entry_pending_by_kind
         CHECK (CASE entry_kind WHEN 'pending' THEN pending_change = points

@@ -280,6 +280,7 @@ DECLARE
     rest   record;
     wanted integer;
     taken  integer;
+    basis  numeric;
 BEGIN
     FOR earned IN
         SELECT e.loyalty_account_id, sum(greatest(e.points, 0)) AS points,
@@ -301,7 +302,9 @@ BEGIN
         SELECT n.waiting, n.remaining INTO rest
         FROM ret.points_left_of_order(tenant, earned.loyalty_account_id,
                                       reverse_points.sales_order) AS n;
-        wanted := least(ceil(earned.points * share), rest.remaining);
+        -- A third of thirty is ten, however many digits a third has.
+        wanted := least(ceil(round(earned.points * share, 6)), rest.remaining);
+        basis := least(round(earned.basis * share, 2), earned.basis_left);
         -- A return never fails because its points were spent.
         taken := CASE WHEN member.allows_negative THEN wanted
                       ELSE least(wanted, rest.waiting + greatest(member.point_balance, 0)) END;
@@ -309,20 +312,19 @@ BEGIN
             (business_id, loyalty_account_id, sales_order_id, entry_kind, points, basis_amount,
              idempotency_key, note)
         SELECT tenant, earned.loyalty_account_id, reverse_points.sales_order, 'reverse', -taken,
-               -least(round(earned.basis * share, 2), earned.basis_left),
-               'return ' || rma || CASE earned.place WHEN 1 THEN ''
-                                                     ELSE ' ' || earned.loyalty_account_id END,
+               -basis, 'return ' || rma
+               || CASE earned.place WHEN 1 THEN '' ELSE ' ' || earned.loyalty_account_id END,
                'Goods came back'
                || CASE WHEN wanted > taken
                        THEN format('; %s points were spent before', wanted - taken) ELSE '' END
-        WHERE taken > 0;
+        WHERE taken > 0 OR basis > 0;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION ret.reverse_points(uuid, uuid, numeric) IS
     'Takes back the share of the points that an order earned, and no more than are left of them:
      what waits first, then what can be spent; what was spent before only where the programme lets
-     a balance go below zero.';
+     a balance go below zero. What counts for the tier goes in any case.';
 
 
 CREATE FUNCTION ret.grant_points(
@@ -570,8 +572,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ret.give_back_points() IS
-    'A reward that is cancelled gives its points back, good for as long as new ones, and its code
-     opens nothing any more.';
+    'A reward that is cancelled gives its points back, good at least as long as new ones, and its
+     code opens nothing any more.';
 
 CREATE TRIGGER reward_issue_cancelled
     AFTER UPDATE OF state ON ret.reward_issue

@@ -809,7 +809,7 @@ BEGIN
                       WHERE e.business_id = tenant
                         AND e.idempotency_key = 'refund ' || f.refund_id)
     ORDER BY coalesce(f.store_credit_id, p.store_credit_id), f.refund_id;
-    -- Points that paid come back in the share that is refunded, good for as long as new ones.
+    -- Points that paid come back in the share that is refunded, good at least as long as new ones.
     INSERT INTO ret.loyalty_entry
         (business_id, loyalty_account_id, sales_order_id, entry_kind, points, expires_on,
          occurred_at, idempotency_key, note)

@@ -214,7 +214,7 @@ class TestCard:
         app.execute("RESET ROLE")
         app.execute("SET LOCAL session_replication_role = replica")
         with pytest.raises(errors.CheckViolation, match=f"gift_card_entry_{truth}"):
-            post(app, card, kind, amount, entry_no=9)
+            post(app, card, kind, amount, entry_no=9, balance_after=int(truth != "sign_by_kind"))
 
     @pytest.mark.parametrize("kind", ["adjust", "block"])
     def test_what_is_unusual_says_why(self, app: Connection, card: UUID, kind: str) -> None:
@@ -506,7 +506,10 @@ class TestCredit:
         sold = row(app, "ret.sales_order")
         app.execute("RESET ROLE")
         app.execute("SET LOCAL session_replication_role = replica")
-        given = {} if truth == "order_is_named" else {"sales_order_id": sold}
+        given = {
+            "sales_order_id": None if truth == "order_is_named" else sold,
+            "balance_after": int(truth == "ends_with_nothing"),
+        }
         with pytest.raises(errors.CheckViolation, match=f"store_credit_entry_{truth}"):
             credit_post(app, credit, kind, amount, entry_no=9, **given)
 
