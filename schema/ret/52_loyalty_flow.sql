@@ -728,3 +728,32 @@ END
 $$;
 COMMENT ON FUNCTION ret.close_loyalty_account(uuid, text) IS
     'Ends a membership: what waits is taken back, what is left lapses, and nothing comes after.';
+
+
+CREATE FUNCTION ret.end_memberships() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    account uuid;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NULL;
+    END IF;
+    FOR account IN
+        SELECT a.loyalty_account_id
+        FROM ret.loyalty_account AS a
+        WHERE a.business_id = NEW.business_id AND a.customer_id = NEW.customer_id
+          AND a.state <> 'closed'
+        ORDER BY a.loyalty_account_id
+    LOOP
+        PERFORM ret.close_loyalty_account(account, 'The customer was erased');
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.end_memberships() IS
+    'Whoever is erased is no member any more; the ledger stays for the books.';
+
+CREATE TRIGGER customer_ends_memberships
+    AFTER UPDATE OF status ON ret.customer
+    FOR EACH ROW WHEN (NEW.status = 'erased' AND OLD.status <> 'erased')
+    EXECUTE FUNCTION ret.end_memberships();

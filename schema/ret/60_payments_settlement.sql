@@ -151,8 +151,12 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NULL;
     END IF;
-    SELECT i.issue_code, i.state, i.expires_at, a.customer_id, o.customer_id AS buyer INTO ticket
+    SELECT i.issue_code, i.state, i.expires_at, i.value_at_issue, r.reward_kind, a.customer_id,
+           o.customer_id AS buyer
+    INTO ticket
     FROM ret.reward_issue AS i
+    JOIN ret.loyalty_reward AS r
+        ON r.business_id = i.business_id AND r.loyalty_reward_id = i.loyalty_reward_id
     JOIN ret.loyalty_account AS a
         ON a.business_id = i.business_id AND a.loyalty_account_id = i.loyalty_account_id
     JOIN ret.sales_order AS o
@@ -171,6 +175,12 @@ BEGIN
     END IF;
     reason := CASE
         WHEN ticket.customer_id IS DISTINCT FROM ticket.buyer THEN 'of another customer'
+        WHEN ticket.reward_kind = 'amount_off'
+             AND ticket.value_at_issue < (
+                 SELECT -sum(x.amount) FROM ret.order_adjustment AS x
+                 WHERE x.business_id = NEW.business_id
+                   AND x.reward_issue_id = NEW.reward_issue_id AND x.state = 'applied')
+            THEN format('worth %s', ticket.value_at_issue)
         WHEN ticket.state = 'issued' AND ticket.expires_at < now() THEN 'over'
         WHEN ticket.state = 'issued' THEN NULL
         -- It may take something off each of several lines of one order.
@@ -193,8 +203,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ret.use_reward() IS
-    'What a reward takes off an order uses it, once and by its member; taken back, it can be used
-     again.';
+    'What a reward takes off an order uses it, once, by its member and for no more than it is worth;
+     taken back, it can be used again.';
 
 CREATE TRIGGER order_adjustment_uses_reward
     AFTER INSERT OR UPDATE OF state ON ret.order_adjustment

@@ -925,6 +925,11 @@ class TestMember:
         assert one(app, "SELECT state FROM ret.loyalty_account") == "closed"
         assert differences(app) == []
 
+    def test_who_is_erased_is_no_member(self, app: Connection, club: Club) -> None:
+        post(app, club, "bonus", 30)
+        app.execute("UPDATE ret.customer SET status = 'erased'")
+        assert one(app, "SELECT state, point_balance FROM ret.loyalty_account") == ("closed", 0)
+
 
 class TestReward:
     BUY = "SELECT ret.redeem_reward(%s, %s)"
@@ -1047,19 +1052,21 @@ class TestUse:
         self, app: Connection, club: Club, shop: Shop, issue: UUID
     ) -> None:
         sold = order(app, shop, customer_id=club.customer)
-        self.take_off(app, sold, issue)
+        self.take_off(app, sold, issue, 3)
         assert one(app, "SELECT state, used_at = now() FROM ret.reward_issue") == ("used", True)
         self.take_off(app, sold, issue, 1)
+        with pytest.raises(errors.CheckViolation, match=r"is worth 5\.00"), app.transaction():
+            self.take_off(app, sold, issue, 1.01)
         other = order(app, shop, customer_id=club.customer)
         with pytest.raises(errors.CheckViolation, match="is used"):
-            self.take_off(app, other, issue)
+            self.take_off(app, other, issue, 1)
 
     def test_taken_back_it_can_be_used_again(
         self, app: Connection, club: Club, shop: Shop, issue: UUID
     ) -> None:
         sold = order(app, shop, customer_id=club.customer)
-        first = self.take_off(app, sold, issue)
-        self.take_off(app, sold, issue, 1)
+        first = self.take_off(app, sold, issue, 3)
+        self.take_off(app, sold, issue, 2)
         release = "UPDATE ret.order_adjustment SET state = 'released'"
         app.execute(f"{release} WHERE order_adjustment_id = %s".encode(), [first])
         assert one(app, "SELECT state FROM ret.reward_issue") == "used"
