@@ -1,4 +1,4 @@
--- The service desk opens a customer: points, orders, returns, credits, cards and what they agreed to.
+-- The service desk opens a customer: points, orders, returns, credits, cards and consents.
 -- budget: p95 150ms
 -- weight: 6
 -- mode: read
