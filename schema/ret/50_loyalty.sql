@@ -893,8 +893,8 @@ BEGIN ATOMIC
         ('pending_points', a.pending_points, coalesce(l.waiting, 0)),
         ('lifetime_points', a.lifetime_points, coalesce(l.lifetime, 0)),
         ('points_expiring', a.points_expiring, coalesce(x.points, 0)),
-        ('next_expiry_on', coalesce(extract(epoch FROM a.next_expiry_on), 0),
-         coalesce(extract(epoch FROM x.expires_on), 0))
+        ('next_expiry_on', coalesce(to_char(a.next_expiry_on, 'YYYYMMDD')::numeric, 0),
+         coalesce(to_char(x.expires_on, 'YYYYMMDD')::numeric, 0))
     ) AS f (figure, said, found)
     WHERE a.business_id = tenant_mgmt.current_business_id() AND f.said <> f.found
     UNION ALL

@@ -375,7 +375,8 @@ END
 $$;
 COMMENT ON FUNCTION ret.grant_points(uuid, text, text, timestamptz) IS
     'Gives what the rules give for a review, a referral, a birthday or for signing up, to be spent
-     at once; a birthday gives what the tier adds. The same occasion gives once. Returns the points.';
+     at once; a birthday gives what the tier adds. The same occasion gives once. Returns the
+     points.';
 
 
 CREATE FUNCTION ret.enrol_customer(
