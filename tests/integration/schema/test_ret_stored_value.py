@@ -832,6 +832,38 @@ class TestAtOnce:
             assert {worth(connection, card) for card in cards} == {("active", Decimal(452))}
             assert differences(connection, "gift_card") == []
 
+    def test_refunds_to_the_same_cards_never_wait_crosswise(
+        self, place: tuple[Target, UUID, Shop]
+    ) -> None:
+        target, tenant, till = place
+        with psycopg.connect(target.app) as connection:
+            become_app(connection, tenant)
+            cards = [gift_card(connection, 10) for _ in range(3)]
+            orders = [order(connection, till) for _ in range(6)]
+            for sold in orders:
+                pay(connection, sold, 22)
+
+        def give_back(connection: Connection, number: int) -> str:
+            several = cards if number % 2 else cards[::-1]
+            return outcome(
+                connection,
+                lambda: connection.execute(
+                    "INSERT INTO ret.refund"
+                    " (business_id, sales_order_id, gift_card_id, refund_number, refund_method,"
+                    "  reason, amount, currency, state, requested_at, completed_at)"
+                    " SELECT tenant_mgmt.current_business_id(), %s, c.card, %s || c.place,"
+                    "        'gift_card', 'shipping', 5, 'USD', 'completed', now(), now()"
+                    " FROM unnest(%s::uuid[]) WITH ORDINALITY AS c (card, place)",
+                    [orders[number], f"F{number}-", several],
+                ),
+            )
+
+        assert at_once(target, tenant, 6, give_back) == ["done"] * 6
+        with psycopg.connect(target.app) as connection:
+            become_app(connection, tenant)
+            assert {worth(connection, card) for card in cards} == {("active", Decimal(40))}
+            assert differences(connection, "gift_card") == []
+
     def test_transfers_between_the_same_cards_never_wait_crosswise(
         self, place: tuple[Target, UUID, Shop]
     ) -> None:
