@@ -11,7 +11,7 @@
  *
  * Each writes the ledger of 50 and leaves the balances to it; each entry has a key that says what
  * it is for, so that a job that runs twice does its work once. Accounts are locked in the order of
- * their keys, before anything about them is read.
+ * their keys, before their balances are read.
  */
 
 CREATE FUNCTION ret.points_of_day(account uuid, rule uuid, moment timestamptz) RETURNS integer
