@@ -12,8 +12,9 @@
  *
  * Who posts several entries does so in the order of the key of the card or credit, cards before
  * credits, both after stock and before points: two of them never wait for each other crosswise.
- * Payments (60) and refunds (70) write the entries of what they take and give back. History is
- * imported by its entries: a card starts inactive, and they make it what it is.
+ * sell_gift_card() activates what an order paid for; payments (60) and refunds (70) write the
+ * entries of what they take and give back. History is imported by its entries: a card starts
+ * inactive, and they make it what it is.
  */
 
 CREATE TABLE ret.gift_card (
@@ -270,6 +271,67 @@ COMMENT ON FUNCTION ret.post_gift_card() IS
 CREATE TRIGGER gift_card_entry_post
     BEFORE INSERT ON ret.gift_card_entry
     FOR EACH ROW EXECUTE FUNCTION ret.post_gift_card();
+
+
+CREATE FUNCTION ret.sell_gift_card(
+    sales_order uuid,
+    number_hash text,
+    last4       text,
+    worth       numeric,
+    holder      uuid DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sale   record;
+    sold   numeric;
+    card   uuid;
+BEGIN
+    -- The order is locked: two tills do not activate what it paid for twice.
+    SELECT o.order_number, o.payment_state, o.currency, o.sold_location_id INTO sale
+    FROM ret.sales_order AS o
+    WHERE o.business_id = tenant AND o.sales_order_id = sell_gift_card.sales_order
+    FOR NO KEY UPDATE;
+    SELECT coalesce(sum(l.line_total), 0) INTO sold
+    FROM ret.sales_order_line AS l
+    JOIN ret.product_variant AS v
+        ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+    JOIN ret.product AS p
+        ON p.business_id = v.business_id AND p.product_id = v.product_id
+       AND p.product_kind = 'gift_card'
+    WHERE l.business_id = tenant AND l.sales_order_id = sell_gift_card.sales_order;
+    SELECT sold - coalesce(sum(e.amount), 0) INTO sold
+    FROM ret.gift_card_entry AS e
+    WHERE e.business_id = tenant AND e.sales_order_id = sell_gift_card.sales_order
+      AND e.entry_kind = 'activate';
+    IF sale.payment_state IS DISTINCT FROM 'paid' OR worth > sold THEN
+        RAISE EXCEPTION 'order % is % and has % of gift cards to activate, not %',
+                        sale.order_number, coalesce(sale.payment_state, 'not there'), sold, worth
+            USING ERRCODE = 'check_violation', HINT = 'Sell the card first.';
+    END IF;
+    SELECT g.gift_card_id INTO card
+    FROM ret.gift_card AS g
+    WHERE g.business_id = tenant AND g.card_number_hash = number_hash;
+    IF NOT FOUND THEN
+        INSERT INTO ret.gift_card
+            (business_id, card_number_hash, card_last4, card_kind, currency)
+        VALUES (tenant, number_hash, last4, 'digital', sale.currency)
+        RETURNING gift_card_id INTO card;
+    END IF;
+    UPDATE ret.gift_card AS g
+    SET issued_by_order_id = sell_gift_card.sales_order, holder_customer_id = holder
+    WHERE g.business_id = tenant AND g.gift_card_id = card;
+    INSERT INTO ret.gift_card_entry
+        (business_id, gift_card_id, sales_order_id, location_id, entry_kind, amount,
+         idempotency_key)
+    VALUES (tenant, card, sell_gift_card.sales_order, sale.sold_location_id, 'activate', worth,
+            'activate ' || card);
+    RETURN card;
+END
+$$;
+COMMENT ON FUNCTION ret.sell_gift_card(uuid, text, text, numeric, uuid) IS
+    'Activates a card that an order paid for: the blank one that hung at the till, or a new digital
+     one; never for more than the order sold of gift cards. Returns the card.';
 
 
 CREATE FUNCTION ret.transfer_gift_card(

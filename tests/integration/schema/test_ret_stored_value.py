@@ -413,6 +413,48 @@ class TestCard:
         assert found == "2026-06-01"
 
 
+class TestSale:
+    """A card is activated for what an order paid for it, and no more."""
+
+    ACTIVATE = "SELECT ret.sell_gift_card(%s, %s, '0042', %s)"
+
+    @pytest.fixture
+    def sold(self, app: Connection, shop: Shop) -> UUID:
+        """A sale of two gift cards for 10 each."""
+        app.execute("UPDATE ret.product SET product_kind = 'gift_card'")
+        return sell(app, shop)
+
+    def test_it_is_worth_what_was_paid(self, app: Connection, shop: Shop, sold: UUID) -> None:
+        blank = row(app, "ret.gift_card", currency="USD", card_number_hash="blank")
+        assert one(app, self.ACTIVATE, sold, "blank", 10) == blank
+        new = one(app, self.ACTIVATE, sold, "new", 10)
+        assert [worth(app, card) for card in (blank, new)] == [("active", 10)] * 2
+        found = app.execute(
+            "SELECT card_kind, issued_by_order_id FROM ret.gift_card ORDER BY card_kind"
+        ).fetchall()
+        assert found == [("digital", sold), ("physical", sold)]
+        assert one(app, "SELECT DISTINCT location_id FROM ret.gift_card_entry") == shop.store
+
+    def test_nobody_activates_more(self, app: Connection, sold: UUID) -> None:
+        app.execute(self.ACTIVATE, [sold, "first", 15])
+        with pytest.raises(errors.CheckViolation, match=r"has 5\.00 of gift cards to activate"):
+            app.execute(self.ACTIVATE, [sold, "second", 5.01])
+
+    def test_other_goods_are_no_gift_cards(self, app: Connection, shop: Shop) -> None:
+        with pytest.raises(errors.CheckViolation, match="has 0 of gift cards to activate"):
+            app.execute(self.ACTIVATE, [sell(app, shop), "first", 1])
+
+    def test_it_is_paid_first(self, app: Connection, shop: Shop) -> None:
+        app.execute("UPDATE ret.product SET product_kind = 'gift_card'")
+        with pytest.raises(errors.CheckViolation, match="is unpaid"):
+            app.execute(self.ACTIVATE, [order(app, shop), "first", 10])
+
+    def test_a_card_is_sold_once(self, app: Connection, card: UUID, sold: UUID) -> None:
+        number = one(app, "SELECT card_number_hash FROM ret.gift_card")
+        with pytest.raises(errors.CheckViolation, match="it is active"):
+            app.execute(self.ACTIVATE, [sold, number, 10])
+
+
 class TestTransfer:
     MOVE = "SELECT ret.transfer_gift_card(%s, %s, %s, %s)"
 
