@@ -438,7 +438,7 @@ class TestSale:
     def test_nobody_activates_more(self, app: Connection, sold: UUID) -> None:
         app.execute(self.ACTIVATE, [sold, "first", 15])
         with pytest.raises(errors.CheckViolation, match=r"has 5\.00 of gift cards to activate"):
-            app.execute(self.ACTIVATE, [sold, "second", 5.01])
+            app.execute(self.ACTIVATE, [sold, "second", Decimal("5.01")])
 
     def test_other_goods_are_no_gift_cards(self, app: Connection, shop: Shop) -> None:
         with pytest.raises(errors.CheckViolation, match="has 0 of gift cards to activate"):
