@@ -1,6 +1,6 @@
 /*
- * Analytics: what a retailer reads of its own trade. The functions, views and materialized views
- * that fill and show these tables are in 87_measures.sql.
+ * Analytics: what a retailer reads of its own trade. The functions that fill these tables are in
+ * 87_measures.sql and 88_insight.sql, what shows them is in 89_dashboards.sql.
  *
  * Two streams come from outside and are kept as they came: web_event, the clicks of the shop, and
  * store_traffic_count, what the door counters saw. Everything else follows from the books:
