@@ -73,6 +73,63 @@ FROM (
     ) AS h ON h.place = CASE WHEN k.draw / 7 %% 4 = 0 THEN 1 ELSE 0 END
 ) AS n;
 
+-- Looked at is what sells, in the same order.
+CREATE TEMPORARY TABLE shown ON COMMIT DROP AS
+SELECT x.product_variant_id, p.slug, c.slug AS category,
+       row_number() OVER (ORDER BY md5('sells ' || x.sku)) - 1 AS place
+FROM ret.product_variant AS x
+JOIN ret.product AS p ON p.business_id = x.business_id AND p.product_id = x.product_id
+JOIN ret.category AS c
+    ON c.business_id = p.business_id AND c.category_id = p.main_category_id
+WHERE x.business_id = %(business_id)s AND x.status = 'active';
+
+-- Searched for are names of categories and brands, with what there is of them; every twelfth
+-- search is a slip of the finger or a wish that the shop does not serve.
+CREATE TEMPORARY TABLE wish ON COMMIT DROP AS
+SELECT x.term, x.results, x.is_served,
+       row_number() OVER (PARTITION BY x.is_served ORDER BY md5('wanted ' || x.term)) - 1
+           AS place
+FROM (
+    SELECT n.term, n.results, true AS is_served
+    FROM (
+        SELECT lower(c.display_name) AS term, count(*)::integer AS results
+        FROM ret.category AS c
+        JOIN ret.product_category AS p
+            ON p.business_id = c.business_id AND p.category_id = c.category_id
+        WHERE c.business_id = %(business_id)s
+        GROUP BY lower(c.display_name)
+        UNION ALL
+        SELECT lower(b.display_name), count(*)::integer
+        FROM ret.brand AS b
+        JOIN ret.product AS p ON p.business_id = b.business_id AND p.brand_id = b.brand_id
+        WHERE b.business_id = %(business_id)s
+        GROUP BY lower(b.display_name)
+    ) AS n
+    UNION ALL
+    SELECT DISTINCT left(lower(c.display_name), 2) || substr(lower(c.display_name), 4), 0,
+           false
+    FROM ret.category AS c
+    WHERE c.business_id = %(business_id)s AND length(c.display_name) > 5
+      AND c.level_kind = 'class'
+    UNION ALL
+    SELECT w.term, 0, false
+    FROM (VALUES ('student discount'), ('gift wrapping'), ('size chart'), ('repair kit'),
+                 ('maternity'), ('plus size')) AS w (term)
+) AS x;
+
+CREATE TEMPORARY TABLE facet ON COMMIT DROP AS
+SELECT jsonb_build_object('facet', x.facet, 'value', x.value) AS facet,
+       row_number() OVER (ORDER BY x.facet DESC, x.value) - 1 AS place
+FROM (
+    SELECT DISTINCT lower(o.option_code) AS facet, v.display_name AS value
+    FROM ret.product_option AS o
+    JOIN ret.product_option_value AS v
+        ON v.business_id = o.business_id AND v.product_option_id = o.product_option_id
+    WHERE o.business_id = %(business_id)s
+    UNION
+    SELECT 'brand', b.display_name FROM ret.brand AS b WHERE b.business_id = %(business_id)s
+) AS x;
+
 INSERT INTO ret.web_event
     (business_id, web_event_id, sales_channel_id, customer_id, cart_id, product_variant_id,
      occurred_at, session_key, event_kind, page_path, search_term, result_count, referrer_source,
@@ -102,7 +159,7 @@ SELECT %(business_id)s, md5(concat_ws(' ', 'click', e.session_key, e.step))::uui
                                                                            ELSE 'b' END)
             ELSE '{}' END, e.occurred_at
 FROM (
-    SELECT s.*, s.kind IN ('product_view', 'add_to_cart', 'remove_from_cart') AS shows,
+    SELECT s.*, z.*, s.kind IN ('product_view', 'add_to_cart') AS shows,
            s.kind IN ('add_to_cart', 'begin_checkout', 'purchase') AS carts
     FROM (
         SELECT i.sales_channel_id, i.customer_id, i.cart_id, i.session_key, i.device, i.amount,
@@ -127,7 +184,8 @@ FROM (
         CROSS JOIN LATERAL generate_series(1, i.events) AS g
         CROSS JOIN LATERAL (
             SELECT ('x' || substr(m.sum, 1, 7))::bit(28)::integer AS draw,
-                   ('x' || substr(m.sum, 8, 6))::bit(24)::integer / 16777216.0 AS pick
+                   ('x' || substr(m.sum, 8, 6))::bit(24)::integer
+                       / 16777216::double precision AS pick
             FROM (SELECT md5(concat_ws(' ', 'click', i.session_key, g)) AS sum) AS m
         ) AS d
         LEFT JOIN (
@@ -144,77 +202,28 @@ FROM (
         ) AS c ON c.cart_id = i.cart_id AND g <= i.events - 4
               AND c.place = c.places - (i.events - 4 - g) / 2
     ) AS s
+    CROSS JOIN (
+        SELECT (SELECT count(*) FROM shown) AS variants, (SELECT count(*) FROM facet) AS facets,
+               (SELECT count(*) FROM wish AS i WHERE i.is_served) AS served,
+               (SELECT count(*) FROM wish AS i WHERE NOT i.is_served) AS unserved
+    ) AS z
 ) AS e
 JOIN (
     SELECT x.country_code FROM ret.location AS x WHERE x.business_id = %(business_id)s
     ORDER BY x.location_code LIMIT 1
 ) AS l ON true
-JOIN (
-    -- Looked at is what sells, in the same order.
-    SELECT x.product_variant_id, p.slug, c.slug AS category,
-           row_number() OVER (ORDER BY md5('sells ' || x.sku)) - 1 AS place,
-           count(*) OVER () AS variants
-    FROM ret.product_variant AS x
-    JOIN ret.product AS p ON p.business_id = x.business_id AND p.product_id = x.product_id
-    JOIN ret.category AS c
-        ON c.business_id = p.business_id AND c.category_id = p.main_category_id
-    WHERE x.business_id = %(business_id)s AND x.status = 'active'
-) AS v ON v.place = floor(v.variants * power(e.pick, 2.4))
+JOIN shown AS v ON v.place = floor(e.variants * power(e.pick, 2.4))::bigint
 LEFT JOIN (
     SELECT x.product_variant_id, p.slug
     FROM ret.product_variant AS x
     JOIN ret.product AS p ON p.business_id = x.business_id AND p.product_id = x.product_id
     WHERE x.business_id = %(business_id)s
 ) AS q ON q.product_variant_id = e.line_variant_id
-JOIN (
-    -- Names of categories and brands with what there is of them; every twelfth search is a slip
-    -- of the finger or a wish that the shop does not serve.
-    SELECT x.term, x.results, x.is_served,
-           row_number() OVER (PARTITION BY x.is_served ORDER BY md5('wanted ' || x.term)) - 1
-               AS place,
-           count(*) OVER (PARTITION BY x.is_served) AS terms
-    FROM (
-        SELECT n.term, n.results, true AS is_served
-        FROM (
-            SELECT lower(c.display_name) AS term, count(*)::integer AS results
-            FROM ret.category AS c
-            JOIN ret.product_category AS p
-                ON p.business_id = c.business_id AND p.category_id = c.category_id
-            WHERE c.business_id = %(business_id)s
-            GROUP BY lower(c.display_name)
-            UNION ALL
-            SELECT lower(b.display_name), count(*)::integer
-            FROM ret.brand AS b
-            JOIN ret.product AS p ON p.business_id = b.business_id AND p.brand_id = b.brand_id
-            WHERE b.business_id = %(business_id)s
-            GROUP BY lower(b.display_name)
-        ) AS n
-        UNION ALL
-        SELECT DISTINCT left(lower(c.display_name), 2) || substr(lower(c.display_name), 4), 0,
-               false
-        FROM ret.category AS c
-        WHERE c.business_id = %(business_id)s AND length(c.display_name) > 5
-          AND c.level_kind = 'class'
-        UNION ALL
-        SELECT w.term, 0, false
-        FROM (VALUES ('student discount'), ('gift wrapping'), ('size chart'), ('repair kit'),
-                     ('maternity'), ('plus size')) AS w (term)
-    ) AS x
-) AS t ON t.is_served = (e.draw / 3 %% 12 > 0) AND t.place = floor(t.terms * power(e.pick, 1.8))
-JOIN (
-    SELECT jsonb_build_object('facet', x.facet, 'value', x.value) AS facet,
-           row_number() OVER (ORDER BY x.facet DESC, x.value) - 1 AS place,
-           count(*) OVER () AS facets
-    FROM (
-        SELECT DISTINCT lower(o.option_code) AS facet, v.display_name AS value
-        FROM ret.product_option AS o
-        JOIN ret.product_option_value AS v
-            ON v.business_id = o.business_id AND v.product_option_id = o.product_option_id
-        WHERE o.business_id = %(business_id)s
-        UNION
-        SELECT 'brand', b.display_name FROM ret.brand AS b WHERE b.business_id = %(business_id)s
-    ) AS x
-) AS f ON f.place = floor(f.facets * e.pick);
+JOIN wish AS t
+    ON t.is_served = (e.draw / 3 %% 12 > 0)
+   AND t.place = floor(CASE WHEN e.draw / 3 %% 12 > 0 THEN e.served ELSE e.unserved END
+                       * power(e.pick, 1.8))::bigint
+JOIN facet AS f ON f.place = floor(e.facets * e.pick)::bigint;
 
 -- The doors of the stores through the last quarter, or as many days as the sales fill: for every
 -- sale some who came for it and some who only looked; the day decides how many.
