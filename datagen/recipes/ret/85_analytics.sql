@@ -238,8 +238,10 @@ FROM (
            ('x' || substr(md5(concat_ws(' ', 'door', p.location_id, q.counted_at)), 1, 7)
            )::bit(28)::integer AS draw,
            round(coalesce(s.sales, 0) * (2.6 + m.mood %% 19 / 10.0))::integer
-           + ('x' || substr(md5(concat_ws(' ', 'lookers', p.location_id, q.counted_at)), 1, 7)
-             )::bit(28)::integer %% (2 + m.mood %% 2) AS entries
+           -- As many who only look as the last week's sales let expect.
+           + floor(w.rate + ('x' || substr(md5(concat_ws(' ', 'lookers', p.location_id,
+                                                         q.counted_at)), 1, 7)
+                            )::bit(28)::integer %% 1000 / 1000.0)::integer AS entries
     FROM (
         SELECT l.location_id, l.timezone,
                row_number() OVER (ORDER BY l.location_code) = 1 AS has_two_doors
@@ -262,6 +264,13 @@ FROM (
         SELECT ('x' || substr(md5(concat_ws(' ', 'mood', p.location_id, d.day)), 1, 7)
                )::bit(28)::integer AS mood
     ) AS m
+    CROSS JOIN LATERAL (
+        SELECT count(*) * 1.3 / (7 * 44) AS rate
+        FROM ret.sales_order AS o
+        WHERE o.business_id = %(business_id)s AND o.sold_location_id = p.location_id
+          AND o.order_kind IN ('sale', 'exchange')
+          AND o.placed_at > %(as_of)s - interval '7 days'
+    ) AS w
     LEFT JOIN (
         SELECT o.sold_location_id, count(*) AS sales,
                date_bin('15 minutes', o.placed_at, TIMESTAMPTZ '2000-01-01 00:00+00') AS at
@@ -437,3 +446,18 @@ JOIN (
 SELECT ret.refresh_plans((date_trunc('month', %(as_of)s, 'UTC') AT TIME ZONE 'UTC'
                           + g * interval '1 month')::date, %(as_of)s)
 FROM generate_series(-3, 2) AS g;
+
+-- Three buyers in four plan the stock that their orders build; the fourth has overbought.
+UPDATE ret.merchandise_plan AS p
+SET closing_stock_plan = greatest(0, p.opening_stock_plan + round(
+        p.on_order_receipts * (1.02 + n.place %% 24 / 100.0), -1)
+        - p.planned_sales - p.planned_markdown)
+FROM (
+    SELECT x.merchandise_plan_id,
+           ('x' || substr(md5('buyer ' || x.merchandise_plan_id), 1, 7))::bit(28)::integer
+               AS place
+    FROM ret.merchandise_plan AS x
+    WHERE x.business_id = %(business_id)s AND x.on_order_receipts > 0
+) AS n
+WHERE p.business_id = %(business_id)s AND p.merchandise_plan_id = n.merchandise_plan_id
+  AND n.place %% 4 > 0;
