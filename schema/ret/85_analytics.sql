@@ -195,8 +195,9 @@ CREATE TABLE ret.sales_day_summary (
                                                     nullif(order_count, 0), 2)) STORED,
     traffic_count        integer                NOT NULL DEFAULT 0,
     conversion_pct       system_core.percentage GENERATED ALWAYS AS (
-                                                    least(round(100.0 * order_count /
-                                                    nullif(traffic_count, 0), 4), 99999)) STORED,
+                                                    CASE WHEN traffic_count > 0 THEN least(
+                                                        round(100.0 * order_count /
+                                                        traffic_count, 4), 99999) END) STORED,
     comparable_net_sales system_core.money,
     computed_at          timestamptz            NOT NULL DEFAULT now(),
     created_at           timestamptz            NOT NULL DEFAULT now(),
