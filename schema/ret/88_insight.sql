@@ -60,9 +60,11 @@ BEGIN
     END IF;
     monday := today + (8 - extract(isodow FROM today)::integer) % 7;
 
-    -- How much more a day with an offer sells than a day without, as the place has learned it.
-    SELECT least(greatest(avg(d.units_sold) FILTER (WHERE d.promo_units > 0)
-                          / nullif(avg(d.units_sold) FILTER (WHERE d.promo_units = 0), 0), 1.2), 4)
+    -- How much more a day with an offer sells than a day without, as the place has learned it;
+    -- half as much again where it has not.
+    SELECT least(greatest(coalesce(avg(d.units_sold) FILTER (WHERE d.promo_units > 0)
+                                   / avg(d.units_sold) FILTER (WHERE d.promo_units = 0), 1.5),
+                          1.2), 4)
     INTO lift
     FROM ret.variant_sales_day AS d
     WHERE d.business_id = tenant AND d.location_id = place AND d.units_sold > 0
@@ -120,7 +122,7 @@ BEGIN
         ON o.week_start = w.week_start AND o.product_variant_id = n.product_variant_id
     CROSS JOIN LATERAL (
         SELECT CASE WHEN o.promotion_id IS NULL THEN 0
-                    ELSE round(n.base * (coalesce(lift, 1.5) - 1), 4) END AS uplift
+                    ELSE round(n.base * (lift - 1), 4) END AS uplift
     ) AS u
     CROSS JOIN LATERAL (
         -- Sales of a week scatter somewhat more than chance alone; nine in ten are within.
