@@ -5,7 +5,7 @@
 -- rows: >=1
 -- params: location_id from ret.replenishment_suggestion where state = 'proposed'
 SELECT w.business_id, w.replenishment_suggestion_id, w.run_at, w.sku, w.title, w.abc_class,
-       w.method, coalesce(s.display_name, f.display_name) AS comes_from, w.suggested_qty,
+       w.method, coalesce(s.legal_name, f.display_name) AS comes_from, w.suggested_qty,
        w.stockout_risk_pct, w.days_cover_after, w.on_hand_qty, w.available_qty, w.incoming_qty,
        w.ordered_qty, w.next_on, w.forecast_qty, w.high_qty, w.promotions, i.per_day, i.lead_days,
        i.safety_stock
