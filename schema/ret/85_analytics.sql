@@ -79,6 +79,11 @@ COMMENT ON COLUMN ret.web_event.payload IS
 CREATE INDEX web_event_session_idx
     ON ret.web_event (business_id, session_key, occurred_at);
 
+-- v_facet_use: how lists are narrowed, week by week.
+CREATE INDEX web_event_filter_idx
+    ON ret.web_event (business_id, occurred_at)
+    WHERE event_kind = 'filter';
+
 -- FK: the web events of a sales channel.
 CREATE INDEX web_event_sales_channel_idx ON ret.web_event (business_id, sales_channel_id);
 
