@@ -405,12 +405,14 @@ BEGIN ATOMIC
                -sum(ret.on_hand_change(m.from_state, m.to_state, m.quantity) * m.unit_cost)
                    AS cost
         FROM ret.stock_movement AS m
+        JOIN ret.location AS p
+            ON p.business_id = m.business_id AND p.location_id = m.location_id
         LEFT JOIN ret.stock_adjustment AS a
             ON a.business_id = m.business_id AND a.stock_adjustment_id = m.source_id
            AND m.source_kind = 'adjustment'
         WHERE m.business_id = tenant_mgmt.current_business_id()
-          AND m.occurred_at >= since::timestamp AT TIME ZONE 'UTC'
-          AND m.occurred_at < until::timestamp AT TIME ZONE 'UTC'
+          AND m.occurred_at >= since::timestamp AT TIME ZONE p.timezone
+          AND m.occurred_at < until::timestamp AT TIME ZONE p.timezone
           AND (m.source_kind = 'count'
                OR a.reason IN ('damage', 'theft_known', 'theft_unknown', 'expired', 'found',
                                'data_error'))
@@ -519,8 +521,10 @@ BEGIN
     SET is_active = false
     WHERE r.business_id = tenant AND r.source = 'basket_affinity' AND r.is_active;
     INSERT INTO ret.product_relation AS t
-        (business_id, from_product_id, to_product_id, relation_kind, source, score, position_no)
-    SELECT tenant, n.from_id, n.to_id, 'cross_sell', 'basket_affinity', n.confidence, n.place
+        (business_id, product_relation_id, from_product_id, to_product_id, relation_kind, source,
+         score, position_no)
+    SELECT tenant, md5(concat_ws(' ', 'learned', n.from_id, n.to_id))::uuid, n.from_id, n.to_id,
+           'cross_sell', 'basket_affinity', n.confidence, n.place
     FROM (
         SELECT p.from_id, p.to_id, p.confidence,
                row_number() OVER (PARTITION BY p.from_id

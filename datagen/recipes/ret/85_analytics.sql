@@ -325,6 +325,9 @@ SELECT ret.compute_affinity(%(as_of)s::date - 89, %(as_of)s::date + 1,
 FROM ret.sales_order AS o
 WHERE o.business_id = %(business_id)s;
 
+-- Cross-sells that were learned are those that these baskets teach.
+SELECT ret.relate_products(%(as_of)s::date + 1);
+
 SELECT ret.open_shrink_cases(%(as_of)s - interval '120 days', %(as_of)s, 4);
 
 -- What is a week old is looked into, what is three weeks old is closed.
