@@ -138,10 +138,13 @@ SELECT %(business_id)s, md5(concat_ws(' ', 'click', e.session_key, e.step))::uui
        e.sales_channel_id, e.customer_id, CASE WHEN e.carts THEN e.cart_id END,
        CASE WHEN e.shows THEN coalesce(e.line_variant_id, v.product_variant_id) END,
        e.occurred_at, e.session_key, e.kind,
-       CASE WHEN e.shows THEN '/p/' || coalesce(q.slug, v.slug) WHEN e.kind = 'search'
-            THEN '/search' WHEN e.kind = 'begin_checkout' THEN '/checkout'
-            WHEN e.kind = 'purchase' THEN '/checkout/thanks' WHEN e.kind = 'store_finder'
-            THEN '/stores' WHEN e.step = 1 AND e.draw %% 3 > 0 THEN '/' ELSE '/c/' || v.category END,
+       CASE WHEN e.shows THEN '/p/' || coalesce(q.slug, v.slug)
+            WHEN e.kind = 'search' THEN '/search'
+            WHEN e.kind = 'begin_checkout' THEN '/checkout'
+            WHEN e.kind = 'purchase' THEN '/checkout/thanks'
+            WHEN e.kind = 'store_finder' THEN '/stores'
+            WHEN e.step = 1 AND e.draw %% 3 > 0 THEN '/'
+            ELSE '/c/' || v.category END,
        CASE WHEN e.kind = 'search' THEN t.term END, CASE WHEN e.kind = 'search' THEN t.results END,
        CASE WHEN e.step = 1 THEN split_part('direct,google,google,instagram,newsletter,google,'
                                             || 'direct,facebook,bing,tiktok', ',',
