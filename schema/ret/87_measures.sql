@@ -54,11 +54,13 @@ BEGIN ATOMIC
           AND o.placed_at >= (since - 1)::timestamp AT TIME ZONE 'UTC'
           AND o.placed_at < (until + 1)::timestamp AT TIME ZONE 'UTC'
     ), dated AS (
+        -- Every sale has a place: looked up, not joined, so that the planner counts on all of them.
         SELECT s.sales_order_id, s.sales_channel_id, s.location_id,
-               (s.placed_at AT TIME ZONE p.timezone)::date AS business_date
+               (s.placed_at AT TIME ZONE (
+                   SELECT p.timezone FROM ret.location AS p
+                   WHERE p.business_id = tenant_mgmt.current_business_id()
+                     AND p.location_id = s.location_id))::date AS business_date
         FROM sale AS s
-        JOIN ret.location AS p
-            ON p.business_id = tenant_mgmt.current_business_id() AND p.location_id = s.location_id
     ), tax AS (
         SELECT t.sales_order_line_id, sum(t.tax_amount) AS whole,
                sum(t.tax_amount) FILTER (WHERE t.is_inclusive) AS inside
@@ -131,10 +133,11 @@ BEGIN ATOMIC
                                AND i.disposition = 'restock')
                 THEN round(r.quantity * l.unit_cost, 2) ELSE 0 END
     FROM back AS b
-    JOIN ret.location AS p
-        ON p.business_id = tenant_mgmt.current_business_id() AND p.location_id = b.location_id
     CROSS JOIN LATERAL (
-        SELECT (b.completed_at AT TIME ZONE p.timezone)::date AS business_date
+        SELECT (b.completed_at AT TIME ZONE (
+            SELECT p.timezone FROM ret.location AS p
+            WHERE p.business_id = tenant_mgmt.current_business_id()
+              AND p.location_id = b.location_id))::date AS business_date
     ) AS d
     JOIN ret.return_line AS r
         ON r.business_id = tenant_mgmt.current_business_id()

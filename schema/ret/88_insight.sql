@@ -464,25 +464,37 @@ BEGIN
     FOR NO KEY UPDATE;
     DELETE FROM ret.basket_affinity AS a
     WHERE a.business_id = tenant AND a.window_end = until;
-    WITH item AS MATERIALIZED (
-        SELECT DISTINCT s.sales_order_id, s.sales_channel_id, v.product_id
-        FROM ret.sold_lines(since, until) AS s
-        JOIN ret.product_variant AS v
-            ON v.business_id = tenant AND v.product_variant_id = s.product_variant_id
+    WITH item AS (
+        SELECT n.sales_order_id, n.sales_channel_id, n.product_id,
+               count(*) OVER (PARTITION BY n.product_id) AS held,
+               count(*) OVER (PARTITION BY n.product_id, n.sales_channel_id) AS held_in_channel
+        FROM (
+            SELECT DISTINCT s.sales_order_id, s.sales_channel_id, v.product_id
+            FROM ret.sold_lines(since, until) AS s
+            JOIN ret.product_variant AS v
+                ON v.business_id = tenant AND v.product_variant_id = s.product_variant_id
+        ) AS n
     ), basket AS (
-        SELECT i.sales_channel_id, count(DISTINCT i.sales_order_id) AS baskets
+        SELECT i.sales_channel_id, count(*) OVER () AS baskets,
+               count(*) OVER (PARTITION BY i.sales_channel_id) AS baskets_in_channel,
+               array_agg(i.product_id ORDER BY i.product_id) AS products,
+               array_agg(i.held ORDER BY i.product_id) AS held,
+               array_agg(i.held_in_channel ORDER BY i.product_id) AS held_in_channel
         FROM item AS i
-        GROUP BY GROUPING SETS ((i.sales_channel_id), ())
-    ), single AS (
-        SELECT i.sales_channel_id, i.product_id, count(*) AS baskets
-        FROM item AS i
-        GROUP BY GROUPING SETS ((i.sales_channel_id, i.product_id), (i.product_id))
+        GROUP BY i.sales_order_id, i.sales_channel_id
     ), pair AS (
-        SELECT l.sales_channel_id, l.product_id AS left_id, r.product_id AS right_id,
-               count(*) AS baskets
-        FROM item AS l
-        JOIN item AS r ON r.sales_order_id = l.sales_order_id AND r.product_id > l.product_id
-        GROUP BY GROUPING SETS ((l.sales_channel_id, l.product_id, r.product_id),
+        -- Baskets are small: pairs are made within each, no basket is joined with all others.
+        SELECT b.sales_channel_id, l.product_id AS left_id, r.product_id AS right_id,
+               count(*) AS both, max(b.baskets) AS baskets,
+               max(b.baskets_in_channel) AS baskets_in_channel, max(l.held) AS left_held,
+               max(r.held) AS right_held, max(l.held_in_channel) AS left_in_channel,
+               max(r.held_in_channel) AS right_in_channel
+        FROM basket AS b
+        CROSS JOIN LATERAL unnest(b.products, b.held, b.held_in_channel) WITH ORDINALITY
+            AS l (product_id, held, held_in_channel, place)
+        JOIN LATERAL unnest(b.products, b.held, b.held_in_channel) WITH ORDINALITY
+            AS r (product_id, held, held_in_channel, place) ON r.place > l.place
+        GROUP BY GROUPING SETS ((b.sales_channel_id, l.product_id, r.product_id),
                                 (l.product_id, r.product_id))
         HAVING count(*) >= least_pairs
     )
@@ -492,15 +504,17 @@ BEGIN
     SELECT tenant,
            md5(concat_ws(' ', 'affinity', p.left_id, p.right_id,
                          coalesce(p.sales_channel_id::text, 'all'), until))::uuid,
-           p.left_id, p.right_id, p.sales_channel_id, since, until, b.baskets, p.baskets,
-           round(p.baskets::numeric / least(l.baskets, r.baskets), 6),
-           round(p.baskets::numeric * b.baskets / (l.baskets * r.baskets), 6), moment
+           p.left_id, p.right_id, p.sales_channel_id, since, until, k.baskets, p.both,
+           round(p.both::numeric / least(k.left_held, k.right_held), 6),
+           round(p.both::numeric * k.baskets / (k.left_held * k.right_held), 6), moment
     FROM pair AS p
-    JOIN basket AS b ON b.sales_channel_id IS NOT DISTINCT FROM p.sales_channel_id
-    JOIN single AS l
-        ON l.product_id = p.left_id AND l.sales_channel_id IS NOT DISTINCT FROM p.sales_channel_id
-    JOIN single AS r
-        ON r.product_id = p.right_id AND r.sales_channel_id IS NOT DISTINCT FROM p.sales_channel_id;
+    CROSS JOIN LATERAL (
+        SELECT p.baskets, p.left_held, p.right_held
+        WHERE p.sales_channel_id IS NULL
+        UNION ALL
+        SELECT p.baskets_in_channel, p.left_in_channel, p.right_in_channel
+        WHERE p.sales_channel_id IS NOT NULL
+    ) AS k (baskets, left_held, right_held);
     GET DIAGNOSTICS made = ROW_COUNT;
     RETURN made;
 END
