@@ -140,8 +140,8 @@ FROM (VALUES
     ('REDONION', 'Red onions', 'PRODUCE', 'ambient', 'LB', 'OZ', 1.10, 13, 72, 89, false),
     ('CARROT', 'Carrots, jumbo', 'PRODUCE', 'chilled', 'LB', 'OZ', 0.90, 13, 96, 82, false),
     ('POTATO', 'Russet potatoes', 'PRODUCE', 'ambient', 'LB', 'OZ', 0.70, 13, 24, 81, false),
-    ('LEMON', 'Lemons', 'PRODUCE', 'chilled', 'EA', 'EA', 0.42, 34, 24, 100, false),
-    ('LIME', 'Limes', 'PRODUCE', 'chilled', 'EA', 'EA', 0.30, 34, 24, 100, false),
+    ('LEMON', 'Lemons', 'PRODUCE', 'chilled', 'EA', 'EA', 0.42, 42, 24, 100, false),
+    ('LIME', 'Limes', 'PRODUCE', 'chilled', 'EA', 'EA', 0.30, 42, 24, 100, false),
     ('BURRATA', 'Burrata', 'DAIRY', 'chilled', 'LB', 'OZ', 7.90, 6, 24, 100, true),
     ('GOATCH', 'Fresh goat cheese', 'DAIRY', 'chilled', 'LB', 'OZ', 6.90, 13, 96, 100, true),
     ('PARM', 'Parmesan, wedge', 'DAIRY', 'chilled', 'LB', 'OZ', 8.90, 60, 240, 94, false),
@@ -151,7 +151,7 @@ FROM (VALUES
     ('CREAM', 'Heavy cream 36 %%', 'DAIRY', 'chilled', 'QT', 'FLOZ', 4.30, 6, 72, 100, false),
     ('MILK', 'Whole milk', 'DAIRY', 'chilled', 'GAL', 'FLOZ', 4.40, 6, 72, 100, false),
     ('BUTTER', 'Butter, unsalted', 'DAIRY', 'chilled', 'LB', 'OZ', 3.70, 90, 240, 100, false),
-    ('EGGS', 'Eggs, large', 'DAIRY', 'chilled', 'EA', 'EA', 0.24, 34, 24, 100, true),
+    ('EGGS', 'Eggs, large', 'DAIRY', 'chilled', 'EA', 'EA', 0.24, 42, 24, 100, true),
     ('ICECREAM', 'Vanilla ice cream', 'FROZEN', 'frozen', 'QT', 'FLOZ', 5.20, 180, 336, 100,
      false),
     ('SOURDO', 'Sourdough, par-baked', 'BAKERY', 'frozen', 'LB', 'OZ', 2.60, 120, 24, 96, false),
@@ -392,7 +392,7 @@ CROSS JOIN (VALUES
     (3, 'FREEZER', 'Walk-in freezer', 'freezer', -24, -18, false, true),
     (4, 'DRY', 'Dry store', 'dry', 10, 24, false, true),
     (5, 'BAR', 'Bar and wine store', 'bar', 8, 20, true, false),
-    (6, 'KEGS', 'Keg cooler', 'walk_in', 1, 5, true, false),
+    (6, 'WKEG', 'Keg cooler', 'walk_in', 1, 5, true, false),
     (7, 'PACK', 'Packaging rack', 'line', NULL, NULL, false, true),
     (8, 'CHEM', 'Chemical closet', 'dry', NULL, NULL, true, true)
 ) AS a (place, code, name, kind, coldest, warmest, is_locked, is_everywhere)
