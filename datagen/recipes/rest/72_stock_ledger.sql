@@ -679,3 +679,407 @@ FROM (
 JOIN shelf AS h ON h.inventory_item_id = m.inventory_item_id AND h.location_id = m.location_id;
 
 ANALYZE moved;
+
+INSERT INTO rest.stock_lot
+    (business_id, stock_lot_id, inventory_item_id, storage_area_id, lot_code,
+     traceability_lot_code, source_kind, received_on, use_by_on, initial_qty, remaining_qty,
+     unit_cost, status)
+SELECT %(business_id)s, m.stock_lot_id, m.inventory_item_id, m.storage_area_id, m.lot_code,
+       CASE WHEN g.on_traceability_list THEN 'TLC-' || s.location_code || '-' || m.lot_code END,
+       CASE m.kind WHEN 'receipt' THEN 'receipt' WHEN 'production_in' THEN 'production'
+                   WHEN 'transfer_in' THEN 'transfer' ELSE 'opening' END,
+       m.day, m.use_by_on, m.quantity, n.remaining, m.unit_cost,
+       CASE WHEN n.remaining = 0 THEN 'depleted'
+            WHEN m.use_by_on < ((%(as_of)s)::timestamptz AT TIME ZONE s.timezone
+                                - make_interval(hours => s.closeout_hour))::date THEN 'expired'
+            ELSE 'available' END
+FROM moved AS m
+JOIN good AS g ON g.inventory_item_id = m.inventory_item_id
+JOIN site AS s ON s.location_id = m.location_id
+JOIN (
+    SELECT x.stock_lot_id, sum(x.quantity) AS remaining
+    FROM moved AS x
+    GROUP BY x.stock_lot_id
+) AS n ON n.stock_lot_id = m.stock_lot_id
+WHERE m.quantity > 0;
+
+-- What comes in moves the average of its area: what lay there and what came, by their weight.
+CREATE TEMPORARY TABLE arrival ON COMMIT DROP AS
+SELECT m.inventory_item_id, m.location_id, m.quantity, m.unit_cost,
+       m.balance - m.quantity AS before,
+       row_number() OVER (PARTITION BY m.inventory_item_id, m.location_id
+                          ORDER BY m.happened, m.source_id)::integer AS place
+FROM moved AS m
+WHERE m.kind IN ('receipt', 'production_in', 'transfer_in')
+   OR m.kind = 'count_adjustment' AND m.balance = m.quantity AND m.quantity > 0;
+
+CREATE TEMPORARY TABLE average ON COMMIT DROP AS
+WITH RECURSIVE average AS (
+    SELECT a.inventory_item_id, a.location_id, a.place, a.unit_cost::numeric AS cost
+    FROM arrival AS a
+    WHERE a.place = 1
+    UNION ALL
+    SELECT a.inventory_item_id, a.location_id, a.place,
+           round((greatest(a.before, 0) * v.cost + a.quantity * a.unit_cost)
+                 / (greatest(a.before, 0) + a.quantity), 6)
+    FROM average AS v
+    JOIN arrival AS a
+        ON a.inventory_item_id = v.inventory_item_id AND a.location_id = v.location_id
+       AND a.place = v.place + 1
+)
+SELECT DISTINCT ON (v.inventory_item_id, v.location_id) v.inventory_item_id, v.location_id, v.cost
+FROM average AS v
+ORDER BY v.inventory_item_id, v.location_id, v.place DESC;
+
+INSERT INTO rest.stock_level
+    (business_id, stock_level_id, inventory_item_id, storage_area_id, on_hand_qty, reserved_qty,
+     par_qty, min_qty, max_qty, average_cost, last_moved_at, shelf_sequence)
+SELECT %(business_id)s, md5('level ' || h.storage_area_id || h.inventory_item_id)::uuid,
+       h.inventory_item_id, h.storage_area_id, coalesce(m.quantity, 0), coalesce(r.quantity, 0),
+       q.par, round(q.par * 0.5, 1), q.par * 2, coalesce(v.cost, h.average_cost), m.latest,
+       h.place * 10
+FROM shelf AS h
+LEFT JOIN (
+    SELECT x.inventory_item_id, x.location_id, sum(x.quantity) AS quantity,
+           max(x.happened) AS latest
+    FROM moved AS x
+    GROUP BY x.inventory_item_id, x.location_id
+) AS m ON m.inventory_item_id = h.inventory_item_id AND m.location_id = h.location_id
+LEFT JOIN (
+    SELECT x.inventory_item_id, x.from_location_id, sum(x.quantity) AS quantity
+    FROM lent AS x
+    WHERE x.state = 'picked'
+    GROUP BY x.inventory_item_id, x.from_location_id
+) AS r ON r.inventory_item_id = h.inventory_item_id AND r.from_location_id = h.location_id
+LEFT JOIN average AS v
+    ON v.inventory_item_id = h.inventory_item_id AND v.location_id = h.location_id
+LEFT JOIN par AS p ON p.inventory_item_id = h.inventory_item_id AND p.location_id = h.location_id
+LEFT JOIN (
+    SELECT x.inventory_item_id, x.location_id,
+           sum(x.quantity) / count(DISTINCT x.cycle) AS quantity
+    FROM demand AS x
+    GROUP BY x.inventory_item_id, x.location_id
+) AS c ON c.inventory_item_id = h.inventory_item_id AND c.location_id = h.location_id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN h.is_fresh THEN ceil(coalesce(c.quantity, 0) * 2) / 2
+                ELSE p.quantity END AS par
+) AS q;
+
+INSERT INTO rest.stock_movement
+    (business_id, stock_movement_id, inventory_item_id, storage_area_id, stock_lot_id,
+     occurred_at, business_date, movement_kind, quantity, unit_cost, balance_after, source_kind,
+     source_id, created_at)
+SELECT %(business_id)s, m.stock_movement_id, m.inventory_item_id, m.storage_area_id,
+       m.stock_lot_id, m.happened, m.day, m.kind, m.quantity, m.unit_cost, m.balance, m.source,
+       m.source_id, m.happened
+FROM moved AS m
+ORDER BY m.happened, m.quantity < 0, m.source_id, m.inventory_item_id, m.lot_code;
+
+-- Bottles and tubs are open; one lot is held back until somebody has looked at it.
+UPDATE rest.stock_lot AS l
+SET opened_at = n.latest
+FROM (
+    SELECT m.stock_lot_id, max(m.happened) AS latest
+    FROM moved AS m
+    WHERE m.kind IN ('sale', 'production_out')
+    GROUP BY m.stock_lot_id
+) AS n, rest.inventory_item AS i
+WHERE l.business_id = %(business_id)s AND l.stock_lot_id = n.stock_lot_id
+  AND i.business_id = l.business_id AND i.inventory_item_id = l.inventory_item_id
+  AND l.status = 'available'
+  AND n.latest + i.opened_life_hours * interval '1 hour' > (%(as_of)s)::timestamptz;
+
+UPDATE rest.stock_lot AS l
+SET status = 'quarantined'
+WHERE l.business_id = %(business_id)s AND l.stock_lot_id = (
+    SELECT x.stock_lot_id
+    FROM rest.stock_lot AS x
+    JOIN good AS g ON g.inventory_item_id = x.inventory_item_id
+    WHERE x.business_id = %(business_id)s AND x.status = 'available'
+      AND x.source_kind = 'receipt' AND x.opened_at IS NULL
+    ORDER BY NOT g.is_fresh, md5(x.lot_code || x.stock_lot_id), x.stock_lot_id
+    LIMIT 1);
+
+-- The item knows what it cost last and by weight; what costs most is counted most often.
+WITH RECURSIVE bought AS (
+    SELECT n.*, row_number() OVER (PARTITION BY n.inventory_item_id
+                                   ORDER BY n.happened, n.source_id)::integer AS place
+    FROM (
+        SELECT m.inventory_item_id, m.happened, m.source_id, m.kind, m.quantity, m.unit_cost,
+               sum(m.quantity) OVER (PARTITION BY m.inventory_item_id
+                                     ORDER BY m.happened, m.quantity < 0, m.source_id, m.lot_code)
+                   - m.quantity AS before
+        FROM moved AS m
+    ) AS n
+    WHERE n.kind IN ('receipt', 'production_in')
+), cost AS (
+    SELECT g.inventory_item_id, 0 AS place, g.average_cost::numeric AS average,
+           g.average_cost::numeric AS latest
+    FROM good AS g
+    UNION ALL
+    SELECT b.inventory_item_id, b.place,
+           round((greatest(b.before, 0) * c.average + b.quantity * b.unit_cost)
+                 / (greatest(b.before, 0) + b.quantity), 6), b.unit_cost
+    FROM cost AS c
+    JOIN bought AS b ON b.inventory_item_id = c.inventory_item_id AND b.place = c.place + 1
+), spent AS (
+    SELECT n.inventory_item_id,
+           sum(n.amount) OVER (ORDER BY n.amount DESC, n.inventory_item_id) - n.amount AS before,
+           sum(n.amount) OVER () AS whole
+    FROM (
+        SELECT m.inventory_item_id, sum(m.quantity * m.unit_cost) AS amount
+        FROM moved AS m
+        WHERE m.kind IN ('receipt', 'production_in')
+        GROUP BY m.inventory_item_id
+    ) AS n
+)
+UPDATE rest.inventory_item AS i
+SET average_cost = c.average, last_cost = c.latest,
+    abc_class = CASE WHEN s.before < s.whole * 0.7 THEN 'a' WHEN s.before < s.whole * 0.9 THEN 'b'
+                     ELSE 'c' END
+FROM (
+    SELECT DISTINCT ON (x.inventory_item_id) x.*
+    FROM cost AS x
+    ORDER BY x.inventory_item_id, x.place DESC
+) AS c
+LEFT JOIN spent AS s ON s.inventory_item_id = c.inventory_item_id
+WHERE i.business_id = %(business_id)s AND i.inventory_item_id = c.inventory_item_id;
+
+-- The counts that posted what was missing, and four that posted nothing.
+CREATE TEMPORARY TABLE sheet ON COMMIT DROP AS
+SELECT t.inventory_count_id, t.location_id, t.location_code, t.day, t.started_at,
+       t.started_at + interval '55 minutes' AS submitted_at, t.posted_at AS approved_at,
+       'approved' AS state, 'full' AS kind, t.opens, t.place + t.site_place AS place
+FROM tally AS t
+UNION ALL
+SELECT md5('count ' || s.location_id || n.state)::uuid, s.location_id, s.location_code,
+       rest.business_date(s.location_id, (%(as_of)s)::timestamptz - n.ago),
+       (%(as_of)s)::timestamptz - n.ago,
+       CASE n.state WHEN 'submitted' THEN (%(as_of)s)::timestamptz - n.ago + interval '45 minutes'
+                    END, NULL, n.state, n.kind, false, n.place
+FROM site AS s
+JOIN (VALUES (1, 'submitted', 'key_items', interval '6 hours', 1),
+             (2, 'counting', 'spot', interval '35 minutes', 2),
+             (3, 'draft', 'category', interval '10 minutes', 1),
+             (4, 'cancelled', 'spot', interval '6 days 3 hours', 2))
+    AS n (place, state, kind, ago, site_place)
+    ON s.place = n.site_place OR NOT EXISTS (SELECT FROM site AS x WHERE x.place = 2);
+
+INSERT INTO rest.inventory_count
+    (business_id, inventory_count_id, started_by_staff_id, approved_by_staff_id, location_id,
+     count_number, count_kind, business_date, started_at, submitted_at, approved_at, state,
+     freezes_stock)
+SELECT %(business_id)s, c.inventory_count_id, m.ids[1 + c.place %% m.people],
+       CASE c.state WHEN 'approved' THEN m.ids[1 + (c.place + 3) %% m.people] END, c.location_id,
+       'IC-' || to_char(c.day, 'YYMMDD') || CASE c.kind WHEN 'full' THEN '' ELSE '-' || upper(left(
+           c.kind, 1)) || c.place END,
+       c.kind, c.day, c.started_at, c.submitted_at, c.approved_at, c.state,
+       c.kind = 'full'
+FROM sheet AS c
+CROSS JOIN hand AS m;
+
+INSERT INTO rest.inventory_count_line
+    (business_id, inventory_count_line_id, inventory_count_id, inventory_item_id, storage_area_id,
+     unit_of_measure_id, reason_code_id, sequence_no, expected_qty, counted_qty,
+     counted_unit_qty, recount_qty, unit_cost, counted_at)
+SELECT %(business_id)s, n.id, n.inventory_count_id, n.inventory_item_id, n.storage_area_id,
+       n.stock_unit_id,
+       CASE WHEN NOT n.opens AND n.counted <> n.expected
+            THEN w.ids[1 + CASE WHEN n.chance %% 10 < 7 THEN 0 WHEN n.chance %% 10 < 9 THEN 2
+                                ELSE 1 END] END,
+       n.place, n.expected, n.counted, n.counted,
+       CASE WHEN NOT n.opens AND abs(n.counted - n.expected) * n.average_cost > 4
+            THEN n.counted END, n.average_cost,
+       CASE WHEN n.counted IS NOT NULL THEN n.started_at + n.place * interval '12 seconds' END
+FROM (
+    SELECT k.*, row_number() OVER (PARTITION BY k.inventory_count_id
+                                   ORDER BY k.area_place, k.shelf_place) AS place,
+           CASE WHEN k.state IN ('approved', 'submitted') OR k.state = 'counting'
+                     AND k.shelf_place %% 2 = 0 THEN k.expected + k.change END AS counted
+    FROM (
+        SELECT c.inventory_count_id, c.opens, c.state, c.started_at, h.inventory_item_id,
+               h.storage_area_id, h.stock_unit_id, h.average_cost, h.place AS shelf_place,
+               a.count_sequence AS area_place, x.id,
+               coalesce(sum(m.quantity) FILTER (WHERE m.happened < c.started_at), 0) AS expected,
+               coalesce(sum(m.quantity) FILTER (WHERE m.source_id = x.id), 0) AS change,
+               ('x' || substr(md5(x.id::text), 1, 7))::bit(28)::integer AS chance
+        FROM sheet AS c
+        JOIN shelf AS h ON h.location_id = c.location_id
+        JOIN rest.storage_area AS a
+            ON a.business_id = %(business_id)s AND a.storage_area_id = h.storage_area_id
+        JOIN rest.inventory_item AS i
+            ON i.business_id = a.business_id AND i.inventory_item_id = h.inventory_item_id
+        CROSS JOIN LATERAL (
+            SELECT md5('counted ' || c.inventory_count_id || h.inventory_item_id)::uuid AS id
+        ) AS x
+        JOIN moved AS m
+            ON m.inventory_item_id = h.inventory_item_id AND m.location_id = h.location_id
+        WHERE CASE c.kind WHEN 'full' THEN true WHEN 'key_items' THEN i.abc_class = 'a'
+                          WHEN 'category' THEN h.category_code = 'DAIRY'
+                          ELSE h.category_code IN ('SOFT', 'BOXES') END
+        GROUP BY c.inventory_count_id, c.opens, c.state, c.started_at, h.inventory_item_id,
+                 h.storage_area_id, h.stock_unit_id, h.average_cost, h.place, a.count_sequence,
+                 x.id
+    ) AS k
+    WHERE k.expected <> 0 OR k.change <> 0
+) AS n
+CROSS JOIN (
+    SELECT array_agg(x.reason_code_id ORDER BY x.code, x.reason_code_id) AS ids
+    FROM rest.reason_code AS x
+    WHERE x.business_id = %(business_id)s AND x.reason_group = 'count_variance'
+) AS w;
+
+UPDATE rest.inventory_count AS c
+SET line_count = n.lines, counted_value = n.counted, variance_value = n.variance
+FROM (
+    SELECT l.inventory_count_id, count(*) AS lines, sum(l.counted_qty * l.unit_cost) AS counted,
+           sum(l.variance_value) AS variance
+    FROM rest.inventory_count_line AS l
+    WHERE l.business_id = %(business_id)s
+    GROUP BY l.inventory_count_id
+) AS n
+WHERE c.business_id = %(business_id)s AND c.inventory_count_id = n.inventory_count_id
+  AND c.state IN ('submitted', 'approved');
+
+UPDATE rest.stock_level AS v
+SET last_counted_at = n.counted_at, theoretical_qty = n.expected_qty
+FROM (
+    SELECT DISTINCT ON (l.inventory_item_id, l.storage_area_id) l.inventory_item_id,
+           l.storage_area_id, l.counted_at, l.expected_qty
+    FROM rest.inventory_count_line AS l
+    JOIN rest.inventory_count AS c
+        ON c.business_id = l.business_id AND c.inventory_count_id = l.inventory_count_id
+    WHERE l.business_id = %(business_id)s AND c.state = 'approved'
+    ORDER BY l.inventory_item_id, l.storage_area_id, c.approved_at DESC
+) AS n
+WHERE v.business_id = %(business_id)s AND v.inventory_item_id = n.inventory_item_id
+  AND v.storage_area_id = n.storage_area_id;
+
+INSERT INTO rest.waste_log
+    (business_id, waste_log_id, recorded_by_staff_id, location_id, reason_code_id,
+     inventory_item_id, unit_of_measure_id, occurred_at, business_date, waste_kind, quantity,
+     unit_cost, disposal, created_at)
+SELECT %(business_id)s, l.waste_log_id,
+       m.ids[1 + ('x' || substr(md5(l.waste_log_id::text), 1, 7))::bit(28)::integer %% m.people],
+       l.location_id,
+       w.ids[CASE l.waste_kind WHEN 'spoilage' THEN 1 WHEN 'trim' THEN 1 WHEN 'dropped' THEN 2
+                               ELSE 3 END],
+       l.inventory_item_id, h.stock_unit_id, l.happened, l.day, l.waste_kind, l.quantity,
+       t.unit_cost,
+       CASE WHEN l.waste_kind = 'donation' THEN 'donated'
+            WHEN h.item_code = 'FRYOIL' THEN 'oil_recycler'
+            WHEN h.category_code = 'PRODUCE' AND l.waste_kind <> 'staff_meal' THEN 'compost'
+            ELSE 'bin' END, l.happened
+FROM lost AS l
+JOIN shelf AS h ON h.inventory_item_id = l.inventory_item_id AND h.location_id = l.location_id
+JOIN (
+    SELECT x.source_id, sum(x.quantity * x.unit_cost) / sum(x.quantity) AS unit_cost
+    FROM taken AS x
+    WHERE x.source = 'waste_log'
+    GROUP BY x.source_id
+) AS t ON t.source_id = l.waste_log_id
+CROSS JOIN hand AS m
+CROSS JOIN (
+    SELECT array_agg(x.reason_code_id ORDER BY x.code, x.reason_code_id) AS ids
+    FROM rest.reason_code AS x
+    WHERE x.business_id = %(business_id)s AND x.reason_group = 'waste'
+) AS w;
+
+-- Dishes that came back or fell took their ingredients when they were made.
+INSERT INTO rest.waste_log
+    (business_id, waste_log_id, recorded_by_staff_id, location_id, reason_code_id, menu_item_id,
+     check_item_id, occurred_at, business_date, waste_kind, quantity, unit_cost, note, created_at)
+SELECT %(business_id)s, md5('dish lost ' || i.check_item_id)::uuid,
+       m.ids[1 + i.chance %% m.people], i.location_id, w.ids[1 + i.chance / 40 %% 3],
+       i.menu_item_id, i.check_item_id, i.happened, i.day, 'returned_dish', 1, c.cost,
+       CASE i.chance / 40 %% 3 WHEN 0 THEN 'Asked for medium' WHEN 1 THEN 'Not as ordered' END,
+       i.happened
+FROM (
+    SELECT x.check_item_id, x.menu_item_id, o.location_id, x.sent_at + interval '24 minutes'
+               AS happened,
+           (x.sent_at AT TIME ZONE s.timezone - make_interval(hours => s.closeout_hour))::date
+               AS day,
+           ('x' || substr(md5(x.check_item_id || 'back'), 1, 7))::bit(28)::integer AS chance
+    FROM rest.check_item AS x
+    JOIN rest.guest_check AS c
+        ON c.business_id = x.business_id AND c.guest_check_id = x.guest_check_id
+    JOIN rest.guest_order AS o
+        ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
+    JOIN site AS s ON s.location_id = o.location_id
+    WHERE x.business_id = %(business_id)s AND x.state = 'served'
+      AND x.sent_at < (%(as_of)s)::timestamptz - interval '24 minutes'
+) AS i
+JOIN (
+    SELECT u.menu_item_id, sum(p.amount * g.average_cost) / r.portion_count AS cost
+    FROM rest.recipe_usage AS u
+    JOIN rest.recipe AS r ON r.business_id = u.business_id AND r.recipe_id = u.recipe_id
+    JOIN part AS p ON p.recipe_id = u.recipe_id
+    JOIN good AS g ON g.inventory_item_id = p.inventory_item_id
+    WHERE u.business_id = %(business_id)s AND u.usage_kind = 'item' AND u.is_active
+    GROUP BY u.menu_item_id, r.portion_count
+) AS c ON c.menu_item_id = i.menu_item_id
+CROSS JOIN hand AS m
+CROSS JOIN (
+    SELECT array_agg(x.reason_code_id ORDER BY x.code, x.reason_code_id) AS ids
+    FROM rest.reason_code AS x
+    WHERE x.business_id = %(business_id)s AND x.reason_group = 'remake'
+) AS w
+WHERE i.chance %% 40 = 0;
+
+INSERT INTO rest.stock_transfer
+    (business_id, stock_transfer_id, from_location_id, to_location_id, requested_by_staff_id,
+     transfer_number, transfer_kind, state, requested_at, shipped_at, received_at, vehicle_temp_c,
+     temperature_ok)
+SELECT %(business_id)s, t.stock_transfer_id, t.from_location_id, t.to_location_id,
+       m.ids[1 + t.place %% m.people],
+       'ST-' || to_char(t.requested_at, 'YYMMDD') || '-' || upper(left(t.state, 1)) || t.place,
+       t.kind, t.state, t.requested_at, t.shipped_at, t.received_at,
+       CASE WHEN t.is_cold AND t.shipped_at IS NOT NULL THEN 2.4 + t.place %% 5 * 0.4 END,
+       CASE WHEN t.received_at IS NOT NULL THEN true END
+FROM (
+    SELECT n.*, row_number() OVER (ORDER BY n.requested_at, n.stock_transfer_id) AS place
+    FROM (
+        SELECT x.stock_transfer_id, x.from_location_id, x.location_id AS to_location_id,
+               'inter_store' AS kind, 'received' AS state,
+               x.shipped_at - interval '14 hours' AS requested_at, x.shipped_at, x.received_at,
+               true AS is_cold
+        FROM sent AS x
+        WHERE x.line_number = 1
+        UNION ALL
+        SELECT x.stock_transfer_id, x.from_location_id, x.to_location_id, x.kind, x.state,
+               coalesce(x.shipped_at - interval '3 hours', (%(as_of)s)::timestamptz
+                        - length(x.state) * length(x.state) * interval '30 minutes'),
+               x.shipped_at, x.received_at, false
+        FROM lent AS x
+        WHERE x.line_number = 1
+    ) AS n
+) AS t
+CROSS JOIN hand AS m;
+
+INSERT INTO rest.stock_transfer_line
+    (business_id, stock_transfer_line_id, stock_transfer_id, inventory_item_id,
+     unit_of_measure_id, stock_lot_id, line_number, requested_qty, shipped_qty, received_qty,
+     unit_cost, discrepancy_kind, note)
+SELECT %(business_id)s, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
+       t.stock_unit_id, m.stock_lot_id, t.line_number, t.shipped, t.shipped, t.received,
+       m.unit_cost, CASE WHEN t.received < t.shipped THEN 'short' ELSE 'none' END,
+       CASE WHEN t.received < t.shipped THEN 'Lid came off on the way' END
+FROM sent AS t
+JOIN moved AS m ON m.source_id = t.stock_transfer_line_id AND m.kind = 'transfer_out'
+UNION ALL
+SELECT %(business_id)s, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
+       t.stock_unit_id, NULL, t.line_number, t.quantity,
+       CASE WHEN t.shipped_at IS NOT NULL THEN t.quantity END,
+       CASE WHEN t.received_at IS NOT NULL THEN t.quantity END,
+       CASE WHEN t.shipped_at IS NOT NULL THEN t.average_cost ELSE 0 END, 'none', NULL
+FROM lent AS t;
+
+UPDATE rest.stock_transfer AS t
+SET total_value = n.cost
+FROM (
+    SELECT l.stock_transfer_id, sum(l.line_value) AS cost
+    FROM rest.stock_transfer_line AS l
+    WHERE l.business_id = %(business_id)s AND l.shipped_qty IS NOT NULL
+    GROUP BY l.stock_transfer_id
+) AS n
+WHERE t.business_id = %(business_id)s AND t.stock_transfer_id = n.stock_transfer_id;
