@@ -25,7 +25,7 @@ WHERE m.business_id = %(business_id)s AND m.status = 'active';
 CREATE TEMPORARY TABLE good ON COMMIT DROP AS
 SELECT i.inventory_item_id, i.item_code, i.item_kind, i.storage_temp_class, i.average_cost,
        i.on_traceability_list, i.shelf_life_days, i.stock_unit_id, c.category_code, c.cost_group,
-       i.shelf_life_days <= 20 AS is_fresh, i.item_kind = 'prep' AS is_made,
+       coalesce(i.shelf_life_days <= 20, false) AS is_fresh, i.item_kind = 'prep' AS is_made,
        i.item_kind NOT IN ('packaging', 'supply') AS has_lots,
        i.item_code IN ('MARINARA', 'VINAIG', 'BUFFALO', 'RANCH', 'CAESARD', 'PICKONION', 'DEMI')
            AS comes_from_source,
@@ -448,7 +448,7 @@ FROM (
 ) AS n;
 
 -- What keeps: the opening count finds what lasts until the first delivery and the par; then packs
--- come each week, so many that the par is there until the next.
+-- come each week, so many that half of the par is there until the next.
 CREATE TEMPORARY TABLE par ON COMMIT DROP AS
 SELECT h.inventory_item_id, h.location_id,
        ceil(coalesce(d.used, 0) / 5 * 1.3)
@@ -490,7 +490,7 @@ SELECT n.inventory_item_id, n.location_id, n.comes_at, n.day, 0, 'receipt', 'goo
        CASE WHEN n.has_lots THEN 'L' || to_char(n.day, 'YYMMDD') || '-' || n.item_code END,
        n.day + n.shelf_life_days
 FROM (
-    SELECT k.*, ceil(greatest(k.used - ceil(p.at_first), 0) / k.pack) AS packs
+    SELECT k.*, ceil(greatest(k.used - ceil(p.at_first) - p.quantity / 2, 0) / k.pack) AS packs
     FROM (
         SELECT h.inventory_item_id, h.item_code, h.location_id, h.vendor_item_id, h.pack,
                h.has_lots, h.shelf_life_days, w.day, w.comes_at,
@@ -1060,14 +1060,14 @@ INSERT INTO rest.stock_transfer_line
     (business_id, stock_transfer_line_id, stock_transfer_id, inventory_item_id,
      unit_of_measure_id, stock_lot_id, line_number, requested_qty, shipped_qty, received_qty,
      unit_cost, discrepancy_kind, note)
-SELECT %(business_id)s, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
+SELECT %(business_id)s::uuid, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
        t.stock_unit_id, m.stock_lot_id, t.line_number, t.shipped, t.shipped, t.received,
        m.unit_cost, CASE WHEN t.received < t.shipped THEN 'short' ELSE 'none' END,
        CASE WHEN t.received < t.shipped THEN 'Lid came off on the way' END
 FROM sent AS t
 JOIN moved AS m ON m.source_id = t.stock_transfer_line_id AND m.kind = 'transfer_out'
 UNION ALL
-SELECT %(business_id)s, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
+SELECT %(business_id)s::uuid, t.stock_transfer_line_id, t.stock_transfer_id, t.inventory_item_id,
        t.stock_unit_id, NULL, t.line_number, t.quantity,
        CASE WHEN t.shipped_at IS NOT NULL THEN t.quantity END,
        CASE WHEN t.received_at IS NOT NULL THEN t.quantity END,
