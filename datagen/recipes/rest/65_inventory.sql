@@ -89,12 +89,12 @@ SELECT %(business_id)s, md5('item ' || i.code || %(business_id)s)::uuid,
        i.usable, i.cost, i.cost,
        CASE WHEN i.category IN ('PRODUCE', 'MEAT', 'POULTRY', 'SEAFOOD', 'PREP') THEN 'fifo'
             ELSE 'average' END,
-       CASE WHEN i.category = 'PREP' OR i.code IN ('CALDERA', 'TRUFFLE', 'OATMILK') THEN 'none'
+       CASE WHEN i.category = 'PREP' OR i.code IN ('VEALCHK', 'TRUFFLE') THEN 'none'
             WHEN i.category IN ('BOXES', 'SUPPLIES', 'CLEANING') THEN 'min_max' ELSE 'par' END,
        CASE WHEN i.category IN ('SOFT', 'BEER', 'WINE', 'SPIRITS', 'DRY', 'SAUCES', 'FROZEN')
             THEN '10' || lpad((('x' || substr(md5(i.code), 1, 7))::bit(28)::integer)::text, 12,
                               '0') END,
-       i.code NOT IN ('CALDERA', 'TRUFFLE', 'OATMILK')
+       i.code NOT IN ('VEALCHK', 'TRUFFLE')
 FROM (VALUES
     ('SALMON', 'Salmon fillet, skin on', 'SEAFOOD', 'chilled', 'LB', 'OZ', 11.40, 2, 48, 92, true),
     ('COD', 'Cod loin, fresh', 'SEAFOOD', 'chilled', 'LB', 'OZ', 8.60, 2, 48, 96, true),
@@ -277,7 +277,7 @@ FROM (VALUES
     ('DEGREASE', 'Degreaser', 'CLEANING', 'dry', 'GAL', 'FLOZ', 9.50, 720, NULL, 100, false),
     ('DISHDET', 'Dish machine detergent', 'CLEANING', 'dry', 'GAL', 'FLOZ', 21.00, 720, NULL, 100,
      false),
-    ('CALDERA', 'Veal cheeks', 'MEAT', 'frozen', 'LB', 'OZ', 9.80, 180, 48, 85, false),
+    ('VEALCHK', 'Veal cheeks', 'MEAT', 'frozen', 'LB', 'OZ', 9.80, 180, 48, 85, false),
     ('TRUFFLE', 'Black truffle paste', 'SAUCES', 'ambient', 'LB', 'OZ', 96.00, 365, 336, 100,
      false),
     ('OATMILK', 'Oat drink, barista', 'SOFT', 'ambient', 'QT', 'FLOZ', 2.60, 270, 168, 100, false)

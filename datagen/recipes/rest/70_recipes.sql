@@ -59,20 +59,99 @@ CROSS JOIN (
 ) AS u
 WHERE v.version <= m.versions;
 
--- Three to six ingredients each, in shares of what the whole may cost (a dish: the target of its
--- price; a prep item: what a stock unit of it costs), with what trimming and cooking take. Drinks
--- are poured from what is bought to be sold.
+-- What is on the plate, the dearest first, and what of the house goes with it; what the house makes
+-- of what.
+CREATE TEMPORARY TABLE plate ON COMMIT DROP AS
+SELECT v.dish, string_to_array(v.parts, ' ') AS parts, v.made
+FROM (VALUES
+    ('Charred octopus', 'OCTOPUS POTATO OLIVEOIL PAPRIKA', 'CHIMI'),
+    ('Burrata and peaches', 'BURRATA PEACH BASIL OLIVEOIL', 'VINAIG'),
+    ('Deviled eggs', 'EGGS MAYO DIJON PAPRIKA', 'AIOLI'),
+    ('Fried calamari', 'CALAMARI FLOUR FRYOIL LEMON', 'MARINARA'),
+    ('Tomato soup', 'TOMCAN CREAM ONION BASIL', 'CHXSTOCK'),
+    ('Caesar salad', 'ROMAINE PARM SOURDO ANCHOVY', 'CAESARD'),
+    ('Beef tartare', 'TENDER EGGS SOURDO DIJON', 'AIOLI'),
+    ('Bread and butter', 'SOURDO BUTTER SALT', 'CHIMI'),
+    ('Ribeye 12 oz', 'RIBEYE BUTTER THYME', 'DEMI'),
+    ('Half chicken', 'CHXHALF CARROT LEMON THYME', 'CHXSTOCK'),
+    ('Grilled salmon', 'SALMON ASPARAG LEMON', 'CHIMI'),
+    ('Copper burger', 'GRNDBEEF CHEDDAR BUNS BACON', 'AIOLI'),
+    ('Short rib ragu', 'SHORTRIB PASTA PARM ONION', 'MARINARA'),
+    ('Mushroom risotto', 'MUSHROOM ARBORIO PARM BUTTER', 'CHXSTOCK'),
+    ('Pork chop', 'PORKCHOP BRUSSEL HONEY THYME', 'DEMI'),
+    ('Fish and chips', 'COD FRIES FLOUR FRYOIL', 'SLAW'),
+    ('Cauliflower steak', 'CAULI CHICKPEA WALNUT PARSLEY', 'CHIMI'),
+    ('Duck confit', 'DUCKLEG POTATO THYME GARLIC', 'DEMI'),
+    ('Shrimp and grits', 'SHRIMP GRITS BACON SCALLION', 'CHXSTOCK'),
+    ('Cavatelli', 'PASTA PARM ROMATOM BASIL', 'MARINARA'),
+    ('Fries', 'FRIES FRYOIL SALT', 'AIOLI'),
+    ('Brussels sprouts', 'BRUSSEL BACON HONEY', 'VINAIG'),
+    ('Mac and cheese', 'CHEDDAR MACARONI MILK PANKO', 'CUSTARD'),
+    ('Grilled asparagus', 'ASPARAG PARM LEMON', 'VINAIG'),
+    ('Mashed potatoes', 'POTATO BUTTER CREAM', 'MASH'),
+    ('Side salad', 'SPRMIX CUCUMB ROMATOM', 'VINAIG'),
+    ('Olive oil cake', 'OLIVEOIL EGGS FLOUR SUGAR', 'CUSTARD'),
+    ('Chocolate tart', 'CHOC PIESHELL CREAM BUTTER', 'TARTFILL'),
+    ('Key lime pie', 'LIME PIESHELL EGGS SUGAR', 'CUSTARD'),
+    ('Ice cream', 'ICECREAM WALNUT HONEY', 'CUSTARD'),
+    ('Cheese plate', 'CHEESEBD GOATCH WALNUT HONEY', 'PICKONION'),
+    ('Wings six', 'WINGS FRYOIL CELERY', 'BUFFALO'),
+    ('Wings twelve', 'WINGS FRYOIL CELERY', 'BUFFALO'),
+    ('Boneless wings', 'BITES FRYOIL CELERY', 'BUFFALO'),
+    ('Loaded fries', 'FRIES CHEDDAR BACON SCALLION', 'RANCH'),
+    ('Celery and dip', 'CELERY CARROT', 'RANCH'),
+    ('Harvest bowl', 'QUINOA CHXTHIGH SPRMIX GOATCH WALNUT', 'VINAIG'),
+    ('Poke bowl', 'TUNA JASMINE AVOCADO EDAMAME NORI', 'SLAW'),
+    ('Chicken bowl', 'CHXBRST JASMINE AVOCADO ROMATOM', 'PICKONION'),
+    ('Falafel bowl', 'FALAFEL QUINOA CUCUMB CHICKPEA', 'SLAW'),
+    ('Miso soup', 'MISO SCALLION NORI', 'MISOBR'),
+    ('Single smash', 'GRNDBEEF CHEDDAR BUNS PICKLES', 'AIOLI'),
+    ('Double smash', 'GRNDBEEF CHEDDAR BUNS PICKLES', 'AIOLI'),
+    ('Chicken sandwich', 'CHXBRST BUNS PICKLES FRYOIL', 'SLAW'),
+    ('Veggie smash', 'VEGPATTY BUNS AVOCADO KETCHUP', 'PICKONION'),
+    ('Tots', 'TOTS FRYOIL SALT', 'RANCH'),
+    ('Cola', 'COLA', NULL), ('Lemonade', 'LEMONADE', NULL), ('Iced tea', 'TEABAG', NULL),
+    ('Espresso', 'COFFEE', NULL), ('Sparkling water', 'SPARKW', NULL),
+    ('Ginger beer', 'GINGERB', NULL), ('Pilsner', 'PILSKEG', NULL), ('IPA', 'IPAKEG', NULL),
+    ('Stout', 'STOUTKEG', NULL), ('Wheat beer', 'WHEATKEG', NULL), ('Cider', 'CIDERKEG', NULL),
+    ('House red', 'HOUSERED', NULL), ('House white', 'HOUSEWHT', NULL),
+    ('Pinot noir', 'PINOT', NULL), ('Prosecco', 'PROSECCO', NULL),
+    ('Old fashioned', 'BOURBON', NULL), ('Negroni', 'GIN BITTERAP VERMOUTH', NULL),
+    ('Margarita', 'TEQUILA TRIPLSEC', NULL), ('Paloma', 'TEQUILA GRAPEFR', NULL),
+    ('Espresso martini', 'VODKA COFFLIQ COFFEE', NULL),
+    ('Marinara sauce', 'TOMCAN ONION GARLIC OLIVEOIL BASIL', NULL),
+    ('Red wine vinaigrette', 'OLIVEOIL VINEGAR DIJON HONEY', NULL),
+    ('Buffalo sauce', 'HOTSAUCE BUTTER PAPRIKA', NULL),
+    ('Ranch dressing', 'MAYO MILK PARSLEY GARLIC', NULL),
+    ('Caesar dressing', 'MAYO PARM ANCHOVY LEMON', NULL),
+    ('Garlic aioli', 'MAYO GARLIC LEMON', NULL),
+    ('Chimichurri', 'PARSLEY OLIVEOIL GARLIC OREGANO', NULL),
+    ('Chicken stock', 'CHXBASE CARROT CELERY ONION', NULL),
+    ('Miso broth', 'MISO SOYSAUCE SCALLION', NULL),
+    ('Demi-glace', 'SHORTRIB HOUSERED CARROT ONION', NULL),
+    ('Cabbage slaw', 'CABBAGE MAYO CARROT VINEGAR', NULL),
+    ('Mashed potato base', 'POTATO BUTTER CREAM', NULL),
+    ('Pickled red onions', 'REDONION VINEGAR SUGAR', NULL),
+    ('Chocolate tart filling', 'CHOC CREAM EGGS SUGAR', NULL),
+    ('Vanilla custard', 'CREAM EGGS MILK SUGAR', NULL)
+) AS v (dish, parts, made);
+
+-- The ingredients in shares of what the whole may cost (a dish: the target of its price; a prep
+-- item: what a stock unit of it costs), with what trimming and cooking take, in the unit in which
+-- cooks measure. A dish that nobody wrote down here is made of three to six of any.
 INSERT INTO rest.recipe_line
     (business_id, recipe_line_id, recipe_id, inventory_item_id, unit_of_measure_id, line_number,
      quantity, prep_yield_pct, cook_loss_pct, is_garnish, cost_at_save)
 SELECT p.business_id, md5(p.recipe_id || 'line' || p.place)::uuid, p.recipe_id,
-       p.inventory_item_id, p.stock_unit_id, p.place,
-       greatest(round(p.cost / p.average_cost * p.prep_yield * (100 - p.cook_loss) / 10000, 4),
-                0.0005),
+       p.inventory_item_id, p.recipe_unit_id, p.place,
+       greatest(round(rest.convert_qty(
+           p.inventory_item_id,
+           p.cost / p.average_cost * p.prep_yield * (100 - p.cook_loss) / 10000,
+           p.stock_unit_id, p.recipe_unit_id), 2), 0.01),
        p.prep_yield, p.cook_loss, p.place = p.parts AND p.place > 3, round(p.cost, 4)
 FROM (
-    SELECT r.business_id, r.recipe_id, i.inventory_item_id, i.stock_unit_id, i.average_cost,
-           i.place, n.parts, CASE WHEN i.place %% 3 = 2 THEN 85 ELSE 100 END AS prep_yield,
+    SELECT r.business_id, r.recipe_id, i.inventory_item_id, i.stock_unit_id, i.recipe_unit_id,
+           i.average_cost, i.place, n.parts, CASE WHEN i.place %% 3 = 2 THEN 85 ELSE 100 END AS prep_yield,
            CASE WHEN i.place = 1 AND r.cook_minutes > 0 THEN 20 ELSE 0 END AS cook_loss,
            -- The dearer parts first; dishes leave a tenth for the prep item of the house.
            CASE r.recipe_kind WHEN 'prep' THEN h.average_cost * r.yield_qty
@@ -89,14 +168,17 @@ FROM (
         ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
     LEFT JOIN rest.inventory_item AS h
         ON h.business_id = r.business_id AND h.inventory_item_id = r.produces_item_id
+    LEFT JOIN plate AS d ON d.dish = r.display_name
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.recipe_kind = 'menu' AND m.item_kind <> 'food' THEN 1 + r.chance %% 2
-                    ELSE 3 + r.chance %% 4 END AS parts
+        SELECT coalesce(cardinality(d.parts),
+                        CASE WHEN r.recipe_kind = 'menu' AND m.item_kind <> 'food'
+                             THEN 1 + r.chance %% 2 ELSE 3 + r.chance %% 4 END) AS parts
     ) AS n
     CROSS JOIN LATERAL (
-        SELECT x.inventory_item_id, x.stock_unit_id, greatest(x.average_cost, 0.01)
-                   AS average_cost,
-               row_number() OVER (ORDER BY x.item_kind <> CASE
+        SELECT x.inventory_item_id, x.stock_unit_id, x.recipe_unit_id,
+               greatest(x.average_cost, 0.01) AS average_cost,
+               row_number() OVER (ORDER BY array_position(d.parts, x.item_code::text),
+                                           x.item_kind <> CASE
                                                WHEN m.item_kind IN ('drink', 'alcohol')
                                                THEN 'resale' ELSE 'ingredient' END,
                                            NOT x.is_active, md5(r.recipe_code || x.item_code),
@@ -119,6 +201,7 @@ FROM rest.recipe AS r
 JOIN rest.menu_item AS m
     ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
    AND m.item_kind = 'food'
+LEFT JOIN plate AS d ON d.dish = r.display_name
 CROSS JOIN (VALUES (0), (1)) AS n (turn)
 CROSS JOIN LATERAL (
     SELECT m.base_price * r.portion_count * r.target_cost_pct / 1000 / (1 + n.turn) AS cost
@@ -129,7 +212,8 @@ JOIN LATERAL (
     JOIN rest.inventory_item AS i
         ON i.business_id = x.business_id AND i.inventory_item_id = x.produces_item_id
     WHERE x.business_id = %(business_id)s AND x.recipe_kind = 'prep'
-    ORDER BY md5(r.recipe_code || x.recipe_code), x.recipe_id
+    ORDER BY i.item_code IS DISTINCT FROM d.made, md5(r.recipe_code || x.recipe_code),
+             x.recipe_id
     LIMIT 1
 ) AS s ON true
 WHERE r.business_id = %(business_id)s AND r.recipe_kind = 'menu'
@@ -156,33 +240,47 @@ CROSS JOIN LATERAL (
 ) AS z
 WHERE m.business_id = %(business_id)s;
 
--- An option is some of an item, for what half a dollar buys; what goes out goes in a box.
+-- An option is some of an item, unless it tells how to cook; what goes out goes in a box or a bowl,
+-- with a fork, and two dishes share a bag.
 INSERT INTO rest.recipe_usage
     (business_id, recipe_usage_id, inventory_item_id, modifier_option_id, menu_item_id,
      unit_of_measure_id, usage_kind, quantity, service_mode, depletes_on, effective_from)
-SELECT o.business_id, md5('usage ' || o.kind || o.key || o.mode)::uuid, i.inventory_item_id,
-       o.option, o.dish, i.stock_unit_id, o.kind,
-       greatest(round(0.5 / greatest(i.average_cost, 0.01), 4), 0.0005), o.mode, 'sale',
+SELECT i.business_id, md5('usage ' || o.kind || o.key || i.item_code || o.mode)::uuid,
+       i.inventory_item_id, o.option, o.dish, i.recipe_unit_id, o.kind, o.quantity, o.mode, 'sale',
        (%(as_of)s)::date - 120
 FROM (
-    SELECT x.business_id, x.modifier_option_id AS key, x.modifier_option_id AS option,
-           NULL::uuid AS dish, 'modifier' AS kind, 'all' AS mode
+    SELECT x.modifier_option_id AS key, x.modifier_option_id AS option, NULL::uuid AS dish,
+           'modifier' AS kind, 'all' AS mode, v.code, v.quantity
     FROM rest.modifier_option AS x
+    JOIN (VALUES
+        ('Fries', 'FRIES', 5), ('Tots', 'TOTS', 5), ('Salad', 'SPRMIX', 2), ('Mash', 'MASH', 5),
+        ('Egg', 'EGGS', 1), ('Avocado', 'AVOCADO', 2), ('Bacon', 'BACON', 1),
+        ('Cheddar', 'CHEDDAR', 1), ('Blue cheese', 'GOATCH', 1), ('Aioli', 'AIOLI', 1.5),
+        ('Ranch', 'RANCH', 1.5), ('Ranch dip', 'RANCH', 2), ('Caesar', 'CAESARD', 1.5),
+        ('Chimichurri', 'CHIMI', 1), ('Vinaigrette', 'VINAIG', 1.5), ('Hot', 'BUFFALO', 1),
+        ('Mild', 'BUFFALO', 0.5), ('Medium hot', 'BUFFALO', 0.75), ('Burning', 'HOTSAUCE', 1),
+        ('Hot sauce', 'HOTSAUCE', 0.5), ('Barbecue', 'KETCHUP', 1.5), ('Smoky', 'PAPRIKA', 0.1),
+        ('Honey mustard', 'DIJON', 1), ('Garlic', 'GARLIC', 0.25), ('Miso', 'MISO', 0.5),
+        ('Whole', 'MILK', 6), ('Oat', 'OATMILK', 6)
+    ) AS v (option, code, quantity) ON v.option = x.display_name
     WHERE x.business_id = %(business_id)s
     UNION ALL
-    SELECT x.business_id, x.menu_item_id, NULL, x.menu_item_id, 'packaging', n.mode
+    SELECT x.menu_item_id, NULL, x.menu_item_id, 'packaging', n.mode, c.code, c.quantity
     FROM rest.menu_item AS x
     CROSS JOIN (VALUES ('takeout'), ('delivery')) AS n (mode)
+    CROSS JOIN LATERAL (VALUES
+        (CASE WHEN x.display_name ILIKE '%%soup%%' THEN 'SOUPCUP'
+              WHEN x.display_name ~* 'bowl|salad' THEN 'BOWL32' ELSE 'BOX9' END, 1),
+        ('CUTLERY', 1), ('BAG', 0.5)) AS c (code, quantity)
     WHERE x.business_id = %(business_id)s AND x.item_kind = 'food'
+    UNION ALL
+    SELECT x.menu_item_id, NULL, x.menu_item_id, 'packaging', n.mode, 'CUP16', 1
+    FROM rest.menu_item AS x
+    CROSS JOIN (VALUES ('takeout'), ('delivery')) AS n (mode)
+    WHERE x.business_id = %(business_id)s AND x.item_kind = 'drink'
 ) AS o
-JOIN LATERAL (
-    SELECT x.inventory_item_id, x.stock_unit_id, x.average_cost
-    FROM rest.inventory_item AS x
-    WHERE x.business_id = %(business_id)s
-    ORDER BY x.item_kind <> CASE o.kind WHEN 'packaging' THEN 'packaging' ELSE 'ingredient' END,
-             NOT x.is_active, md5(o.key || x.item_code), x.inventory_item_id
-    LIMIT 1
-) AS i ON true;
+JOIN rest.inventory_item AS i
+    ON i.business_id = %(business_id)s AND i.item_code = o.code AND i.is_active;
 
 INSERT INTO rest.yield_test
     (business_id, yield_test_id, tested_by_staff_id, inventory_item_id, unit_of_measure_id,
