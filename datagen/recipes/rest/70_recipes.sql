@@ -59,82 +59,106 @@ CROSS JOIN (
 ) AS u
 WHERE v.version <= m.versions;
 
--- What is on the plate, the dearest first, and what of the house goes with it; what the house makes
--- of what.
+-- What is on a plate or in a quart, in the units in which cooks measure, and what of the house goes
+-- with it. A part has the share in the cost that its amount has.
 CREATE TEMPORARY TABLE plate ON COMMIT DROP AS
-SELECT v.dish, string_to_array(v.parts, ' ') AS parts, v.made
-FROM (VALUES
-    ('Charred octopus', 'OCTOPUS POTATO OLIVEOIL PAPRIKA', 'CHIMI'),
-    ('Burrata and peaches', 'BURRATA PEACH BASIL OLIVEOIL', 'VINAIG'),
-    ('Deviled eggs', 'EGGS MAYO DIJON PAPRIKA', 'AIOLI'),
-    ('Fried calamari', 'CALAMARI FLOUR FRYOIL LEMON', 'MARINARA'),
-    ('Tomato soup', 'TOMCAN CREAM ONION BASIL', 'CHXSTOCK'),
-    ('Caesar salad', 'ROMAINE PARM SOURDO ANCHOVY', 'CAESARD'),
-    ('Beef tartare', 'TENDER EGGS SOURDO DIJON', 'AIOLI'),
-    ('Bread and butter', 'SOURDO BUTTER SALT', 'CHIMI'),
-    ('Ribeye 12 oz', 'RIBEYE BUTTER THYME', 'DEMI'),
-    ('Half chicken', 'CHXHALF CARROT LEMON THYME', 'CHXSTOCK'),
-    ('Grilled salmon', 'SALMON ASPARAG LEMON', 'CHIMI'),
-    ('Copper burger', 'GRNDBEEF CHEDDAR BUNS BACON', 'AIOLI'),
-    ('Short rib ragu', 'SHORTRIB PASTA PARM ONION', 'MARINARA'),
-    ('Mushroom risotto', 'MUSHROOM ARBORIO PARM BUTTER', 'CHXSTOCK'),
-    ('Pork chop', 'PORKCHOP BRUSSEL HONEY THYME', 'DEMI'),
-    ('Fish and chips', 'COD FRIES FLOUR FRYOIL', 'SLAW'),
-    ('Cauliflower steak', 'CAULI CHICKPEA WALNUT PARSLEY', 'CHIMI'),
-    ('Duck confit', 'DUCKLEG POTATO THYME GARLIC', 'DEMI'),
-    ('Shrimp and grits', 'SHRIMP GRITS BACON SCALLION', 'CHXSTOCK'),
-    ('Cavatelli', 'PASTA PARM ROMATOM BASIL', 'MARINARA'),
-    ('Fries', 'FRIES FRYOIL SALT', 'AIOLI'),
-    ('Brussels sprouts', 'BRUSSEL BACON HONEY', 'VINAIG'),
-    ('Mac and cheese', 'CHEDDAR MACARONI MILK PANKO', 'CUSTARD'),
-    ('Grilled asparagus', 'ASPARAG PARM LEMON', 'VINAIG'),
-    ('Mashed potatoes', 'POTATO BUTTER CREAM', 'MASH'),
-    ('Side salad', 'SPRMIX CUCUMB ROMATOM', 'VINAIG'),
-    ('Olive oil cake', 'OLIVEOIL EGGS FLOUR SUGAR', 'CUSTARD'),
-    ('Chocolate tart', 'CHOC PIESHELL CREAM BUTTER', 'TARTFILL'),
-    ('Key lime pie', 'LIME PIESHELL EGGS SUGAR', 'CUSTARD'),
-    ('Ice cream', 'ICECREAM WALNUT HONEY', 'CUSTARD'),
-    ('Cheese plate', 'CHEESEBD GOATCH WALNUT HONEY', 'PICKONION'),
-    ('Wings six', 'WINGS FRYOIL CELERY', 'BUFFALO'),
-    ('Wings twelve', 'WINGS FRYOIL CELERY', 'BUFFALO'),
-    ('Boneless wings', 'BITES FRYOIL CELERY', 'BUFFALO'),
-    ('Loaded fries', 'FRIES CHEDDAR BACON SCALLION', 'RANCH'),
-    ('Celery and dip', 'CELERY CARROT', 'RANCH'),
-    ('Harvest bowl', 'QUINOA CHXTHIGH SPRMIX GOATCH WALNUT', 'VINAIG'),
-    ('Poke bowl', 'TUNA JASMINE AVOCADO EDAMAME NORI', 'SLAW'),
-    ('Chicken bowl', 'CHXBRST JASMINE AVOCADO ROMATOM', 'PICKONION'),
-    ('Falafel bowl', 'FALAFEL QUINOA CUCUMB CHICKPEA', 'SLAW'),
-    ('Miso soup', 'MISO SCALLION NORI', 'MISOBR'),
-    ('Single smash', 'GRNDBEEF CHEDDAR BUNS PICKLES', 'AIOLI'),
-    ('Double smash', 'GRNDBEEF CHEDDAR BUNS PICKLES', 'AIOLI'),
-    ('Chicken sandwich', 'CHXBRST BUNS PICKLES FRYOIL', 'SLAW'),
-    ('Veggie smash', 'VEGPATTY BUNS AVOCADO KETCHUP', 'PICKONION'),
-    ('Tots', 'TOTS FRYOIL SALT', 'RANCH'),
-    ('Cola', 'COLA', NULL), ('Lemonade', 'LEMONADE', NULL), ('Iced tea', 'TEABAG', NULL),
-    ('Espresso', 'COFFEE', NULL), ('Sparkling water', 'SPARKW', NULL),
-    ('Ginger beer', 'GINGERB', NULL), ('Pilsner', 'PILSKEG', NULL), ('IPA', 'IPAKEG', NULL),
-    ('Stout', 'STOUTKEG', NULL), ('Wheat beer', 'WHEATKEG', NULL), ('Cider', 'CIDERKEG', NULL),
-    ('House red', 'HOUSERED', NULL), ('House white', 'HOUSEWHT', NULL),
-    ('Pinot noir', 'PINOT', NULL), ('Prosecco', 'PROSECCO', NULL),
-    ('Old fashioned', 'BOURBON', NULL), ('Negroni', 'GIN BITTERAP VERMOUTH', NULL),
-    ('Margarita', 'TEQUILA TRIPLSEC', NULL), ('Paloma', 'TEQUILA GRAPEFR', NULL),
-    ('Espresso martini', 'VODKA COFFLIQ COFFEE', NULL),
-    ('Marinara sauce', 'TOMCAN ONION GARLIC OLIVEOIL BASIL', NULL),
-    ('Red wine vinaigrette', 'OLIVEOIL VINEGAR DIJON HONEY', NULL),
-    ('Buffalo sauce', 'HOTSAUCE BUTTER PAPRIKA', NULL),
-    ('Ranch dressing', 'MAYO MILK PARSLEY GARLIC', NULL),
-    ('Caesar dressing', 'MAYO PARM ANCHOVY LEMON', NULL),
-    ('Garlic aioli', 'MAYO GARLIC LEMON', NULL),
-    ('Chimichurri', 'PARSLEY OLIVEOIL GARLIC OREGANO', NULL),
-    ('Chicken stock', 'CHXBASE CARROT CELERY ONION', NULL),
-    ('Miso broth', 'MISO SOYSAUCE SCALLION', NULL),
-    ('Demi-glace', 'SHORTRIB HOUSERED CARROT ONION', NULL),
-    ('Cabbage slaw', 'CABBAGE MAYO CARROT VINEGAR', NULL),
-    ('Mashed potato base', 'POTATO BUTTER CREAM', NULL),
-    ('Pickled red onions', 'REDONION VINEGAR SUGAR', NULL),
-    ('Chocolate tart filling', 'CHOC CREAM EGGS SUGAR', NULL),
-    ('Vanilla custard', 'CREAM EGGS MILK SUGAR', NULL)
-) AS v (dish, parts, made);
+SELECT n.*, n.amount * n.unit_cost / sum(n.amount * n.unit_cost) OVER (PARTITION BY n.dish)
+           AS share
+FROM (
+    SELECT v.dish, v.made, i.inventory_item_id, p.place, cardinality(v.parts) AS parts,
+           split_part(v.parts[p.place], ':', 2)::numeric AS amount,
+           i.average_cost * rest.convert_qty(i.inventory_item_id, 1, i.recipe_unit_id,
+                                             i.stock_unit_id) AS unit_cost
+    FROM (
+        SELECT x.dish, string_to_array(x.parts, ' ') AS parts, x.made
+        FROM (VALUES
+            ('Charred octopus', 'OCTOPUS:5 POTATO:4 OLIVEOIL:0.5 PAPRIKA:0.05', 'CHIMI'),
+            ('Burrata and peaches', 'BURRATA:4 PEACH:4 BASIL:0.15 OLIVEOIL:0.4', 'VINAIG'),
+            ('Deviled eggs', 'EGGS:3 MAYO:1 DIJON:0.3 PAPRIKA:0.03', 'AIOLI'),
+            ('Fried calamari', 'CALAMARI:7 FLOUR:2 FRYOIL:1.2 LEMON:0.25', 'MARINARA'),
+            ('Tomato soup', 'TOMCAN:9 CREAM:1.5 ONION:1.5 BASIL:0.1', 'CHXSTOCK'),
+            ('Caesar salad', 'ROMAINE:6 PARM:0.7 SOURDO:1.2 ANCHOVY:0.2', 'CAESARD'),
+            ('Beef tartare', 'TENDER:4 EGGS:1 SOURDO:2 DIJON:0.25', 'AIOLI'),
+            ('Bread and butter', 'SOURDO:6 BUTTER:1.5 SALT:0.03', 'CHIMI'),
+            ('Ribeye 12 oz', 'RIBEYE:12 BUTTER:1 THYME:0.05', 'DEMI'),
+            ('Half chicken', 'CHXHALF:20 CARROT:4 LEMON:0.5 THYME:0.1', 'CHXSTOCK'),
+            ('Grilled salmon', 'SALMON:7 ASPARAG:4 LEMON:0.25', 'CHIMI'),
+            ('Copper burger', 'GRNDBEEF:8 CHEDDAR:1.5 BUNS:1 BACON:1.5', 'AIOLI'),
+            ('Short rib ragu', 'SHORTRIB:9 PASTA:5 PARM:0.6 ONION:1.5', 'MARINARA'),
+            ('Mushroom risotto', 'MUSHROOM:5 ARBORIO:3 PARM:1.2 BUTTER:0.8', 'CHXSTOCK'),
+            ('Pork chop', 'PORKCHOP:13 BRUSSEL:5 HONEY:0.5 THYME:0.1', 'DEMI'),
+            ('Fish and chips', 'COD:7 FRIES:7 FLOUR:2.5 FRYOIL:1.5', 'SLAW'),
+            ('Cauliflower steak', 'CAULI:14 CHICKPEA:4 WALNUT:0.8 PARSLEY:0.3', 'CHIMI'),
+            ('Duck confit', 'DUCKLEG:14 POTATO:6 THYME:0.1 GARLIC:0.4', 'DEMI'),
+            ('Shrimp and grits', 'SHRIMP:6 GRITS:3 BACON:1.2 SCALLION:0.4', 'CHXSTOCK'),
+            ('Cavatelli', 'PASTA:6 PARM:1 ROMATOM:4 BASIL:0.15', 'MARINARA'),
+            ('Fries', 'FRIES:8 FRYOIL:1 SALT:0.08', 'AIOLI'),
+            ('Brussels sprouts', 'BRUSSEL:7 BACON:1 HONEY:0.4', 'VINAIG'),
+            ('Mac and cheese', 'CHEDDAR:3 MACARONI:4 MILK:3 PANKO:0.4', 'CUSTARD'),
+            ('Grilled asparagus', 'ASPARAG:6 PARM:0.5 LEMON:0.25', 'VINAIG'),
+            ('Mashed potatoes', 'POTATO:9 BUTTER:1.2 CREAM:1.2', 'MASH'),
+            ('Side salad', 'SPRMIX:3 CUCUMB:2 ROMATOM:2', 'VINAIG'),
+            ('Olive oil cake', 'OLIVEOIL:1.2 EGGS:1 FLOUR:1.8 SUGAR:1.8', 'CUSTARD'),
+            ('Chocolate tart', 'CHOC:1.8 PIESHELL:1 CREAM:1.2 BUTTER:0.5', 'TARTFILL'),
+            ('Key lime pie', 'LIME:2 PIESHELL:1 EGGS:1 SUGAR:1.2', 'CUSTARD'),
+            ('Ice cream', 'ICECREAM:6 WALNUT:0.3 HONEY:0.3', 'CUSTARD'),
+            ('Cheese plate', 'CHEESEBD:4 GOATCH:1.5 WALNUT:0.6 HONEY:0.5', 'PICKONION'),
+            ('Wings six', 'WINGS:12 FRYOIL:1.2 CELERY:1.5', 'BUFFALO'),
+            ('Wings twelve', 'WINGS:24 FRYOIL:2 CELERY:2', 'BUFFALO'),
+            ('Boneless wings', 'BITES:9 FRYOIL:1.2 CELERY:1.5', 'BUFFALO'),
+            ('Loaded fries', 'FRIES:9 CHEDDAR:1.5 BACON:1 SCALLION:0.3', 'RANCH'),
+            ('Celery and dip', 'CELERY:6 CARROT:3', 'RANCH'),
+            ('Harvest bowl', 'QUINOA:2.5 CHXTHIGH:4 SPRMIX:2 GOATCH:1 WALNUT:0.4', 'VINAIG'),
+            ('Poke bowl', 'TUNA:4 JASMINE:3 AVOCADO:2 EDAMAME:1.5 NORI:0.2', 'SLAW'),
+            ('Chicken bowl', 'CHXBRST:5 JASMINE:3 AVOCADO:2 ROMATOM:2', 'PICKONION'),
+            ('Falafel bowl', 'FALAFEL:5 QUINOA:2.5 CUCUMB:2 CHICKPEA:2', 'SLAW'),
+            ('Miso soup', 'MISO:1.2 SCALLION:0.4 NORI:0.1', 'MISOBR'),
+            ('Single smash', 'GRNDBEEF:4 CHEDDAR:1 BUNS:1 PICKLES:0.5', 'AIOLI'),
+            ('Double smash', 'GRNDBEEF:8 CHEDDAR:2 BUNS:1 PICKLES:0.5', 'AIOLI'),
+            ('Chicken sandwich', 'CHXBRST:6 BUNS:1 PICKLES:0.5 FRYOIL:1', 'SLAW'),
+            ('Veggie smash', 'VEGPATTY:1 BUNS:1 AVOCADO:1.5 KETCHUP:0.5', 'PICKONION'),
+            ('Tots', 'TOTS:8 FRYOIL:1 SALT:0.08', 'RANCH'),
+            ('Cola', 'COLA:2.7', NULL),
+            ('Lemonade', 'LEMONADE:2.5', NULL),
+            ('Iced tea', 'TEABAG:1', NULL),
+            ('Espresso', 'COFFEE:0.7', NULL),
+            ('Sparkling water', 'SPARKW:1', NULL),
+            ('Ginger beer', 'GINGERB:1', NULL),
+            ('Pilsner', 'PILSKEG:16', NULL),
+            ('IPA', 'IPAKEG:16', NULL),
+            ('Stout', 'STOUTKEG:16', NULL),
+            ('Wheat beer', 'WHEATKEG:16', NULL),
+            ('Cider', 'CIDERKEG:14', NULL),
+            ('House red', 'HOUSERED:6', NULL),
+            ('House white', 'HOUSEWHT:6', NULL),
+            ('Pinot noir', 'PINOT:5', NULL),
+            ('Prosecco', 'PROSECCO:5', NULL),
+            ('Old fashioned', 'BOURBON:2 SUGAR:0.1', NULL),
+            ('Negroni', 'GIN:1 BITTERAP:1 VERMOUTH:1', NULL),
+            ('Margarita', 'TEQUILA:2 TRIPLSEC:1 LIME:1', NULL),
+            ('Paloma', 'TEQUILA:2 GRAPEFR:0.7 LIME:0.5', NULL),
+            ('Espresso martini', 'VODKA:1.5 COFFLIQ:0.75 COFFEE:0.7', NULL),
+            ('Marinara sauce', 'TOMCAN:28 ONION:4 GARLIC:0.8 OLIVEOIL:1.5 BASIL:0.3', NULL),
+            ('Red wine vinaigrette', 'OLIVEOIL:18 VINEGAR:9 DIJON:2 HONEY:1.5', NULL),
+            ('Buffalo sauce', 'HOTSAUCE:18 BUTTER:12 PAPRIKA:0.2', NULL),
+            ('Ranch dressing', 'MAYO:18 MILK:12 PARSLEY:0.5 GARLIC:0.3', NULL),
+            ('Caesar dressing', 'MAYO:20 PARM:4 ANCHOVY:2 LEMON:2', NULL),
+            ('Garlic aioli', 'MAYO:28 GARLIC:1.5 LEMON:1.5', NULL),
+            ('Chimichurri', 'PARSLEY:6 OLIVEOIL:16 GARLIC:2 OREGANO:0.3', NULL),
+            ('Chicken stock', 'CHXBASE:1.5 CARROT:3 CELERY:3 ONION:4', NULL),
+            ('Miso broth', 'MISO:3 SOYSAUCE:1.5 SCALLION:1', NULL),
+            ('Demi-glace', 'SHORTRIB:12 HOUSERED:6 CARROT:3 ONION:4', NULL),
+            ('Cabbage slaw', 'CABBAGE:11 MAYO:3 CARROT:2 VINEGAR:0.6', NULL),
+            ('Mashed potato base', 'POTATO:13 BUTTER:2 CREAM:2', NULL),
+            ('Pickled red onions', 'REDONION:18 VINEGAR:12 SUGAR:3', NULL),
+            ('Chocolate tart filling', 'CHOC:12 CREAM:14 EGGS:4 SUGAR:3', NULL),
+            ('Vanilla custard', 'CREAM:14 EGGS:6 MILK:10 SUGAR:5', NULL)
+        ) AS x (dish, parts, made)
+    ) AS v
+    CROSS JOIN LATERAL generate_subscripts(v.parts, 1) AS p (place)
+    JOIN rest.inventory_item AS i
+        ON i.business_id = %(business_id)s AND i.item_code = split_part(v.parts[p.place], ':', 1)
+) AS n;
 
 -- The ingredients in shares of what the whole may cost (a dish: the target of its price; a prep
 -- item: what a stock unit of it costs), with what trimming and cooking take, in the unit in which
@@ -151,13 +175,14 @@ SELECT p.business_id, md5(p.recipe_id || 'line' || p.place)::uuid, p.recipe_id,
        p.prep_yield, p.cook_loss, p.place = p.parts AND p.place > 3, round(p.cost, 4)
 FROM (
     SELECT r.business_id, r.recipe_id, i.inventory_item_id, i.stock_unit_id, i.recipe_unit_id,
-           i.average_cost, i.place, n.parts, CASE WHEN i.place %% 3 = 2 THEN 85 ELSE 100 END AS prep_yield,
+           i.average_cost, i.place, n.parts,
+           CASE WHEN i.place %% 3 = 2 AND r.cook_minutes > 0 THEN 85 ELSE 100 END AS prep_yield,
            CASE WHEN i.place = 1 AND r.cook_minutes > 0 THEN 20 ELSE 0 END AS cook_loss,
-           -- The dearer parts first; dishes leave a tenth for the prep item of the house.
+           -- Dishes leave a tenth for the prep item of the house.
            CASE r.recipe_kind WHEN 'prep' THEN h.average_cost * r.yield_qty
                 ELSE m.base_price * r.portion_count * r.target_cost_pct / 100
                      * CASE m.item_kind WHEN 'food' THEN 0.9 ELSE 1 END END
-           * 2 * (n.parts + 1 - i.place) / (n.parts * (n.parts + 1)) AS cost
+           * coalesce(i.share, 2.0 * (n.parts + 1 - i.place) / (n.parts * (n.parts + 1))) AS cost
     FROM (
         SELECT x.*,
                ('x' || substr(md5(x.recipe_id || 'parts'), 1, 7))::bit(28)::integer AS chance
@@ -168,22 +193,24 @@ FROM (
         ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
     LEFT JOIN rest.inventory_item AS h
         ON h.business_id = r.business_id AND h.inventory_item_id = r.produces_item_id
-    LEFT JOIN plate AS d ON d.dish = r.display_name
+    LEFT JOIN (SELECT DISTINCT x.dish, x.parts FROM plate AS x) AS d ON d.dish = r.display_name
     CROSS JOIN LATERAL (
-        SELECT coalesce(cardinality(d.parts),
+        SELECT coalesce(d.parts,
                         CASE WHEN r.recipe_kind = 'menu' AND m.item_kind <> 'food'
                              THEN 1 + r.chance %% 2 ELSE 3 + r.chance %% 4 END) AS parts
     ) AS n
     CROSS JOIN LATERAL (
         SELECT x.inventory_item_id, x.stock_unit_id, x.recipe_unit_id,
-               greatest(x.average_cost, 0.01) AS average_cost,
-               row_number() OVER (ORDER BY array_position(d.parts, x.item_code::text),
+               greatest(x.average_cost, 0.01) AS average_cost, w.share,
+               row_number() OVER (ORDER BY w.place,
                                            x.item_kind <> CASE
                                                WHEN m.item_kind IN ('drink', 'alcohol')
                                                THEN 'resale' ELSE 'ingredient' END,
                                            NOT x.is_active, md5(r.recipe_code || x.item_code),
                                            x.inventory_item_id) AS place
         FROM rest.inventory_item AS x
+        LEFT JOIN plate AS w
+            ON w.dish = r.display_name AND w.inventory_item_id = x.inventory_item_id
         WHERE x.business_id = %(business_id)s AND x.item_kind IN ('ingredient', 'resale')
           AND x.inventory_item_id <> coalesce(r.produces_item_id, r.recipe_id)
     ) AS i
@@ -201,7 +228,7 @@ FROM rest.recipe AS r
 JOIN rest.menu_item AS m
     ON m.business_id = r.business_id AND r.recipe_code = 'R-' || m.item_code
    AND m.item_kind = 'food'
-LEFT JOIN plate AS d ON d.dish = r.display_name
+LEFT JOIN (SELECT DISTINCT x.dish, x.made FROM plate AS x) AS d ON d.dish = r.display_name
 CROSS JOIN (VALUES (0), (1)) AS n (turn)
 CROSS JOIN LATERAL (
     SELECT m.base_price * r.portion_count * r.target_cost_pct / 1000 / (1 + n.turn) AS cost
