@@ -145,7 +145,8 @@ HAVING round(sum(w.amount), 4) > 0;
 -- Where an item lies at a site. Wine is not kept where nobody drinks it.
 CREATE TEMPORARY TABLE shelf ON COMMIT DROP AS
 SELECT g.*, s.location_id, s.location_code, s.timezone, s.is_source, s.place AS site_place,
-       s.opened_on, a.storage_area_id, g.shelf_life_days + 1 AS cycle_days,
+       s.opened_on, a.storage_area_id, a.count_sequence / 10 AS area_place,
+       g.shelf_life_days + 1 AS cycle_days,
        g.is_made AND (s.is_source OR NOT g.comes_from_source) AS is_made_here,
        -- Fresh food of a kind comes on the same days.
        s.opened_on - 14 + CASE WHEN g.is_made AND g.comes_from_source THEN 0
@@ -181,23 +182,25 @@ WHERE h.inventory_item_id = d.inventory_item_id AND h.location_id = d.location_i
 
 ANALYZE demand;
 
--- Counts: the opening one, then each Monday morning before the trucks come.
+-- Counts: the opening one, then each Monday morning before the trucks come; one walks from area to
+-- area, and what is found is found when its shelf is counted.
 CREATE TEMPORARY TABLE tally ON COMMIT DROP AS
-SELECT n.*, md5('count ' || n.location_id || n.day)::uuid AS inventory_count_id,
+SELECT n.*, interval '6 minutes' AS area_pace, interval '7 seconds' AS shelf_pace,
+       md5('count ' || n.location_id || n.day)::uuid AS inventory_count_id,
        row_number() OVER (PARTITION BY n.location_id ORDER BY n.day)::integer AS place,
        lag(n.day, 1, '-infinity') OVER (PARTITION BY n.location_id ORDER BY n.day) AS day_before
 FROM (
     SELECT s.location_id, s.location_code, s.place AS site_place, x.day::date AS day,
            x.day::date = s.opened_on AS opens,
            (x.day::date + time '04:20') AT TIME ZONE s.timezone AS started_at,
-           (x.day::date + time '05:30') AT TIME ZONE s.timezone AS posted_at
+           (x.day::date + time '05:30') AT TIME ZONE s.timezone AS approved_at
     FROM site AS s
     CROSS JOIN LATERAL generate_series(s.opened_on, (%(as_of)s)::date, interval '1 day')
         AS x (day)
     WHERE x.day::date = s.opened_on
        OR extract(isodow FROM x.day) = 1 AND x.day::date > s.opened_on
 ) AS n
-WHERE n.posted_at < (%(as_of)s)::timestamptz;
+WHERE n.approved_at < (%(as_of)s)::timestamptz;
 
 -- Each supply brings an item into a site; for a lot, or for none where none are kept.
 CREATE TEMPORARY TABLE supply (
@@ -385,11 +388,12 @@ WHERE (w.item_code = 'FRYOIL' OR w.chance %% 11 = 0) AND w.used >= 0.2
 -- What is missing at a count is posted for its line; what cleans is reckoned by counting alone.
 INSERT INTO demand
     (inventory_item_id, location_id, happened, day, cycle, kind, source, source_id, quantity)
-SELECT k.inventory_item_id, k.location_id, k.posted_at, k.day, 0, 'count_adjustment',
+SELECT k.inventory_item_id, k.location_id, k.counted_at, k.day, 0, 'count_adjustment',
        'inventory_count_line', md5('counted ' || k.inventory_count_id || k.inventory_item_id)::uuid,
        k.missing
 FROM (
-    SELECT h.inventory_item_id, h.location_id, t.posted_at, t.day, t.inventory_count_id,
+    SELECT h.inventory_item_id, h.location_id, t.day, t.inventory_count_id,
+           t.started_at + h.area_place * t.area_pace + h.place * t.shelf_pace AS counted_at,
            CASE WHEN h.item_kind = 'supply' THEN (n.chance %% 3)::numeric
                 WHEN n.chance %% 5 < 2
                 THEN round(u.used * (3 + n.chance %% 20) / 1000.0,
@@ -471,8 +475,10 @@ WHERE NOT h.is_fresh;
 INSERT INTO supply
     (inventory_item_id, location_id, happened, day, cycle, kind, source, source_id, quantity,
      unit_cost, lot_code, use_by_on)
-SELECT h.inventory_item_id, h.location_id, t.posted_at, t.day, 0, 'count_adjustment',
-       'inventory_count_line', md5('counted ' || t.inventory_count_id || h.inventory_item_id)::uuid,
+SELECT h.inventory_item_id, h.location_id,
+       t.started_at + h.area_place * t.area_pace + h.place * t.shelf_pace, t.day, 0,
+       'count_adjustment', 'inventory_count_line',
+       md5('counted ' || t.inventory_count_id || h.inventory_item_id)::uuid,
        ceil(p.at_first) + p.quantity, h.average_cost,
        CASE WHEN h.has_lots THEN 'OPEN-' || to_char(t.day, 'YYMMDD') || '-' || h.item_code END,
        t.day + h.shelf_life_days
@@ -565,10 +571,12 @@ WHERE h.is_fresh;
 
 INSERT INTO demand
     (inventory_item_id, location_id, happened, day, cycle, kind, source, source_id, quantity)
-SELECT r.inventory_item_id, r.location_id, t.posted_at, t.day, r.cycle, 'count_adjustment',
-       'inventory_count_line', md5('counted ' || t.inventory_count_id || r.inventory_item_id)::uuid,
-       r.quantity
+SELECT r.inventory_item_id, r.location_id,
+       t.started_at + h.area_place * t.area_pace + h.place * t.shelf_pace, t.day, r.cycle,
+       'count_adjustment', 'inventory_count_line',
+       md5('counted ' || t.inventory_count_id || r.inventory_item_id)::uuid, r.quantity
 FROM remains AS r
+JOIN shelf AS h ON h.inventory_item_id = r.inventory_item_id AND h.location_id = r.location_id
 JOIN tally AS t ON t.location_id = r.location_id AND r.day < t.day AND r.day >= t.day_before
 LEFT JOIN lost AS l
     ON l.inventory_item_id = r.inventory_item_id AND l.location_id = r.location_id
@@ -579,8 +587,10 @@ WHERE r.quantity > 0 AND l.waste_log_id IS NULL;
 INSERT INTO supply
     (inventory_item_id, location_id, happened, day, cycle, kind, source, source_id, quantity,
      unit_cost)
-SELECT h.inventory_item_id, h.location_id, t.posted_at, t.day, 0, 'count_adjustment',
-       'inventory_count_line', md5('counted ' || t.inventory_count_id || h.inventory_item_id)::uuid,
+SELECT h.inventory_item_id, h.location_id,
+       t.started_at + h.area_place * t.area_pace + h.place * t.shelf_pace, t.day, 0,
+       'count_adjustment', 'inventory_count_line',
+       md5('counted ' || t.inventory_count_id || h.inventory_item_id)::uuid,
        3 + n.chance %% 9, h.average_cost
 FROM shelf AS h
 JOIN tally AS t ON t.location_id = h.location_id AND NOT t.opens
@@ -848,15 +858,17 @@ WHERE i.business_id = %(business_id)s AND i.inventory_item_id = c.inventory_item
 -- The counts that posted what was missing, and four that posted nothing.
 CREATE TEMPORARY TABLE sheet ON COMMIT DROP AS
 SELECT t.inventory_count_id, t.location_id, t.location_code, t.day, t.started_at,
-       t.started_at + interval '55 minutes' AS submitted_at, t.posted_at AS approved_at,
-       'approved' AS state, 'full' AS kind, t.opens, t.place + t.site_place AS place
+       t.started_at + interval '62 minutes' AS submitted_at, t.approved_at,
+       'approved' AS state, 'full' AS kind, t.opens, t.area_pace, t.shelf_pace,
+       t.place + t.site_place AS place
 FROM tally AS t
 UNION ALL
 SELECT md5('count ' || s.location_id || n.state)::uuid, s.location_id, s.location_code,
        rest.business_date(s.location_id, (%(as_of)s)::timestamptz - n.ago),
        (%(as_of)s)::timestamptz - n.ago,
        CASE n.state WHEN 'submitted' THEN (%(as_of)s)::timestamptz - n.ago + interval '45 minutes'
-                    END, NULL, n.state, n.kind, false, n.place
+                    END, NULL, n.state, n.kind, false, interval '1 minute',
+       interval '3 seconds', n.place
 FROM site AS s
 JOIN (VALUES (1, 'submitted', 'key_items', interval '6 hours', 1),
              (2, 'counting', 'spot', interval '35 minutes', 2),
@@ -890,36 +902,41 @@ SELECT %(business_id)s, n.id, n.inventory_count_id, n.inventory_item_id, n.stora
        n.place, n.expected, n.counted, n.counted,
        CASE WHEN NOT n.opens AND abs(n.counted - n.expected) * n.average_cost > 4
             THEN n.counted END, n.average_cost,
-       CASE WHEN n.counted IS NOT NULL THEN n.started_at + n.place * interval '12 seconds' END
+       n.counted_at
 FROM (
     SELECT k.*, row_number() OVER (PARTITION BY k.inventory_count_id
                                    ORDER BY k.area_place, k.shelf_place) AS place,
-           CASE WHEN k.state IN ('approved', 'submitted') OR k.state = 'counting'
-                     AND k.shelf_place %% 2 = 0 THEN k.expected + k.change END AS counted
+           -- What nobody has approved yet is not posted.
+           CASE WHEN k.counted_at IS NOT NULL
+                THEN k.expected + CASE WHEN k.state = 'approved' THEN k.change
+                                       WHEN k.chance %% 4 = 0 THEN -round(k.expected * 0.04, 2)
+                                       ELSE 0 END END AS counted
     FROM (
-        SELECT c.inventory_count_id, c.opens, c.state, c.started_at, h.inventory_item_id,
+        SELECT c.inventory_count_id, c.opens, c.state, x.counted_at, h.inventory_item_id,
                h.storage_area_id, h.stock_unit_id, h.average_cost, h.place AS shelf_place,
-               a.count_sequence AS area_place, x.id,
-               coalesce(sum(m.quantity) FILTER (WHERE m.happened < c.started_at), 0) AS expected,
+               h.area_place, x.id,
+               coalesce(sum(m.quantity) FILTER (
+                   WHERE m.happened < coalesce(x.counted_at, c.started_at)), 0) AS expected,
                coalesce(sum(m.quantity) FILTER (WHERE m.source_id = x.id), 0) AS change,
                ('x' || substr(md5(x.id::text), 1, 7))::bit(28)::integer AS chance
         FROM sheet AS c
         JOIN shelf AS h ON h.location_id = c.location_id
-        JOIN rest.storage_area AS a
-            ON a.business_id = %(business_id)s AND a.storage_area_id = h.storage_area_id
         JOIN rest.inventory_item AS i
-            ON i.business_id = a.business_id AND i.inventory_item_id = h.inventory_item_id
+            ON i.business_id = %(business_id)s AND i.inventory_item_id = h.inventory_item_id
         CROSS JOIN LATERAL (
-            SELECT md5('counted ' || c.inventory_count_id || h.inventory_item_id)::uuid AS id
+            SELECT md5('counted ' || c.inventory_count_id || h.inventory_item_id)::uuid AS id,
+                   CASE WHEN c.state IN ('approved', 'submitted')
+                             OR c.state = 'counting' AND h.place %% 2 = 0
+                        THEN c.started_at + h.area_place * c.area_pace + h.place * c.shelf_pace
+                        END AS counted_at
         ) AS x
         JOIN moved AS m
             ON m.inventory_item_id = h.inventory_item_id AND m.location_id = h.location_id
         WHERE CASE c.kind WHEN 'full' THEN true WHEN 'key_items' THEN i.abc_class = 'a'
                           WHEN 'category' THEN h.category_code = 'DAIRY'
                           ELSE h.category_code IN ('SOFT', 'BOXES') END
-        GROUP BY c.inventory_count_id, c.opens, c.state, c.started_at, h.inventory_item_id,
-                 h.storage_area_id, h.stock_unit_id, h.average_cost, h.place, a.count_sequence,
-                 x.id
+        GROUP BY c.inventory_count_id, c.opens, c.state, x.counted_at, h.inventory_item_id,
+                 h.storage_area_id, h.stock_unit_id, h.average_cost, h.place, h.area_place, x.id
     ) AS k
     WHERE k.expected <> 0 OR k.change <> 0
 ) AS n
