@@ -77,6 +77,22 @@ CREATE TEMPORARY TABLE demand (
     quantity          numeric(14, 4)
 ) ON COMMIT DROP;
 
+CREATE TEMPORARY TABLE line ON COMMIT DROP AS
+SELECT i.check_item_id, i.menu_item_id, i.menu_item_size_id, i.quantity, i.state, i.sent_at,
+       o.location_id,
+       CASE WHEN o.service_mode IN ('curbside', 'drive_thru') THEN 'takeout'
+            ELSE o.service_mode END AS mode,
+       (i.sent_at AT TIME ZONE s.timezone - make_interval(hours => s.closeout_hour))::date AS day
+FROM rest.check_item AS i
+JOIN rest.guest_check AS c
+    ON c.business_id = i.business_id AND c.guest_check_id = i.guest_check_id
+JOIN rest.guest_order AS o
+    ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
+JOIN site AS s ON s.location_id = o.location_id
+WHERE i.business_id = %(business_id)s AND i.sent_at <= (%(as_of)s)::timestamptz;
+
+ANALYZE line;
+
 -- What the lines took that the kitchen got, as rest.deplete_for_check_item() would have booked it.
 INSERT INTO demand
     (inventory_item_id, location_id, happened, day, kind, source, source_id, quantity)
@@ -88,56 +104,45 @@ FROM (
            CASE WHEN u.recipe_id IS NULL
                 THEN rest.convert_qty(u.inventory_item_id, u.amount, u.unit_of_measure_id,
                                       g.stock_unit_id)
-                ELSE u.amount / u.portion_count * p.amount END AS amount
+                ELSE u.amount / r.portion_count * p.amount END AS amount
     FROM (
-        SELECT i.check_item_id, i.location_id, i.sent_at, i.day, x.recipe_id,
-               x.inventory_item_id, x.unit_of_measure_id, r.portion_count,
-               coalesce(x.portions, x.quantity) * i.quantity * coalesce(m.factor, 1) AS amount
-        FROM (
-            SELECT y.business_id, y.check_item_id, y.menu_item_id, y.menu_item_size_id,
-                   y.quantity, y.state, y.sent_at, o.location_id,
-                   CASE WHEN o.service_mode IN ('curbside', 'drive_thru') THEN 'takeout'
-                        ELSE o.service_mode END AS mode,
-                   (y.sent_at AT TIME ZONE s.timezone
-                    - make_interval(hours => s.closeout_hour))::date AS day
-            FROM rest.check_item AS y
-            JOIN rest.guest_check AS c
-                ON c.business_id = y.business_id AND c.guest_check_id = y.guest_check_id
-            JOIN rest.guest_order AS o
-                ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
-            JOIN site AS s ON s.location_id = o.location_id
-            WHERE y.business_id = %(business_id)s AND y.sent_at <= (%(as_of)s)::timestamptz
-        ) AS i
+        SELECT i.*, x.recipe_id, x.inventory_item_id, x.unit_of_measure_id, x.service_mode,
+               x.depletes_on, x.effective_from, x.effective_to,
+               coalesce(x.portions, x.quantity) * i.quantity AS amount
+        FROM line AS i
         JOIN rest.recipe_usage AS x
-            ON x.business_id = i.business_id AND x.is_active
-           AND (x.service_mode = 'all' OR x.service_mode = i.mode)
-           AND (x.depletes_on = 'fire' OR x.depletes_on = 'sale' AND i.state <> 'voided')
-        LEFT JOIN (
-            SELECT z.check_item_id, z.modifier_option_id,
-                   sum(z.quantity * CASE WHEN z.pre_modifier IN ('no', 'allergy') THEN -1
-                                         ELSE 1 END) AS factor
-            FROM rest.check_item_modifier AS z
-            WHERE z.business_id = %(business_id)s AND z.modifier_option_id IS NOT NULL
-            GROUP BY z.check_item_id, z.modifier_option_id
-        ) AS m ON m.check_item_id = i.check_item_id
-              AND m.modifier_option_id = x.modifier_option_id
-        LEFT JOIN rest.recipe AS r
-            ON r.business_id = x.business_id AND r.recipe_id = x.recipe_id
-        WHERE i.day >= x.effective_from AND coalesce(i.day <= x.effective_to, true)
-          AND (m.factor IS NOT NULL
-               OR x.menu_item_id = i.menu_item_id
-               AND (x.menu_item_size_id = i.menu_item_size_id
-                    OR x.menu_item_size_id IS NULL
-                    AND (x.usage_kind = 'packaging'
-                         OR coalesce(i.menu_item_size_id NOT IN (
-                             SELECT q.menu_item_size_id
-                             FROM rest.recipe_usage AS q
-                             WHERE q.business_id = %(business_id)s AND q.is_active
-                               AND q.usage_kind = 'size'), true))))
+            ON x.business_id = %(business_id)s AND x.menu_item_id = i.menu_item_id AND x.is_active
+        WHERE x.menu_item_size_id = i.menu_item_size_id
+           OR x.menu_item_size_id IS NULL
+              AND (x.usage_kind = 'packaging'
+                   OR coalesce(i.menu_item_size_id NOT IN (
+                       SELECT q.menu_item_size_id
+                       FROM rest.recipe_usage AS q
+                       WHERE q.business_id = %(business_id)s AND q.is_active
+                         AND q.usage_kind = 'size'), true))
+        UNION ALL
+        SELECT i.*, x.recipe_id, x.inventory_item_id, x.unit_of_measure_id, x.service_mode,
+               x.depletes_on, x.effective_from, x.effective_to,
+               coalesce(x.portions, x.quantity) * i.quantity
+               * sum(m.quantity * CASE WHEN m.pre_modifier IN ('no', 'allergy') THEN -1
+                                       ELSE 1 END)
+        FROM line AS i
+        JOIN rest.check_item_modifier AS m
+            ON m.business_id = %(business_id)s AND m.check_item_id = i.check_item_id
+        JOIN rest.recipe_usage AS x
+            ON x.business_id = m.business_id AND x.modifier_option_id = m.modifier_option_id
+           AND x.is_active
+        GROUP BY i.check_item_id, i.menu_item_id, i.menu_item_size_id, i.quantity, i.state,
+                 i.sent_at, i.location_id, i.mode, i.day, x.business_id, x.recipe_usage_id
     ) AS u
+    LEFT JOIN rest.recipe AS r
+        ON r.business_id = %(business_id)s AND r.recipe_id = u.recipe_id
     LEFT JOIN part AS p ON p.recipe_id = u.recipe_id
     LEFT JOIN good AS g ON g.inventory_item_id = u.inventory_item_id
-    WHERE p.inventory_item_id IS NOT NULL OR g.inventory_item_id IS NOT NULL
+    WHERE u.service_mode IN ('all', u.mode)
+      AND (u.depletes_on = 'fire' OR u.depletes_on = 'sale' AND u.state <> 'voided')
+      AND u.day >= u.effective_from AND coalesce(u.day <= u.effective_to, true)
+      AND (p.inventory_item_id IS NOT NULL OR g.inventory_item_id IS NOT NULL)
 ) AS w
 GROUP BY w.inventory_item_id, w.location_id, w.sent_at, w.day, w.check_item_id
 HAVING round(sum(w.amount), 4) > 0;
