@@ -60,12 +60,16 @@ CROSS JOIN (
 WHERE v.version <= m.versions;
 
 -- What is on a plate or in a quart, in the units in which cooks measure, and what of the house goes
--- with it. A part has the share in the cost that its amount has.
+-- with it. What is counted goes in as it is: a bun is a bun. Of what else the dish may cost a part
+-- has the share that its amount has.
 CREATE TEMPORARY TABLE plate ON COMMIT DROP AS
-SELECT n.*, n.amount * n.unit_cost / sum(n.amount * n.unit_cost) OVER (PARTITION BY n.dish)
-           AS share
+SELECT n.*, n.amount * n.unit_cost AS cost,
+       coalesce(sum(n.amount * n.unit_cost) FILTER (WHERE n.is_each) OVER w, 0) AS each_cost,
+       n.amount * n.unit_cost
+           / sum(n.amount * n.unit_cost) FILTER (WHERE NOT n.is_each) OVER w AS share
 FROM (
     SELECT v.dish, v.made, i.inventory_item_id, p.place, cardinality(v.parts) AS parts,
+           u.dimension = 'count' AS is_each,
            split_part(v.parts[p.place], ':', 2)::numeric AS amount,
            i.average_cost * rest.convert_qty(i.inventory_item_id, 1, i.recipe_unit_id,
                                              i.stock_unit_id) AS unit_cost
@@ -100,7 +104,7 @@ FROM (
             ('Side salad', 'SPRMIX:3 CUCUMB:2 ROMATOM:2', 'VINAIG'),
             ('Olive oil cake', 'OLIVEOIL:1.2 EGGS:1 FLOUR:1.8 SUGAR:1.8', 'CUSTARD'),
             ('Chocolate tart', 'CHOC:1.8 PIESHELL:1 CREAM:1.2 BUTTER:0.5', 'TARTFILL'),
-            ('Key lime pie', 'LIME:2 PIESHELL:1 EGGS:1 SUGAR:1.2', 'CUSTARD'),
+            ('Key lime pie', 'LIME:2 PIESHELL:1 EGGS:1 CREAM:2 SUGAR:1.2', 'CUSTARD'),
             ('Ice cream', 'ICECREAM:6 WALNUT:0.3 HONEY:0.3', 'CUSTARD'),
             ('Cheese plate', 'CHEESEBD:4 GOATCH:1.5 WALNUT:0.6 HONEY:0.5', 'PICKONION'),
             ('Wings six', 'WINGS:12 FRYOIL:1.2 CELERY:1.5', 'BUFFALO'),
@@ -158,7 +162,10 @@ FROM (
     CROSS JOIN LATERAL generate_subscripts(v.parts, 1) AS p (place)
     JOIN rest.inventory_item AS i
         ON i.business_id = %(business_id)s AND i.item_code = split_part(v.parts[p.place], ':', 1)
-) AS n;
+    JOIN rest.unit_of_measure AS u
+        ON u.business_id = i.business_id AND u.unit_of_measure_id = i.recipe_unit_id
+) AS n
+WINDOW w AS (PARTITION BY n.dish);
 
 -- The ingredients in shares of what the whole may cost (a dish: the target of its price; a prep
 -- item: what a stock unit of it costs), with what trimming and cooking take, in the unit in which
@@ -176,13 +183,15 @@ SELECT p.business_id, md5(p.recipe_id || 'line' || p.place)::uuid, p.recipe_id,
 FROM (
     SELECT r.business_id, r.recipe_id, i.inventory_item_id, i.stock_unit_id, i.recipe_unit_id,
            i.average_cost, i.place, n.parts,
-           CASE WHEN i.place %% 3 = 2 AND r.cook_minutes > 0 THEN 85 ELSE 100 END AS prep_yield,
-           CASE WHEN i.place = 1 AND r.cook_minutes > 0 THEN 20 ELSE 0 END AS cook_loss,
-           -- Dishes leave a tenth for the prep item of the house.
-           CASE r.recipe_kind WHEN 'prep' THEN h.average_cost * r.yield_qty
-                ELSE m.base_price * r.portion_count * r.target_cost_pct / 100
-                     * CASE m.item_kind WHEN 'food' THEN 0.9 ELSE 1 END END
-           * coalesce(i.share, 2.0 * (n.parts + 1 - i.place) / (n.parts * (n.parts + 1))) AS cost
+           CASE WHEN i.place %% 3 = 2 AND r.cook_minutes > 0 AND i.is_each IS NOT TRUE THEN 85
+                ELSE 100 END AS prep_yield,
+           CASE WHEN i.place = 1 AND r.cook_minutes > 0 AND i.is_each IS NOT TRUE THEN 20
+                ELSE 0 END AS cook_loss,
+           CASE WHEN i.is_each THEN i.cost * n.servings
+                ELSE (n.budget - coalesce(i.each_cost, 0) * n.servings)
+                     * coalesce(i.share,
+                                2.0 * (n.parts + 1 - i.place) / (n.parts * (n.parts + 1)))
+                END AS cost
     FROM (
         SELECT x.*,
                ('x' || substr(md5(x.recipe_id || 'parts'), 1, 7))::bit(28)::integer AS chance
@@ -197,11 +206,18 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT coalesce(d.parts,
                         CASE WHEN r.recipe_kind = 'menu' AND m.item_kind <> 'food'
-                             THEN 1 + r.chance %% 2 ELSE 3 + r.chance %% 4 END) AS parts
+                             THEN 1 + r.chance %% 2 ELSE 3 + r.chance %% 4 END) AS parts,
+               CASE r.recipe_kind WHEN 'prep' THEN r.yield_qty ELSE r.portion_count END
+                   AS servings,
+               -- Dishes leave a tenth for the prep item of the house.
+               CASE r.recipe_kind WHEN 'prep' THEN h.average_cost * r.yield_qty
+                    ELSE m.base_price * r.portion_count * r.target_cost_pct / 100
+                         * CASE m.item_kind WHEN 'food' THEN 0.9 ELSE 1 END END AS budget
     ) AS n
     CROSS JOIN LATERAL (
         SELECT x.inventory_item_id, x.stock_unit_id, x.recipe_unit_id,
-               greatest(x.average_cost, 0.01) AS average_cost, w.share,
+               greatest(x.average_cost, 0.01) AS average_cost, w.is_each,
+               w.cost, w.each_cost, w.share,
                row_number() OVER (ORDER BY w.place,
                                            x.item_kind <> CASE
                                                WHEN m.item_kind IN ('drink', 'alcohol')
