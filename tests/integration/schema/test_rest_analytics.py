@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -296,6 +296,7 @@ def test_food_cost_is_what_left_less_what_was_sold(app: Connection) -> None:
             inventory_item_id=item,
             storage_area_id=area,
             movement_kind=kind,
+            source_id=uuid4(),
             quantity=quantity,
             unit_cost=2,
             business_date=day,

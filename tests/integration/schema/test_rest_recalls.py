@@ -342,12 +342,13 @@ class TestExposure:
         return found(connection, query, lot)
 
     def batch(self, connection: Connection, source: UUID, output: UUID) -> None:
-        made = row(
-            connection,
-            "rest.production_batch",
-            output_lot_id=output,
-            recipe_id=row(connection, "rest.recipe", yield_qty=1, portion_count=1),
+        item = row(connection, "rest.inventory_item")
+        recipe = row(connection, "rest.recipe", recipe_kind="prep", produces_item_id=item)
+        row(connection, "rest.recipe_line", recipe_id=recipe, inventory_item_id=item)
+        connection.execute(
+            "UPDATE rest.recipe SET state = 'approved' WHERE recipe_id = %s", [recipe]
         )
+        made = row(connection, "rest.production_batch", output_lot_id=output, recipe_id=recipe)
         move(connection, source, -1, "production_out", "production_batch", source_id=made)
 
     def test_a_line_is_exposed_with_what_it_used(self, app: Connection) -> None:
@@ -731,8 +732,6 @@ class TestTraceability:
             stock_lot_id=listed,
             traceability_lot_code="TLC-1",
             stock_qty=10,
-            received_packs=0,
-            rejected_packs=0,
         )
         query = (
             "SELECT cte_kind, traceability_lot_code, quantity, source, receiver, document_number"
