@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -24,7 +25,9 @@ from harness.db import Connection, Target
 from harness.deploy.deploy import deploy
 from harness.server.embedded import embedded, running
 
+PLATFORM = ("system_core/", "tenant_mgmt/", "user_mgmt/", "user_auth/", "user_rbac/")
 _serial = itertools.count(1)
+_sessions: dict[str, Connection] = {}
 
 
 @pytest.fixture(scope="session")
@@ -53,29 +56,67 @@ def deployed(server: Target, settings: Settings) -> Iterator[Target]:
     with _database(server, settings) as target:
         deploy(target, settings)
         yield target
+        _end_session(target)
+
+
+@pytest.fixture(scope="session")
+def platform(
+    server: Target, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """A database with the schemas that every industry stands on, for tests that attack it whole."""
+    directory = tmp_path_factory.mktemp("platform")
+    order = (settings.schema_dir / "order.txt").read_text(encoding="utf-8").splitlines()
+    files = [line for line in order if line.startswith(PLATFORM)]
+    for file in files:
+        (directory / file).parent.mkdir(exist_ok=True)
+        shutil.copy(settings.schema_dir / file, directory / file)
+    (directory / "order.txt").write_text("\n".join(files), encoding="utf-8")
+    with _database(server, settings) as target:
+        deploy(target, settings.model_copy(update={"schema_dir": directory}))
+        yield target
+
+
+@pytest.fixture(scope="session")
+def copies(
+    server: Target, settings: Settings
+) -> Callable[[Target], AbstractContextManager[Target]]:
+    """Makes copies of a database, each there until its context ends."""
+
+    @contextmanager
+    def copy(original: Target) -> Iterator[Target]:
+        _end_session(original)  # a template is copied only while nobody is connected to it
+        with psycopg.connect(original.admin) as connection:
+            template = connection.info.dbname
+        with _database(server, settings, template) as target:
+            yield target
+
+    return copy
 
 
 @pytest.fixture
-def copy_of(server: Target, settings: Settings) -> Iterator[Callable[[Target], Target]]:
+def copy_of(
+    copies: Callable[[Target], AbstractContextManager[Target]],
+) -> Iterator[Callable[[Target], Target]]:
     """Makes copies of a database for tests that change it."""
-    made: list[Iterator[Target]] = []
-
-    def copy(original: Target) -> Target:
-        context = _copies(server, settings, original)
-        made.append(context)
-        return next(context)
-
-    yield copy
-    for context in made:
-        next(context, None)
+    with ExitStack() as made:
+        yield lambda original: made.enter_context(copies(original))
 
 
 @pytest.fixture
 def admin(deployed: Target) -> Iterator[Connection]:
-    """A superuser's transaction on the deployed schema, rolled back at the end."""
-    with psycopg.connect(deployed.admin) as connection:
-        yield connection
-        connection.rollback()
+    """A superuser's transaction on the deployed schema, rolled back at the end.
+
+    The tests of a worker take turns on one connection: a new one would have to learn the catalog
+    and compile the triggers again, which takes longer than most tests.
+    """
+    connection = _session(deployed)
+    yield connection
+    connection.rollback()
+    if not connection.closed:
+        connection.autocommit = True
+        for command in ("RESET ALL", "DEALLOCATE ALL", "SELECT pg_advisory_unlock_all()"):
+            connection.execute(command)
+        connection.autocommit = False
 
 
 @pytest.fixture
@@ -140,11 +181,18 @@ def _database(server: Target, settings: Settings, template: str = "template0") -
         _maintain(server, "DROP DATABASE {name} WITH (FORCE)", names)
 
 
-def _copies(server: Target, settings: Settings, original: Target) -> Iterator[Target]:
-    with psycopg.connect(original.admin) as connection:
-        template = connection.info.dbname
-    with _database(server, settings, template) as target:
-        yield target
+def _session(target: Target) -> Connection:
+    """This worker's connection to a database, made anew when a test has broken it."""
+    kept = _sessions.get(target.admin)
+    if kept is None or kept.closed:
+        kept = _sessions[target.admin] = psycopg.connect(target.admin)
+    return kept
+
+
+def _end_session(target: Target) -> None:
+    kept = _sessions.pop(target.admin, None)
+    if kept:
+        kept.close()
 
 
 def _target(admin: str, settings: Settings) -> Target:

@@ -59,10 +59,10 @@ FAULTS = {
 
 @pytest.fixture
 def two_tenants(
-    deployed: Target, copy_of: Callable[[Target], Target]
+    platform: Target, copy_of: Callable[[Target], Target]
 ) -> Iterator[psycopg.Connection]:
     """Two tenants with one account each, in a database of the test's own."""
-    copy = copy_of(deployed)
+    copy = copy_of(platform)
     with psycopg.connect(copy.admin, autocommit=True) as connection:
         for slug in ("one", "two"):
             add_account(connection, add_tenant(connection, slug), "ada")
@@ -123,9 +123,9 @@ def test_a_materialized_view_granted_to_the_application_is_a_leak(
     assert results["user_mgmt.mv"].verdict == "leak"
 
 
-def test_two_tenants_are_needed(deployed: Target, settings: Settings) -> None:
+def test_two_tenants_are_needed(platform: Target, settings: Settings) -> None:
     with pytest.raises(UsageError, match="run harness fill"):
-        isolation.check(deployed, settings)
+        isolation.check(platform, settings)
 
 
 def test_somebody_elses_database_is_not_attacked(database: Target, settings: Settings) -> None:

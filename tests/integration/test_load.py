@@ -31,9 +31,9 @@ ALL = "SELECT business_id FROM user_mgmt.user_account"
 
 
 @pytest.fixture
-def filled(deployed: Target, copy_of: Callable[[Target], Target]) -> Target:
+def filled(platform: Target, copy_of: Callable[[Target], Target]) -> Target:
     """Two tenants with accounts, in a database of the test's own."""
-    copy = copy_of(deployed)
+    copy = copy_of(platform)
     with psycopg.connect(copy.admin) as connection:
         for slug in ("one", "two"):
             tenant = add_tenant(connection, slug)
@@ -122,7 +122,7 @@ def test_a_statement_that_cannot_be_prepared_ends_the_load(
 
 
 def test_parameters_that_nobody_has_are_told(
-    deployed: Target, filled: Target, settings: Settings, tmp_path: Path
+    platform: Target, filled: Target, settings: Settings, tmp_path: Path
 ) -> None:
     empty = HEADER.format(budget=300) + PARAMS.replace("\n", " where username = 'x'\n") + BY_KEY
     with pytest.raises(UsageError, match=r"by_key: no tenant has rows in user_mgmt\.user_account"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import pkgutil
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -22,6 +23,19 @@ from harness.db import Connection
 from tests.integration.schema import usual
 
 _serial = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A table's required columns with their types, its parents by column, its closed lists."""
+
+    required: tuple[tuple[str, str], ...]
+    parents: dict[str, str]
+    lists: dict[str, str]
+    """The first value of each column with a CHECK (column IN (…))."""
+
+
+_shapes: dict[str, _Shape] = {}
 
 _COLUMNS = """
     SELECT a.attname, coalesce(d.typname, t.typname)
@@ -121,26 +135,29 @@ def _numbered(value: Any) -> Any:
 
 
 def _made_up(connection: Connection, table: str, given: dict[str, Any]) -> dict[str, Any]:
-    lists = _closed_lists(connection, table)
-    parents: dict[str, str] = dict(connection.execute(_PARENTS, [table]).fetchall())
+    shape = _shape(connection, table)
     made: dict[str, Any] = {}
-    for column, kind in connection.execute(_COLUMNS, [table]).fetchall():
+    for column, kind in shape.required:
         if column == "business_id" or column in given:
             continue
-        if column in parents:
-            made[column] = row(connection, parents[column])
+        if column in shape.parents:
+            made[column] = row(connection, shape.parents[column])
         else:
-            made[column] = lists.get(column) or _value(kind)
+            made[column] = shape.lists.get(column) or _value(kind)
     return made
 
 
-def _closed_lists(connection: Connection, table: str) -> dict[str, str]:
-    """The first value of each column with a CHECK (column IN (…))."""
-    texts = [text for (text,) in connection.execute(_LISTS, [table]).fetchall()]
-    return dict(found for text in texts if (found := _first_of_list(text)))
+def _shape(connection: Connection, table: str) -> _Shape:
+    """What the catalog says of a table: asked once, every test finds the same schema."""
+    if table not in _shapes:
+        required, parents, checks = (
+            connection.execute(query, [table]).fetchall() for query in (_COLUMNS, _PARENTS, _LISTS)
+        )
+        lists = dict(found for (text,) in checks if (found := _first_of_list(text)))
+        _shapes[table] = _Shape(tuple(required), dict(parents), lists)
+    return _shapes[table]
 
 
-@cache
 def _first_of_list(check: str) -> tuple[str, str] | None:
     found = re.match(r"CHECK \(\(\(?(\w+)\)? = ANY \(ARRAY\['([^']*)'", check)
     return (found[1], found[2]) if found else None

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from psycopg import errors
 
-from datagen.fill import fill
-from datagen.plan import FillSettings
-from harness.config import Settings
-from harness.db import Connection, Target
+from harness.db import Connection
 from tests.integration.conftest import become_app
 from tests.integration.schema.test_hs_billing import (
     add_payment,
@@ -702,70 +697,3 @@ def test_a_status_moves_as_its_machine_says(
 def test_a_new_agreement_is_pending(app: Connection, plan: UUID, status: str) -> None:
     with pytest.raises(errors.CheckViolation, match="cannot start as"):
         add_agreement(app, plan, status=status)
-
-
-TRUTHS = {
-    "a job that was billed and is closed is paid or written off": """
-        SELECT FROM hs.invoice AS i
-        JOIN hs.work_order AS w USING (business_id, work_order_id)
-        WHERE w.status = 'closed' AND i.status NOT IN ('paid', 'written_off', 'void')""",
-    "an invoice bills the customer of its job": """
-        SELECT FROM hs.invoice AS i
-        JOIN hs.work_order AS w USING (business_id, work_order_id)
-        WHERE (i.customer_id, i.service_location_id) <> (w.customer_id, w.service_location_id)""",
-    "nobody pays before the bill": """
-        SELECT FROM hs.payment_allocation AS a
-        JOIN hs.invoice AS i USING (business_id, invoice_id)
-        WHERE a.allocated_at::date < i.invoice_on""",
-    "a paid invoice was paid when the money came": """
-        SELECT FROM hs.invoice AS i
-        WHERE i.status = 'paid' AND i.paid_at::date < i.invoice_on""",
-    "the visits of an agreement in force are worth its price": """
-        SELECT FROM hs.agreement AS a
-        JOIN hs.agreement_visit AS v USING (business_id, agreement_id)
-        GROUP BY a.business_id, a.agreement_id, a.contract_amount
-        HAVING sum(v.value_amount) <> a.contract_amount""",
-    "the installments of an agreement in force sum to its price": """
-        SELECT FROM hs.agreement AS a
-        JOIN hs.agreement_billing AS b USING (business_id, agreement_id)
-        GROUP BY a.business_id, a.agreement_id, a.contract_amount
-        HAVING sum(b.billed_amount) <> a.contract_amount""",
-    "a visit is done where the agreement holds": """
-        SELECT FROM hs.agreement_visit AS v
-        JOIN hs.agreement AS a USING (business_id, agreement_id)
-        JOIN hs.work_order AS w ON w.business_id = v.business_id
-            AND w.work_order_id = v.work_order_id
-        WHERE w.service_location_id <> a.service_location_id""",
-    "an agreement that ended has nothing deferred": """
-        SELECT FROM (
-            SELECT DISTINCT ON (e.business_id, e.agreement_id) e.*
-            FROM hs.deferred_revenue_entry AS e
-            ORDER BY e.business_id, e.agreement_id, e.period_on DESC, e.deferred_balance
-        ) AS e
-        JOIN hs.agreement AS a USING (business_id, agreement_id)
-        WHERE e.deferred_balance > 0
-          AND least(a.ends_on, a.cancelled_on) < date '2026-05-01'""",
-    "a sold estimate amounts to its option": """
-        SELECT FROM hs.estimate AS e
-        JOIN hs.estimate_option AS o USING (business_id, estimate_id)
-        WHERE o.option_no = e.selected_option_no AND o.total_amount <> e.total_amount""",
-    "somebody owes something": """
-        SELECT FROM (SELECT count(*) FROM hs.invoice WHERE open_balance > 0) AS i (open)
-        WHERE i.open = 0""",
-}
-"""What must not be found after a fill."""
-
-
-def test_what_was_sold_billed_and_paid_agrees(
-    deployed: Target, copy_of: Callable[[Target], Target], settings: Settings
-) -> None:
-    target = copy_of(deployed)
-    wanted = FillSettings(2, 0.02, 7, datetime(2026, 6, 1, 12, tzinfo=UTC))
-    told = fill(target, settings, wanted).unmet
-    assert [line for line in told if "85_billing" in line or "90_agreements" in line] == []
-    with psycopg.connect(target.admin) as connection:
-        for truth, violations in TRUTHS.items():
-            assert connection.execute(violations.encode()).fetchall() == [], truth
-        for (tenant,) in connection.execute("SELECT business_id FROM tenant_mgmt.business"):
-            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
-            assert disproved(connection) == [], tenant
