@@ -644,7 +644,6 @@ CREATE TABLE payroll.pay_premium_rule (
     updated_at             timestamptz          NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, pay_premium_rule_id),
     UNIQUE (business_id, code, effective_from),
-    FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     FOREIGN KEY (business_id, work_location_id)
         REFERENCES payroll.work_location (business_id, work_location_id),
     FOREIGN KEY (business_id, job_profile_id)

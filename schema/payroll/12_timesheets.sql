@@ -133,10 +133,9 @@ COMMENT ON TABLE payroll.timesheet_entry IS
 COMMENT ON COLUMN payroll.timesheet_entry.department_id IS
     'Who bears the cost, where it is not the department of the job.';
 COMMENT ON COLUMN payroll.timesheet_entry.rate_override_amount IS
-    'Straight-time pay of an hour where it is not the rate of the job: with a premium, or by hand.
-     Overtime multiplies it.';
+    'Pay of an hour where it is not the rate of the job: what a premium adds, or by hand.';
 COMMENT ON COLUMN payroll.timesheet_entry.in_punch_key IS
-    'The punch that opened the block; its partition may be gone by now.';
+    'The punch that opened the block; NULL for what no punch brought. Its partition may be gone.';
 
 -- FK: the entries of a sheet, day by day.
 CREATE INDEX timesheet_entry_timesheet_idx
@@ -179,7 +178,8 @@ CREATE FUNCTION payroll.timesheet_sums(
 BEGIN
     RETURN QUERY
     SELECT coalesce(sum(e.hours) FILTER (
-               WHERE e.entry_kind IN ('regular', 'training', 'travel', 'on_call')), 0),
+               WHERE e.entry_kind IN ('regular', 'training', 'travel', 'on_call')
+                 AND k.earning_kind <> 'premium'), 0),
            coalesce(sum(e.hours) FILTER (WHERE e.entry_kind = 'overtime'), 0),
            coalesce(sum(e.hours) FILTER (WHERE e.entry_kind = 'doubletime'), 0),
            coalesce(sum(e.hours) FILTER (
@@ -194,8 +194,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.timesheet_sums(uuid, uuid) IS
-    'The hours of a sheet by their kind. A meal penalty is pay for no hour and counts in none; time
-     off whose earning code multiplies by zero is unpaid.';
+    'The hours of a sheet by their kind. A premium or meal penalty is pay beside the hours and
+     counts in none; time off whose earning code multiplies by zero is unpaid.';
 
 CREATE FUNCTION payroll.keep_timesheet() RETURNS trigger
     LANGUAGE plpgsql AS $$
@@ -442,7 +442,8 @@ COMMENT ON FUNCTION payroll.guard_timesheet() IS
     'Notes when a sheet was sent and approved; nobody approves their own, nor one that lacks a
      punch, and a locked one only changes by being amended. Imported sheets bring their times.';
 
-CREATE TRIGGER timesheet_guard
+-- After the state machine: it is named later.
+CREATE TRIGGER timesheet_times_and_approval
     BEFORE UPDATE ON payroll.timesheet
     FOR EACH ROW EXECUTE FUNCTION payroll.guard_timesheet();
 

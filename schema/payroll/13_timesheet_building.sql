@@ -4,9 +4,8 @@
  * work_segments() cuts the blocks of work_blocks() into pieces of one day and at most one premium;
  * build_timesheet() divides the days of each workweek into regular time, overtime and double time
  * (better_overtime_rule, split_week), adds what a missed meal, a call-back, a holiday and approved
- * time off bring, and tells the supervisor what did not go as planned. regular_rate() is the pay of
- * an hour that overtime multiplies. Last stand what people look at: who is working now, and the
- * habits of a quarter.
+ * time off bring, and tells the supervisor what did not go as planned. Last stand what people look
+ * at: who is working now, and the habits of a quarter.
  */
 
 CREATE FUNCTION payroll.week_start(day date, workweek_starts_on text) RETURNS date
@@ -117,15 +116,14 @@ BEGIN ATOMIC
                      AND h.holiday_date = t.day AND h.kind = 'public'))
     )
     SELECT t.day, t.piece_from, t.piece_until, t.length, t.job_assignment_id, t.department_id,
-           t.in_punch, t.out_punch, best.pay_premium_rule_id,
-           CASE WHEN best.extra > 0
-                THEN round(payroll.hourly_rate(t.job_assignment_id, t.day) + best.extra, 2) END
+           t.in_punch, t.out_punch, best.pay_premium_rule_id, round(best.extra, 2)
     FROM timed AS t
     LEFT JOIN LATERAL (
         SELECT o.pay_premium_rule_id, o.extra
         FROM offered AS o
         WHERE o.in_punch = t.in_punch AND o.piece_from = t.piece_from AND o.is_due
-        ORDER BY o.extra DESC NULLS LAST, o.code
+          AND round(o.extra, 2) > 0
+        ORDER BY o.extra DESC, o.code
         LIMIT 1
     ) AS best ON true
     WHERE t.day BETWEEN first_day AND last_day
@@ -133,7 +131,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION payroll.work_segments(uuid, date, date) IS
     'Paid work of an employee of the calling tenant in pieces of one day: cut at midnight and where
-     a premium begins, each with the best premium that is due for it and the pay of an hour then.';
+     a premium begins, each with the best premium that is due for it and what it adds to an hour.';
 
 
 CREATE FUNCTION payroll.missed_meals(employee uuid, first_day date, last_day date, rule uuid)
@@ -151,7 +149,8 @@ BEGIN ATOMIC
         SELECT b.shift_day, sum(b.hours) AS hours,
                -- The longest meal that began in time.
                coalesce(max(b.gap_minutes) FILTER (
-                   WHERE b.hours_before <= r.meal_break_after_hours AND b.gap_minutes > 0), 0) AS meal
+                   WHERE b.hours_before <= r.meal_break_after_hours AND b.gap_minutes > 0), 0)
+                   AS meal
         FROM block AS b
         JOIN payroll.overtime_rule AS r
             ON r.business_id = tenant_mgmt.current_business_id() AND r.overtime_rule_id = rule
@@ -299,15 +298,14 @@ BEGIN
         SELECT m.shift_day, m.kind, m.minutes, NULL
         FROM payroll.missed_meals(employee, first_day, last_day, rule) AS m
         UNION ALL
-        SELECT o.work_date, 'unapproved_overtime', floor(60 * least(o.overtime, o.worked - p.hours)),
-               NULL
+        SELECT o.work_date, 'unapproved_overtime',
+               floor(60 * least(o.overtime, o.worked - p.hours)), NULL
         FROM (
             SELECT e.work_date, sum(e.hours) AS worked,
                    sum(e.hours) FILTER (WHERE e.entry_kind <> 'regular') AS overtime
             FROM payroll.timesheet_entry AS e
-            WHERE e.business_id = tenant AND e.timesheet_id = sheet AND NOT e.is_manual
-              AND e.work_date BETWEEN first_day AND last_day
-              AND e.entry_kind IN ('regular', 'overtime', 'doubletime')
+            WHERE e.business_id = tenant AND e.timesheet_id = sheet
+              AND e.in_punch_key IS NOT NULL AND e.work_date BETWEEN first_day AND last_day
             GROUP BY e.work_date
         ) AS o
         CROSS JOIN LATERAL (
@@ -458,7 +456,7 @@ BEGIN
         INSERT INTO payroll.timesheet_entry
             (business_id, timesheet_id, job_assignment_id, earning_code_id, department_id,
              overtime_rule_id, work_date, started_at, ended_at, hours, entry_kind, in_punch_key,
-             out_punch_key, rate_override_amount)
+             out_punch_key)
         WITH split AS (
             SELECT week_from + s.day_no - 1 AS day, s.regular, s.overtime, s.doubletime
             FROM payroll.overtime_rule AS r
@@ -488,18 +486,27 @@ BEGIN
             WHERE greatest(g.low, k.low) < least(g.high, k.high)
         )
         SELECT tenant, sheet.timesheet_id, p.job_assignment_id,
-               CASE WHEN p.kind = 'regular' THEN coalesce(r.earning_code_id,
-                                                          payroll.earning_code_for('regular'))
-                    ELSE payroll.earning_code_for(p.kind) END,
+               payroll.earning_code_for(p.kind),
                p.department_id, rule, p.work_date,
                p.started_at + (p.part_low - p.low) * interval '1 hour',
                p.started_at + (p.part_high - p.low) * interval '1 hour',
-               p.part_high - p.part_low, p.kind, p.in_punch, p.out_punch, p.premium_rate
+               p.part_high - p.part_low, p.kind, p.in_punch, p.out_punch
         FROM part AS p
-        LEFT JOIN payroll.pay_premium_rule AS r
-            ON r.business_id = tenant AND r.pay_premium_rule_id = p.pay_premium_rule_id
         WHERE p.work_date BETWEEN period.starts_on AND period.ends_on
         ORDER BY p.started_at, p.part_low;
+
+        -- A premium is paid beside the hours that it is for, so that these count once.
+        INSERT INTO payroll.timesheet_entry
+            (business_id, timesheet_id, job_assignment_id, earning_code_id, department_id,
+             work_date, started_at, ended_at, hours, entry_kind, rate_override_amount)
+        SELECT tenant, sheet.timesheet_id, s.job_assignment_id, r.earning_code_id,
+               s.department_id, s.work_date, s.started_at, s.ended_at, s.hours, 'regular',
+               s.premium_rate
+        FROM payroll.work_segments(employee, week_from, week_from + 6) AS s
+        JOIN payroll.pay_premium_rule AS r
+            ON r.business_id = tenant AND r.pay_premium_rule_id = s.pay_premium_rule_id
+        WHERE s.work_date BETWEEN period.starts_on AND period.ends_on
+        ORDER BY s.started_at;
 
         INSERT INTO payroll.timesheet_entry
             (business_id, timesheet_id, job_assignment_id, earning_code_id, overtime_rule_id,
@@ -588,77 +595,6 @@ COMMENT ON FUNCTION payroll.build_timesheet(uuid, uuid, timestamptz) IS
     'Makes the timesheet of an employee of the calling tenant for a pay period from punches,
      premiums, holidays and approved time off, and raises its exceptions as of a moment; returns
      it. Built again it says the same: entries by hand stay, the others are made anew.';
-
-
-CREATE FUNCTION payroll.regular_rate(employee uuid, workweek_start date) RETURNS numeric
-    LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    week   record;
-    extra  numeric;
-BEGIN
-    SELECT sum(w.hours) AS hours,
-           sum(w.hours * w.rate) + sum(coalesce(w.piece_count, 0) * coalesce(w.piece_rate, 0))
-               AS pay,
-           sum(w.hours * w.rate) FILTER (WHERE w.is_overtime)
-               / nullif(sum(w.hours) FILTER (WHERE w.is_overtime), 0) AS rate_in_effect,
-           max(w.weekly_salary) AS weekly_salary,
-           min(w.regular_rate_method) AS method
-    INTO week
-    FROM (
-        SELECT e.hours, e.piece_count, e.entry_kind IN ('overtime', 'doubletime') AS is_overtime,
-               CASE WHEN k.in_regular_rate OR e.entry_kind <> 'regular'
-                    THEN coalesce(e.rate_override_amount, b.rate) ELSE b.rate END AS rate,
-               CASE WHEN r.pay_basis = 'piece' THEN r.rate_amount END AS piece_rate,
-               CASE WHEN r.pay_basis = 'salary' THEN r.annualized_amount / 52 END AS weekly_salary,
-               o.regular_rate_method
-        FROM payroll.timesheet AS t
-        JOIN payroll.timesheet_entry AS e
-            ON e.business_id = t.business_id AND e.timesheet_id = t.timesheet_id
-        JOIN payroll.earning_code AS k
-            ON k.business_id = e.business_id AND k.earning_code_id = e.earning_code_id
-        LEFT JOIN payroll.compensation_rate AS r
-            ON r.business_id = e.business_id AND r.job_assignment_id = e.job_assignment_id
-           AND daterange(r.effective_from, r.effective_until) @> e.work_date
-        LEFT JOIN payroll.overtime_rule AS o
-            ON o.business_id = e.business_id AND o.overtime_rule_id = e.overtime_rule_id
-        CROSS JOIN LATERAL (
-            SELECT coalesce(payroll.hourly_rate(e.job_assignment_id, e.work_date), 0) AS rate
-        ) AS b
-        WHERE t.business_id = tenant AND t.employee_id = employee
-          AND e.work_date BETWEEN workweek_start AND workweek_start + 6
-          AND e.entry_kind IN ('regular', 'overtime', 'doubletime', 'training', 'travel',
-                               'on_call')
-    ) AS w;
-    IF coalesce(week.hours, 0) = 0 THEN
-        RETURN NULL;
-    END IF;
-    -- A bonus of the period is pay of each of its weeks.
-    SELECT coalesce(sum(v.amount * d.days / (p.ends_on - p.starts_on + 1)), 0) INTO extra
-    FROM payroll.variable_pay_input AS v
-    JOIN payroll.earning_code AS k
-        ON k.business_id = v.business_id AND k.earning_code_id = v.earning_code_id
-       AND k.in_regular_rate
-    JOIN payroll.pay_period AS p
-        ON p.business_id = v.business_id AND p.pay_period_id = v.pay_period_id
-    CROSS JOIN LATERAL (
-        SELECT least(p.ends_on, workweek_start + 6) - greatest(p.starts_on, workweek_start) + 1
-            AS days
-    ) AS d
-    WHERE v.business_id = tenant AND v.employee_id = employee
-      AND v.status IN ('approved', 'consumed') AND v.amount > 0 AND d.days > 0;
-    RETURN round(CASE
-        WHEN week.method = 'fluctuating_workweek' AND week.weekly_salary IS NOT NULL
-        THEN (week.weekly_salary + extra) / week.hours
-        WHEN week.method = 'rate_in_effect' AND week.rate_in_effect IS NOT NULL
-        THEN week.rate_in_effect + extra / week.hours
-        ELSE (week.pay + extra) / week.hours END, 6);
-END
-$$;
-COMMENT ON FUNCTION payroll.regular_rate(uuid, date) IS
-    'Pay of an hour of a workweek of an employee of the calling tenant, which overtime multiplies:
-     all straight-time pay, premiums and bonuses that count, over all hours worked, or as the rule
-     of the week says otherwise. NULL for a week without work.';
 
 
 CREATE FUNCTION payroll.who_is_working(moment timestamptz DEFAULT now())
