@@ -327,7 +327,8 @@ END
 $$;
 COMMENT ON FUNCTION payroll.request_time_off(uuid, uuid, date, date, numeric, text, text) IS
     'Asks for time off for an employee of the calling tenant and submits it: tells how many planned
-     shifts are in the way and how many hours are left. Refused where hours are lacking or the waiting time is not over.';
+     shifts are in the way and how many hours are left. Refused where hours are lacking or the
+     waiting time is not over.';
 
 
 CREATE FUNCTION payroll.accrual_due(enrollment uuid, pay_period uuid) RETURNS numeric
@@ -412,8 +413,8 @@ DECLARE
     posted integer := 0;
 BEGIN
     FOR member IN
-        SELECT e.time_off_enrollment_id, least(d.ends_on, e.ended_on) AS entry_date,
-               s.months_to_next
+        SELECT e.time_off_enrollment_id, d.starts_on, d.ends_on,
+               least(d.ends_on, e.ended_on) AS entry_date, s.months_to_next
         FROM payroll.pay_period AS d
         JOIN payroll.pay_schedule AS c
             ON c.business_id = d.business_id AND c.pay_schedule_id = d.pay_schedule_id
@@ -430,6 +431,15 @@ BEGIN
               AND t.from_service_months > payroll.service_months(e.employee_id, d.ends_on)
         ) AS s ON true
         WHERE d.business_id = tenant AND d.pay_period_id = pay_period
+          -- Whose hours stand in the period of another schedule is credited with that one.
+          AND NOT EXISTS (
+              SELECT FROM payroll.timesheet AS t
+              JOIN payroll.pay_period AS x
+                  ON x.business_id = t.business_id AND x.pay_period_id = t.pay_period_id
+              WHERE t.business_id = e.business_id AND t.employee_id = e.employee_id
+                AND x.pay_schedule_id <> d.pay_schedule_id
+                AND daterange(x.starts_on, x.ends_on, '[]')
+                    && daterange(d.starts_on, d.ends_on, '[]'))
         ORDER BY e.time_off_enrollment_id
     LOOP
         -- Whoever posts the same period at the same time waits here and finds it posted.
@@ -438,10 +448,13 @@ BEGIN
         FOR NO KEY UPDATE;
         CONTINUE WHEN EXISTS (
             SELECT FROM payroll.time_off_ledger_entry AS l
+            JOIN payroll.pay_period AS x
+                ON x.business_id = l.business_id AND x.pay_period_id = l.pay_period_key
             WHERE l.business_id = tenant
               AND l.time_off_enrollment_id = member.time_off_enrollment_id
-              AND l.entry_kind = 'accrual' AND l.pay_period_key = pay_period
-              AND NOT l.is_reversed);
+              AND l.entry_kind = 'accrual' AND NOT l.is_reversed
+              AND daterange(x.starts_on, x.ends_on, '[]')
+                  && daterange(member.starts_on, member.ends_on, '[]'));
         earned := payroll.accrual_due(member.time_off_enrollment_id, pay_period);
         CONTINUE WHEN earned = 0;
         INSERT INTO payroll.time_off_ledger_entry
@@ -460,8 +473,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.post_accruals(uuid) IS
-    'Credits everybody of the calling tenant who is paid by the schedule of a pay period with what
-     the period earned, once; a reversed accrual is posted anew. Returns how many entries it made.';
+    'Credits everybody of the calling tenant whom the employer of a pay period pays with what the
+     period earned: no day twice, also where two schedules overlap; a reversed accrual is posted
+     anew. Returns how many entries it made.';
 
 CREATE FUNCTION payroll.carry_over(policy uuid, year_end date) RETURNS integer
     LANGUAGE plpgsql AS $$
