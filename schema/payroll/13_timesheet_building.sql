@@ -483,7 +483,7 @@ BEGIN
                 ('overtime', x.regular, x.regular + x.overtime),
                 ('doubletime', x.regular + x.overtime, x.regular + x.overtime + x.doubletime)
             ) AS k (kind, low, high)
-            WHERE greatest(g.low, k.low) < least(g.high, k.high)
+            WHERE k.high IS NOT NULL AND greatest(g.low, k.low) < least(g.high, k.high)
         )
         SELECT tenant, sheet.timesheet_id, p.job_assignment_id,
                payroll.earning_code_for(p.kind),
@@ -605,7 +605,7 @@ CREATE FUNCTION payroll.who_is_working(moment timestamptz DEFAULT now())
 BEGIN ATOMIC
     SELECT e.employee_id, e.employee_number, e.first_name, e.last_name, l.work_location_id, l.name,
            f.punched_at, p.punch_kind = 'break_start', s.scheduled_shift_id, s.ends_at,
-           round(w.hours + extract(epoch FROM moment - p.punched_at) / 3600, 2)
+           round(w.hours + extract(epoch FROM moment - f.at_work_since) / 3600, 2)
     FROM payroll.employee AS e
     CROSS JOIN LATERAL (
         SELECT x.punch_kind, x.punched_at, x.time_clock_id
@@ -617,10 +617,12 @@ BEGIN ATOMIC
         LIMIT 1
     ) AS p
     CROSS JOIN LATERAL (
-        SELECT max(x.punched_at) AS punched_at
+        SELECT max(x.punched_at) FILTER (WHERE x.punch_kind = 'in') AS punched_at,
+               max(x.punched_at) AS at_work_since   -- the meal before it was not work
         FROM payroll.clock_punch AS x
         WHERE x.business_id = e.business_id AND x.employee_id = e.employee_id
-          AND NOT x.is_superseded AND x.punch_kind = 'in' AND x.punched_at <= moment
+          AND NOT x.is_superseded AND x.punch_kind IN ('in', 'meal_end', 'transfer')
+          AND x.punched_at <= moment
           AND x.punched_at > moment - interval '24 hours'
     ) AS f
     LEFT JOIN payroll.time_clock AS c
