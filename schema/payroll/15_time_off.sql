@@ -406,7 +406,8 @@ CREATE TABLE payroll.time_off_request (
     CONSTRAINT time_off_request_ends_after_start CHECK (ends_on >= starts_on),
     CONSTRAINT time_off_request_part_of_one_day CHECK (day_part = 'full' OR ends_on = starts_on),
     CONSTRAINT time_off_request_asks_for_hours
-        CHECK (hours_requested > 0 AND hours_requested <= 24 * (ends_on - starts_on + 1)),
+        CHECK (hours_requested > 0
+               AND hours_requested <= 24 * greatest(ends_on - starts_on + 1, 1)),
     CONSTRAINT time_off_request_partly_taken_is_less
         CHECK (CASE WHEN status = 'partly_taken' THEN taken_hours > 0
                                                       AND taken_hours < hours_requested

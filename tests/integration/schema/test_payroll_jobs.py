@@ -237,14 +237,14 @@ def test_pay_for_an_hour_is_known_for_hours_salaries_and_days(
 ) -> None:
     somebody = hire(app)
     pay(app, somebody, pay_basis=basis, pay_frequency_basis=frequency, rate_amount=rate)
-    found = app.execute(
-        "SELECT payroll.hourly_rate(%s, '2026-05-04')", [somebody.job]
-    ).fetchone()
+    found = app.execute("SELECT payroll.hourly_rate(%s, '2026-05-04')", [somebody.job]).fetchone()
     assert found == (Decimal(hour),)
 
 
 def test_pay_for_an_hour_is_that_of_the_day(app: Connection) -> None:
     somebody = hire(app)
     pay(app, somebody, rate_amount=21)
-    statement = "SELECT payroll.hourly_rate(%s, '2025-12-31'), payroll.hourly_rate(%s, '2026-01-01')"
+    statement = (
+        "SELECT payroll.hourly_rate(%s, '2025-12-31'), payroll.hourly_rate(%s, '2026-01-01')"
+    )
     assert app.execute(statement, [somebody.job] * 2).fetchone() == (Decimal(20), Decimal(21))

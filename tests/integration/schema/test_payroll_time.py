@@ -209,8 +209,7 @@ def test_a_late_change_of_a_shift_is_paid_where_an_ordinance_says_so(
     )
     app.execute(f"UPDATE payroll.scheduled_shift SET {change}".encode())
     found = app.execute(
-        "SELECT predictability_pay_amount, change_notice_hours IS NULL"
-        " FROM payroll.scheduled_shift"
+        "SELECT predictability_pay_amount, change_notice_hours IS NULL FROM payroll.scheduled_shift"
     ).fetchone()
     assert found == (Decimal(pay), "confirmed" in change)
 
@@ -316,9 +315,7 @@ def test_an_impossible_order_is_told_and_the_punch_is_kept(
     punch(app, person, (kind, "2026-05-04 18:00"), source="kiosk")
     found = app.execute("SELECT kind FROM payroll.attendance_exception").fetchall()
     assert [k for (k,) in found] == raised
-    assert app.execute("SELECT count(*) FROM payroll.clock_punch").fetchone() == (
-        len(before) + 1,
-    )
+    assert app.execute("SELECT count(*) FROM payroll.clock_punch").fetchone() == (len(before) + 1,)
 
 
 @pytest.mark.parametrize(
@@ -345,9 +342,7 @@ def test_nobody_is_at_two_clocks_at_once(app: Connection, minute: str, suspect: 
     person = hire(app).person
     for moment in ("09:00", f"09:{minute}"):
         clock = row(app, "payroll.time_clock")
-        punch(
-            app, person, ("in", f"2026-05-04 {moment}"), time_clock_id=clock, source="kiosk"
-        )
+        punch(app, person, ("in", f"2026-05-04 {moment}"), time_clock_id=clock, source="kiosk")
     found = app.execute(
         "SELECT count(*) FROM payroll.attendance_exception WHERE kind = 'buddy_punch_suspect'"
     ).fetchone()

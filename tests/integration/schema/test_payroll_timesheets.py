@@ -528,9 +528,7 @@ def test_built_again_it_says_the_same(app: Connection, somebody: Hire) -> None:
 
 
 @pytest.mark.parametrize("status", ["approved", "locked"])
-def test_what_was_approved_is_not_built_again(
-    app: Connection, somebody: Hire, status: str
-) -> None:
+def test_what_was_approved_is_not_built_again(app: Connection, somebody: Hire, status: str) -> None:
     span = period(app, somebody.employer)
     imported(
         app,
@@ -895,9 +893,7 @@ def test_what_was_excused_stays_excused(app: Connection, codes: dict[str, UUID])
     span = period(app, somebody.employer)
     day(app, somebody, MONDAY, "09:30", "17:00")
     build(app, somebody, span)
-    app.execute(
-        "UPDATE payroll.attendance_exception SET status = 'excused', resolved_at = now()"
-    )
+    app.execute("UPDATE payroll.attendance_exception SET status = 'excused', resolved_at = now()")
     build(app, somebody, span)
     assert raised(app) == [("late_in", 30, "excused")]
 

@@ -386,8 +386,9 @@ def test_a_home_by_self_service_was_asked_for_and_approved(app: Connection) -> N
         new_values="{}",
     )
     home = {"employee_id": person, "source": "self_service"}
-    with pytest.raises(errors.CheckViolation, match="no approved change of address"), (
-        app.transaction()
+    with (
+        pytest.raises(errors.CheckViolation, match="no approved change of address"),
+        app.transaction(),
     ):
         row(app, "payroll.employee_residence", **home)
     app.execute("RESET ROLE")
