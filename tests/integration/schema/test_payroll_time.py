@@ -220,9 +220,11 @@ def test_a_punch_is_not_edited_nor_deleted(app: Connection) -> None:
         "UPDATE payroll.clock_punch SET is_superseded = false",
         "DELETE FROM payroll.clock_punch",
     ):
-        with pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)):
-            with app.transaction():
-                app.execute(statement.encode())
+        with (
+            pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)),
+            app.transaction(),
+        ):
+            app.execute(statement.encode())
     with pytest.raises(errors.InsufficientPrivilege), app.transaction():
         app.execute("UPDATE payroll.clock_punch SET punch_kind = 'out'")
     app.execute("RESET ROLE")

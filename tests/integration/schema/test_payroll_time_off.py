@@ -356,9 +356,11 @@ def test_an_entry_is_not_changed_nor_deleted(app: Connection, somebody: Hire) ->
         "DELETE FROM payroll.time_off_ledger_entry",
         "UPDATE payroll.time_off_ledger_entry SET hours = 80",
     ):
-        with pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)):
-            with app.transaction():
-                app.execute(statement.encode())
+        with (
+            pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)),
+            app.transaction(),
+        ):
+            app.execute(statement.encode())
     app.execute("RESET ROLE")
     with pytest.raises(errors.RestrictViolation):
         app.execute("UPDATE payroll.time_off_ledger_entry SET hours = 80, is_reversed = true")
@@ -667,9 +669,13 @@ def test_hours_worked_earn_hours_off(app: Connection, somebody: Hire) -> None:
 
 @pytest.mark.parametrize(
     ("months", "per_year", "per_period", "earned"),
-    [(0, 80, None, "1.5385"), (24, 120, None, "2.3077"), (24, 120, 3, "3.0000"),
-     (36, 120, None, "1.5385")],
-)  # fmt: skip
+    [
+        (0, 80, None, "1.5385"),
+        (24, 120, None, "2.3077"),
+        (24, 120, 3, "3.0000"),
+        (36, 120, None, "1.5385"),
+    ],
+)
 def test_a_period_earns_by_the_tier_of_service(
     app: Connection,
     somebody: Hire,
@@ -736,9 +742,12 @@ def test_a_year_earns_no_more_than_its_cap(app: Connection, somebody: Hire) -> N
 
 @pytest.mark.parametrize(
     ("first", "last", "earned"),
-    [("2025-12-29", "2026-01-04", 40), ("2026-01-05", "2026-01-11", 0),
-     ("2024-01-15", "2024-01-21", 40)],
-)  # fmt: skip
+    [
+        ("2025-12-29", "2026-01-04", 40),
+        ("2026-01-05", "2026-01-11", 0),
+        ("2024-01-15", "2024-01-21", 40),
+    ],
+)
 def test_a_front_load_comes_with_the_year_or_the_first_day(
     app: Connection, somebody: Hire, first: str, last: str, earned: int
 ) -> None:
@@ -866,9 +875,13 @@ def test_hours_off_lie_on_working_days(
 
 @pytest.mark.parametrize(
     ("status", "taken", "paid"),
-    [("submitted", None, []), ("approved", None, [(4, 8), (5, 8)]), ("taken", None, [(4, 8), (5, 8)]),
-     ("partly_taken", 12, [(4, 6), (5, 6)])],
-)  # fmt: skip
+    [
+        ("submitted", None, []),
+        ("approved", None, [(4, 8), (5, 8)]),
+        ("taken", None, [(4, 8), (5, 8)]),
+        ("partly_taken", 12, [(4, 6), (5, 6)]),
+    ],
+)
 def test_time_off_that_was_granted_stands_on_the_timesheet(
     app: Connection,
     somebody: Hire,

@@ -197,8 +197,12 @@ def test_nobody_approves_their_own_hours(app: Connection, account: UUID) -> None
 
 @pytest.mark.parametrize(
     ("kind", "status", "held"),
-    [("missing_punch", "open", False), ("missing_punch", "excused", True), ("late_in", "open", True)],
-)  # fmt: skip
+    [
+        ("missing_punch", "open", False),
+        ("missing_punch", "excused", True),
+        ("late_in", "open", True),
+    ],
+)
 def test_hours_that_nobody_knows_are_not_approved(
     app: Connection, kind: str, status: str, held: bool
 ) -> None:
@@ -236,9 +240,15 @@ def enter(connection: Connection, sheet: UUID, **given: Any) -> UUID:
 
 @pytest.mark.parametrize(
     ("status", "held"),
-    [("open", True), ("submitted", True), ("rejected", True), ("amended", True),
-     ("approved", False), ("locked", False)],
-)  # fmt: skip
+    [
+        ("open", True),
+        ("submitted", True),
+        ("rejected", True),
+        ("amended", True),
+        ("approved", False),
+        ("locked", False),
+    ],
+)
 @pytest.mark.parametrize("change", ["insert", "update", "delete"])
 def test_entries_stand_once_they_are_approved(
     app: Connection, codes: dict[str, UUID], status: str, held: bool, change: str
@@ -944,8 +954,14 @@ def test_who_is_working(
     app: Connection, somebody: Hire, moment: str, found: list[tuple[float, bool]]
 ) -> None:
     day(app, somebody, MONDAY, "09:00", "17:00")
-    tuesday = [("in", "09:00"), ("break_start", "10:30"), ("break_end", "10:40"),
-               ("meal_start", "12:00"), ("meal_end", "12:30"), ("out", "17:00")]  # fmt: skip
+    tuesday = [
+        ("in", "09:00"),
+        ("break_start", "10:30"),
+        ("break_end", "10:40"),
+        ("meal_start", "12:00"),
+        ("meal_end", "12:30"),
+        ("out", "17:00"),
+    ]
     punch(app, somebody.person, *[(kind, f"2026-05-05 {at}") for kind, at in tuesday])
     seen = [(float(hours), rest) for _, hours, rest in working(app, moment)]
     assert seen == found

@@ -1,4 +1,4 @@
-"""Employers, places and people keep to what their rows ask for; starts and ends are told in time."""
+"""Employers, places and people keep to what their rows ask for; starts and ends have dates."""
 
 from __future__ import annotations
 
@@ -188,9 +188,13 @@ def test_when_the_law_rises_the_row_rises(app: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("taxes", "limit", "frequency"),
-    [(0, 50000, "monthly"), (50000, 50000, "monthly"), (50001, 50000, "semiweekly"),
-     (50001, 60000, "monthly")],
-)  # fmt: skip
+    [
+        (0, 50000, "monthly"),
+        (50000, 50000, "monthly"),
+        (50001, 50000, "semiweekly"),
+        (50001, 60000, "monthly"),
+    ],
+)
 def test_the_lookback_period_decides_how_often_taxes_are_deposited(
     app: Connection, taxes: int, limit: int, frequency: str
 ) -> None:
@@ -290,9 +294,9 @@ def test_an_employer_may_hire_only_grown_people(app: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on", "months"), [("2024-01-14", None), ("2024-01-15", 0), ("2026-05-14", 27),
-                       ("2026-05-15", 28)]
-)  # fmt: skip
+    ("on", "months"),
+    [("2024-01-14", None), ("2024-01-15", 0), ("2026-05-14", 27), ("2026-05-15", 28)],
+)
 def test_service_is_counted_in_whole_months(app: Connection, on: str, months: int | None) -> None:
     statement = "SELECT payroll.service_months(%s, %s)"
     assert one(app, statement, hire(app).person, on) == months
