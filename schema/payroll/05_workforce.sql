@@ -881,6 +881,9 @@ CREATE FUNCTION payroll.set_eligibility_dates() RETURNS trigger
 DECLARE
     hire record;
 BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
     SELECT s.hired_on, s.terminated_on, e.i9_section2_days, e.i9_hire_years, e.i9_termination_years
     INTO hire
     FROM payroll.employment_spell AS s
@@ -911,7 +914,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.set_eligibility_dates() IS
-    'By when a form is signed and how long it is kept follow from the latest hire and its end.';
+    'By when a form is signed and how long it is kept follow from the latest hire and its end.
+     Imported forms bring these days.';
 
 CREATE TRIGGER employment_eligibility_dates
     BEFORE INSERT OR UPDATE ON payroll.employment_eligibility

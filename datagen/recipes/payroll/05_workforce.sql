@@ -78,24 +78,30 @@ WHERE r.business_id = %(business_id)s AND e.business_id = r.business_id
   AND e.employee_id = r.employee_id;
 
 -- Some have moved since: half a year ago, within their state.
-INSERT INTO payroll.employee_residence
-    (business_id, employee_residence_id, employee_id, postal_address_id, state_code, county,
-     municipality, effective_from, geocode_confirmed, source)
-SELECT r.business_id, md5('moved ' || r.employee_id)::uuid, r.employee_id, r.postal_address_id,
-       r.state_code, r.county, r.municipality, %(as_of)s::date - 180, true, 'hr'
-FROM (
+WITH moved AS (
     UPDATE payroll.employee_residence AS r
     SET effective_until = %(as_of)s::date - 180
     WHERE r.business_id = %(business_id)s AND r.effective_from < %(as_of)s::date - 200
       AND abs(hashtextextended('moved ' || r.employee_id, 0) %% 100) < 20
     RETURNING r.*
-) AS r;
+)
+INSERT INTO payroll.employee_residence
+    (business_id, employee_residence_id, employee_id, postal_address_id, state_code, county,
+     municipality, effective_from, geocode_confirmed, source)
+SELECT r.business_id, md5('moved ' || r.employee_id)::uuid, r.employee_id, r.postal_address_id,
+       r.state_code, r.county, r.municipality, %(as_of)s::date - 180, true, 'hr'
+FROM moved AS r
+ORDER BY r.employee_id;
 
 -- The form is filled in on the first day and completed within three; one in thirty late.
 UPDATE payroll.employment_eligibility AS f
 SET section1_signed_on = s.hired_on,
-    section2_signed_on = CASE WHEN n.place < 3 THEN f.section2_due_on + 2
-                              ELSE least(s.hired_on + n.place %% 3, f.section2_due_on) END,
+    section1_due_on = s.hired_on,
+    section2_signed_on = CASE WHEN n.place < 3 THEN d.due_on + 2
+                              ELSE least(s.hired_on + n.place %% 3, d.due_on) END,
+    section2_due_on = d.due_on,
+    retention_until = greatest(s.hired_on + interval '3 years',
+                               s.terminated_on + interval '1 year'),
     document_titles = CASE WHEN f.citizenship_status = 'authorized_alien'
                            THEN ARRAY['Employment Authorization Document']
                            WHEN f.citizenship_status = 'permanent_resident'
@@ -111,6 +117,9 @@ FROM payroll.employment_spell AS s
 CROSS JOIN LATERAL (
     SELECT abs(hashtextextended('i9 ' || s.employee_id, 0) %% 100)::integer AS place
 ) AS n
+CROSS JOIN LATERAL (
+    SELECT system_core.add_working_days(s.hired_on, 3) AS due_on
+) AS d
 WHERE f.business_id = %(business_id)s AND s.business_id = f.business_id
   AND s.employee_id = f.employee_id
   AND s.hired_on = (SELECT max(x.hired_on) FROM payroll.employment_spell AS x
