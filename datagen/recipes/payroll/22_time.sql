@@ -81,7 +81,7 @@ SELECT r.business_id, md5('leave ' || r.slot || r.employee_id)::uuid, r.employee
 FROM (
     SELECT e.business_id, e.employee_id, e.time_off_policy_id, s.slot, n.place, d.starts_on,
            d.starts_on + d.length AS ends_on, 8 * (d.length + 1) AS hours,
-           (CASE WHEN p.code = 'SICK' THEN d.starts_on ELSE d.starts_on - 21 - n.place %% 9 END
+           (CASE WHEN p.code = 'SICK' THEN d.starts_on ELSE d.starts_on - 45 - n.place %% 9 END
             )::timestamp AT TIME ZONE 'UTC' + interval '13 hours' AS asked_at,
            CASE WHEN d.starts_on + d.length < %(as_of)s::date
                 THEN CASE WHEN n.place %% 100 < 86 OR p.code = 'SICK' THEN 'taken'
@@ -192,12 +192,12 @@ FROM (
     SELECT s.*, n.place, n.other,
            s.starts_at + CASE WHEN n.place %% 100 < 6
                               THEN (6 + n.place / 100 * 3) * interval '1 minute'
-                              ELSE (n.place %% 9 - 5) * interval '1 minute' END
+                              ELSE n.place %% 5 * interval '1 minute' END
                        + n.other %% 50 * interval '1 second' AS came_at,
            s.ends_at + CASE WHEN n.other %% 100 < 5 THEN - (7 + n.place %% 30) * interval '1 minute'
-                            WHEN n.other %% 100 < 14
+                            WHEN n.other %% 100 < 9
                             THEN (35 + n.place %% 90) * interval '1 minute'
-                            ELSE (n.other %% 9 - 3) * interval '1 minute' END
+                            ELSE (n.other %% 6 - 5) * interval '1 minute' END
                      + n.place %% 50 * interval '1 second' AS left_at
     FROM payroll.scheduled_shift AS s
     JOIN payroll.job_assignment AS a
