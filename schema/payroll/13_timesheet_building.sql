@@ -489,7 +489,8 @@ BEGIN
                payroll.earning_code_for(p.kind),
                p.department_id, rule, p.work_date,
                p.started_at + (p.part_low - p.low) * interval '1 hour',
-               p.started_at + (p.part_high - p.low) * interval '1 hour',
+               CASE WHEN p.part_high = p.high THEN p.ended_at
+                    ELSE p.started_at + (p.part_high - p.low) * interval '1 hour' END,
                p.part_high - p.part_low, p.kind, p.in_punch, p.out_punch
         FROM part AS p
         WHERE p.work_date BETWEEN period.starts_on AND period.ends_on

@@ -380,8 +380,9 @@ INSERT INTO payroll.timesheet_entry
 SELECT %(business_id)s, md5('entry ' || p.kind || p.started_at || p.timesheet_id)::uuid,
        p.timesheet_id, p.job_assignment_id, c.earning_code_id, p.department_id,
        p.overtime_rule_id, p.work_date, p.started_at + (p.part_low - p.low) * interval '1 hour',
-       p.started_at + (p.part_high - p.low) * interval '1 hour', p.part_high - p.part_low, p.kind,
-       p.in_punch, p.out_punch
+       CASE WHEN p.part_high = p.high THEN p.ended_at
+            ELSE p.started_at + (p.part_high - p.low) * interval '1 hour' END,
+       p.part_high - p.part_low, p.kind, p.in_punch, p.out_punch
 FROM part AS p
 JOIN code AS c ON c.kind = p.kind
 ORDER BY p.timesheet_id, p.started_at, p.part_low;
