@@ -17,17 +17,22 @@ WHERE r.business_id = %(business_id)s AND l.business_id = r.business_id
   AND (r.code, l.code) IN (('IL-ODRISA', 'CHI'), ('CA-IWC4', 'OAK'));
 
 UPDATE payroll.pay_premium_rule AS r
-SET earning_code_id = payroll.earning_code_for('premium')
+SET earning_code_id = (
+    SELECT e.earning_code_id
+    FROM payroll.earning_code AS e
+    WHERE e.business_id = r.business_id AND e.is_active AND e.earning_kind = 'premium'
+    ORDER BY e.code = r.code DESC, e.code
+    LIMIT 1)
 WHERE r.business_id = %(business_id)s;
 
 UPDATE payroll.time_off_policy AS p
-SET earning_code_id = coalesce((
-        SELECT e.earning_code_id
-        FROM payroll.earning_code AS e
-        WHERE e.business_id = p.business_id AND e.is_active AND e.earning_kind = 'pto'
-          AND (p.leave_kind = 'unpaid') = (e.multiplier = 0)
-        ORDER BY (p.leave_kind = 'sick') = (e.name ~* '\msick') DESC, e.code
-        LIMIT 1), payroll.earning_code_for('pto'))
+SET earning_code_id = (
+    SELECT e.earning_code_id
+    FROM payroll.earning_code AS e
+    WHERE e.business_id = p.business_id AND e.is_active AND e.earning_kind = 'pto'
+    ORDER BY e.code = CASE p.leave_kind WHEN 'sick' THEN 'SICK' WHEN 'unpaid' THEN 'UNPAID'
+                                        ELSE 'PTO' END DESC, e.code
+    LIMIT 1)
 WHERE p.business_id = %(business_id)s;
 
 INSERT INTO payroll.accrual_tier
