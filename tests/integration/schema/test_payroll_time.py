@@ -460,7 +460,8 @@ def test_punches_are_rounded(
     app: Connection, minutes: int, mode: str, start: bool, moment: str, paid: str
 ) -> None:
     found = app.execute(
-        "SELECT (payroll.rounded_punch(%s::timestamptz, %s, %s, %s) AT TIME ZONE 'UTC')::time::text",
+        "SELECT (payroll.rounded_punch(%s::timestamptz, %s, %s, %s)"
+        " AT TIME ZONE 'UTC')::time::text",
         [f"2026-05-04 {moment}+00", minutes, mode, start],
     ).fetchone()
     assert found == (paid,)

@@ -244,17 +244,14 @@ def test_tiers_follow_each_other_from_the_first_month(app: Connection) -> None:
     assert app.execute("SELECT count(*) FROM payroll.accrual_tier").fetchone() == (3,)
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [((1, 24), None), ((0, 24), (25, None)), ((0, None), (24, None))]
-)
-def test_tiers_leave_no_gap(
-    app: Connection, first: tuple[int, int | None], second: tuple[int, int | None] | None
-) -> None:
+@pytest.mark.parametrize("tiers", [[(1, 24)], [(0, 24), (25, None)], [(0, None), (24, None)]])
+def test_tiers_leave_no_gap(app: Connection, tiers: list[tuple[int, int | None]]) -> None:
     plan = row(app, "payroll.time_off_policy")
+    *before, (first, last) = tiers
+    for number, bounds in enumerate(before, 1):
+        tier(app, plan, number, *bounds)
     with pytest.raises(errors.CheckViolation, match="begins at month"):
-        tier(app, plan, 1, *first)
-        assert second
-        tier(app, plan, 2, *second)
+        tier(app, plan, len(tiers), first, last)
 
 
 @pytest.mark.parametrize(
