@@ -37,6 +37,9 @@ CREATE TABLE payroll.timesheet (
     CONSTRAINT timesheet_status_known
         CHECK (status IN ('open', 'submitted', 'approved', 'rejected', 'locked', 'amended')),
     CONSTRAINT timesheet_approved_after_submission CHECK (approved_at >= submitted_at),
+    CONSTRAINT timesheet_submitted_has_time CHECK (status = 'open' OR submitted_at IS NOT NULL),
+    CONSTRAINT timesheet_approved_has_time
+        CHECK (status NOT IN ('approved', 'locked', 'amended') OR approved_at IS NOT NULL),
     CONSTRAINT timesheet_rejected_has_reason
         CHECK (status <> 'rejected' OR coalesce(rejection_reason, '') ~ '\S'),
     CONSTRAINT timesheet_hours_not_negative

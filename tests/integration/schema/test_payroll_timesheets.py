@@ -21,6 +21,7 @@ from tests.integration.schema.staffing import MONDAY, Hire, earning_codes, hire,
 from tests.integration.schema.states import refused
 
 LATER = "2026-06-01 00:00+00"
+SENT = {"submitted_at": "2026-05-10 10:00+00", "approved_at": "2026-05-11 10:00+00"}
 MACHINE = {
     "open": ["submitted"],
     "submitted": ["approved", "rejected"],
@@ -93,6 +94,13 @@ def differences(connection: Connection) -> list[tuple[Any, ...]]:
             {"submitted_at": "2026-05-04 10:00+00", "approved_at": "2026-05-04 09:00+00"},
             "approved_after_submission",
         ),
+        ("timesheet", {"status": "submitted"}, "submitted_has_time"),
+        (
+            "timesheet",
+            {"status": "approved", "submitted_at": "2026-05-04 10:00+00"},
+            "approved_has_time",
+        ),
+        ("timesheet", {"status": "rejected", **SENT}, "rejected_has_reason"),
         ("timesheet_entry", {"hours": 0}, "hours_of_a_day"),
         ("timesheet_entry", {"hours": 24.01}, "hours_of_a_day"),
         (
@@ -127,7 +135,7 @@ def test_what_cannot_be_is_refused(
     app: Connection, table: str, columns: dict[str, Any], truth: str
 ) -> None:
     with pytest.raises(errors.CheckViolation, match=f"{table}_{truth}"):
-        row(app, f"payroll.{table}", **columns)
+        imported(app, f"payroll.{table}", **columns)
 
 
 def sheet_in(connection: Connection, status: str) -> UUID:
@@ -135,7 +143,7 @@ def sheet_in(connection: Connection, status: str) -> UUID:
         connection,
         "payroll.timesheet",
         status=status,
-        submitted_at="2026-05-10 10:00+00",
+        **SENT,
         rejection_reason="Hours are missing" if status == "rejected" else None,
     )
 
@@ -167,7 +175,7 @@ def test_a_sheet_goes_no_other_way(app: Connection, before: str, after: str) -> 
 @pytest.mark.parametrize("status", sorted(set(MACHINE) - {"open"}))
 def test_a_sheet_begins_open(app: Connection, status: str) -> None:
     with pytest.raises(errors.CheckViolation, match="cannot start as"):
-        row(app, "payroll.timesheet", status=status, rejection_reason="x")
+        row(app, "payroll.timesheet", status=status, rejection_reason="x", **SENT)
 
 
 def test_a_sheet_is_rejected_for_a_reason(app: Connection) -> None:
@@ -259,7 +267,7 @@ def test_entries_stand_once_they_are_approved(
         "payroll.timesheet",
         pay_period_id=span,
         status=status,
-        submitted_at="2026-05-10 10:00+00",
+        **SENT,
         rejection_reason="Hours are missing",
     )
     code = {"earning_code_id": codes["regular"]}
@@ -537,6 +545,26 @@ def test_built_again_it_says_the_same(app: Connection, somebody: Hire) -> None:
     assert (entries(app), raised(app)) == before
 
 
+def test_two_who_build_at_once_build_one_sheet(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        earning_codes(connection)
+        row(connection, "payroll.overtime_rule", effective_from="2024-01-01")
+        somebody = hire(connection)
+        day(connection, somebody, MONDAY, "09:00", "17:00")
+        span = period(connection, somebody.employer)
+    first, *others = at_once(target, tenant, 3, lambda c, _: build(c, somebody, span))
+    assert others == [first, first]
+    with psycopg.connect(target.admin) as connection:
+        become_app(connection, tenant)
+        assert entries(connection) == [(4, "regular", 8.0, "REGULAR")]
+        assert differences(connection) == []
+
+
 @pytest.mark.parametrize("status", ["approved", "locked"])
 def test_what_was_approved_is_not_built_again(app: Connection, somebody: Hire, status: str) -> None:
     span = period(app, somebody.employer)
@@ -546,6 +574,7 @@ def test_what_was_approved_is_not_built_again(app: Connection, somebody: Hire, s
         employee_id=somebody.person,
         pay_period_id=span,
         status=status,
+        **SENT,
     )
     with pytest.raises(errors.CheckViolation, match="not built again"):
         build(app, somebody, span)
