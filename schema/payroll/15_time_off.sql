@@ -368,6 +368,31 @@ CREATE TRIGGER time_off_enrollment_touch
     BEFORE UPDATE ON payroll.time_off_enrollment
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION payroll.check_overdraft() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    plan record;
+BEGIN
+    SELECT p.code, p.allows_negative_hours INTO plan
+    FROM payroll.time_off_policy AS p
+    WHERE p.business_id = NEW.business_id AND p.time_off_policy_id = NEW.time_off_policy_id
+      AND p.accrual_method <> 'unlimited' AND NEW.balance_hours < - p.allows_negative_hours;
+    IF FOUND THEN
+        RAISE EXCEPTION '% goes no further below zero than %', plan.code,
+                        plan.allows_negative_hours
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'time_off_balance_not_exceeded';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION payroll.check_overdraft() IS
+    'However a balance comes about, it is not further below zero than its plan allows.';
+
+CREATE TRIGGER time_off_enrollment_overdraft
+    BEFORE INSERT OR UPDATE OF balance_hours, time_off_policy_id ON payroll.time_off_enrollment
+    FOR EACH ROW WHEN (NEW.balance_hours < 0)
+    EXECUTE FUNCTION payroll.check_overdraft();
+
 
 CREATE TABLE payroll.time_off_request (
     business_id              uuid                 NOT NULL,

@@ -328,6 +328,20 @@ def test_a_balance_is_not_overdrawn(
         post(app, enrollment, -hours, entry_kind="use")
 
 
+@pytest.mark.parametrize(("hours", "held"), [(-4, True), (-4.01, False)])
+def test_no_way_leads_further_below_zero(
+    app: Connection, somebody: Hire, hours: float, held: bool
+) -> None:
+    enroll(app, somebody.person, allows_negative_hours=4)
+    app.execute("RESET ROLE")
+    change = "UPDATE payroll.time_off_enrollment SET balance_hours = %s"
+    if held:
+        app.execute(change.encode(), [hours])
+        return
+    with pytest.raises(errors.CheckViolation, match="no further below zero"):
+        app.execute(change.encode(), [hours])
+
+
 def test_a_plan_without_limit_is_not_overdrawn(app: Connection, somebody: Hire) -> None:
     enrollment = enroll(app, somebody.person, accrual_method="unlimited")
     post(app, enrollment, -80, entry_kind="use")
