@@ -371,11 +371,21 @@ BEGIN
     ORDER BY t.from_service_months DESC
     LIMIT 1;
     earned := CASE fact.accrual_method
-        WHEN 'per_hour_worked' THEN fact.accrual_per_hour_rate * (
-            SELECT coalesce(sum(t.regular_hours + t.overtime_hours + t.doubletime_hours), 0)
-            FROM payroll.timesheet AS t
-            WHERE t.business_id = tenant AND t.employee_id = fact.employee_id
-              AND t.pay_period_id = fact.pay_period_id)
+        -- Who is exempt keeps no hours and is taken to work the standard ones, as by
+        -- Cal. Lab. Code 246(b)(2).
+        WHEN 'per_hour_worked' THEN fact.accrual_per_hour_rate * coalesce(
+            (SELECT t.regular_hours + t.overtime_hours + t.doubletime_hours
+             FROM payroll.timesheet AS t
+             WHERE t.business_id = tenant AND t.employee_id = fact.employee_id
+               AND t.pay_period_id = fact.pay_period_id),
+            (SELECT a.standard_hours_weekly * (fact.ends_on - fact.starts_on + 1) / 7
+             FROM payroll.job_assignment AS a
+             JOIN payroll.job_profile AS j
+                 ON j.business_id = a.business_id AND j.job_profile_id = a.job_profile_id
+             WHERE a.business_id = tenant AND a.employee_id = fact.employee_id AND a.is_primary
+               AND j.flsa_status = 'exempt'
+               AND daterange(a.effective_from, a.effective_until) @> fact.ends_on),
+            0)
         WHEN 'per_pay_period' THEN coalesce(
             tier.hours_per_period,
             tier.hours_per_year / CASE fact.frequency WHEN 'weekly' THEN 52 WHEN 'biweekly' THEN 26

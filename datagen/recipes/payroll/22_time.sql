@@ -109,6 +109,7 @@ FROM (
                CASE WHEN p.code = 'VAC' THEN n.place / 7 %% 3 ELSE 0 END AS length
     ) AS d
     WHERE e.business_id = %(business_id)s AND d.starts_on > e.enrolled_on + 90
+      AND e.enrolled_on < %(as_of)s::date - 160   -- who is new has not earned much
       AND coalesce(d.starts_on + d.length <= e.ended_on, true)
       AND p.code = CASE WHEN s.slot IN (1, 3) THEN 'SICK' ELSE 'VAC' END
       AND (p.code = 'VAC' OR d.starts_on < %(as_of)s::date)
@@ -578,13 +579,30 @@ FROM (
     FROM payroll.time_off_enrollment AS e
     JOIN payroll.time_off_policy AS p
         ON p.business_id = e.business_id AND p.time_off_policy_id = e.time_off_policy_id
-    JOIN payroll.timesheet AS t
-        ON t.business_id = e.business_id AND t.employee_id = e.employee_id
-       AND t.status IN ('approved', 'locked', 'amended')
+    JOIN payroll.employee AS m
+        ON m.business_id = e.business_id AND m.employee_id = e.employee_id
+    JOIN payroll.job_assignment AS a
+        ON a.business_id = e.business_id AND a.employee_id = e.employee_id AND a.is_primary
+    JOIN payroll.job_profile AS j
+        ON j.business_id = a.business_id AND j.job_profile_id = a.job_profile_id
+    JOIN LATERAL (
+        SELECT c.pay_schedule_id
+        FROM payroll.pay_schedule AS c
+        WHERE c.business_id = m.business_id AND c.employer_entity_id = m.employer_entity_id
+          AND c.is_active
+          AND coalesce(to_jsonb(c) ->> 'pay_group', 'everybody')
+              <> CASE j.flsa_status WHEN 'exempt' THEN 'hourly' ELSE 'salaried' END
+        ORDER BY array_position(ARRAY['weekly', 'biweekly', 'semimonthly', 'monthly',
+                                      'quarterly'], c.frequency), c.code
+        LIMIT 1
+    ) AS s ON true
     JOIN payroll.pay_period AS d
-        ON d.business_id = t.business_id AND d.pay_period_id = t.pay_period_id
+        ON d.business_id = e.business_id AND d.pay_schedule_id = s.pay_schedule_id
        AND d.ends_on < %(as_of)s::date AND d.ends_on > %(as_of)s::date - 150
        AND e.enrolled_on <= d.ends_on AND coalesce(e.ended_on >= d.starts_on, true)
+    LEFT JOIN payroll.timesheet AS t
+        ON t.business_id = e.business_id AND t.employee_id = e.employee_id
+       AND t.pay_period_id = d.pay_period_id AND t.status IN ('approved', 'locked', 'amended')
     LEFT JOIN payroll.accrual_tier AS y
         ON y.business_id = p.business_id AND y.time_off_policy_id = p.time_off_policy_id
        AND int4range(y.from_service_months, y.to_service_months)
@@ -593,8 +611,11 @@ FROM (
         SELECT round(CASE p.code WHEN 'VAC' THEN y.hours_per_year * (d.ends_on - d.starts_on + 1)
                                                  / 365
                                  WHEN 'SICK' THEN p.accrual_per_hour_rate
-                                                  * (t.regular_hours + t.overtime_hours
-                                                     + t.doubletime_hours) END, 4) AS hours
+                                                  * CASE j.flsa_status WHEN 'exempt'
+                                                    THEN a.standard_hours_weekly
+                                                         * (d.ends_on - d.starts_on + 1) / 7
+                                                    ELSE t.regular_hours + t.overtime_hours
+                                                         + t.doubletime_hours END END, 4) AS hours
     ) AS h
     WHERE e.business_id = %(business_id)s AND h.hours > 0
     UNION ALL

@@ -678,6 +678,21 @@ def test_hours_worked_earn_hours_off(app: Connection, somebody: Hire) -> None:
     assert accrue(app, span) == 0
 
 
+@pytest.mark.parametrize(("exempt", "earned"), [(True, "1.0000"), (False, "0")])
+def test_who_keeps_no_hours_is_taken_to_work_the_standard_ones(
+    app: Connection, exempt: bool, earned: str
+) -> None:
+    kind = {"flsa_status": "exempt", "exemption_test": "computer"} if exempt else {}
+    somebody = hire(
+        app,
+        job_profile_id=row(app, "payroll.job_profile", **kind),
+        standard_hours_weekly=40,
+    )
+    enroll(app, somebody.person, accrual_method="per_hour_worked", accrual_per_hour_rate=0.025)
+    accrue(app, period(app, somebody.employer))
+    assert member(app, "balance_hours") == Decimal(earned)
+
+
 @pytest.mark.parametrize(
     ("months", "per_year", "per_period", "earned"),
     [
