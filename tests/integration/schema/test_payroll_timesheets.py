@@ -94,7 +94,7 @@ def differences(connection: Connection) -> list[tuple[Any, ...]]:
             {"submitted_at": "2026-05-04 10:00+00", "approved_at": "2026-05-04 09:00+00"},
             "approved_after_submission",
         ),
-        ("timesheet", {"status": "submitted"}, "submitted_has_time"),
+        ("timesheet", {"status": "submitted", "submitted_at": None}, "submitted_has_time"),
         (
             "timesheet",
             {"status": "approved", "submitted_at": "2026-05-04 10:00+00"},

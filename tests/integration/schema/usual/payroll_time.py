@@ -11,6 +11,7 @@ USUAL = {
     "payroll.new_hire_report": {"state_code": "IL"},
     "payroll.work_schedule": {"pattern_kind": "flexible"},
     "payroll.scheduled_shift": {"ends_at": "2026-05-04 18:00+00"},
+    "payroll.timesheet": {"submitted_at": "2026-01-11 10:00+00"},
     "payroll.timesheet_entry": {"hours": 8},
     "payroll.pay_premium_rule": {"premium_kind": "hazard", "amount_per_hour": 1},
     "payroll.accrual_tier": {"tier_no": 1, "from_service_months": 0, "hours_per_year": 80},
