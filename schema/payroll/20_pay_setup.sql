@@ -11,7 +11,7 @@
  * A garnishment_order is what a court or an agency wants withheld; it carries its own limits, for
  * they differ by state and by case. It takes effect through an employee_deduction.
  *
- * Spans of dates here hold on both of their ends.
+ * effective_until is the first day on which something no longer holds.
  */
 
 CREATE TABLE payroll.pay_schedule (
@@ -320,6 +320,7 @@ CREATE TABLE payroll.earning_code (
     w2_box                  text,
     counts_for_401k         boolean              NOT NULL DEFAULT false,
     gl_segment              text,
+    is_default              boolean              NOT NULL DEFAULT false,
     is_active               boolean              NOT NULL DEFAULT true,
     created_at              timestamptz          NOT NULL DEFAULT now(),
     updated_at              timestamptz          NOT NULL DEFAULT now(),
@@ -351,6 +352,13 @@ COMMENT ON COLUMN payroll.earning_code.is_supplemental IS
 COMMENT ON COLUMN payroll.earning_code.in_regular_rate IS
     'Counts in the hourly rate that overtime is a multiple of: premiums, promised bonuses.';
 COMMENT ON COLUMN payroll.earning_code.w2_box IS 'Box of the W-2 beside the wage boxes, 12-C.';
+COMMENT ON COLUMN payroll.earning_code.is_default IS
+    'What payroll pays by where nobody names a code: a salary, tips, the makeup of a minimum wage.';
+
+-- The code of a kind that payroll chooses.
+CREATE UNIQUE INDEX earning_code_default_idx
+    ON payroll.earning_code (business_id, earning_kind)
+    WHERE is_default;
 
 ALTER TABLE payroll.earning_code ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON payroll.earning_code
@@ -462,12 +470,12 @@ CREATE TABLE payroll.recurring_earning (
     CONSTRAINT recurring_earning_unit_known
         CHECK (unit IN ('per_period', 'per_month', 'per_hour', 'percent_of_base')),
     CONSTRAINT recurring_earning_amount_positive CHECK (amount > 0),
-    CONSTRAINT recurring_earning_ends_after_start CHECK (effective_until >= effective_from),
+    CONSTRAINT recurring_earning_ends_after_start CHECK (effective_until > effective_from),
     CONSTRAINT recurring_earning_paid_not_negative CHECK (paid_to_date_amount >= 0),
     CONSTRAINT recurring_earning_paid_up_to_goal CHECK (paid_to_date_amount <= total_goal_amount),
     CONSTRAINT recurring_earning_no_overlap EXCLUDE USING gist (
         business_id WITH =, employee_id WITH =, earning_code_id WITH =,
-        daterange(effective_from, effective_until, '[]') WITH &&)
+        daterange(effective_from, effective_until) WITH &&)
 );
 
 COMMENT ON TABLE payroll.recurring_earning IS
@@ -881,7 +889,7 @@ CREATE TABLE payroll.employee_deduction (
     CONSTRAINT employee_deduction_taken_up_to_goal CHECK (taken_to_date_amount <= goal_amount),
     CONSTRAINT employee_deduction_of_plan_or_order
         CHECK (num_nonnulls(benefit_enrollment_id, garnishment_order_id) <= 1),
-    CONSTRAINT employee_deduction_ends_after_start CHECK (effective_until >= effective_from)
+    CONSTRAINT employee_deduction_ends_after_start CHECK (effective_until > effective_from)
 );
 
 COMMENT ON TABLE payroll.employee_deduction IS
@@ -959,8 +967,8 @@ CREATE FUNCTION payroll.rate_on(assignment uuid, day date) RETURNS numeric
         JOIN payroll.job_assignment AS a
             ON a.business_id = r.business_id AND a.job_assignment_id = r.job_assignment_id
         WHERE r.business_id = tenant_mgmt.current_business_id()
-          AND r.job_assignment_id = assignment AND r.effective_from <= day
-          AND (r.effective_until IS NULL OR r.effective_until >= day)
+          AND r.job_assignment_id = assignment
+          AND daterange(r.effective_from, r.effective_until) @> day
         ORDER BY r.effective_from DESC
         LIMIT 1);
 COMMENT ON FUNCTION payroll.rate_on(uuid, date) IS
@@ -971,14 +979,12 @@ CREATE FUNCTION payroll.regular_rate(employee uuid, workweek_start date) RETURNS
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH entry AS (
-        SELECT e.work_date, e.hours, e.piece_count, e.entry_kind, c.earning_kind,
-               c.in_regular_rate, c.multiplier, r.pay_basis,
+        SELECT e.work_date, e.hours, e.piece_count, e.entry_kind, r.pay_basis,
                o.regular_rate_method = 'rate_in_effect' AS by_rate_in_effect,
-               coalesce(e.rate_override_amount,
-                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate,
-               c.earning_kind <> 'premium' AND e.entry_kind IN (
-                   'regular', 'overtime', 'doubletime', 'training', 'travel', 'on_call')
-                   AS is_work
+               -- A premium that does not count is no part of what the hour earned.
+               coalesce(CASE WHEN c.earning_kind <> 'premium' OR c.in_regular_rate
+                             THEN e.rate_override_amount END,
+                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate
         FROM payroll.timesheet AS t
         JOIN payroll.timesheet_entry AS e
             ON e.business_id = t.business_id AND e.timesheet_id = t.timesheet_id
@@ -986,17 +992,12 @@ BEGIN ATOMIC
             ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
         LEFT JOIN payroll.overtime_rule AS o
             ON o.business_id = e.business_id AND o.overtime_rule_id = e.overtime_rule_id
-        LEFT JOIN LATERAL (
-            SELECT x.pay_basis
-            FROM payroll.compensation_rate AS x
-            WHERE x.business_id = e.business_id AND x.job_assignment_id = e.job_assignment_id
-              AND x.effective_from <= e.work_date
-              AND (x.effective_until IS NULL OR x.effective_until >= e.work_date)
-            ORDER BY x.effective_from DESC
-            LIMIT 1
-        ) AS r ON true
+        LEFT JOIN payroll.compensation_rate AS r
+            ON r.business_id = e.business_id AND r.job_assignment_id = e.job_assignment_id
+           AND daterange(r.effective_from, r.effective_until) @> e.work_date
         WHERE t.business_id = tenant_mgmt.current_business_id() AND t.employee_id = employee
           AND e.work_date BETWEEN workweek_start AND workweek_start + 6
+          AND e.entry_kind IN ('regular', 'overtime', 'doubletime', 'training', 'travel')
     ), promised AS (
         SELECT coalesce(sum(v.amount * 7.0 / (p.ends_on - p.starts_on + 1)), 0) AS amount
         FROM payroll.variable_pay_input AS v
@@ -1012,17 +1013,15 @@ BEGIN ATOMIC
         WHEN bool_and(by_rate_in_effect) FILTER (WHERE entry_kind = 'overtime')
         THEN sum(rate * hours) FILTER (WHERE entry_kind = 'overtime')
              / sum(hours) FILTER (WHERE entry_kind = 'overtime')
-        ELSE (coalesce(sum(CASE
-                  WHEN pay_basis = 'piece' THEN coalesce(piece_count, 0) * rate
-                  WHEN pay_basis = 'day_rate'
-                  THEN rate * hours / (SELECT sum(d.hours) FROM entry AS d
-                                       WHERE d.is_work AND d.work_date = entry.work_date)
-                  WHEN pay_basis = 'commission_only' THEN 0
-                  ELSE hours * rate END) FILTER (WHERE is_work), 0)
-              + coalesce(sum(hours * rate * multiplier)
-                             FILTER (WHERE earning_kind = 'premium' AND in_regular_rate), 0)
+        ELSE (sum(CASE pay_basis
+                      WHEN 'piece' THEN coalesce(piece_count, 0) * rate
+                      WHEN 'day_rate'
+                      THEN rate * hours / (SELECT sum(d.hours) FROM entry AS d
+                                           WHERE d.work_date = entry.work_date)
+                      WHEN 'commission_only' THEN 0
+                      ELSE hours * rate END)
               + (SELECT p.amount FROM promised AS p))
-             / nullif(sum(hours) FILTER (WHERE is_work), 0) END, 6)
+             / nullif(sum(hours), 0) END, 6)
     FROM entry;
 END;
 COMMENT ON FUNCTION payroll.regular_rate(uuid, date) IS

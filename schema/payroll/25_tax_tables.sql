@@ -12,6 +12,7 @@
  * which states follow with constants of their own; federal_withholding() asks it for the federal
  * income tax. A version that a final paycheck was calculated by does not change any more.
  *
+ * effective_until is the first day on which something no longer holds.
  * Codes: the federal jurisdiction is US, a state's is its two letters, a school district's is the
  * district's; counties and cities are found by their name within the state.
  */
@@ -243,14 +244,14 @@ CREATE TABLE payroll.tax_rate_version (
     CONSTRAINT tax_rate_version_amounts_not_negative
         CHECK (standard_deduction_amount >= 0 AND allowance_amount >= 0
                AND coalesce(wage_base_amount, 1) > 0),
-    CONSTRAINT tax_rate_version_ends_after_start CHECK (effective_until >= effective_from),
+    CONSTRAINT tax_rate_version_ends_after_start CHECK (effective_until > effective_from),
     CONSTRAINT tax_rate_version_of_its_year
         CHECK (extract(year FROM effective_from) <= tax_year),
     CONSTRAINT tax_rate_version_fixed_amount_is_said
         CHECK (formula <> 'fixed_amount' OR parameters ? 'amount'),
     CONSTRAINT tax_rate_version_no_overlap EXCLUDE USING gist (
         business_id WITH =, tax_code_id WITH =,
-        daterange(effective_from, effective_until, '[]') WITH &&)
+        daterange(effective_from, effective_until) WITH &&)
 );
 
 COMMENT ON TABLE payroll.tax_rate_version IS
@@ -380,7 +381,7 @@ CREATE FUNCTION payroll.tax_version(code uuid, day date) RETURNS uuid
         SELECT v.tax_rate_version_id
         FROM payroll.tax_rate_version AS v
         WHERE v.business_id = tenant_mgmt.current_business_id() AND v.tax_code_id = code
-          AND v.effective_from <= day AND (v.effective_until IS NULL OR v.effective_until >= day)
+          AND daterange(v.effective_from, v.effective_until) @> day
         LIMIT 1);
 COMMENT ON FUNCTION payroll.tax_version(uuid, date) IS
     'What a tax code of the calling tenant says on a day; NULL where the tables have a gap.';
@@ -619,7 +620,7 @@ CREATE TABLE payroll.withholding_election (
     CONSTRAINT withholding_election_exempt_until_15_february
         CHECK (exempt_expires_on
                = make_date(extract(year FROM effective_from)::integer + 1, 2, 15)),
-    CONSTRAINT withholding_election_ends_after_start CHECK (effective_until >= effective_from),
+    CONSTRAINT withholding_election_ends_after_start CHECK (effective_until > effective_from),
     CONSTRAINT withholding_election_release_is_of_lock_in
         CHECK (is_locked_in OR lock_in_released_on IS NULL),
     CONSTRAINT withholding_election_locked_is_not_exempt CHECK (NOT (is_locked_in AND is_exempt)),
@@ -627,7 +628,7 @@ CREATE TABLE payroll.withholding_election (
         CHECK (is_locked_in OR signed_at IS NOT NULL),
     CONSTRAINT withholding_election_no_overlap EXCLUDE USING gist (
         business_id WITH =, employee_id WITH =, tax_jurisdiction_id WITH =,
-        daterange(effective_from, effective_until, '[]') WITH &&)
+        daterange(effective_from, effective_until) WITH &&)
 );
 
 COMMENT ON TABLE payroll.withholding_election IS
@@ -674,7 +675,7 @@ BEGIN
     WHERE e.business_id = NEW.business_id AND e.employee_id = NEW.employee_id
       AND e.tax_jurisdiction_id = NEW.tax_jurisdiction_id
       AND e.effective_from < NEW.effective_from
-      AND (e.effective_until IS NULL OR e.effective_until >= NEW.effective_from)
+      AND daterange(e.effective_from, e.effective_until) @> NEW.effective_from
     ORDER BY e.effective_from DESC
     LIMIT 1
     FOR NO KEY UPDATE;
@@ -685,7 +686,7 @@ BEGIN
                   HINT = 'A certificate counts again once the agency released the lock-in.';
     END IF;
     UPDATE payroll.withholding_election AS e
-    SET effective_until = NEW.effective_from - 1
+    SET effective_until = NEW.effective_from
     WHERE e.business_id = NEW.business_id
       AND e.withholding_election_id = former.withholding_election_id;
     RETURN NEW;
@@ -705,8 +706,7 @@ CREATE FUNCTION payroll.election_of(employee uuid, jurisdiction uuid, day date) 
                    'is_exempt', e.is_exempt AND day <= e.exempt_expires_on)
         FROM payroll.withholding_election AS e
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
-          AND e.tax_jurisdiction_id = jurisdiction AND e.effective_from <= day
-          AND (e.effective_until IS NULL OR e.effective_until >= day));
+          AND e.tax_jurisdiction_id = jurisdiction AND daterange(e.effective_from, e.effective_until) @> day);
 COMMENT ON FUNCTION payroll.election_of(uuid, uuid, date) IS
     'The certificate of an employee of the calling tenant that holds on a day, as a document; an
      exemption that has expired no longer counts. NULL where there is none.';
@@ -743,7 +743,7 @@ CREATE TABLE payroll.tax_reciprocity (
     CONSTRAINT tax_reciprocity_between_two
         CHECK (work_jurisdiction_id <> resident_jurisdiction_id),
     CONSTRAINT tax_reciprocity_threshold_bounded CHECK (threshold_days BETWEEN 0 AND 183),
-    CONSTRAINT tax_reciprocity_ends_after_start CHECK (effective_until >= effective_from)
+    CONSTRAINT tax_reciprocity_ends_after_start CHECK (effective_until > effective_from)
 );
 
 COMMENT ON TABLE payroll.tax_reciprocity IS
