@@ -1,7 +1,7 @@
 /*
  * The pay run: one payment of a schedule from draft to paid, and what it paid each employee.
  *
- * A pay_run goes through a state machine. calculate_payroll() (36_gross_to_net.sql) fills its
+ * A pay_run goes through a state machine. calculate_payroll() (38_pay_calculation.sql) fills its
  * paychecks and may do so again until the run is approved; what it finds wrong are
  * pay_run_exceptions, and an open blocker stops approval. A pay_run_approval is a step by somebody
  * else than the preparer and notes the hash of what was approved. Recalculation voids it.

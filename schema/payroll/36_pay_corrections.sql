@@ -3,7 +3,7 @@
  *
  * A ytd_accumulator is what an employee earned, was withheld and worked in a quarter and the year
  * so far, item by item; limits and wage bases are asked of it. It is made of final paychecks only
- * (refresh_accumulators() in 38_run_approval.sql) and proven by register_differences(). A
+ * (refresh_accumulators() in 39_run_approval.sql) and proven by register_differences(). A
  * retro_adjustment is the difference that a later change of rate or hours makes to a paycheck, a
  * paycheck_correction takes one back or writes it anew. A tip_declaration is what an employee says
  * to have got of guests, and what the employer adds where that does not reach the minimum wage.
