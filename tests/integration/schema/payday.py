@@ -12,7 +12,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from harness.db import Connection
+from tests.integration.conftest import add_account
 from tests.integration.schema.rows import imported, row
 
 _serial = itertools.count(1)
@@ -152,8 +155,7 @@ class Company:
             "payroll.withholding_election",
             employee_id=who,
             tax_jurisdiction_id=self.places["US"],
-            effective_from=hired_on,
-            **(election or {}),
+            **{"effective_from": hired_on, **(election or {})},
         )
         return who
 
@@ -209,8 +211,9 @@ class Company:
                 "payroll.timesheet_entry",
                 timesheet_id=sheet,
                 job_assignment_id=self.job(employee),
-                earning_code_id=self.codes[code or {"overtime": "OT", "pto": "PTO"}.get(
-                    kind or "regular", "REG")],
+                earning_code_id=self.codes[
+                    code or {"overtime": "OT", "pto": "PTO"}.get(kind or "regular", "REG")
+                ],
                 work_date=day,
                 hours=hours,
                 entry_kind=kind or "regular",
@@ -278,9 +281,7 @@ class Company:
 
     def approve(self, run: UUID) -> None:
         self.connection.execute("SELECT payroll.submit_payroll(%s, %s)", [run, [self.approver]])
-        self.connection.execute(
-            "SELECT payroll.approve_payroll(%s, 1, %s)", [run, self.approver]
-        )
+        self.connection.execute("SELECT payroll.approve_payroll(%s, 1, %s)", [run, self.approver])
 
     def finish(self, period: int = 1) -> UUID:
         """A regular run of a period, calculated and approved."""
@@ -477,3 +478,12 @@ def load_brackets(connection: Connection, table: UUID) -> None:
                 low = foot
                 base += (top - low) * Decimal(rate)
                 foot = top
+
+
+@pytest.fixture
+def shop(tenant: UUID, account: UUID, app: Connection) -> Company:
+    """The company of `tenant`; `account` prepares its pay, somebody else approves it."""
+    app.execute("RESET ROLE")
+    approver = add_account(app, tenant, "boss")
+    app.execute("SET LOCAL ROLE app_user")
+    return company(app, account, approver)
