@@ -383,7 +383,7 @@ $$;
 COMMENT ON FUNCTION payroll.require_approval() IS
     'No run is approved with an open blocker, without its steps, or other than its steps saw it.';
 
-CREATE TRIGGER pay_run_approved_by_steps
+CREATE TRIGGER pay_run_takes_its_steps
     BEFORE UPDATE OF status ON payroll.pay_run
     FOR EACH ROW WHEN (NEW.status = 'approved' AND OLD.status <> 'approved')
     EXECUTE FUNCTION payroll.require_approval();
