@@ -480,8 +480,8 @@ DECLARE
     line   CONSTANT jsonb := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END);
     target payroll.paycheck;
 BEGIN
-    IF TG_OP = 'INSERT' AND NOT row_security_active(TG_RELID) THEN
-        RETURN NEW;
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
     SELECT p.* INTO target
     FROM payroll.paycheck AS p

@@ -2,11 +2,29 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- Checks are dated on banking days; numbers, deadlines and third checks of a month follow.
-UPDATE payroll.pay_period AS p
-SET check_date = payroll.banking_day(p.check_date, -1)
-WHERE p.business_id = %(business_id)s AND NOT payroll.is_banking_day(p.check_date);
+-- Two weeks from a Sunday on; the check is dated on the Friday after next, or the banking day before
+-- it. The last period is still to come, the one before it is being worked.
+INSERT INTO payroll.pay_period
+    (business_id, pay_period_id, pay_schedule_id, period_no, starts_on, ends_on, check_date,
+     status, working_days)
+SELECT d.business_id, md5('period ' || d.starts_on || d.pay_schedule_id)::uuid,
+       d.pay_schedule_id, 1, d.starts_on, d.starts_on + 13, d.check_date,
+       CASE WHEN n.back = 0 THEN 'future' WHEN n.back = 1 THEN 'open'
+            WHEN d.check_date > %(as_of)s::date THEN 'in_processing'
+            WHEN n.back < 9 THEN 'paid' ELSE 'closed' END, 10
+FROM generate_series(0, 41) AS n (back)
+CROSS JOIN LATERAL (
+    SELECT s.business_id, s.pay_schedule_id, x.starts_on,
+           CASE WHEN payroll.is_banking_day(x.starts_on + 19) THEN x.starts_on + 19
+                ELSE payroll.banking_day(x.starts_on + 19, -1) END AS check_date
+    FROM payroll.pay_schedule AS s
+    CROSS JOIN (
+        SELECT date_trunc('week', %(as_of)s::timestamp)::date + 13 - n.back * 14 AS starts_on
+    ) AS x
+    WHERE s.business_id = %(business_id)s
+) AS d;
 
+-- Numbers, deadlines and third checks of a month follow.
 UPDATE payroll.pay_period AS p
 SET period_no = n.number, is_third_check_month = n.of_month > 2,
     input_deadline_at = (payroll.banking_day(p.check_date, -3) + time '12:00')
