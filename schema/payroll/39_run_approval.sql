@@ -64,61 +64,53 @@ BEGIN ATOMIC
           AND payroll.paycheck_counts(p.status) AND p.check_date >= make_date(year, 1, 1)
           AND p.check_date < make_date(year + 1, 1, 1)
     ), line AS (
-        SELECT e.paycheck_id, 'earning' AS item_kind, c.code AS item_code,
-               NULL::text AS jurisdiction_code, e.amount::numeric AS amount
+        -- Line by line of each paycheck: its own index serves every branch.
+        SELECT p.*, l.item_kind, l.item_code, l.jurisdiction_code, l.amount
         FROM counted AS p
-        JOIN payroll.paycheck_earning AS e
-            ON e.business_id = tenant_mgmt.current_business_id() AND e.paycheck_id = p.paycheck_id
-        JOIN payroll.earning_code AS c
-            ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
-        UNION ALL
-        SELECT e.paycheck_id, 'hours', c.code, NULL, e.hours
-        FROM counted AS p
-        JOIN payroll.paycheck_earning AS e
-            ON e.business_id = tenant_mgmt.current_business_id() AND e.paycheck_id = p.paycheck_id
-           AND e.hours <> 0
-        JOIN payroll.earning_code AS c
-            ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
-        UNION ALL
-        SELECT d.paycheck_id, 'deduction', c.code || x.suffix, NULL, x.amount
-        FROM counted AS p
-        JOIN payroll.paycheck_deduction AS d
-            ON d.business_id = tenant_mgmt.current_business_id() AND d.paycheck_id = p.paycheck_id
-        JOIN payroll.deduction_code AS c
-            ON c.business_id = d.business_id AND c.deduction_code_id = d.deduction_code_id
-        CROSS JOIN LATERAL (VALUES ('', d.employee_amount), (':employer', d.employer_amount))
-            AS x (suffix, amount)
-        WHERE x.amount <> 0
-        UNION ALL
-        SELECT t.paycheck_id, 'tax', c.code || CASE t.payer WHEN 'employer' THEN ':employer'
-                                                            ELSE '' END, j.code, t.tax_amount
-        FROM counted AS p
-        JOIN payroll.paycheck_tax AS t
-            ON t.business_id = tenant_mgmt.current_business_id() AND t.paycheck_id = p.paycheck_id
-        JOIN payroll.tax_code AS c
-            ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
-        JOIN payroll.tax_jurisdiction AS j
-            ON j.business_id = t.business_id AND j.tax_jurisdiction_id = t.tax_jurisdiction_id
-        UNION ALL
-        -- Wages count once, whoever pays the tax on them.
-        SELECT t.paycheck_id, 'taxable_wage', c.code, j.code, max(t.taxable_wages_amount)
-        FROM counted AS p
-        JOIN payroll.paycheck_tax AS t
-            ON t.business_id = tenant_mgmt.current_business_id() AND t.paycheck_id = p.paycheck_id
-        JOIN payroll.tax_code AS c
-            ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
-        JOIN payroll.tax_jurisdiction AS j
-            ON j.business_id = t.business_id AND j.tax_jurisdiction_id = t.tax_jurisdiction_id
-        GROUP BY t.paycheck_id, c.code, j.code
+        CROSS JOIN LATERAL (
+            SELECT x.item_kind, c.code::text AS item_code, NULL::text AS jurisdiction_code,
+                   x.amount
+            FROM payroll.paycheck_earning AS e
+            JOIN payroll.earning_code AS c
+                ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
+            CROSS JOIN LATERAL (VALUES ('earning', e.amount::numeric), ('hours', e.hours))
+                AS x (item_kind, amount)
+            WHERE e.business_id = tenant_mgmt.current_business_id()
+              AND e.paycheck_id = p.paycheck_id AND (x.item_kind = 'earning' OR x.amount <> 0)
+            UNION ALL
+            SELECT 'deduction', c.code || x.suffix, NULL, x.amount
+            FROM payroll.paycheck_deduction AS d
+            JOIN payroll.deduction_code AS c
+                ON c.business_id = d.business_id AND c.deduction_code_id = d.deduction_code_id
+            CROSS JOIN LATERAL (VALUES ('', d.employee_amount), (':employer', d.employer_amount))
+                AS x (suffix, amount)
+            WHERE d.business_id = tenant_mgmt.current_business_id()
+              AND d.paycheck_id = p.paycheck_id AND x.amount <> 0
+            UNION ALL
+            -- Wages count once, whoever pays the tax on them.
+            SELECT x.item_kind, c.code || x.suffix, j.code, x.amount
+            FROM payroll.paycheck_tax AS t
+            JOIN payroll.tax_code AS c
+                ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
+            JOIN payroll.tax_jurisdiction AS j
+                ON j.business_id = t.business_id
+               AND j.tax_jurisdiction_id = t.tax_jurisdiction_id
+            CROSS JOIN LATERAL (VALUES
+                ('tax', CASE t.payer WHEN 'employer' THEN ':employer' ELSE '' END, t.tax_amount),
+                ('taxable_wage', '', CASE WHEN c.payer <> 'both' OR t.payer = 'employee'
+                                          THEN t.taxable_wages_amount END))
+                AS x (item_kind, suffix, amount)
+            WHERE t.business_id = tenant_mgmt.current_business_id()
+              AND t.paycheck_id = p.paycheck_id AND x.amount IS NOT NULL
+        ) AS l
     ), quarter AS (
-        SELECT p.employee_id, p.employer_entity_id, p.quarter_no, l.item_kind, l.item_code,
-               l.jurisdiction_code, coalesce(sum(l.amount) FILTER (WHERE p.in_month), 0) AS mtd,
+        SELECT l.employee_id, l.employer_entity_id, l.quarter_no, l.item_kind, l.item_code,
+               l.jurisdiction_code, coalesce(sum(l.amount) FILTER (WHERE l.in_month), 0) AS mtd,
                sum(l.amount) AS qtd,
-               (array_agg(p.paycheck_id ORDER BY p.check_date DESC, p.check_number DESC))[1]
+               (array_agg(l.paycheck_id ORDER BY l.check_date DESC, l.check_number DESC))[1]
                    AS last_paycheck
         FROM line AS l
-        JOIN counted AS p ON p.paycheck_id = l.paycheck_id
-        GROUP BY p.employee_id, p.employer_entity_id, p.quarter_no, l.item_kind, l.item_code,
+        GROUP BY l.employee_id, l.employer_entity_id, l.quarter_no, l.item_kind, l.item_code,
                  l.jurisdiction_code
     )
     SELECT q.employee_id, q.employer_entity_id, q.quarter_no, q.item_kind, q.item_code,
