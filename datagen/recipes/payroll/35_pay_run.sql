@@ -337,8 +337,8 @@ BEGIN
                 WHERE r.business_id = tenant AND r.pay_run_id = run.pay_run_id;
             END LOOP;
         END IF;
-        -- In one run of eight a check was written for somebody who was on unpaid leave.
-        IF run.place %% 8 = 2 AND run.run_kind = 'regular' THEN
+        -- In one run of twenty-four a check was written for somebody who was on unpaid leave.
+        IF run.place %% 24 = 2 AND run.run_kind = 'regular' THEN
             SELECT p.paycheck_id INTO paid
             FROM payroll.paycheck AS p
             WHERE p.business_id = tenant AND p.pay_run_id = run.pay_run_id
