@@ -393,7 +393,8 @@ CREATE FUNCTION payroll.bracket_tax(
     pay_frequency text,
     wages         numeric
 ) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         SELECT b.base_tax_amount + (wages - b.from_amount) * b.marginal_rate
         FROM payroll.tax_bracket AS b
@@ -409,6 +410,8 @@ CREATE FUNCTION payroll.bracket_tax(
         ORDER BY b.filing_status = bracket_tax.filing_status DESC, b.filing_status <> 'any' DESC,
                  b.step2_checked DESC
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION payroll.bracket_tax(uuid, text, boolean, text, numeric) IS
     'The tax of a table of the calling tenant on wages of its frequency; the table for all where
      the filing status has none of its own, the plain one where there is none for two jobs.';

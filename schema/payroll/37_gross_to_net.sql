@@ -15,8 +15,11 @@ CREATE FUNCTION payroll.time_pay(employee uuid, period uuid)
                    work_location_id uuid, hours numeric, rate_amount numeric,
                    regular_rate_amount numeric, units numeric, amount numeric,
                    project_code text, is_overtime boolean)
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    -- In plpgsql, which keeps the plan: a run asks it for each of its people.
+    RETURN QUERY
     WITH span AS (
         SELECT p.starts_on, p.ends_on, payroll.pay_periods_a_year(s.frequency) AS periods
         FROM payroll.pay_period AS p
@@ -102,7 +105,7 @@ BEGIN ATOMIC
     UNION ALL
     SELECT p.earning_code_id, p.job_assignment_id, p.department_id, p.work_location_id,
            sum(p.hours), p.paid_rate, p.regular_rate, NULL,
-           round(sum(p.hours) * p.paid_rate, 2), p.project_code, p.is_overtime
+           round(sum(p.hours) * p.paid_rate, 2), p.project_code::text, p.is_overtime
     FROM priced AS p
     WHERE p.is_overtime
        OR coalesce(p.pay_basis, 'hourly') NOT IN ('salary', 'piece', 'day_rate')
@@ -111,7 +114,7 @@ BEGIN ATOMIC
     UNION ALL
     SELECT p.earning_code_id, p.job_assignment_id, p.department_id, p.work_location_id,
            sum(p.hours), p.paid_rate, NULL, u.units, round(u.units * p.paid_rate, 2),
-           p.project_code, false
+           p.project_code::text, false
     FROM (
         SELECT q.earning_code_id, q.job_assignment_id, q.department_id, q.work_location_id,
                q.paid_rate, q.project_code, sum(q.hours) AS hours, q.pay_basis,
@@ -127,7 +130,8 @@ BEGIN ATOMIC
     ) AS u
     GROUP BY p.earning_code_id, p.job_assignment_id, p.department_id, p.work_location_id,
              p.paid_rate, p.project_code, u.units;
-END;
+END
+$$;
 COMMENT ON FUNCTION payroll.time_pay(uuid, uuid) IS
     'What the time of an employee of the calling tenant in a pay period is worth today: salaries by
      working days, approved hours at their rates, overtime as a multiple of the regular rate of its
@@ -310,8 +314,8 @@ BEGIN
         tax_kind := levied.tax_kind;
         SELECT v.* INTO version
         FROM payroll.tax_rate_version AS v
-        WHERE v.business_id = tenant
-          AND v.tax_rate_version_id = payroll.tax_version(levied.tax_code_id, day);
+        WHERE v.business_id = tenant AND v.tax_code_id = levied.tax_code_id
+          AND daterange(v.effective_from, v.effective_until) @> day;
         tax_rate_version_id := version.tax_rate_version_id;
         IF NOT FOUND THEN
             problem := format('no table of tax %s for %s', levied.code, day);

@@ -133,7 +133,7 @@ def test_what_has_begun_is_open(app: Connection) -> None:
 
 
 def test_the_third_check_of_a_month_is_told(app: Connection) -> None:
-    lay_out(app, schedule(app, anchor_period_end="2026-01-24", days_in_arrears=6), "2026-06-30")
+    lay_out(app, schedule(app, anchor_period_end="2026-01-17", days_in_arrears=6), "2026-06-30")
     third = app.execute(
         "SELECT check_date::text FROM payroll.pay_period WHERE is_third_check_month"
     ).fetchall()

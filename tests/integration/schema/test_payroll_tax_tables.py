@@ -290,7 +290,11 @@ def test_a_wage_bracket_table_is_read_by_frequency(app: Connection) -> None:
             "taxes_somebody",
         ),
         ("tax_code", {"tax_kind": "income", "payer": "employer"}, "payer_fits"),
-        ("tax_code", {"tax_kind": "social_security", "payer": "employee"}, "payer_fits"),
+        (
+            "tax_code",
+            {"tax_kind": "social_security", "payer": "employee", "wage_base_amount": 9},
+            "payer_fits",
+        ),
         ("tax_code", {"tax_kind": "sui", "payer": "employer"}, "base_where_there_is_one"),
         (
             "tax_code",
