@@ -195,7 +195,8 @@ CREATE TABLE payroll.tax_code (
 );
 
 COMMENT ON TABLE payroll.tax_code IS
-    'Tax of a jurisdiction: income, social security, Medicare, unemployment, family leave, local services.';
+    'Tax of a jurisdiction: income, social security, Medicare, unemployment, family leave, local
+     services.';
 COMMENT ON COLUMN payroll.tax_code.wage_base_amount IS
     'Wages of a year and employer beyond which nothing is due; the version of a year goes first.';
 COMMENT ON COLUMN payroll.tax_code.is_experience_rated IS
@@ -709,7 +710,8 @@ CREATE FUNCTION payroll.election_of(employee uuid, jurisdiction uuid, day date) 
                    'is_exempt', e.is_exempt AND day <= e.exempt_expires_on)
         FROM payroll.withholding_election AS e
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
-          AND e.tax_jurisdiction_id = jurisdiction AND daterange(e.effective_from, e.effective_until) @> day);
+          AND e.tax_jurisdiction_id = jurisdiction
+          AND daterange(e.effective_from, e.effective_until) @> day);
 COMMENT ON FUNCTION payroll.election_of(uuid, uuid, date) IS
     'The certificate of an employee of the calling tenant that holds on a day, as a document; an
      exemption that has expired no longer counts. NULL where there is none.';

@@ -457,7 +457,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION payroll.keep_run_totals() IS 'The totals of a run are the sums of its paychecks.';
+COMMENT ON FUNCTION payroll.keep_run_totals() IS
+    'The totals of a run are the sums of its paychecks.';
 
 CREATE TRIGGER paycheck_added_to_run
     AFTER INSERT ON payroll.paycheck

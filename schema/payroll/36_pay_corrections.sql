@@ -407,8 +407,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.settle_tip_credit() IS
-    'The credit of an hour is at most what the cash wage lacks of the minimum wage of the place; what
-     tips do not fill of that, the employer makes up.';
+    'The credit of an hour is at most what the cash wage lacks of the minimum wage of the place;
+     what tips do not fill of that, the employer makes up.';
 
 CREATE TRIGGER tip_declaration_settle_credit
     BEFORE INSERT OR UPDATE ON payroll.tip_declaration

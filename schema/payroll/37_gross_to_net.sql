@@ -264,7 +264,8 @@ CREATE FUNCTION payroll.year_to_date(employee uuid, employer uuid, year integer)
             ORDER BY x.item_kind, x.item_code, x.jurisdiction_code, x.quarter_no DESC
         ) AS y);
 COMMENT ON FUNCTION payroll.year_to_date(uuid, uuid, integer) IS
-    'What counts in a year for an employee of the calling tenant: {"kind code jurisdiction": amount}.';
+    'What counts in a year for an employee of the calling tenant: {"kind code jurisdiction":
+     amount}.';
 
 CREATE FUNCTION payroll.tax_lines(
     employee  uuid,
@@ -665,8 +666,8 @@ CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
         WHERE t.business_id = tenant_mgmt.current_business_id() AND t.paycheck_id = paycheck
           AND t.payer = 'employee'));
 COMMENT ON FUNCTION payroll.disposable_earnings(uuid) IS
-    'What a paycheck of the calling tenant pays for work after the taxes that the law takes; what the
-     employee chose to have deducted does not lower it.';
+    'What a paycheck of the calling tenant pays for work after the taxes that the law takes; what
+     the employee chose to have deducted does not lower it.';
 
 CREATE FUNCTION payroll.garnishment_amounts(paycheck uuid)
     RETURNS TABLE (order_id uuid, amount numeric, limit_applied text)

@@ -41,8 +41,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.note_exception(uuid, uuid, text, text, text, numeric, timestamptz) IS
-    'Notes a finding of a run of the calling tenant: opened again where it was fixed, left as decided
-     where somebody overrode or ignored it.';
+    'Notes a finding of a run of the calling tenant: opened again where it was fixed, left as
+     decided where somebody overrode or ignored it.';
 
 CREATE FUNCTION payroll.write_earnings(paycheck uuid) RETURNS void
     LANGUAGE plpgsql AS $$
@@ -535,8 +535,8 @@ BEGIN ATOMIC
        AND a.paid_in_pay_run_id = r.pay_run_id;
 END;
 COMMENT ON FUNCTION payroll.people_of_run(uuid) IS
-    'Whom a run of the calling tenant pays: a regular one the group of its schedule that was employed
-     in the period, and whoever an input or back pay of it is for.';
+    'Whom a run of the calling tenant pays: a regular one the group of its schedule that was
+     employed in the period, and whoever an input or back pay of it is for.';
 
 CREATE FUNCTION payroll.calculate_payroll(run uuid, moment timestamptz DEFAULT now())
     RETURNS TABLE (employee_id uuid, status text)

@@ -161,8 +161,8 @@ BEGIN
     ORDER BY c.code
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'another pay moved the year of tax % since paycheck % was calculated', moved,
-                        NEW.check_number
+        RAISE EXCEPTION 'another pay moved the year of tax % since paycheck % was calculated',
+                        moved, NEW.check_number
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Calculate the run anew.';
     END IF;
     RETURN NEW;
@@ -618,8 +618,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.approve_payroll(uuid, integer, uuid, timestamptz) IS
-    'One step of the approval of a run of the calling tenant: refuses open blockers, the preparer and
-     a step out of turn, and freezes the hash of what was seen. The last step makes it final.';
+    'One step of the approval of a run of the calling tenant: refuses open blockers, the preparer
+     and a step out of turn, and freezes the hash of what was seen. The last step makes it final.';
 
 
 CREATE FUNCTION payroll.void_paycheck(
