@@ -2,8 +2,8 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- Two weeks from a Sunday on; the check is dated on the Friday after next, or the banking day before
--- it. The last period is still to come, the one before it is being worked.
+-- Two weeks from a Sunday on; the check is dated on the Friday after next, or the banking day
+-- before it. The last period is still to come, the one before it is being worked.
 INSERT INTO payroll.pay_period
     (business_id, pay_period_id, pay_schedule_id, period_no, starts_on, ends_on, check_date,
      status, working_days)

@@ -120,13 +120,16 @@ FROM (
            lead(x.year) OVER (PARTITION BY x.code ORDER BY x.year) AS until
     FROM (VALUES
         ('FIT', 2024, 0, 0, NULL, 0, 4300, 'bracket',
-         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000, "supplemental_over_rate": 0.37}',
+         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000,
+           "supplemental_over_rate": 0.37}',
          'IRS Publication 15-T'),
         ('FIT', 2025, 0, 0, NULL, 0, 4300, 'bracket',
-         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000, "supplemental_over_rate": 0.37}',
+         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000,
+           "supplemental_over_rate": 0.37}',
          'IRS Publication 15-T'),
         ('FIT', 2026, 0, 0, NULL, 0, 4300, 'bracket',
-         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000, "supplemental_over_rate": 0.37}',
+         '{"adjustment": {"married_joint": 12900, "other": 8600}, "supplemental_over": 1000000,
+           "supplemental_over_rate": 0.37}',
          'IRS Publication 15-T'),
         ('SS', 2024, 0.062, 0.062, 168600, 0, 0, 'flat', '{}', 'SSA contribution base'),
         ('SS', 2025, 0.062, 0.062, 176100, 0, 0, 'flat', '{}', 'SSA contribution base'),
@@ -401,7 +404,7 @@ INSERT INTO payroll.withholding_election
      signed_at, effective_from)
 SELECT w.business_id, md5('new w4 ' || w.employee_id)::uuid, w.employee_id,
        w.tax_jurisdiction_id, 'w4_2020',
-       CASE WHEN n.place = 6 OR n.place %% 2 = 0 THEN 'single' ELSE 'married_joint' END, n.place = 4,
+       CASE WHEN n.place %% 2 = 0 THEN 'single' ELSE 'married_joint' END, n.place = 4,
        CASE WHEN n.place IN (1, 3) THEN 2000 ELSE 0 END, n.place = 6,
        CASE WHEN n.place = 6
             THEN make_date(extract(year FROM d.day)::integer + 1, 2, 15) END,

@@ -263,6 +263,22 @@ def test_a_run_is_calculated_again_until_it_is_approved(shop: Company) -> None:
         shop.calculate(run)
 
 
+def test_one_paycheck_is_calculated_anew(shop: Company) -> None:
+    who, other = shop.hire(rate=78000, basis="salary"), shop.hire(rate=52000, basis="salary")
+    run = shop.start()
+    shop.calculate(run)
+    untouched = shop.paycheck(run, other)
+    shop.deduct(who, "MEDICAL", amount=100)
+    one = shop.one("SELECT payroll.calculate_paycheck(%s, %s)", run, who)
+    assert shop.paycheck(run, who)["paycheck_id"] == one
+    assert shop.paycheck(run, who)["pretax_deduction_amount"] == 100
+    assert shop.paycheck(run, other) == untouched
+    assert shop.differences() == []
+    go(shop, run, "in_review")
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="before it is reviewed"):
+        shop.one("SELECT payroll.calculate_paycheck(%s, %s)", run, who)
+
+
 def test_who_is_no_longer_in_the_run_gets_no_check(shop: Company) -> None:
     who, run = ready(shop)
     shop.connection.execute(
@@ -387,7 +403,9 @@ def test_an_overridden_blocker_does_not(shop: Company) -> None:
 
 
 def test_what_was_fixed_is_no_longer_found(shop: Company) -> None:
+    shop.connection.execute("UPDATE payroll.work_location SET minimum_wage_amount = 10")
     who = shop.hire(rate=10)
+    shop.connection.execute("UPDATE payroll.work_location SET minimum_wage_amount = 15")
     shop.work(who, 1, ("2026-01-05", 8))
     run = shop.start()
     shop.calculate(run)
