@@ -128,8 +128,9 @@ COMMENT ON FUNCTION payroll.accumulated(uuid[], integer) IS
 CREATE FUNCTION payroll.require_whole_paycheck() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    ytd   jsonb;
-    moved text;
+    of_run payroll.pay_run;
+    ytd    jsonb;
+    moved  text;
 BEGIN
     IF NOT EXISTS (
         SELECT
@@ -145,11 +146,16 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NEW;
     END IF;
-    SELECT payroll.year_to_date(NEW.employee_id, r.employer_entity_id,
-                                extract(year FROM NEW.check_date)::integer)
-    INTO ytd
+    SELECT r.* INTO of_run
     FROM payroll.pay_run AS r
     WHERE r.business_id = NEW.business_id AND r.pay_run_id = NEW.pay_run_id;
+    IF of_run.status <> 'approved' THEN
+        RAISE EXCEPTION 'paycheck % becomes final with its run, which is %', NEW.check_number,
+                        of_run.status
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Approve the run.';
+    END IF;
+    ytd := payroll.year_to_date(NEW.employee_id, of_run.employer_entity_id,
+                                extract(year FROM NEW.check_date)::integer);
     SELECT c.code INTO moved
     FROM payroll.paycheck_tax AS t
     JOIN payroll.tax_code AS c ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
@@ -169,8 +175,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.require_whole_paycheck() IS
-    'A paycheck becomes final as the sum of its lines, and by the totals of the year that it was
-     calculated by: of two runs at the same time the second is calculated anew.';
+    'A paycheck becomes final with its run, as the sum of its lines, and by the totals of the year
+     that it was calculated by: of two runs at the same time the second is calculated anew.';
 
 CREATE FUNCTION payroll.paycheck_sums(paycheck uuid)
     RETURNS TABLE (gross numeric, pretax numeric, employee_tax numeric, posttax numeric,
@@ -202,6 +208,29 @@ CREATE TRIGGER paycheck_whole_when_final
     BEFORE UPDATE OF status ON payroll.paycheck
     FOR EACH ROW WHEN (OLD.status = 'draft' AND NEW.status = 'final')
     EXECUTE FUNCTION payroll.require_whole_paycheck();
+
+CREATE FUNCTION payroll.require_returned_run() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) AND NOT EXISTS (
+        SELECT
+        FROM payroll.pay_run AS r
+        WHERE r.business_id = NEW.business_id AND r.pay_run_id = NEW.pay_run_id
+          AND r.status IN ('draft', 'cancelled')
+    ) THEN
+        RAISE EXCEPTION 'paycheck % is a draft again when its run is', NEW.check_number
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Return the run to draft.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION payroll.require_returned_run() IS
+    'A final paycheck does not leave its approved run by itself.';
+
+CREATE TRIGGER paycheck_unsettled_with_run
+    BEFORE UPDATE OF status ON payroll.paycheck
+    FOR EACH ROW WHEN (OLD.status = 'final' AND NEW.status = 'draft')
+    EXECUTE FUNCTION payroll.require_returned_run();
 
 CREATE FUNCTION payroll.post_paychecks() RETURNS trigger
     LANGUAGE plpgsql AS $$

@@ -548,6 +548,18 @@ def test_a_final_check_does_not_change(shop: Company) -> None:
     assert who
 
 
+def test_a_check_goes_with_its_run(shop: Company) -> None:
+    _, run = ready(shop)
+    with (
+        pytest.raises(errors.ObjectNotInPrerequisiteState, match="final with its run"),
+        shop.connection.transaction(),
+    ):
+        shop.connection.execute("UPDATE payroll.paycheck SET status = 'final'")
+    shop.approve(run)
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="a draft again when its run"):
+        shop.connection.execute("UPDATE payroll.paycheck SET status = 'draft'")
+
+
 def test_a_check_stays_in_its_run(shop: Company) -> None:
     ready(shop)
     other = shop.start(2)
