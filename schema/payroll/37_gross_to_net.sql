@@ -490,7 +490,8 @@ COMMENT ON FUNCTION payroll.tax_lines(uuid, uuid, uuid, date, text, jsonb) IS
 
 
 CREATE FUNCTION payroll.taxed_wages(paycheck uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         WITH earned AS (
             SELECT coalesce(sum(e.amount) FILTER (WHERE c.taxable_federal
@@ -534,6 +535,8 @@ CREATE FUNCTION payroll.taxed_wages(paycheck uuid) RETURNS jsonb
             'section_125', t.cafeteria, 'deferrals', t.deferral)
         FROM earned AS e
         CROSS JOIN taken AS t);
+END
+$$;
 COMMENT ON FUNCTION payroll.taxed_wages(uuid) IS
     'The wages of a paycheck of the calling tenant as taxes look at them, for tax_lines().';
 
@@ -580,7 +583,8 @@ COMMENT ON FUNCTION payroll.calculate_taxes(uuid) IS
      and limits of the year.';
 
 CREATE FUNCTION payroll.work_place(employee uuid, day date) RETURNS uuid
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN coalesce((
         SELECT a.work_location_id
         FROM payroll.job_assignment AS a
@@ -593,6 +597,8 @@ CREATE FUNCTION payroll.work_place(employee uuid, day date) RETURNS uuid
         SELECT e.primary_work_location_id
         FROM payroll.employee AS e
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee));
+END
+$$;
 COMMENT ON FUNCTION payroll.work_place(uuid, date) IS
     'The place of the primary job of an employee of the calling tenant on a day.';
 

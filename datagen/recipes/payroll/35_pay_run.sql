@@ -268,8 +268,7 @@ BEGIN
         ) AS e
         WHERE p.business_id = tenant AND run.run_kind = 'regular'
           AND payroll.paycheck_counts(p.status)
-          AND EXISTS (SELECT FROM payroll.people_of_run(run.pay_run_id) AS w
-                      WHERE w = p.employee_id)
+          AND p.employee_id IN (SELECT w FROM payroll.people_of_run(run.pay_run_id) AS w)
           AND abs(hashtextextended(concat('retro ', p.paycheck_id), 0) %% 80) = 0;
 
         PERFORM payroll.calculate_payroll(run.pay_run_id, told);
