@@ -195,14 +195,18 @@ class Company:
         self, employee: UUID, period: int, *entries: tuple[Any, ...], status: str = "approved"
     ) -> UUID:
         """An approved timesheet: (day, hours, kind, earning code, rate) for each entry."""
-        done = {"submitted_at": "2026-01-11 10:00+00", "approved_at": "2026-01-12 10:00+00"}
+        times: dict[str, Any] = {}
+        if status != "open":
+            times["submitted_at"] = "2026-01-11 10:00+00"
+        if status in ("approved", "locked"):
+            times |= {"approved_at": "2026-01-12 10:00+00", "approved_by": self.approver}
         sheet = imported(
             self.connection,
             "payroll.timesheet",
             employee_id=employee,
             pay_period_id=self.period(period),
             status=status,
-            **(done if status in ("approved", "locked") else {}),
+            **times,
         )
         for day, hours, *rest in entries:
             kind, code, rate = (*rest, *(None,) * (3 - len(rest)))

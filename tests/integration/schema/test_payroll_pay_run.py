@@ -117,7 +117,12 @@ def stand(shop: Desk, table: str, state: str) -> UUID:
     column, _, _, columns = MACHINES[table]
     given: dict[str, Any] = {**columns, column: state}
     app = shop.connection
-    if table == "retro_adjustment":
+    if table == "paycheck":
+        # It becomes final with its run, and a draft again with it.
+        run = "approved" if state == "draft" else "draft"
+        columns = {"status": run, "calculated_at": "2026-01-12"}
+        given["pay_run_id"] = imported(app, "payroll.pay_run", **columns)
+    elif table == "retro_adjustment":
         who = row(app, "payroll.employee")
         given |= {"employee_id": who, "paid_in_pay_run_id": row(app, "payroll.pay_run")}
         given["original_paycheck_id"] = imported(
