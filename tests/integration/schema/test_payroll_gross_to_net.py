@@ -663,3 +663,116 @@ def test_standing_earnings_are_paid_by_their_unit(
         p for p in paid if p
     )
     assert shop.differences() == []
+
+
+def taxed(shop: Company, who: Any, period: int, code: str) -> Any:
+    check = shop.paycheck(shop.finish(period), who)
+    return shop.tax(check["paycheck_id"]).get(code)
+
+
+def test_bonuses_beyond_the_limit_go_at_their_own_rate(shop: Company) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    shop.connection.execute(
+        "UPDATE payroll.tax_rate_version SET parameters = parameters::jsonb"
+        """ || '{"supplemental_over": 1000, "supplemental_over_rate": 0.37}'"""
+        " WHERE formula = 'bracket'"
+    )
+    taxes = []
+    for amount in (800, 500):
+        run = shop.start(kind="bonus")
+        shop.give(who, "BONUS", run, amount=amount)
+        shop.calculate(run)
+        shop.approve(run)
+        taxes.append(shop.tax(shop.paycheck(run, who)["paycheck_id"])["FIT"])
+    # Of the second, 200 still go at 22 percent and 300 at 37.
+    assert taxes == [176, 44 + 111]
+
+
+def test_a_tax_ends_at_what_a_year_pays_at_most(shop: Company) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    shop.levy("IL", "IL-PFML", "pfml", "employee", rate="0.01")
+    shop.connection.execute(
+        "UPDATE payroll.tax_code SET annual_max_tax_amount = 50 WHERE code = 'IL-PFML'"
+    )
+    assert [taxed(shop, who, period, "IL-PFML") for period in (1, 2, 3)] == [30, 20, 0]
+
+
+def test_some_taxes_are_whole_dollars(shop: Company) -> None:
+    who = shop.hire(rate=79000, basis="salary")
+    shop.connection.execute("UPDATE payroll.tax_code SET rounding = 'dollar' WHERE code = 'IL-IT'")
+    # 4.95 percent of 3,038.46 is 150.40.
+    assert taxed(shop, who, 1, "IL-IT") == 150
+
+
+def test_a_quarterly_amount_is_taken_once_a_quarter(shop: Company) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    shop.levy(
+        "IL",
+        "IL-OPT",
+        "local_services",
+        "employee",
+        formula="fixed_amount",
+        parameters='{"amount": 13}',
+        frequency="quarterly",
+    )
+    taken = [taxed(shop, who, period, "IL-OPT") for period in range(1, 9)]
+    assert taken == [13, 0, 0, 0, 0, 0, 13, 0]
+
+
+@pytest.mark.parametrize(("parameter", "wages"), [("taxes_deferrals", 3000), (None, 2700)])
+def test_a_state_may_tax_what_the_federation_does_not(
+    shop: Company, parameter: str | None, wages: int
+) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    shop.deduct(who, "401K", percent=10)
+    if parameter:
+        shop.connection.execute(
+            "UPDATE payroll.tax_rate_version SET parameters = %s WHERE rate = 0.0495",
+            [json.dumps({parameter: True})],
+        )
+    assert taxed(shop, who, 1, "IL-IT") == wages * Decimal("0.0495")
+
+
+def test_a_state_lets_some_days_pass_untaxed(shop: Company) -> None:
+    app = shop.connection
+    shop.places["WI"] = row(
+        app,
+        "payroll.tax_jurisdiction",
+        code="WI",
+        level="state",
+        parent_jurisdiction_id=shop.places["US"],
+    )
+    who = shop.hire(rate=20, lives_in="WI")
+    row(
+        app,
+        "payroll.tax_reciprocity",
+        work_jurisdiction_id=shop.places["IL"],
+        resident_jurisdiction_id=shop.places["WI"],
+        agreement_kind="convenience_of_employer",
+        withhold_for="work",
+        threshold_days=6,
+        effective_from="2020-01-01",
+    )
+    shop.work(who, 1, *[(f"2026-01-{day:02}", 8) for day in range(5, 10)])
+    shop.work(who, 2, *[(f"2026-01-{day:02}", 8) for day in range(12, 17)])
+    assert taxed(shop, who, 1, "IL-IT") is None
+    assert taxed(shop, who, 2, "IL-IT") == Decimal("39.60")
+
+
+@pytest.mark.parametrize(
+    ("kind", "received", "support", "rank"),
+    [
+        ("child_support", "2026-01-05", "2026-01-05", 2),
+        ("federal_tax_levy", "2026-01-04", "2026-01-05", 1),
+        ("federal_tax_levy", "2026-01-05", "2026-01-05", 3),
+        ("state_tax_levy", "2026-01-04", None, 3),
+        ("bankruptcy", "2026-01-04", "2026-01-05", 4),
+        ("student_loan", "2026-01-04", None, 5),
+        ("creditor", "2026-01-04", None, 6),
+    ],
+)
+def test_orders_rank(
+    shop: Company, kind: str, received: str, support: str | None, rank: int
+) -> None:
+    found = shop.one("SELECT payroll.garnishment_rank(%s, %s, %s)", kind, received, support)
+    assert found == rank
