@@ -754,8 +754,8 @@ def test_a_state_lets_some_days_pass_untaxed(shop: Company) -> None:
         effective_from="2020-01-01",
     )
     shop.work(who, 1, *[(f"2026-01-{day:02}", 8) for day in range(5, 10)])
-    shop.work(who, 2, *[(f"2026-01-{day:02}", 8) for day in range(12, 17)])
     assert taxed(shop, who, 1, "IL-IT") is None
+    shop.work(who, 2, *[(f"2026-01-{day:02}", 8) for day in range(12, 17)])
     assert taxed(shop, who, 2, "IL-IT") == Decimal("39.60")
 
 
