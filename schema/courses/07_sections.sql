@@ -86,6 +86,25 @@ CREATE POLICY tenant_isolation ON courses.course_section
 GRANT SELECT, INSERT, UPDATE, DELETE ON courses.course_section TO app_user;
 GRANT SELECT ON courses.course_section TO app_readonly;
 
+CREATE FUNCTION courses.fit_section() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status = 'full' AND (NEW.seat_limit IS NULL OR NEW.enrolled_count < NEW.seat_limit) THEN
+        NEW.status := 'open';
+    ELSIF NEW.status = 'open' AND NEW.enrolled_count = NEW.seat_limit THEN
+        NEW.status := 'full';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.fit_section() IS
+    'A section to which seats are added is open again; one cut down to its learners is full.';
+
+CREATE TRIGGER course_section_fit
+    BEFORE UPDATE OF seat_limit ON courses.course_section
+    FOR EACH ROW WHEN (NEW.seat_limit IS DISTINCT FROM OLD.seat_limit)
+    EXECUTE FUNCTION courses.fit_section();
+
 CREATE TRIGGER course_section_touch
     BEFORE UPDATE ON courses.course_section
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();

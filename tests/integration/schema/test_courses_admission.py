@@ -501,8 +501,21 @@ def test_seats_that_are_added_go_to_the_queue(app: Connection) -> None:
         enroll(app, learner(app), section)
     change(app, "courses.course_section", section, seat_limit=3)
     assert queue(app, section) == [(1, "offered"), (2, "offered"), (3, "waiting")]
+    assert of(app, "courses.course_section", section, "status") == "open"
     change(app, "courses.course_section", section, seat_limit=None)
     assert queue(app, section)[2] == (3, "offered")
+
+
+def test_a_section_that_is_cut_down_to_its_learners_is_full(app: Connection) -> None:
+    section = open_section(app, seat_limit=9)
+    enroll(app, learner(app), section)
+    change(app, "courses.course_section", section, seat_limit=1)
+    assert of(app, "courses.course_section", section, "status") == "full"
+    second = open_section(app)
+    enroll(app, learner(app), second)
+    enroll(app, learner(app), second)
+    with pytest.raises(errors.CheckViolation, match="seats_not_oversold"):
+        change(app, "courses.course_section", second, seat_limit=1)
 
 
 def test_who_declined_may_wait_again_behind_the_others(app: Connection) -> None:
@@ -565,7 +578,7 @@ def test_the_last_seats_go_to_as_many_as_there_are(
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
         assert of(connection, "courses.course_section", section, "enrolled_count") == 3
-        assert [p for p, _ in queue(connection, section)] == [1, 2, 3, 4, 5]
+        assert sorted(p for p, _ in queue(connection, section)) == [1, 2, 3, 4, 5]
         assert one(connection, "SELECT count(*) FROM courses.seat_differences()") == 0
 
 
