@@ -13,7 +13,7 @@
 CREATE TABLE courses.learner (
     business_id         uuid                  NOT NULL,
     learner_id          uuid                  NOT NULL DEFAULT system_core.uuid_v7(),
-    user_account_id     uuid                  NOT NULL,
+    user_account_id     uuid,
     org_unit_id         uuid,
     learner_number      text                  NOT NULL,
     segment             text                  NOT NULL,
@@ -32,6 +32,7 @@ CREATE TABLE courses.learner (
     PRIMARY KEY (business_id, learner_id),
     UNIQUE (business_id, user_account_id),
     UNIQUE (business_id, learner_number),
+    FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     FOREIGN KEY (business_id, user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
     FOREIGN KEY (business_id, org_unit_id)
@@ -48,6 +49,8 @@ CREATE TABLE courses.learner (
 );
 
 COMMENT ON TABLE courses.learner IS 'Person who learns, with background and goals.';
+COMMENT ON COLUMN courses.learner.user_account_id IS
+    'NULL until the invitation is accepted: a company puts its people on the roster beforehand.';
 COMMENT ON COLUMN courses.learner.first_enrolled_at IS
     'When the first enrollment began; kept by the enrollments.';
 
