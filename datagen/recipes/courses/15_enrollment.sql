@@ -2,55 +2,6 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- Who learns signs in; some who were put on a roster have not accepted the invitation yet.
-INSERT INTO user_mgmt.user_account
-    (business_id, user_account_id, username, email, display_name, account_kind, status, locale,
-     time_zone, activated_at, last_login_at)
-SELECT l.business_id, md5('account ' || l.learner_id)::uuid,
-       lower(n.first || '.' || n.last || '.' || right(l.learner_number, 5)),
-       lower(n.first || '.' || n.last || right(l.learner_number, 5)) || '@'
-           || CASE WHEN l.segment = 'corporate'
-                   THEN lower(split_part(l.employer_name, ' ', 1)) || '.example'
-                   ELSE split_part('mail.example,post.example,inbox.example', ',',
-                                   1 + n.place %% 3) END,
-       n.first || ' ' || n.last, 'learner', 'active',
-       l.preferred_language || CASE l.preferred_language WHEN 'en' THEN '-US' WHEN 'de' THEN '-DE'
-                                                         ELSE '-ES' END,
-       l.time_zone, b.began - interval '1 day',
-       greatest(b.began, %(as_of)s::timestamptz - (n.place %% 40) * interval '9 hours')
-FROM courses.learner AS l
-CROSS JOIN LATERAL (
-    SELECT ('x' || substr(md5(l.learner_id::text), 1, 7))::bit(28)::integer AS place
-) AS p
-CROSS JOIN LATERAL (
-    SELECT p.place,
-           split_part('Ada,Ben,Chloe,David,Emma,Felix,Grace,Hannah,Isaac,Julia,Kofi,Leila,Marcus,'
-                      'Nadia,Oscar,Paula,Quinn,Rosa,Simon,Tara,Umar,Vera,Will,Ximena,Yusuf,Zoe',
-                      ',', 1 + p.place %% 26) AS first,
-           split_part('Abbott,Bauer,Chen,Dubois,Eriksen,Fontaine,Garcia,Hughes,Ivanova,Jensen,'
-                      'Kowalski,Lopez,Murphy,Novak,Okafor,Patel,Quist,Rossi,Schmidt,Torres,'
-                      'Underwood,Vargas,Wagner,Xu,Young,Zimmer,Brooks,Diaz,Flores', ',',
-                      1 + p.place / 26 %% 29) AS last
-) AS n
-LEFT JOIN (
-    SELECT e.learner_id, min(e.enrolled_at) AS enrolled_at
-    FROM courses.enrollment AS e
-    WHERE e.business_id = %(business_id)s
-    GROUP BY e.learner_id
-) AS e ON e.learner_id = l.learner_id
-CROSS JOIN LATERAL (
-    SELECT coalesce(e.enrolled_at, %(as_of)s::timestamptz
-                                   - (10 + p.place %% 200) * interval '1 day') AS began
-) AS b
-WHERE l.business_id = %(business_id)s
-  AND (e.learner_id IS NOT NULL OR l.segment <> 'corporate');
-
-UPDATE courses.learner AS l
-SET user_account_id = a.user_account_id
-FROM user_mgmt.user_account AS a
-WHERE l.business_id = %(business_id)s AND a.business_id = l.business_id
-  AND a.user_account_id = md5('account ' || l.learner_id)::uuid;
-
 -- Seats: some more than were taken; every third section to come is full.
 UPDATE courses.course_section AS s
 SET seat_limit = n.seats, cancellation_minimum = least(s.cancellation_minimum, n.seats)
@@ -110,8 +61,8 @@ INSERT INTO courses.cohort
     (business_id, cohort_id, course_section_id, lead_instructor_id, code, name, cohort_kind,
      starts_on, ends_on, capacity, meeting_pattern, status)
 SELECT s.business_id, md5('class ' || s.course_section_id)::uuid, s.course_section_id,
-       t.instructor_id, s.section_code || '-CLASS', 'Class of ' || to_char(s.starts_on, 'FMMonth YYYY'),
-       'class', s.starts_on, s.ends_on, s.seat_limit,
+       t.instructor_id, s.section_code || '-CLASS',
+       'Class of ' || to_char(s.starts_on, 'FMMonth YYYY'), 'class', s.starts_on, s.ends_on, s.seat_limit,
        'Weekly, ' || split_part('Monday,Tuesday,Wednesday,Thursday', ',', 1 + s.seat_limit %% 4)
            || ' evening',
        CASE s.status WHEN 'completed' THEN 'finished' WHEN 'running' THEN 'running'
@@ -159,7 +110,8 @@ FROM (
     WHERE x.business_id = %(business_id)s
 ) AS l
 JOIN (
-    SELECT x.*, row_number() OVER (ORDER BY x.program_code) - 1 AS number, count(*) OVER () AS all_of
+    SELECT x.*, row_number() OVER (ORDER BY x.program_code) - 1 AS number,
+           count(*) OVER () AS all_of
     FROM courses.program AS x
     WHERE x.business_id = %(business_id)s AND x.status = 'published'
 ) AS p ON p.number = l.place %% p.all_of
@@ -170,6 +122,55 @@ CROSS JOIN LATERAL (
                + interval '15 hours' AS moment
 ) AS k
 WHERE l.place <= greatest(4, l.people / 8);
+
+-- Who learns signs in; some who were put on a roster have not accepted the invitation yet.
+INSERT INTO user_mgmt.user_account
+    (business_id, user_account_id, username, email, display_name, account_kind, status, locale,
+     time_zone, activated_at, last_login_at)
+SELECT l.business_id, md5('account ' || l.learner_id)::uuid,
+       lower(n.first || '.' || n.last || '.' || right(l.learner_number, 5)),
+       lower(n.first || '.' || n.last || right(l.learner_number, 5)) || '@'
+           || CASE WHEN l.segment = 'corporate'
+                   THEN lower(split_part(l.employer_name, ' ', 1)) || '.example'
+                   ELSE split_part('mail.example,post.example,inbox.example', ',',
+                                   1 + n.place %% 3) END,
+       n.first || ' ' || n.last, 'learner', 'active',
+       l.preferred_language || CASE l.preferred_language WHEN 'en' THEN '-US' WHEN 'de' THEN '-DE'
+                                                         ELSE '-ES' END,
+       l.time_zone, b.began - interval '1 day',
+       greatest(b.began, %(as_of)s::timestamptz - (n.place %% 40) * interval '9 hours')
+FROM courses.learner AS l
+CROSS JOIN LATERAL (
+    SELECT ('x' || substr(md5(l.learner_id::text), 1, 7))::bit(28)::integer AS place
+) AS p
+CROSS JOIN LATERAL (
+    SELECT p.place,
+           split_part('Ada,Ben,Chloe,David,Emma,Felix,Grace,Hannah,Isaac,Julia,Kofi,Leila,Marcus,'
+                      'Nadia,Oscar,Paula,Quinn,Rosa,Simon,Tara,Umar,Vera,Will,Ximena,Yusuf,Zoe',
+                      ',', 1 + p.place %% 26) AS first,
+           split_part('Abbott,Bauer,Chen,Dubois,Eriksen,Fontaine,Garcia,Hughes,Ivanova,Jensen,'
+                      'Kowalski,Lopez,Murphy,Novak,Okafor,Patel,Quist,Rossi,Schmidt,Torres,'
+                      'Underwood,Vargas,Wagner,Xu,Young,Zimmer,Brooks,Diaz,Flores', ',',
+                      1 + p.place / 26 %% 29) AS last
+) AS n
+LEFT JOIN (
+    SELECT e.learner_id, min(e.enrolled_at) AS enrolled_at
+    FROM courses.enrollment AS e
+    WHERE e.business_id = %(business_id)s
+    GROUP BY e.learner_id
+) AS e ON e.learner_id = l.learner_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(e.enrolled_at, %(as_of)s::timestamptz
+                                   - (10 + p.place %% 200) * interval '1 day') AS began
+) AS b
+WHERE l.business_id = %(business_id)s
+  AND (e.learner_id IS NOT NULL OR l.segment <> 'corporate');
+
+UPDATE courses.learner AS l
+SET user_account_id = a.user_account_id
+FROM user_mgmt.user_account AS a
+WHERE l.business_id = %(business_id)s AND a.business_id = l.business_id
+  AND a.user_account_id = md5('account ' || l.learner_id)::uuid;
 
 INSERT INTO courses.cohort_member
     (business_id, cohort_member_id, cohort_id, learner_id, role, joined_at, left_at, leave_reason,

@@ -93,7 +93,8 @@ CROSS JOIN LATERAL (
                 WHEN k.status = 'late' THEN m.starts_at + (10 + h.odd %% 15) * interval '1 minute'
                 END AS joined_at,
            CASE WHEN k.status IN ('present', 'late') THEN m.ends_at
-                WHEN k.status = 'left_early' THEN m.ends_at - (20 + h.odd %% 30) * interval '1 minute'
+                WHEN k.status = 'left_early'
+                THEN m.ends_at - (20 + h.odd %% 30) * interval '1 minute'
                 END AS left_at
 ) AS t
 WHERE m.business_id = %(business_id)s AND m.status = 'ended';
@@ -109,7 +110,8 @@ SELECT e.business_id, md5('says ' || e.enrollment_id)::uuid, s.course_id, e.enro
        split_part('I could not follow and nobody helped.|Too slow, and the exercises were broken.|'
                   'Solid content, but I missed more practice.|Clear lessons and useful exercises.|'
                   'The best course I have taken; I use it every day.', '|', k.rating),
-       least(5, greatest(1, k.rating + h.odd %% 2)), least(5, greatest(1, k.rating + h.odd %% 3 - 1)),
+       least(5, greatest(1, k.rating + h.odd %% 2)),
+       least(5, greatest(1, k.rating + h.odd %% 3 - 1)),
        CASE c.level WHEN 'beginner' THEN 2 WHEN 'intermediate' THEN 3 ELSE 4 END + h.odd %% 2,
        t.moment, k.status, h.odd / 7 %% 12 * (k.status = 'published')::integer,
        CASE WHEN h.odd %% 6 = 1 AND k.status = 'published'

@@ -106,7 +106,8 @@ SELECT n.business_id, md5('order ' || n.enrollment_id)::uuid, n.user_account_id,
             THEN n.coupon_id END,
        'O-' || lpad(row_number() OVER (ORDER BY n.ordered_at, n.enrollment_id)::text, 6, '0'),
        'pending', n.ordered_at, n.currency_code,
-       CASE WHEN n.odd %% 10 < 4 THEN 'mobile' WHEN n.odd %% 10 = 9 THEN 'marketplace' ELSE 'web' END,
+       CASE WHEN n.odd %% 10 < 4 THEN 'mobile' WHEN n.odd %% 10 = 9 THEN 'marketplace'
+            ELSE 'web' END,
        n.ordered_at
 FROM (
     SELECT e.business_id, e.enrollment_id, l.user_account_id, b.currency_code, h.odd,
@@ -272,7 +273,7 @@ INSERT INTO courses.course_payment
     (business_id, course_payment_id, course_order_id, payment_number, method, provider_reference,
      amount, fee_amount, installment_no, due_on, attempted_at, paid_at, status, last4)
 SELECT o.business_id, md5('payment ' || i.number || o.course_order_id)::uuid, o.course_order_id,
-       'PAY-' || substr(o.order_number, 1) || '-' || i.number, m.method,
+       'PAY-' || o.order_number || '-' || i.number, m.method,
        CASE WHEN m.method IN ('card', 'paypal', 'wallet')
             THEN 'ch_' || substr(md5(i.number || o.course_order_id::text), 1, 20) END,
        CASE WHEN i.number < f.parts THEN round(o.total_amount / f.parts, 2)
@@ -316,7 +317,7 @@ CROSS JOIN LATERAL (
                 WHEN i.number = 1 THEN o.ordered_at + interval '10 minutes'
                 WHEN d.due_at < least(%(as_of)s::timestamptz,
                                       coalesce(e.withdrawn_at, 'infinity'))
-                THEN d.due_at + interval '6 hours' - interval '7 hours' END AS paid_at
+                THEN d.due_at - interval '1 hour' END AS paid_at
 ) AS t
 WHERE o.business_id = %(business_id)s AND o.status = 'pending' AND o.total_amount > 0
   AND (i.number = 1 OR e.withdrawn_at IS NULL OR t.paid_at IS NOT NULL);
@@ -327,9 +328,10 @@ INSERT INTO courses.course_payment
      amount, installment_no, attempted_at, status, failure_code, last4)
 SELECT p.business_id, md5('declined ' || p.course_payment_id)::uuid, p.course_order_id,
        p.payment_number || '-X', p.method, 'ch_' || substr(md5('x' || p.course_payment_id), 1, 20),
-       p.amount, p.installment_no, coalesce(p.paid_at, p.due_on::timestamptz) - interval '3 minutes',
+       p.amount, p.installment_no, p.paid_at - interval '3 minutes',
        'failed',
-       split_part('card_declined,insufficient_funds,expired_card', ',', (1 + p.place %% 3)::integer),
+       split_part('card_declined,insufficient_funds,expired_card', ',',
+                  (1 + p.place %% 3)::integer),
        p.last4
 FROM (
     SELECT x.*, row_number() OVER (ORDER BY md5(x.course_payment_id::text)) AS place
