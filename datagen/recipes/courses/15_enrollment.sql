@@ -128,8 +128,8 @@ INSERT INTO user_mgmt.user_account
     (business_id, user_account_id, username, email, display_name, account_kind, status, locale,
      time_zone, activated_at, last_login_at)
 SELECT l.business_id, md5('account ' || l.learner_id)::uuid,
-       lower(n.first || '.' || n.last || '.' || right(l.learner_number, 5)),
-       lower(n.first || '.' || n.last || right(l.learner_number, 5)) || '@'
+       lower(n.first || '.' || n.last || '.' || n.number),
+       lower(n.first || '.' || n.last || n.number) || '@'
            || CASE WHEN l.segment = 'corporate'
                    THEN lower(split_part(l.employer_name, ' ', 1)) || '.example'
                    ELSE split_part('mail.example,post.example,inbox.example', ',',
@@ -144,7 +144,7 @@ CROSS JOIN LATERAL (
     SELECT ('x' || substr(md5(l.learner_id::text), 1, 7))::bit(28)::integer AS place
 ) AS p
 CROSS JOIN LATERAL (
-    SELECT p.place,
+    SELECT p.place, (right(l.learner_number, 5)::integer + 11)::text AS number,
            split_part('Ada,Ben,Chloe,David,Emma,Felix,Grace,Hannah,Isaac,Julia,Kofi,Leila,Marcus,'
                       'Nadia,Oscar,Paula,Quinn,Rosa,Simon,Tara,Umar,Vera,Will,Ximena,Yusuf,Zoe',
                       ',', 1 + p.place %% 26) AS first,

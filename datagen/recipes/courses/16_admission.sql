@@ -18,7 +18,7 @@ FROM (
     SELECT s.business_id, s.course_section_id, l.learner_id, p.place, h.odd,
            CASE s.status
                WHEN 'full' THEN 'waiting'
-               ELSE split_part('expired,declined,removed', ',', (1 + p.place %% 3)::integer) END
+               ELSE split_part('expired,declined,removed', ',', 1 + h.odd %% 3) END
                AS status,
            CASE s.status
                WHEN 'full' THEN %(as_of)s::timestamptz - (60 - p.place * 5) * interval '2 hours'

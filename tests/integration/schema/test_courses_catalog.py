@@ -13,9 +13,9 @@ from psycopg import errors
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
+from tests.integration.schema.admissions import change, of, one
 from tests.integration.schema.parallel import at_once
 from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import change, of, one
 
 
 def topic(connection: Connection, slug: str, parent: UUID | None = None) -> UUID:

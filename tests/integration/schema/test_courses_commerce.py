@@ -13,9 +13,7 @@ from psycopg import errors
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
-from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import (
+from tests.integration.schema.admissions import (
     cart,
     change,
     enroll,
@@ -27,6 +25,8 @@ from tests.integration.schema.school import (
     pay,
     placed,
 )
+from tests.integration.schema.parallel import at_once
+from tests.integration.schema.rows import imported, row
 from tests.integration.schema.states import refused
 
 MACHINES: dict[str, dict[str, set[str]]] = {

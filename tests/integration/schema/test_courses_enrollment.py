@@ -10,8 +10,8 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
+from tests.integration.schema.admissions import change, enrolled, of, one, open_section
 from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import change, enrolled, of, one, open_section
 from tests.integration.schema.states import refused
 
 MACHINES: dict[str, dict[str, set[str]]] = {

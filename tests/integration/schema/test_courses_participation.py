@@ -10,8 +10,8 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
+from tests.integration.schema.admissions import change, enrolled, learner, of, one, open_section
 from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import change, enrolled, learner, of, one, open_section
 
 
 def meeting(connection: Connection, start: str, end: str, **given: Any) -> UUID:

@@ -10,8 +10,7 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
-from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import (
+from tests.integration.schema.admissions import (
     cart,
     change,
     enroll,
@@ -23,6 +22,7 @@ from tests.integration.schema.school import (
     open_section,
     pay,
 )
+from tests.integration.schema.rows import imported, row
 
 MONTH = "2026-05-01"
 
