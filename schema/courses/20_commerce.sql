@@ -8,7 +8,7 @@
  * than was paid, and may end the access. Totals, payments and refunds follow in the statement that
  * changes them; courses.order_differences() proves that they agree.
  *
- * Locks are taken in one order: payment, order, coupon, enrollment, section, order line.
+ * Locks are taken in one order: payment, order, coupon, enrollment, section, course, order line.
  */
 
 CREATE TABLE courses.price_offer (
@@ -207,6 +207,8 @@ CREATE TABLE courses.course_order (
                OR (refunded_amount > 0 AND refunded_amount < paid_amount)),
     CONSTRAINT course_order_refunded_in_full
         CHECK (status <> 'refunded' OR refunded_amount = paid_amount),
+    CONSTRAINT course_order_cancelled_before_payment
+        CHECK (status <> 'cancelled' OR paid_amount = 0),
     CONSTRAINT course_order_placed_has_time CHECK (status = 'cart' OR ordered_at IS NOT NULL),
     CONSTRAINT course_order_invoice_names_their_order
         CHECK (channel <> 'invoice' OR coalesce(purchase_order_number, '') ~ '\S')
@@ -359,6 +361,25 @@ $$;
 COMMENT ON FUNCTION courses.admit_buyers() IS
     'What is paid for begins: the seats that waited for the money become active.';
 
+CREATE FUNCTION courses.give_up_seats() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        UPDATE courses.enrollment AS e
+        SET status = 'withdrawn'
+        FROM courses.course_order_line AS l
+        WHERE l.business_id = NEW.business_id AND l.course_order_id = NEW.course_order_id
+          AND e.business_id = l.business_id
+          AND e.course_order_line_id = l.course_order_line_id
+          AND e.status = 'pending_payment';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION courses.give_up_seats() IS
+    'An order that is cancelled gives up the seats that waited for its money. One that only failed
+     may be paid yet: courses.expire_enrollments() gives up what it holds.';
+
 CREATE TRIGGER course_order_place
     BEFORE UPDATE OF status ON courses.course_order
     FOR EACH ROW WHEN (OLD.status = 'cart' AND NEW.status <> 'cart')
@@ -403,6 +424,11 @@ CREATE TRIGGER course_order_admit_buyers
     FOR EACH ROW WHEN (NEW.status IN ('pending', 'paid')
                        AND (NEW.status <> OLD.status OR NEW.paid_amount > OLD.paid_amount))
     EXECUTE FUNCTION courses.admit_buyers();
+
+CREATE TRIGGER course_order_give_up_seats
+    AFTER UPDATE OF status ON courses.course_order
+    FOR EACH ROW WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+    EXECUTE FUNCTION courses.give_up_seats();
 
 
 CREATE TABLE courses.course_order_line (

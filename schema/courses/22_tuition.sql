@@ -124,6 +124,12 @@ DECLARE
 BEGIN
     -- The number first: it may wait for others, who then need not wait for this section.
     number := system_core.next_document_number('enrollment');
+    -- Then the order: a payment that is under way is waited for, or it would miss this seat.
+    PERFORM FROM courses.course_order_line AS l
+    JOIN courses.course_order AS o
+        ON o.business_id = l.business_id AND o.course_order_id = l.course_order_id
+    WHERE l.business_id = tenant AND l.course_order_line_id = order_line
+    FOR SHARE OF o;
     SELECT s.* INTO run
     FROM courses.course_section AS s
     WHERE s.business_id = tenant AND s.course_section_id = section

@@ -75,7 +75,8 @@ AT = "2026-05-04 10:00+00"
 def stated(table: str, status: str) -> dict[str, Any]:
     """What a row of the table has to hold in a status."""
     if table == "course_order":
-        given: dict[str, Any] = {"subtotal_amount": 100, "ordered_at": AT, "paid_amount": 100}
+        given: dict[str, Any] = {"subtotal_amount": 100, "ordered_at": AT}
+        given["paid_amount"] = 0 if status == "cancelled" else 100
         if status in {"refunded", "partially_refunded"}:
             given["refunded_amount"] = 100 if status == "refunded" else 40
         return given
@@ -140,10 +141,9 @@ def paid(connection: Connection, **given: Any) -> UUID:
 )
 def test_an_edge_is_followed(app: Connection, table: str, before: str, after: str) -> None:
     made = history(app, table, before)
+    given = stated(table, after)
     if (table, before) == ("course_order", "cart"):
         line(app, made, amount=100)
-        change(app, "courses.course_order", made, paid_amount=100)
-    given = {} if (table, before) == ("course_order", "cart") else stated(table, after)
     change(app, f"courses.{table}", made, status=after, **given)
     assert of(app, f"courses.{table}", made, "status") == after
 
@@ -231,6 +231,49 @@ def test_an_order_is_not_overpaid(app: Connection) -> None:
     pay(app, order, 60)
     with pytest.raises(errors.CheckViolation, match="not_overpaid"):
         pay(app, order, 41)
+
+
+def test_what_was_paid_is_refunded_not_cancelled(app: Connection) -> None:
+    order = placed(app, offer(app))
+    pay(app, order, 30)
+    with pytest.raises(errors.CheckViolation, match="cancelled_before_payment"):
+        change(app, "courses.course_order", order, status="cancelled")
+
+
+@pytest.mark.parametrize(
+    ("status", "seat"), [("cancelled", "withdrawn"), ("failed", "pending_payment")]
+)
+def test_a_cancelled_order_gives_up_its_seats(app: Connection, status: str, seat: str) -> None:
+    section = open_section(app, seat_limit=1)
+    course = of(app, "courses.course_section", section, "course_id")
+    order = placed(app, offer(app, course_id=course))
+    made = enroll(app, learner(app), section, "self", line_of(app, order))
+    assert made is not None
+    change(app, "courses.course_order", order, status=status)
+    assert of(app, "courses.enrollment", made, "status") == seat
+
+
+def test_who_enrolls_while_the_money_comes_in_gets_in(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        section = open_section(connection)
+        course = of(connection, "courses.course_section", section, "course_id")
+        order = placed(connection, offer(connection, course_id=course))
+        person, line = learner(connection), line_of(connection, order)
+
+    def hand(connection: Connection, number: int) -> UUID | None:
+        if number == 0:
+            return pay(connection, order, 100)
+        return enroll(connection, person, section, "self", line)
+
+    _, made = at_once(target, tenant, 2, hand)
+    with psycopg.connect(target.admin) as connection:
+        become_app(connection, tenant)
+        assert of(connection, "courses.enrollment", made, "status") == "active"
 
 
 def test_a_cart_is_not_paid(app: Connection) -> None:
