@@ -262,9 +262,12 @@ BEGIN
         touched := ARRAY(SELECT c.cohort_id FROM changed AS c
                          UNION SELECT f.cohort_id FROM former AS f);
     END IF;
+    IF cardinality(touched) = 0 THEN
+        RETURN NULL;
+    END IF;
     -- Counted under the lock: two who join at once are counted one after the other.
     PERFORM FROM courses.cohort AS k
-    WHERE k.cohort_id = ANY (touched)
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.cohort_id = ANY (touched)
     ORDER BY k.cohort_id
     FOR NO KEY UPDATE;
     UPDATE courses.cohort AS k
@@ -274,7 +277,7 @@ BEGIN
         FROM courses.cohort AS x
         LEFT JOIN courses.cohort_member AS m
             ON m.business_id = x.business_id AND m.cohort_id = x.cohort_id AND m.left_at IS NULL
-        WHERE x.cohort_id = ANY (touched)
+        WHERE x.business_id = tenant_mgmt.current_business_id() AND x.cohort_id = ANY (touched)
         GROUP BY x.business_id, x.cohort_id
     ) AS n
     WHERE k.business_id = n.business_id AND k.cohort_id = n.cohort_id

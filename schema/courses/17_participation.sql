@@ -301,7 +301,7 @@ BEGIN
     END IF;
     -- Averaged under the lock: two reviews at once are both in it.
     PERFORM FROM courses.course AS k
-    WHERE k.course_id = ANY (touched)
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.course_id = ANY (touched)
     ORDER BY k.course_id
     FOR NO KEY UPDATE;
     UPDATE courses.course AS k
@@ -312,7 +312,7 @@ BEGIN
         LEFT JOIN courses.course_review AS r
             ON r.business_id = x.business_id AND r.course_id = x.course_id
            AND r.status = 'published'
-        WHERE x.course_id = ANY (touched)
+        WHERE x.business_id = tenant_mgmt.current_business_id() AND x.course_id = ANY (touched)
         GROUP BY x.business_id, x.course_id
     ) AS n
     WHERE k.business_id = n.business_id AND k.course_id = n.course_id
@@ -328,7 +328,8 @@ BEGIN
             JOIN courses.section_instructor AS t
                 ON t.business_id = s.business_id AND t.course_section_id = s.course_section_id
                AND t.role = 'lead'
-            WHERE s.course_id = ANY (touched)
+            WHERE s.business_id = tenant_mgmt.current_business_id()
+              AND s.course_id = ANY (touched)
         ) AS w
         JOIN courses.section_instructor AS t
             ON t.business_id = w.business_id AND t.instructor_id = w.instructor_id

@@ -305,7 +305,7 @@ BEGIN
     END IF;
     -- Counted under the lock: the last use of a coupon goes to one of two who order at once.
     PERFORM FROM courses.coupon AS k
-    WHERE k.coupon_id = ANY (touched)
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.coupon_id = ANY (touched)
     ORDER BY k.coupon_id
     FOR NO KEY UPDATE;
     UPDATE courses.coupon AS k
@@ -316,7 +316,7 @@ BEGIN
         LEFT JOIN courses.course_order AS o
             ON o.business_id = x.business_id AND o.coupon_id = x.coupon_id
            AND courses.uses_coupon(o.status)
-        WHERE x.coupon_id = ANY (touched)
+        WHERE x.business_id = tenant_mgmt.current_business_id() AND x.coupon_id = ANY (touched)
         GROUP BY x.business_id, x.coupon_id
     ) AS n
     WHERE k.business_id = n.business_id AND k.coupon_id = n.coupon_id
@@ -326,7 +326,7 @@ BEGIN
     JOIN courses.course_order AS o
         ON o.business_id = k.business_id AND o.coupon_id = k.coupon_id
        AND courses.uses_coupon(o.status)
-    WHERE k.coupon_id = ANY (touched)
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.coupon_id = ANY (touched)
     GROUP BY k.business_id, k.coupon_id, k.code, k.per_learner_limit, o.buyer_user_account_id
     HAVING count(*) > k.per_learner_limit
     ORDER BY k.code
@@ -558,7 +558,8 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM FROM courses.course_order AS o
-    WHERE o.course_order_id = ANY (touched)
+    WHERE o.business_id = tenant_mgmt.current_business_id()
+      AND o.course_order_id = ANY (touched)
     ORDER BY o.course_order_id
     FOR NO KEY UPDATE;
     UPDATE courses.course_order AS o
@@ -571,7 +572,8 @@ BEGIN
         FROM courses.course_order AS x
         LEFT JOIN courses.course_order_line AS l
             ON l.business_id = x.business_id AND l.course_order_id = x.course_order_id
-        WHERE x.course_order_id = ANY (touched)
+        WHERE x.business_id = tenant_mgmt.current_business_id()
+          AND x.course_order_id = ANY (touched)
         GROUP BY x.business_id, x.course_order_id
     ) AS n
     WHERE o.business_id = n.business_id AND o.course_order_id = n.course_order_id
@@ -717,7 +719,8 @@ BEGIN
     -- Added up under the lock: two payments at once do not pay an order twice.
     SELECT o.order_number, o.status INTO wrong
     FROM courses.course_order AS o
-    WHERE o.course_order_id = ANY (touched)
+    WHERE o.business_id = tenant_mgmt.current_business_id()
+      AND o.course_order_id = ANY (touched)
     ORDER BY o.status <> 'cart', o.course_order_id
     LIMIT 1;
     IF wrong.status = 'cart' THEN
@@ -725,7 +728,8 @@ BEGIN
             USING ERRCODE = 'check_violation', HINT = 'Place the order, then pay it.';
     END IF;
     PERFORM FROM courses.course_order AS o
-    WHERE o.course_order_id = ANY (touched)
+    WHERE o.business_id = tenant_mgmt.current_business_id()
+      AND o.course_order_id = ANY (touched)
     ORDER BY o.course_order_id
     FOR NO KEY UPDATE;
     UPDATE courses.course_order AS o
@@ -738,7 +742,8 @@ BEGIN
         LEFT JOIN courses.course_payment AS p
             ON p.business_id = x.business_id AND p.course_order_id = x.course_order_id
            AND courses.is_money(p.status)
-        WHERE x.course_order_id = ANY (touched)
+        WHERE x.business_id = tenant_mgmt.current_business_id()
+          AND x.course_order_id = ANY (touched)
         GROUP BY x.business_id, x.course_order_id
     ) AS n
     WHERE o.business_id = n.business_id AND o.course_order_id = n.course_order_id
