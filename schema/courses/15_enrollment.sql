@@ -228,8 +228,8 @@ CREATE TABLE courses.cohort_member (
         CHECK (leave_reason IN ('moved', 'dropped', 'completed', 'removed')),
     CONSTRAINT cohort_member_source_known CHECK (source IN ('enrollment', 'manual', 'import')),
     CONSTRAINT cohort_member_leaves_after_joining CHECK (left_at > joined_at),
-    CONSTRAINT cohort_member_leaves_for_a_reason
-        CHECK ((left_at IS NULL) = (leave_reason IS NULL)),
+    CONSTRAINT cohort_member_reason_of_leaving
+        CHECK (leave_reason IS NULL OR left_at IS NOT NULL),
     CONSTRAINT cohort_member_seat_positive CHECK (seat_no >= 1)
 );
 
@@ -325,7 +325,7 @@ CREATE TABLE courses.enrollment (
     completed_at         timestamptz,
     withdrawn_at         timestamptz,
     withdrawal_reason    text,
-    progress_pct         system_core.percentage NOT NULL DEFAULT 0,
+    progress_pct         system_core.percentage DEFAULT 0,
     final_grade_pct      system_core.percentage,
     final_grade_letter   text,
     source               text                   NOT NULL,
@@ -367,6 +367,8 @@ COMMENT ON COLUMN courses.enrollment.course_order_line_id IS
     'What paid for it; NULL where nothing was due, or somebody else answers for it.';
 COMMENT ON COLUMN courses.enrollment.status IS
     'pending_payment holds the seat for some days; audit takes part without a grade.';
+COMMENT ON COLUMN courses.enrollment.progress_pct IS
+    'NULL: the course has nothing yet to be measured by.';
 COMMENT ON COLUMN courses.enrollment.enrolled_at IS 'When the seat was taken.';
 COMMENT ON COLUMN courses.enrollment.started_at IS 'The first time that something was learned.';
 
@@ -626,7 +628,8 @@ BEGIN
         INSERT INTO courses.enrollment_status_event
             (business_id, enrollment_id, occurred_at, to_status, cause, progress_pct_then)
         SELECT c.business_id, c.enrollment_id, clock_timestamp(), c.status,
-               CASE WHEN c.source = 'self' THEN 'learner' ELSE 'admin' END, c.progress_pct
+               CASE WHEN c.source = 'self' THEN 'learner' ELSE 'admin' END,
+               coalesce(c.progress_pct, 0)
         FROM changed AS c;
     ELSE
         INSERT INTO courses.enrollment_status_event
@@ -639,7 +642,7 @@ BEGIN
                     WHEN c.status IN ('withdrawn', 'paused') OR f.status = 'paused' THEN 'learner'
                     WHEN c.source = 'self' AND f.status = 'requested' THEN 'learner'
                     ELSE 'admin' END,
-               c.withdrawal_reason, c.progress_pct,
+               c.withdrawal_reason, coalesce(c.progress_pct, 0),
                c.status = 'withdrawn' AND c.course_order_line_id IS NOT NULL
                    AND f.status <> 'pending_payment'
                    AND c.withdrawn_at < c.enrolled_at + make_interval(

@@ -265,9 +265,9 @@ BEGIN
         RAISE EXCEPTION 'the enrollment is not in the course that it reviews'
             USING ERRCODE = 'check_violation';
     END IF;
-    IF taken.progress_pct < 25 AND row_security_active(TG_RELID) THEN
+    IF coalesce(taken.progress_pct, 0) < 25 AND row_security_active(TG_RELID) THEN
         RAISE EXCEPTION 'a course is reviewed from 25 %% on, this learner is at % %%',
-                        trim_scale(taken.progress_pct)
+                        trim_scale(coalesce(taken.progress_pct, 0))
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

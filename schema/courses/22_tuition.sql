@@ -491,8 +491,9 @@ COMMENT ON FUNCTION courses.accrue_payouts(date) IS
 CREATE VIEW courses.v_course_catalog WITH (security_invoker = true) AS
 SELECT k.business_id, k.course_id, k.course_code, k.slug, k.title, k.summary, k.level, k.delivery,
        k.language_code, k.duration_minutes, k.credit_hours, a.name AS subject,
-       a.path AS subject_path, k.average_rating, k.enrollment_count, k.is_free, p.price_from, p.currency_code,
-       n.course_section_id AS next_section_id, n.starts_on AS next_starts_on, n.seats_left
+       a.path AS subject_path, k.average_rating, k.enrollment_count, k.is_free, p.price_from,
+       p.currency_code, n.course_section_id AS next_section_id, n.starts_on AS next_starts_on,
+       n.seats_left
 FROM courses.course AS k
 JOIN courses.subject_area AS a
     ON a.business_id = k.business_id AND a.subject_area_id = k.subject_area_id

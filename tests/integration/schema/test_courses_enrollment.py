@@ -445,7 +445,7 @@ def test_adjustments_of_a_kind_do_not_overlap(app: Connection) -> None:
         ("learner_accommodation", {"valid_until": "2026-05-04"}, "ends_after_start"),
         ("cohort", {"ends_on": "2026-05-04"}, "ends_after_start"),
         ("cohort", {"capacity": 0}, "capacity_positive"),
-        ("cohort_member", {"leave_reason": "moved"}, "leaves_for_a_reason"),
+        ("cohort_member", {"leave_reason": "moved"}, "reason_of_leaving"),
         (
             "cohort_member",
             {"joined_at": "2026-05-04", "left_at": "2026-05-04", "leave_reason": "moved"},

@@ -125,7 +125,7 @@ def test_a_room_needs_no_address(app: Connection) -> None:
     assert row(app, "courses.class_meeting", mode="classroom", join_url_ref=None, room="B 12")
 
 
-def taken(connection: Connection, progress: float = 40, **given: Any) -> tuple[UUID, UUID]:
+def taken(connection: Connection, progress: float | None = 40, **given: Any) -> tuple[UUID, UUID]:
     """An enrollment with some progress, and its course."""
     section = open_section(connection, **given)
     seat = enrolled(connection, section, progress_pct=progress)
@@ -143,9 +143,9 @@ def review(connection: Connection, seat: UUID, course: UUID, rating: int, **give
     )
 
 
-@pytest.mark.parametrize(("progress", "refused"), [(24.9, True), (25, False)])
+@pytest.mark.parametrize(("progress", "refused"), [(None, True), (24.9, True), (25, False)])
 def test_a_course_is_reviewed_after_a_quarter(
-    app: Connection, progress: float, refused: bool
+    app: Connection, progress: float | None, refused: bool
 ) -> None:
     seat, course = taken(app, progress)
     if refused:
