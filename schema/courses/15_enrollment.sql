@@ -74,7 +74,7 @@ CREATE TABLE courses.learner_accommodation (
     business_id              uuid          NOT NULL,
     learner_accommodation_id uuid          NOT NULL DEFAULT system_core.uuid_v7(),
     learner_id               uuid          NOT NULL,
-    approved_by              uuid,
+    approved_by              uuid          NOT NULL,
     accommodation            text          NOT NULL,
     time_multiplier          numeric(4, 2),
     extra_attempts           integer,
@@ -98,17 +98,15 @@ CREATE TABLE courses.learner_accommodation (
     CONSTRAINT learner_accommodation_status_known
         CHECK (status IN ('requested', 'approved', 'denied', 'expired')),
     CONSTRAINT learner_accommodation_time_is_stretched
-        CHECK ((accommodation = 'extra_time') = (time_multiplier IS NOT NULL)
+        CHECK ((accommodation <> 'extra_time' OR time_multiplier IS NOT NULL)
                AND time_multiplier BETWEEN 1 AND 3),
     CONSTRAINT learner_accommodation_attempts_are_added
-        CHECK ((accommodation = 'extra_attempts') = (extra_attempts IS NOT NULL)
+        CHECK ((accommodation <> 'extra_attempts' OR extra_attempts IS NOT NULL)
                AND extra_attempts BETWEEN 1 AND 20),
     CONSTRAINT learner_accommodation_days_are_added
-        CHECK ((accommodation = 'flexible_deadline') = (deadline_extension_days IS NOT NULL)
+        CHECK ((accommodation <> 'flexible_deadline' OR deadline_extension_days IS NOT NULL)
                AND deadline_extension_days >= 1),
     CONSTRAINT learner_accommodation_ends_after_start CHECK (valid_until > valid_from),
-    CONSTRAINT learner_accommodation_approved_by_somebody
-        CHECK (status NOT IN ('approved', 'expired') OR approved_by IS NOT NULL),
     -- One adjustment of a kind at a time.
     EXCLUDE USING gist (business_id WITH =, learner_id WITH =, accommodation WITH =,
                         daterange(valid_from, valid_until) WITH &&)
@@ -117,6 +115,8 @@ CREATE TABLE courses.learner_accommodation (
 
 COMMENT ON TABLE courses.learner_accommodation IS
     'Adjustment for a learner: extra time, captions, a reader, breaks.';
+COMMENT ON COLUMN courses.learner_accommodation.approved_by IS
+    'Who answers for it; while it is requested, who is asked.';
 COMMENT ON COLUMN courses.learner_accommodation.is_confidential IS
     'True: teachers see what to do, not why.';
 COMMENT ON COLUMN courses.learner_accommodation.valid_until IS 'NULL: until further notice.';
@@ -125,10 +125,9 @@ COMMENT ON COLUMN courses.learner_accommodation.valid_until IS 'NULL: until furt
 CREATE INDEX learner_accommodation_learner_idx
     ON courses.learner_accommodation (business_id, learner_id, valid_from);
 
--- FK: what somebody approved.
+-- FK: what somebody decided on, or is asked to.
 CREATE INDEX learner_accommodation_approved_by_idx
-    ON courses.learner_accommodation (business_id, approved_by)
-    WHERE approved_by IS NOT NULL;
+    ON courses.learner_accommodation (business_id, approved_by);
 
 ALTER TABLE courses.learner_accommodation ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.learner_accommodation

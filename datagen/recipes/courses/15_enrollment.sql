@@ -27,7 +27,7 @@ INSERT INTO courses.learner_accommodation
      time_multiplier, extra_attempts, deadline_extension_days, valid_from, valid_until,
      documentation_on_file, status, review_on)
 SELECT l.business_id, md5('adjusts ' || k.kind || l.learner_id)::uuid, l.learner_id,
-       CASE WHEN l.place %% 7 <> 3 THEN a.user_account_id END, k.kind,
+       a.user_account_id, k.kind,
        CASE k.kind WHEN 'extra_time' THEN 1.25 + l.place %% 3 * 0.25 END,
        CASE k.kind WHEN 'extra_attempts' THEN 1 + l.place %% 2 END,
        CASE k.kind WHEN 'flexible_deadline' THEN 3 + l.place %% 5 END,

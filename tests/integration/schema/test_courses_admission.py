@@ -386,6 +386,7 @@ def test_a_program_that_was_bought_opens_its_courses(app: Connection) -> None:
         app,
         "courses.enrollment",
         learner_id=person,
+        course_section_id=None,
         program_id=program,
         course_order_line_id=line,
     )

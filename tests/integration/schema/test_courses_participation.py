@@ -347,7 +347,13 @@ def test_the_audit_is_of_everybody_in_a_program(app: Connection) -> None:
     track = Track(app)
     track.course(track.add("group"))
     assert one(app, "SELECT count(*) FROM courses.v_program_audit") == 0
-    row(app, "courses.enrollment", program_id=track.program, learner_id=track.learner)
+    row(
+        app,
+        "courses.enrollment",
+        course_section_id=None,
+        program_id=track.program,
+        learner_id=track.learner,
+    )
     found = app.execute(
         "SELECT place, state FROM courses.v_program_audit WHERE learner_id = %s", [track.learner]
     ).fetchall()
