@@ -105,7 +105,7 @@ BEGIN
         FROM courses.waitlist_entry AS x
         WHERE x.business_id = tenant AND x.course_section_id = section AND x.status = 'waiting'
         ORDER BY x.position
-        LIMIT greatest(free, 0)
+        LIMIT CASE WHEN free < 0 THEN 0 ELSE free END
     ) AS n
     WHERE w.business_id = tenant AND w.waitlist_entry_id = n.waitlist_entry_id;
     GET DIAGNOSTICS promoted = ROW_COUNT;
