@@ -2,7 +2,8 @@
  * Tuition: how one gets into a section, who helps to pay, what teachers get of it.
  *
  * courses.enroll_learner() is the door: it looks at prerequisites, dates, price and seats, lets the
- * learner in or puts them into the queue. A scholarship_award stands for the price. An
+ * learner in or puts them into the queue; courses.cancel_section() sends all home and asks for
+ * their money back. A scholarship_award stands for the price. An
  * instructor_payout is what an instructor is owed for a month, as courses.accrue_payouts() works it
  * out. v_course_catalog is what a visitor sees; mv_course_funnel what became of visitors.
  */
@@ -310,6 +311,77 @@ COMMENT ON FUNCTION courses.enroll_learner(uuid, uuid, text, uuid, timestamptz) 
      where a prerequisite is missing, the dates do not allow it, or nothing pays the price. It is
      active at once where the order is paid, else it waits for the money. Sections are never
      oversold: their row is the lock.';
+
+
+CREATE FUNCTION courses.cancel_section(
+    section uuid,
+    why     text,
+    moment  timestamptz DEFAULT now()
+) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    told   integer;
+BEGIN
+    -- The section first, before any payment: nobody gets in meanwhile.
+    PERFORM FROM courses.course_section AS s
+    WHERE s.business_id = tenant AND s.course_section_id = section
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no such section' USING ERRCODE = 'no_data_found';
+    END IF;
+    -- What a seat brought is asked back: its part of the line, its part of each payment.
+    INSERT INTO courses.course_refund
+        (business_id, course_payment_id, enrollment_id, requested_at, reason, policy_window_days,
+         amount)
+    SELECT tenant, n.course_payment_id, n.enrollment_id, moment, 'class_cancelled',
+           courses.refund_window_days(), n.amount
+    FROM (
+        SELECT p.course_payment_id, e.enrollment_id,
+               least(round(p.amount * (l.line_amount + l.tax_amount) / l.quantity
+                           / o.total_amount, 2),
+                     p.amount - coalesce((
+                         SELECT sum(r.amount)
+                         FROM courses.course_refund AS r
+                         WHERE r.business_id = tenant
+                           AND r.course_payment_id = p.course_payment_id
+                           AND r.status NOT IN ('denied', 'failed')), 0)) AS amount
+        FROM courses.enrollment AS e
+        JOIN courses.course_order_line AS l
+            ON l.business_id = e.business_id AND l.course_order_line_id = e.course_order_line_id
+        JOIN courses.course_order AS o
+            ON o.business_id = l.business_id AND o.course_order_id = l.course_order_id
+           AND o.total_amount > 0
+        JOIN courses.course_payment AS p
+            ON p.business_id = o.business_id AND p.course_order_id = o.course_order_id
+           AND courses.is_money(p.status)
+        WHERE e.business_id = tenant AND e.course_section_id = section
+          AND e.status IN ('active', 'paused', 'audit')
+    ) AS n
+    WHERE n.amount > 0
+    ORDER BY n.course_payment_id, n.enrollment_id;
+    UPDATE courses.waitlist_entry AS w
+    SET status = 'removed'
+    WHERE w.business_id = tenant AND w.course_section_id = section
+      AND w.status IN ('waiting', 'offered');
+    UPDATE courses.enrollment AS e
+    SET status = 'withdrawn', withdrawn_at = moment
+    WHERE e.business_id = tenant AND e.course_section_id = section
+      AND e.status IN ('requested', 'pending_payment', 'active', 'paused', 'audit');
+    GET DIAGNOSTICS told = ROW_COUNT;
+    UPDATE courses.class_meeting AS m
+    SET status = 'cancelled', cancelled_reason = why
+    WHERE m.business_id = tenant AND m.course_section_id = section AND m.status = 'scheduled';
+    UPDATE courses.course_section AS s
+    SET status = 'cancelled'
+    WHERE s.business_id = tenant AND s.course_section_id = section;
+    RETURN told;
+END
+$$;
+COMMENT ON FUNCTION courses.cancel_section(uuid, text, timestamptz) IS
+    'Calls a section off: its learners are out and asked for nothing, refunds of what their seats
+     brought are requested, nobody waits for it, and its meetings do not take place. How many
+     learners are to be told.';
 
 
 CREATE TABLE courses.instructor_payout (

@@ -148,6 +148,69 @@ def test_a_month_is_owed_once(app: Connection) -> None:
         row(app, "courses.instructor_payout", instructor_id=teacher, payout_amount=6)
 
 
+def cancel(connection: Connection, section: UUID) -> Any:
+    return one(connection, "SELECT courses.cancel_section(%s, 'Too few')", section)
+
+
+def test_a_section_that_is_called_off_sends_all_home(app: Connection) -> None:
+    section = open_section(app, seat_limit=2, waitlist_limit=5)
+    sold(app, section, "2026-05-04")
+    enroll(app, learner(app), section)
+    enroll(app, learner(app), section)
+    row(app, "courses.class_meeting", course_section_id=section)
+    assert cancel(app, section) == 2
+    assert of(app, "courses.course_section", section, "status", "enrolled_count") == (
+        "cancelled",
+        0,
+    )
+    for table, expected in (
+        ("enrollment", {"withdrawn"}),
+        ("waitlist_entry", {"removed"}),
+        ("class_meeting", {"cancelled"}),
+    ):
+        found = app.execute(f"SELECT status FROM courses.{table}".encode()).fetchall()
+        assert {status for (status,) in found} == expected
+    asked = app.execute("SELECT reason, status, amount FROM courses.course_refund").fetchall()
+    assert asked == [("class_cancelled", "requested", 100)]
+
+
+def test_who_ended_a_course_keeps_it_when_it_is_called_off(app: Connection) -> None:
+    section = open_section(app)
+    done = enrolled(app, section)
+    change(app, "courses.enrollment", done, status="completed")
+    assert cancel(app, section) == 0
+    assert of(app, "courses.enrollment", done, "status") == "completed"
+
+
+def test_of_a_group_each_seat_is_asked_back_for_its_part(app: Connection) -> None:
+    section = open_section(app)
+    payment = sold(app, section, "2026-05-04", quantity=4)
+    row(
+        app,
+        "courses.course_refund",
+        course_payment_id=payment,
+        amount=320,
+        requested_at="2026-05-05",
+    )
+    enroll(app, learner(app), section)
+    cancel(app, section)
+    found = app.execute(
+        "SELECT amount FROM courses.course_refund WHERE reason = 'class_cancelled'"
+    ).fetchall()
+    # A fourth of 400, of which only 80 were left.
+    assert found == [(80,)]
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_what_is_over_is_not_called_off(app: Connection, status: str) -> None:
+    section = imported(app, "courses.course_section", status=status)
+    if status == "completed":
+        with pytest.raises(errors.CheckViolation, match="completed cannot become cancelled"):
+            cancel(app, section)
+    else:
+        assert cancel(app, section) == 0
+
+
 def published(connection: Connection, **given: Any) -> UUID:
     course = row(connection, "courses.course", **given)
     row(connection, "courses.course_module", course_id=course)
