@@ -700,17 +700,18 @@ CREATE TRIGGER enrollment_state_machine
             "expired":         []
         }}');
 
-CREATE TRIGGER enrollment_seats_on_insert
+-- By its name before enrollment_moves: the section is locked first, as everywhere.
+CREATE TRIGGER enrollment_count_seats_on_insert
     AFTER INSERT ON courses.enrollment
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION courses.count_seats();
 
-CREATE TRIGGER enrollment_seats_on_update
+CREATE TRIGGER enrollment_count_seats_on_update
     AFTER UPDATE ON courses.enrollment
     REFERENCING OLD TABLE AS former NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION courses.count_seats();
 
-CREATE TRIGGER enrollment_seats_on_delete
+CREATE TRIGGER enrollment_count_seats_on_delete
     AFTER DELETE ON courses.enrollment
     REFERENCING OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION courses.count_seats();
