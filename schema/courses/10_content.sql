@@ -252,26 +252,26 @@ CREATE TRIGGER content_item_state_machine
 
 
 CREATE TABLE courses.content_version (
-    business_id        uuid    NOT NULL,
-    content_version_id uuid    NOT NULL DEFAULT system_core.uuid_v7(),
-    content_item_id    uuid    NOT NULL,
-    edited_by          uuid    NOT NULL,
+    business_id        uuid               NOT NULL,
+    content_version_id uuid               NOT NULL DEFAULT system_core.uuid_v7(),
+    content_item_id    uuid               NOT NULL,
+    edited_by          uuid               NOT NULL,
     approved_by        uuid,
-    version_no         integer NOT NULL,
-    body               text    NOT NULL,
+    version_no         integer            NOT NULL,
+    body               text               NOT NULL,
     change_summary     text,
-    word_count         integer GENERATED ALWAYS AS (
+    word_count         integer            GENERATED ALWAYS AS (
         coalesce(array_length(string_to_array(regexp_replace(
             btrim(regexp_replace(body, '<[^>]*>|\s', ' ', 'g')), ' +', ' ', 'g'), ' '), 1), 0)
     ) STORED,
-    content_hash system_core.sha256 NOT NULL,
-    edited_at    timestamptz        NOT NULL DEFAULT now(),
-    review_state text               NOT NULL DEFAULT 'draft',
-    approved_at  timestamptz,
-    published_at timestamptz,
-    is_current   boolean            NOT NULL DEFAULT false,
-    created_at   timestamptz        NOT NULL DEFAULT now(),
-    updated_at   timestamptz        NOT NULL DEFAULT now(),
+    content_hash       system_core.sha256 NOT NULL,
+    edited_at          timestamptz        NOT NULL DEFAULT now(),
+    review_state       text               NOT NULL DEFAULT 'draft',
+    approved_at        timestamptz,
+    published_at       timestamptz,
+    is_current         boolean            NOT NULL DEFAULT false,
+    created_at         timestamptz        NOT NULL DEFAULT now(),
+    updated_at         timestamptz        NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, content_version_id),
     UNIQUE (business_id, content_item_id, version_no),
     FOREIGN KEY (business_id, content_item_id)
