@@ -1,7 +1,7 @@
 /*
  * Attempts: a learner's try at an assessment, from the draw of its questions to its statistics.
  *
- * courses.start_attempt() (42_lesson_flow.sql) opens an assessment_attempt under the terms of the
+ * courses.start_attempt() (44_lesson_flow.sql) opens an assessment_attempt under the terms of the
  * learner and draws its questions by a seed that is kept, so that the draw can be repeated
  * (courses.draw_questions). Each question drawn is an attempt_response, which is saved as often as
  * the learner likes until the attempt is submitted, and then only graded. courses.grade_attempt()
