@@ -873,7 +873,8 @@ DECLARE
 BEGIN
     SELECT c.* INTO granted
     FROM courses.learner_accommodation AS c
-    WHERE c.business_id = tenant AND c.learner_accommodation_id = accommodation;
+    WHERE c.business_id = tenant
+      AND c.learner_accommodation_id = apply_accommodation.accommodation;
     IF granted.status IS DISTINCT FROM 'approved' THEN
         RAISE EXCEPTION 'accommodation % is not approved', accommodation
             USING ERRCODE = 'check_violation';
@@ -881,7 +882,8 @@ BEGIN
     INSERT INTO courses.assessment_override AS o
         (business_id, assessment_id, learner_id, learner_accommodation_id, closes_at,
          time_limit_minutes, extra_attempts, reason, granted_at, expires_at)
-    SELECT DISTINCT tenant, a.assessment_id, granted.learner_id, accommodation,
+    SELECT DISTINCT tenant, a.assessment_id, granted.learner_id,
+           apply_accommodation.accommodation,
            CASE WHEN granted.accommodation = 'flexible_deadline'
                 THEN a.closes_at + granted.deadline_extension_days * interval '1 day' END,
            CASE WHEN granted.accommodation = 'extra_time'

@@ -630,7 +630,7 @@ BEGIN
     JOIN courses.assessment_attempt AS a
         ON a.business_id = r.business_id AND a.assessment_attempt_id = r.assessment_attempt_id
        AND a.state IN ('submitted', 'graded')
-    WHERE r.business_id = tenant AND r.attempt_response_id = response
+    WHERE r.business_id = tenant AND r.attempt_response_id = grade_response.response
     FOR NO KEY UPDATE OF a;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'response % is of no submitted attempt', response
@@ -639,7 +639,7 @@ BEGIN
     UPDATE courses.attempt_response AS r
     SET points_awarded = points, is_correct = points >= r.max_points, needs_manual_grading = false,
         graded_by = grader, grader_comment = coalesce(comment, r.grader_comment)
-    WHERE r.business_id = tenant AND r.attempt_response_id = response;
+    WHERE r.business_id = tenant AND r.attempt_response_id = grade_response.response;
     RETURN courses.grade_attempt(try, moment);
 END
 $$;
