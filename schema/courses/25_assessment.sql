@@ -826,7 +826,9 @@ BEGIN ATOMIC
     SELECT coalesce(o.opens_at, a.opens_at),
            coalesce(o.closes_at, a.closes_at + n.more_days * interval '1 day'),
            coalesce(o.time_limit_minutes,
-                    least(1440, ceil(a.time_limit_minutes * n.multiplier))::integer),
+                    CASE WHEN a.time_limit_minutes IS NOT NULL
+                         THEN least(1440, ceil(a.time_limit_minutes * n.multiplier))::integer
+                         END),
            a.max_attempts + coalesce(o.extra_attempts, 0) + n.more_attempts,
            coalesce(o.access_code_hash, a.access_code_hash)::bytea
     FROM courses.assessment AS a

@@ -236,8 +236,8 @@ COMMENT ON FUNCTION courses.draw_questions(uuid, bigint) IS
 
 
 CREATE FUNCTION courses.is_response(response jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN jsonb_typeof(response -> 'parts') = 'array'
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN coalesce(jsonb_typeof(response -> 'parts'), 'none') = 'array'
            AND jsonb_array_length(response -> 'parts') <= 100
            AND NOT jsonb_path_exists(response, '$.parts[*] ? (@.type() <> "object")')
            AND NOT jsonb_path_exists(response, '$.parts[*].keyvalue() ? (!(@.key == "option"
