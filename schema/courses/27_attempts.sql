@@ -682,8 +682,8 @@ BEGIN
                             WHEN try.overdue_handling = 'auto_submit'
                                 THEN least(moment, try.due_at)
                             ELSE moment END,
-        autosubmitted = reached = 'submitted' AND moment > try.due_at
-                        AND try.overdue_handling = 'auto_submit'
+        autosubmitted = reached = 'submitted' AND try.overdue_handling = 'auto_submit'
+                        AND coalesce(moment > try.due_at, false)
     WHERE a.business_id = tenant AND a.assessment_attempt_id = attempt AND a.state <> reached;
     IF reached = 'submitted' THEN
         PERFORM courses.grade_attempt(attempt, moment);

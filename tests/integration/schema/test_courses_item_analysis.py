@@ -165,7 +165,7 @@ def test_an_item_is_judged_by_its_figures(
     quality: str | None,
 ) -> None:
     found = app.execute(
-        "SELECT courses.item_quality(%s, %s, %s, %s)",
+        "SELECT courses.item_quality(%s, %s::numeric, %s::numeric, %s::numeric)",
         [attempts, facility, discrimination, correlation],
     ).fetchone()
     assert found == (quality,)
