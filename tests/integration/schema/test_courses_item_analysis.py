@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -171,30 +172,21 @@ def test_an_item_is_judged_by_its_figures(
     assert found == (quality,)
 
 
-def take(place: School, learners: int) -> tuple[UUID, UUID, UUID, dict[str, UUID]]:
-    """Learners of rising ability: two good questions, one that only the weak get right."""
-    (easy, e), (hard, h), (wrong, w) = (choice(place.connection) for _ in range(3))
-    quiz = place.quiz(easy, hard, wrong)
+def take(place: School, learners: int) -> dict[str, Any]:
+    """Learners of rising ability: four questions that the able know, one that the weak get right."""
+    known = [(share, *choice(place.connection)) for share in (0.2, 0.4, 0.5, 0.6)]
+    odd, odd_options = choice(place.connection)
+    quiz = place.quiz(*[asked for _, asked, _ in known], odd)
     for rank in range(learners):
-        place = School(
-            place.connection,
-            place.course,
-            place.section,
-            place.module,
-            place.learner,
-            place.enroll(),
-        )
-        attempt = place.start(quiz)
-        for asked, options, right in (
-            (easy, e, rank >= learners * 0.2),
-            (hard, h, rank >= learners * 0.5),
-            (wrong, w, rank < learners * 0.3),
-        ):
-            if asked == wrong and rank == learners - 1:
-                continue
+        attempt = replace(place, enrollment=place.enroll()).start(quiz)
+        for share, asked, options in known:
+            right = rank >= learners * share
             place.answer(attempt, asked, {"option": options[0 if right else 1]})
+        if rank < learners - 1:
+            right = rank < learners * 0.3
+            place.answer(attempt, odd, {"option": odd_options[0 if right else 1]})
         place.submit(attempt)
-    return easy, hard, wrong, {"quiz": quiz, "right": h[0], "other": h[1]}
+    return {"quiz": quiz, "easy": known[0][1], "half": known[2][1:], "odd": odd}
 
 
 def analyze(connection: Connection, quiz: UUID, until: str = "2026-02-28") -> Any:
@@ -205,8 +197,8 @@ def analyze(connection: Connection, quiz: UUID, until: str = "2026-02-28") -> An
 
 
 def test_statistics_tell_good_questions_from_broken_ones(app: Connection) -> None:
-    easy, hard, wrong, made = take(school(app), 10)
-    assert analyze(app, made["quiz"]) == 3
+    made = take(school(app), 10)
+    assert analyze(app, made["quiz"]) == 5
     found = {
         asked: figures
         for asked, *figures in app.execute(
@@ -215,20 +207,20 @@ def test_statistics_tell_good_questions_from_broken_ones(app: Connection) -> Non
             " FROM courses.question_statistic"
         ).fetchall()
     }
-    assert found[easy][:2] == [10, 0.8]
-    assert found[hard][:4] == [10, 0.5, 1.0, "good"]
-    assert found[wrong][1:4] == [0.3, -1.0, "broken"]
-    assert found[wrong][4:] == [10.0, 18.0]
+    half, (right, other) = made["half"]
+    assert found[made["easy"]][:2] == [10, 0.8]
+    assert found[half][:4] == [10, 0.5, 1.0, "good"]
+    assert found[made["odd"]] == [10, 0.3, -0.6667, "broken", 10.0, 18.0]
     spread = app.execute(
         "SELECT option_distribution FROM courses.question_statistic WHERE question_id = %s",
-        [hard],
+        [half],
     ).fetchone()
-    assert spread == ({str(made["right"]): 5, str(made["other"]): 5},)
+    assert spread == ({str(right): 5, str(other): 5},)
 
 
 def test_statistics_are_computed_anew(app: Connection) -> None:
-    *_, made = take(school(app), 3)
-    assert [analyze(app, made["quiz"]), analyze(app, made["quiz"], "2026-03-31")] == [3, 3]
+    made = take(school(app), 3)
+    assert [analyze(app, made["quiz"]), analyze(app, made["quiz"], "2026-03-31")] == [5, 5]
     windows = app.execute(
         "SELECT DISTINCT window_end::text, quality FROM courses.question_statistic"
     ).fetchall()
@@ -236,7 +228,7 @@ def test_statistics_are_computed_anew(app: Connection) -> None:
 
 
 def test_what_was_submitted_outside_the_window_is_left_out(app: Connection) -> None:
-    *_, made = take(school(app), 2)
+    made = take(school(app), 2)
     assert analyze(app, made["quiz"], "2026-02-01") == 0
 
 
@@ -262,14 +254,7 @@ def test_a_question_that_suits_one_segment_is_flagged(app: Connection) -> None:
     for number in range(20):
         segment = "student" if number % 2 else "corporate"
         learner = row(app, "courses.learner", segment=segment)
-        person = School(
-            app,
-            place.course,
-            place.section,
-            place.module,
-            learner,
-            place.enroll(learner_id=learner),
-        )
+        person = replace(place, enrollment=place.enroll(learner_id=learner))
         attempt = person.start(quiz)
         for turn, (asked, options) in enumerate(questions):
             # The last one only students know; the third only others.

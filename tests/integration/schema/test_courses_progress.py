@@ -246,7 +246,7 @@ def test_lessons_done_at_once_are_all_counted(
     [
         ("2026-01-10", 1, "ahead"),
         ("2026-02-05", 1, "behind"),
-        ("2026-02-05", 2, "on_track"),
+        ("2026-02-03", 2, "on_track"),
         ("2026-02-10", 3, "ahead"),
         ("2026-02-25", 3, "stalled"),
         ("2026-06-29", 4, "on_track"),
