@@ -170,7 +170,7 @@ COMMENT ON FUNCTION courses.check_voiding() IS
 
 CREATE TRIGGER learning_statement_voids
     BEFORE INSERT ON courses.learning_statement
-    FOR EACH ROW WHEN (NEW.verb = 'voided')
+    FOR EACH ROW WHEN (NEW.verb = 'voided' AND NEW.voids_statement_key IS NOT NULL)
     EXECUTE FUNCTION courses.check_voiding();
 
 CREATE TABLE courses.learning_statement_default PARTITION OF courses.learning_statement DEFAULT;

@@ -232,10 +232,7 @@ def test_who_has_left_is_not_in_the_snapshot(app: Connection) -> None:
 
 
 def test_a_fall_is_shown(app: Connection) -> None:
-    place = school(app)
-    place.report(place.lesson(), kind="opened")
-    place.connection.execute("UPDATE courses.enrollment SET progress_pct = 100")
-    enrollment = place.enroll()
+    enrollment = school(app).enrollment
     for day, pct in (("2026-02-02", 50), ("2026-02-03", 60), ("2026-02-04", 40)):
         row(
             app,
