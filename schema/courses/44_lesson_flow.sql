@@ -555,7 +555,7 @@ BEGIN ATOMIC
         ON e.business_id = t.business_id AND e.enrollment_id = lti_claims.enrollment
     JOIN courses.learner AS l
         ON l.business_id = e.business_id AND l.learner_id = e.learner_id
-    JOIN user_mgmt.user_account AS u
+    LEFT JOIN user_mgmt.user_account AS u
         ON u.business_id = l.business_id AND u.user_account_id = l.user_account_id
     LEFT JOIN courses.course_section AS s
         ON s.business_id = e.business_id AND s.course_section_id = e.course_section_id
