@@ -239,7 +239,8 @@ CREATE TABLE courses.lti_tool (
         CHECK (issuer LIKE 'https://%' AND login_url LIKE 'https://%'
                AND jwks_url LIKE 'https://%' AND target_url LIKE 'https://%'),
     CONSTRAINT lti_tool_anonymous_has_no_roster
-        CHECK (privacy_level <> 'anonymous' OR NOT 'names_and_roles' = ANY (services))
+        CHECK (privacy_level <> 'anonymous'
+               OR services <@ ARRAY['scores', 'line_items', 'results', 'deep_linking'])
 );
 
 COMMENT ON TABLE courses.lti_tool IS 'External tool registered by LTI 1.3.';
