@@ -28,15 +28,15 @@ LEFT JOIN (
 ) AS o ON o.course_id = c.course_id
 CROSS JOIN (VALUES
     (1, 'Start here', 'How the course works, and who is in it.', 'all_items'),
-    (2, '%%: the ideas', 'What it is, what it is called, and a first example.', 'all_items'),
-    (3, '%% in practice', 'Step by step, with the mistakes that everybody makes once.',
+    (2, '@: the ideas', 'What it is, what it is called, and a first example.', 'all_items'),
+    (3, '@ in practice', 'Step by step, with the mistakes that everybody makes once.',
      'all_items'),
     (4, 'Choosing a way', 'Two ways to do it, and when to take which.', 'minimum_score'),
     (5, 'Going further', 'For those who want to know more.', 'one_item'),
     (6, 'Review and final assessment', 'What to look at again, and the test.', 'all_items'))
     AS t (no, title, summary, requirement)
 CROSS JOIN LATERAL (
-    SELECT replace(t.title, '%%', upper(left(coalesce(o.topic, c.title), 1))
+    SELECT replace(t.title, '@', upper(left(coalesce(o.topic, c.title), 1))
                                  || substr(coalesce(o.topic, c.title), 2)) AS title
 ) AS n
 WHERE c.business_id = %(business_id)s
