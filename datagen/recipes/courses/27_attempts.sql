@@ -278,8 +278,8 @@ INSERT INTO courses.assessment_attempt
      started_at, draw_seed, question_order)
 SELECT a.business_id, md5('left ' || a.assessment_attempt_id)::uuid, a.assessment_id,
        a.enrollment_id, a.attempt_no + 1,
-       CASE WHEN e.status = 'active' AND h.place %% 12 = 4 THEN 'in_progress' ELSE 'abandoned' END,
-       CASE WHEN e.status = 'active' AND h.place %% 12 = 4
+       CASE WHEN e.status = 'active' AND h.place %% 12 < 8 THEN 'in_progress' ELSE 'abandoned' END,
+       CASE WHEN e.status = 'active' AND h.place %% 12 < 8
             THEN %(as_of)s::timestamptz - (4 + h.place %% 9) * interval '1 minute'
             ELSE a.submitted_at + interval '20 minutes' END,
        hashtextextended(a.assessment_attempt_id::text, 1), d.asked
@@ -298,7 +298,7 @@ CROSS JOIN LATERAL (
     FROM courses.draw_questions(a.assessment_id,
                                 hashtextextended(a.assessment_attempt_id::text, 1)) AS x
 ) AS d
-WHERE a.business_id = %(business_id)s AND h.place %% 4 = 0
+WHERE a.business_id = %(business_id)s AND (h.place %% 4 = 0 OR (e.status = 'active' AND h.place %% 2 = 0))
   AND NOT EXISTS (
       SELECT FROM courses.assessment_attempt AS n
       WHERE n.business_id = a.business_id AND n.assessment_id = a.assessment_id
