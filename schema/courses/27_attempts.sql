@@ -379,8 +379,10 @@ CREATE FUNCTION courses.attempt_totals(attempts uuid[])
     RETURNS TABLE (assessment_attempt_id uuid, score numeric, score_pct numeric, to_grade bigint)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT r.assessment_attempt_id, greatest(sum(r.points_awarded), 0),
-           CASE WHEN sum(r.max_points * s.weight) FILTER (WHERE NOT s.is_extra_credit) > 0
+    SELECT r.assessment_attempt_id,
+           CASE WHEN count(r.points_awarded) > 0 THEN greatest(sum(r.points_awarded), 0) END,
+           CASE WHEN count(r.points_awarded) > 0
+                 AND sum(r.max_points) FILTER (WHERE NOT s.is_extra_credit) > 0
                 THEN round(least(greatest(
                     100 * sum(r.points_awarded * s.weight)
                     / sum(r.max_points * s.weight) FILTER (WHERE NOT s.is_extra_credit),
@@ -395,7 +397,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION courses.attempt_totals(uuid[]) IS
     'Points and weighted percentage of attempts by their responses: extra credit adds points and
-     asks for none; neither goes below zero nor the percentage above 100.';
+     asks for none; neither goes below zero nor the percentage above 100. NULL: nothing is scored
+     yet.';
 
 CREATE FUNCTION courses.keep_attempt_score() RETURNS trigger
     LANGUAGE plpgsql AS $$

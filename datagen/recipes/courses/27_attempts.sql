@@ -298,7 +298,8 @@ CROSS JOIN LATERAL (
     FROM courses.draw_questions(a.assessment_id,
                                 hashtextextended(a.assessment_attempt_id::text, 1)) AS x
 ) AS d
-WHERE a.business_id = %(business_id)s AND (h.place %% 4 = 0 OR (e.status = 'active' AND h.place %% 2 = 0))
+WHERE a.business_id = %(business_id)s
+  AND (h.place %% 4 = 0 OR (e.status = 'active' AND h.place %% 2 = 0))
   AND NOT EXISTS (
       SELECT FROM courses.assessment_attempt AS n
       WHERE n.business_id = a.business_id AND n.assessment_id = a.assessment_id

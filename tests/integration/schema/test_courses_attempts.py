@@ -729,6 +729,13 @@ def test_an_attempt_is_worth_its_answers(app: Connection) -> None:
     assert app.execute("SELECT * FROM courses.attempt_differences()").fetchall() == []
 
 
+def test_an_attempt_that_runs_is_worth_nothing_yet(app: Connection) -> None:
+    place = school(app)
+    attempt = place.start(place.quiz(choice(app)[0]))
+    assert stand(app, attempt) == ("in_progress", None, None, None)
+    assert app.execute("SELECT * FROM courses.attempt_differences()").fetchall() == []
+
+
 def test_an_attempt_worth_something_else_is_found(app: Connection) -> None:
     place = school(app)
     attempt, _ = essay(place)
