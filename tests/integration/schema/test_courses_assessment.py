@@ -178,7 +178,7 @@ def test_a_quiz_that_nobody_took_asks_the_new_version(app: Connection, account: 
     place.start(taken)
     newer = revise(app, asked, account)
     go_live(app, newer)
-    found = dict(
+    found: dict[UUID, UUID] = dict(
         app.execute("SELECT assessment_id, question_id FROM courses.assessment_slot").fetchall()
     )
     assert found == {fresh: newer, taken: asked}
@@ -337,9 +337,7 @@ def test_only_a_draw_names_tags(app: Connection) -> None:
         ({"expires_at": "2020-01-01"}, "expires_after_grant"),
     ],
 )
-def test_an_override_has_an_order(
-    app: Connection, columns: dict[str, Any], truth: str
-) -> None:
+def test_an_override_has_an_order(app: Connection, columns: dict[str, Any], truth: str) -> None:
     with pytest.raises(errors.CheckViolation, match=truth):
         row(
             app,
@@ -467,9 +465,7 @@ def test_an_accommodation_holds_also_where_none_wrote_it_down(
     quiz = place.quiz(**QUIZ)
     made = accommodate(place, kind, **given)
     assert terms(place, quiz) == expected
-    written = app.execute(
-        "SELECT courses.apply_accommodation(%s, '2026-01-06')", [made]
-    ).fetchone()
+    written = app.execute("SELECT courses.apply_accommodation(%s, '2026-01-06')", [made]).fetchone()
     assert written == (1,)
     assert terms(place, quiz) == expected
 

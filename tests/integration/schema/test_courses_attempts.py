@@ -527,9 +527,7 @@ def test_an_answer_earns_its_points(
         parts = [*parts[1:], part]
     place.answer(attempt, asked, *parts)
     assert place.submit(attempt) == "graded"
-    found = one(
-        app, "SELECT points_awarded::float8, is_correct FROM courses.attempt_response"
-    )
+    found = one(app, "SELECT points_awarded::float8, is_correct FROM courses.attempt_response")
     assert found == (earned, earned == 2)
     assert stand(app, attempt)[1:3] == (max(earned, 0), max(earned, 0) * 50)
 
@@ -544,9 +542,7 @@ def test_what_was_left_out_earns_and_costs_nothing(app: Connection) -> None:
 
 def test_weights_and_extra_credit_count(app: Connection) -> None:
     place = school(app)
-    (plain, (one_right, _)), (heavy, _), (extra, (extra_right, _)) = (
-        choice(app) for _ in range(3)
-    )
+    (plain, (one_right, _)), (heavy, _), (extra, (extra_right, _)) = (choice(app) for _ in range(3))
     quiz = place.quiz(plain)
     for asked, given in ((heavy, {"weight": 3}), (extra, {"is_extra_credit": True})):
         row(
@@ -619,9 +615,7 @@ def test_an_essay_that_was_left_out_waits_for_nobody(app: Connection) -> None:
     assert place.submit(place.start(place.quiz(asked))) == "graded"
 
 
-def test_what_a_person_graded_stays_when_it_is_scored_anew(
-    app: Connection, account: UUID
-) -> None:
+def test_what_a_person_graded_stays_when_it_is_scored_anew(app: Connection, account: UUID) -> None:
     place = school(app)
     asked, (_, wrong) = choice(app)
     attempt = place.start(place.quiz(asked))
@@ -705,10 +699,8 @@ def test_the_clock_closes_what_is_late(app: Connection) -> None:
 
     def close(at: str) -> Any:
         closed = one(app, "SELECT courses.close_overdue_attempts(%s)", f"2026-02-02 {at}+00")
-        states = dict(
-            app.execute(
-                "SELECT assessment_id, state FROM courses.assessment_attempt"
-            ).fetchall()
+        states: dict[UUID, str] = dict(
+            app.execute("SELECT assessment_id, state FROM courses.assessment_attempt").fetchall()
         )
         return closed, states[late], states[graced], states[running]
 
@@ -722,9 +714,7 @@ def test_an_attempt_is_worth_its_answers(app: Connection) -> None:
     attempt, _ = essay(place)
     place.submit(attempt)
     assert stand(app, attempt)[1:3] == (2.0, 50.0)
-    app.execute(
-        "UPDATE courses.attempt_response SET points_awarded = 0.5 WHERE points_awarded = 2"
-    )
+    app.execute("UPDATE courses.attempt_response SET points_awarded = 0.5 WHERE points_awarded = 2")
     assert stand(app, attempt)[1:3] == (0.5, 12.5)
     assert app.execute("SELECT * FROM courses.attempt_differences()").fetchall() == []
 
@@ -874,17 +864,13 @@ def move(connection: Connection, before: str, after: str) -> None:
     values = {"state": after, **IN_STATE[after]}
     connection.execute(
         sql.SQL("UPDATE courses.assessment_attempt SET {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values
-            )
+            sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values)
         ),
         list(values.values()),
     )
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(b, a) for b in ATTEMPT for a in sorted(ATTEMPT[b])]
-)
+@pytest.mark.parametrize(("before", "after"), [(b, a) for b in ATTEMPT for a in sorted(ATTEMPT[b])])
 def test_an_attempt_goes_where_it_may(app: Connection, before: str, after: str) -> None:
     move(app, before, after)
 

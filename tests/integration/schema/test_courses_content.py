@@ -126,9 +126,7 @@ def test_what_is_not_approved_is_not_published(app: Connection) -> None:
 
 
 @pytest.mark.parametrize("state", ["submitted", "approved"])
-def test_what_a_reviewer_reads_does_not_change(
-    app: Connection, account: UUID, state: str
-) -> None:
+def test_what_a_reviewer_reads_does_not_change(app: Connection, account: UUID, state: str) -> None:
     made = version(app, row(app, "courses.content_item"))
     if state == "approved":
         approve(app, made, account)
@@ -428,9 +426,7 @@ def move(connection: Connection, table: str, before: str, after: str) -> None:
     connection.execute(
         sql.SQL("UPDATE {} SET {}").format(
             sql.Identifier("courses", table),
-            sql.SQL(", ").join(
-                sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values
-            ),
+            sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values),
         ),
         list(values.values()),
     )
@@ -440,9 +436,7 @@ def move(connection: Connection, table: str, before: str, after: str) -> None:
     ("table", "before", "after"),
     [(t, b, a) for t, (_, m) in MACHINES.items() for b in m for a in sorted(m[b])],
 )
-def test_a_state_goes_where_it_may(
-    app: Connection, table: str, before: str, after: str
-) -> None:
+def test_a_state_goes_where_it_may(app: Connection, table: str, before: str, after: str) -> None:
     move(app, table, before, after)
 
 
@@ -450,8 +444,6 @@ def test_a_state_goes_where_it_may(
     ("table", "before", "after"),
     [(t, b, a) for t, (_, m) in MACHINES.items() for b, a in refused(m)],
 )
-def test_a_state_goes_nowhere_else(
-    app: Connection, table: str, before: str, after: str
-) -> None:
+def test_a_state_goes_nowhere_else(app: Connection, table: str, before: str, after: str) -> None:
     with pytest.raises(errors.CheckViolation, match="cannot become"):
         move(app, table, before, after)

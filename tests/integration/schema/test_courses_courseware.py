@@ -231,9 +231,7 @@ def test_every_address_of_a_tool_is_secure(app: Connection, column: str) -> None
         ({"services": ["names_and_roles"]}, "anonymous_has_no_roster"),
     ],
 )
-def test_a_tool_gets_what_is_known(
-    app: Connection, columns: dict[str, Any], truth: str
-) -> None:
+def test_a_tool_gets_what_is_known(app: Connection, columns: dict[str, Any], truth: str) -> None:
     with pytest.raises(errors.CheckViolation, match=truth):
         row(app, "courses.lti_tool", **TOOL, **columns)
 

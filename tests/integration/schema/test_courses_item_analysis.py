@@ -1,4 +1,4 @@
-"""Sessions need consent and keep their evidence; statistics tell good questions from broken ones."""
+"""Sessions need consent and keep evidence; statistics tell good questions from broken ones."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def session(connection: Connection, **given: Any) -> UUID:
         enrollment_id=place.enrollment,
         started_at=LATER,
     )
-    return row(
-        connection, "courses.proctoring_session", assessment_attempt_id=attempt, **given
-    )
+    return row(connection, "courses.proctoring_session", assessment_attempt_id=attempt, **given)
 
 
 HELD: dict[str, Any] = {
@@ -173,7 +171,7 @@ def test_an_item_is_judged_by_its_figures(
 
 
 def take(place: School, learners: int) -> dict[str, Any]:
-    """Learners of rising ability: four questions that the able know, one that the weak get right."""
+    """Learners of rising ability: four questions that the able know, one that the weak do."""
     known = [(share, *choice(place.connection)) for share in (0.2, 0.4, 0.5, 0.6)]
     odd, odd_options = choice(place.connection)
     quiz = place.quiz(*[asked for _, asked, _ in known], odd)
@@ -262,7 +260,7 @@ def test_a_question_that_suits_one_segment_is_flagged(app: Connection) -> None:
             person.answer(attempt, asked, {"option": options[0 if right else 1]})
         person.submit(attempt)
     analyze(app, quiz)
-    flagged = dict(
+    flagged: dict[UUID, bool] = dict(
         app.execute(
             "SELECT question_id, differential_flag FROM courses.question_statistic"
         ).fetchall()

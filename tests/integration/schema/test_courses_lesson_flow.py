@@ -141,9 +141,7 @@ def test_a_prior_lesson_opens_the_next(app: Connection, state: str, opens: bool)
 def test_a_score_opens_the_next(app: Connection, score: float | None, opens: bool) -> None:
     place = school(app)
     first, second = place.lesson(), place.lesson()
-    rule(
-        place, "minimum_score", lesson_id=second, after_lesson_id=first, minimum_score_pct=70
-    )
+    rule(place, "minimum_score", lesson_id=second, after_lesson_id=first, minimum_score_pct=70)
     row(
         app,
         "courses.lesson_progress",
@@ -158,8 +156,7 @@ def test_a_score_opens_the_next(app: Connection, score: float | None, opens: boo
 
 def test_a_group_sees_what_is_for_it(app: Connection) -> None:
     cohort, other = (
-        row(app, "courses.cohort", starts_on="2026-01-05", ends_on="2026-06-30")
-        for _ in range(2)
+        row(app, "courses.cohort", starts_on="2026-01-05", ends_on="2026-06-30") for _ in range(2)
     )
     place = school(app, cohort_id=cohort)
     ours, theirs = place.lesson(), place.lesson()
@@ -183,9 +180,7 @@ def test_a_rule_for_a_group_holds_for_its_members_only(app: Connection) -> None:
     member, other = school(app, cohort_id=cohort), school(app)
     for place, opens in ((member, False), (other, True)):
         lesson = place.lesson()
-        rule(
-            place, "on_date", lesson_id=lesson, cohort_id=cohort, available_from="2026-03-01"
-        )
+        rule(place, "on_date", lesson_id=lesson, cohort_id=cohort, available_from="2026-03-01")
         assert is_open(place, lesson) == opens
 
 
@@ -337,7 +332,8 @@ def test_time_and_openings_are_counted_after_completion(app: Connection) -> None
     place.report(lesson, kind="opened", seconds=30)
     place.report(lesson, at="2026-02-03 10:00+00", kind="opened", seconds=40)
     found = app.execute(
-        "SELECT open_count, seconds_spent, completed_at = %s, last_opened_at = '2026-02-03 10:00+00'"
+        "SELECT open_count, seconds_spent, completed_at = %s,"
+        " last_opened_at = '2026-02-03 10:00+00'"
         " FROM courses.lesson_progress",
         [LATER],
     ).fetchone()
@@ -390,9 +386,7 @@ def test_a_lesson_hears_what_its_quiz_found(app: Connection) -> None:
     asked, (right, wrong) = choice(app)
     lesson = place.lesson(lesson_kind="assessment", completion_rule="passed")
     quiz = place.quiz(asked, lesson_id=lesson, passing_pct=60)
-    known = (
-        "SELECT state, best_score_pct::float8 FROM courses.lesson_progress WHERE lesson_id = %s"
-    )
+    known = "SELECT state, best_score_pct::float8 FROM courses.lesson_progress WHERE lesson_id = %s"
     for option, expected in ((wrong, ("failed", 0.0)), (right, ("completed", 100.0))):
         attempt = place.start(quiz)
         place.answer(attempt, asked, {"option": option})

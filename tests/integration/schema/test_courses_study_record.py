@@ -200,9 +200,7 @@ def test_a_session_may_be_off_by_its_rounding(app: Connection) -> None:
 
 
 def snapshot(connection: Connection, day: str) -> Any:
-    found = connection.execute(
-        "SELECT courses.take_progress_snapshots(%s)", [day]
-    ).fetchone()
+    found = connection.execute("SELECT courses.take_progress_snapshots(%s)", [day]).fetchone()
     return found and found[0]
 
 
