@@ -814,6 +814,56 @@ COMMENT ON FUNCTION courses.observe_outcomes(uuid) IS
      what it said before it was graded anew; returns how many outcomes.';
 
 
+CREATE MATERIALIZED VIEW courses.mv_outcome_attainment AS
+SELECT m.business_id, m.learning_outcome_id, p.program_id, t.term, count(*) AS learners,
+       count(*) FILTER (WHERE m.level = 'no_evidence') AS no_evidence,
+       count(*) FILTER (WHERE m.level = 'beginning') AS beginning,
+       count(*) FILTER (WHERE m.level = 'developing') AS developing,
+       count(*) FILTER (WHERE m.level = 'proficient') AS proficient,
+       count(*) FILTER (WHERE m.level = 'advanced') AS advanced,
+       round(100.0 * count(*) FILTER (WHERE m.is_mastered) / count(*), 4) AS mastered_pct,
+       round(avg(m.score_pct), 4) AS average_pct
+FROM courses.outcome_mastery AS m
+LEFT JOIN courses.course_section AS s
+    ON s.business_id = m.business_id AND s.course_section_id = m.course_section_id
+LEFT JOIN (
+    SELECT DISTINCT e.business_id, e.learner_id, e.program_id
+    FROM courses.enrollment AS e
+    WHERE e.program_id IS NOT NULL
+) AS p ON p.business_id = m.business_id AND p.learner_id = m.learner_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(s.starts_on, (m.last_evidence_at AT TIME ZONE 'UTC')::date) AS day
+) AS d
+CROSS JOIN LATERAL (
+    SELECT extract(year FROM d.day)::text || CASE WHEN extract(month FROM d.day) < 5 THEN '-spring'
+                                                  WHEN extract(month FROM d.day) < 9 THEN '-summer'
+                                                  ELSE '-fall' END AS term
+) AS t
+GROUP BY m.business_id, m.learning_outcome_id, p.program_id, t.term
+WITH NO DATA;
+COMMENT ON MATERIALIZED VIEW courses.mv_outcome_attainment IS
+    'Per outcome, program of the learner and term: how many reached which level, the share that
+     mastered it, and the mean.';
+
+-- Lets it be refreshed concurrently.
+CREATE UNIQUE INDEX mv_outcome_attainment_idx
+    ON courses.mv_outcome_attainment (business_id, learning_outcome_id, program_id, term)
+    NULLS NOT DISTINCT;
+
+GRANT USAGE ON SCHEMA courses TO matview_owner;
+GRANT SELECT ON courses.outcome_mastery, courses.course_section, courses.enrollment
+    TO matview_owner;
+
+CREATE VIEW courses.v_outcome_attainment WITH (security_barrier = true) AS
+SELECT m.business_id, m.learning_outcome_id, m.program_id, m.term, m.learners, m.no_evidence,
+       m.beginning, m.developing, m.proficient, m.advanced, m.mastered_pct, m.average_pct
+FROM courses.mv_outcome_attainment AS m
+WHERE m.business_id = tenant_mgmt.current_business_id();
+COMMENT ON VIEW courses.v_outcome_attainment IS
+    'The tenant''s own part of mv_outcome_attainment.';
+GRANT SELECT ON courses.v_outcome_attainment TO app_user, app_readonly;
+
+
 CREATE TABLE courses.learning_goal (
     business_id         uuid                 NOT NULL,
     learning_goal_id    uuid                 NOT NULL DEFAULT system_core.uuid_v7(),

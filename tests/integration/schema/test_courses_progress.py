@@ -651,6 +651,30 @@ def test_a_learner_has_one_mastery_of_an_outcome(app: Connection) -> None:
         row(app, "courses.outcome_mastery", **given)
 
 
+def test_attainment_is_counted_by_outcome_and_term(app: Connection) -> None:
+    outcome = row(
+        app, "courses.learning_outcome", calculation="highest", mastery_threshold_pct=70
+    )
+    section = school(app).section
+    for pct in (20, 60, 75, 90):
+        evidence = [{"source": "test", "pct": pct, "at": "2026-01-10"}]
+        row(
+            app,
+            "courses.outcome_mastery",
+            learning_outcome_id=outcome,
+            course_section_id=section,
+            evidence=json.dumps(evidence),
+        )
+    app.execute("RESET ROLE")
+    app.execute("REFRESH MATERIALIZED VIEW courses.mv_outcome_attainment")
+    app.execute("SET LOCAL ROLE app_user")
+    found = app.execute(
+        "SELECT term, learners, beginning, developing, proficient, advanced,"
+        " mastered_pct::int FROM courses.v_outcome_attainment"
+    ).fetchall()
+    assert found == [("2026-spring", 4, 1, 1, 1, 1, 50)]
+
+
 def test_a_graded_attempt_is_evidence_once(app: Connection) -> None:
     place = school(app)
     outcome = row(app, "courses.learning_outcome", calculation="latest", mastery_threshold_pct=70)
