@@ -18,7 +18,8 @@ CREATE FUNCTION courses.unmet_rules(
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH who AS (
-        SELECT e.business_id, e.enrollment_id, e.learner_id, e.cohort_id, s.course_id,
+        SELECT e.business_id, e.enrollment_id, e.learner_id, e.cohort_id, e.course_section_id,
+               s.course_id,
                coalesce(e.started_at, e.enrolled_at) AS start_at
         FROM courses.enrollment AS e
         JOIN courses.course_section AS s
@@ -72,8 +73,12 @@ BEGIN ATOMIC
                    OR EXISTS (
                        SELECT
                        FROM courses.cohort_member AS c
+                       JOIN courses.cohort AS k
+                           ON k.business_id = c.business_id AND k.cohort_id = c.cohort_id
                        WHERE c.business_id = w.business_id AND c.cohort_id = r.cohort_id
                          AND c.learner_id = w.learner_id
+                         -- A class of another section is another run of the course.
+                         AND coalesce(k.course_section_id = w.course_section_id, true)
                          AND coalesce(c.joined_at, '-infinity') <= unmet_rules.at
                          AND coalesce(c.left_at, 'infinity') > unmet_rules.at)) AS is_member
     ) AS g

@@ -191,7 +191,7 @@ CROSS JOIN LATERAL (
 ) AS c
 WHERE q.business_id = %(business_id)s AND t.no <= k.many;
 
--- The quizzes of the second and fourth chapter, practice in the third, the final in the last.
+-- Practice in the second chapter, quizzes in the third and fourth, the final in the last.
 INSERT INTO courses.assessment
     (business_id, assessment_id, course_id, lesson_id, title, assessment_kind, time_limit_minutes,
      grace_minutes, overdue_handling, max_attempts, attempt_grading, passing_pct,
@@ -212,8 +212,8 @@ SELECT c.business_id, md5('assessment ' || t.lesson || c.course_id)::uuid, c.cou
        t.delay, t.kind = 'final' AND abs(hashtextextended(c.course_id::text, 11) %% 3) = 0
 FROM courses.course AS c
 CROSS JOIN (VALUES
-    ('2.4', 'graded_quiz', 20, 0, 'auto_submit', 3, 'highest', 60, 0),
-    ('3.5', 'practice', NULL, 0, 'auto_submit', NULL, 'highest', 50, 0),
+    ('2.4', 'practice', NULL, 0, 'auto_submit', NULL, 'highest', 50, 0),
+    ('3.5', 'graded_quiz', 20, 0, 'auto_submit', 3, 'highest', 60, 0),
     ('4.4', 'graded_quiz', 30, 5, 'grace_period', 2, 'highest', 60, 0),
     ('6.3', 'final', 60, 0, 'auto_submit', 3, 'last', 60, 1440))
     AS t (lesson, kind, minutes, grace, overdue, attempts, counts, passing, delay)
@@ -245,9 +245,9 @@ SELECT a.business_id, md5('slot ' || t.no || a.assessment_id)::uuid, a.assessmen
        t.draws
 FROM courses.assessment AS a
 JOIN (VALUES
-    ('2.4', 'quiz', 1, 1, NULL, 1, NULL),
-    ('2.4', 'quiz', 2, 1, NULL, NULL, 5),
-    ('3.5', 'practice', 1, 1, NULL, NULL, 5),
+    ('2.4', 'practice', 1, 1, NULL, NULL, 5),
+    ('3.5', 'quiz', 1, 1, NULL, 1, NULL),
+    ('3.5', 'quiz', 2, 1, NULL, NULL, 5),
     ('4.4', 'quiz', 1, 1, 'Choosing', 3, NULL),
     ('4.4', 'quiz', 2, 1, 'Choosing', 4, NULL),
     ('4.4', 'quiz', 3, 1, 'Choosing', 5, NULL),
@@ -319,6 +319,6 @@ FROM (
 ) AS e
 JOIN courses.assessment AS a
     ON a.business_id = e.business_id
-   AND a.assessment_id = md5('assessment 2.4' || e.course_id)::uuid
+   AND a.assessment_id = md5('assessment 3.5' || e.course_id)::uuid
 WHERE e.place <= greatest(2, e.seats / 50) AND e.moment < %(as_of)s::timestamptz
 ON CONFLICT DO NOTHING;

@@ -175,6 +175,28 @@ def test_a_group_sees_what_is_for_it(app: Connection) -> None:
     assert [is_open(place, theirs, day) for day in days] == [False, True, False]
 
 
+def test_the_class_of_another_run_does_not_count(app: Connection) -> None:
+    place, again = school(app), school(app)
+    for section, opens in ((place.section, True), (again.section, False)):
+        cohort = row(
+            app,
+            "courses.cohort",
+            course_section_id=section,
+            starts_on="2026-01-05",
+            ends_on="2026-06-30",
+        )
+        imported(
+            app,
+            "courses.cohort_member",
+            cohort_id=cohort,
+            learner_id=place.learner,
+            joined_at="2026-01-05 00:00+00",
+        )
+        lesson = place.lesson()
+        rule(place, "member_of", lesson_id=lesson, cohort_id=cohort)
+        assert is_open(place, lesson) == opens
+
+
 def test_a_rule_for_a_group_holds_for_its_members_only(app: Connection) -> None:
     cohort = row(app, "courses.cohort", starts_on="2026-01-05", ends_on="2026-06-30")
     member, other = school(app, cohort_id=cohort), school(app)
