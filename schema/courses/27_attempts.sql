@@ -672,8 +672,8 @@ BEGIN
         RETURN try.state;
     END IF;
     reached := CASE
-        WHEN try.due_at IS NULL OR (moment <= try.due_at AND NOT by_clock) THEN 'submitted'
-        WHEN moment <= try.due_at THEN try.state
+        WHEN moment <= coalesce(try.due_at, 'infinity')
+            THEN CASE WHEN by_clock THEN try.state ELSE 'submitted' END
         WHEN try.overdue_handling = 'auto_submit' THEN 'submitted'
         WHEN try.overdue_handling = 'abandon' OR moment > try.last_at THEN 'abandoned'
         WHEN by_clock THEN 'overdue'
