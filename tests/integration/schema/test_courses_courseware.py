@@ -227,7 +227,7 @@ def test_every_address_of_a_tool_is_secure(app: Connection, column: str) -> None
     ("columns", "truth"),
     [
         ({"placements": ["roof"]}, "placements_known"),
-        ({"services": ["everything"]}, "services_known"),
+        ({"privacy_level": "public", "services": ["everything"]}, "services_known"),
         ({"services": ["names_and_roles"]}, "anonymous_has_no_roster"),
     ],
 )
