@@ -350,6 +350,7 @@ DECLARE
     quiz   record;
     terms  record;
     turn   integer;
+    began  timestamptz;
     seed   bigint;
     made   uuid;
 BEGIN
@@ -382,7 +383,9 @@ BEGIN
         RAISE EXCEPTION 'the access code of "%" is another one', quiz.title
             USING ERRCODE = 'invalid_password';
     END IF;
-    SELECT coalesce(max(a.attempt_no), 0) + 1 INTO turn
+    -- Who waited for the lock began when the attempt before was in.
+    SELECT coalesce(max(a.attempt_no), 0) + 1, greatest(max(a.submitted_at), moment)
+    INTO turn, began
     FROM courses.assessment_attempt AS a
     WHERE a.business_id = tenant AND a.assessment_id = start_attempt.assessment_id
       AND a.enrollment_id = start_attempt.enrollment_id;
@@ -391,7 +394,7 @@ BEGIN
     INSERT INTO courses.assessment_attempt
         (business_id, assessment_id, enrollment_id, attempt_no, started_at, draw_seed,
          question_order, client_ip)
-    SELECT tenant, start_attempt.assessment_id, start_attempt.enrollment_id, turn, moment, seed,
+    SELECT tenant, start_attempt.assessment_id, start_attempt.enrollment_id, turn, began, seed,
            coalesce(jsonb_agg(jsonb_build_object('slot', d.slot_no, 'sequence', d.sequence_no,
                                                  'question', d.question_id)
                     ORDER BY d.asked_no), '[]'), start_attempt.client_ip

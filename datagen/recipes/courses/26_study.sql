@@ -46,7 +46,7 @@ WITH whole AS (
 ), reach AS (
     SELECT s.*, min(o.lessons) AS lessons,
            CASE WHEN s.status = 'completed' THEN min(o.lessons)
-                ELSE least(round(coalesce(s.progress_pct, 0) / 100 * min(o.lessons)),
+                ELSE least(ceil(coalesce(s.progress_pct, 0) / 100 * min(o.lessons)),
                            min(o.lessons) - 1,
                            count(*) FILTER (
                                WHERE s.started_at + o.unlock_days * interval '1 day'

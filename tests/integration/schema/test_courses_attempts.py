@@ -171,6 +171,19 @@ def test_two_starts_at_once_are_one_attempt(
     assert first == second
 
 
+def test_an_attempt_begins_when_the_one_before_was_in(app: Connection) -> None:
+    place = school(app)
+    quiz = place.quiz(choice(app)[0])
+    place.submit(place.start(quiz), "2026-02-02 10:20+00")
+    place.start(quiz, "2026-02-02 10:19:59+00")
+    began = one(
+        app,
+        "SELECT started_at = '2026-02-02 10:20+00' FROM courses.assessment_attempt"
+        " WHERE attempt_no = 2",
+    )
+    assert began is True
+
+
 def test_an_attempt_more_than_allowed_is_refused(app: Connection) -> None:
     place = school(app)
     quiz = place.quiz(choice(app)[0], max_attempts=2)
