@@ -2,7 +2,8 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 SET LOCAL enable_nestloop = off;
 
 -- Each learner did the first lessons of the course, as many as the enrollment's progress says and
--- the drip allows, in the evenings between start and end. Who withdrew had stopped ten days before.
+-- the drip allows, in the evenings between start and end. Who withdrew had stopped up to ten days
+-- before.
 INSERT INTO courses.lesson_progress
     (business_id, lesson_progress_id, enrollment_id, lesson_id, state, first_opened_at,
      last_opened_at, completed_at, seconds_spent, open_count, scroll_pct, completion_source,
@@ -11,8 +12,9 @@ WITH whole AS (
     SELECT e.business_id, e.enrollment_id, e.status, e.progress_pct, e.started_at,
            CASE e.status
                WHEN 'completed' THEN e.completed_at
-               WHEN 'withdrawn' THEN greatest(e.started_at + interval '2 hours',
-                                              e.withdrawn_at - interval '10 days')
+               WHEN 'withdrawn'
+               THEN e.withdrawn_at - least(interval '10 days',
+                                           (e.withdrawn_at - e.started_at) * 0.4)
                WHEN 'expired' THEN e.access_until - interval '1 day'
                WHEN 'failed' THEN s.ends_on::timestamp AT TIME ZONE 'UTC'
                ELSE %(as_of)s::timestamptz - (h.place %% 11) * (h.place %% 3) * interval '9 hours'
@@ -50,7 +52,7 @@ WITH whole AS (
                            min(o.lessons) - 1,
                            count(*) FILTER (
                                WHERE s.started_at + o.unlock_days * interval '1 day'
-                                     + interval '2 hours' < s.end_at)) END::integer AS done
+                                     + interval '1 hour' < s.end_at)) END::integer AS done
     FROM spans AS s
     JOIN outline AS o ON o.enrollment_id = s.enrollment_id
     GROUP BY s.business_id, s.enrollment_id, s.status, s.progress_pct, s.started_at, s.wanted_end,
