@@ -341,7 +341,7 @@ BEGIN
         RETURN NEW;
     END IF;
     -- FOR SHARE: what is saved while the attempt is handed in is in it, or refused.
-    SELECT a.state, a.due_at, a.assessment_attempt_id INTO try
+    SELECT a.state, a.due_at, a.question_order INTO try
     FROM courses.assessment_attempt AS a
     WHERE a.business_id = NEW.business_id
       AND a.assessment_attempt_id = NEW.assessment_attempt_id
@@ -352,12 +352,19 @@ BEGIN
     ELSIF NEW.last_saved_at > try.due_at THEN
         RAISE EXCEPTION 'the time of this attempt ended at %', try.due_at
             USING ERRCODE = 'check_violation';
+    ELSIF TG_OP = 'INSERT' AND NOT jsonb_path_exists(
+        try.question_order, '$[*] ? (@.question == $asked)',
+        jsonb_build_object('asked', NEW.question_id))
+    THEN
+        RAISE EXCEPTION 'this attempt does not ask question %', NEW.question_id
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION courses.freeze_response() IS
-    'Answers are given while the attempt runs; afterwards only what a grader writes changes.';
+    'Answers are given while the attempt runs, to the questions that it drew; afterwards only what a
+     grader writes changes.';
 
 CREATE TRIGGER attempt_response_in_time
     BEFORE INSERT ON courses.attempt_response

@@ -426,6 +426,12 @@ CREATE FUNCTION courses.save_answer(
 ) RETURNS integer
     LANGUAGE sql VOLATILE
 BEGIN ATOMIC
+    -- The attempt first, as who hands it in locks it: the two never wait for each other.
+    SELECT a.assessment_attempt_id
+    FROM courses.assessment_attempt AS a
+    WHERE a.business_id = tenant_mgmt.current_business_id()
+      AND a.assessment_attempt_id = save_answer.attempt
+    FOR SHARE;
     UPDATE courses.attempt_response AS r
     SET response = save_answer.response,
         first_answered_at = coalesce(r.first_answered_at, save_answer.moment),

@@ -282,7 +282,8 @@ INSERT INTO courses.media_rendition
     (business_id, media_rendition_id, content_item_id, file_object_id, rendition_kind, width,
      height, bitrate_kbps, codec, duration_seconds, size_bytes, encode_state, encoded_at, drm,
      error_detail)
-SELECT i.business_id, md5('rendition ' || t.kind || coalesce(t.height, 0) || i.content_item_id)::uuid,
+SELECT i.business_id,
+       md5('rendition ' || t.kind || coalesce(t.height, 0) || i.content_item_id)::uuid,
        i.content_item_id,
        CASE WHEN i.content_kind = 'video' THEN md5('stream of ' || i.lesson_id)::uuid
             ELSE i.file_object_id END,

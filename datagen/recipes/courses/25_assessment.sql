@@ -295,7 +295,8 @@ CROSS JOIN LATERAL (
     SELECT greatest((c.valid_from::timestamp + interval '9 hours') AT TIME ZONE 'UTC',
                     e.enrolled_at) AS moment
 ) AS k
-WHERE c.business_id = %(business_id)s AND c.status = 'approved' AND k.moment < %(as_of)s::timestamptz
+WHERE c.business_id = %(business_id)s AND c.status = 'approved'
+  AND k.moment < %(as_of)s::timestamptz
   AND CASE c.accommodation WHEN 'extra_time' THEN a.time_limit_minutes IS NOT NULL
                            WHEN 'extra_attempts' THEN a.max_attempts IS NOT NULL
                            ELSE false END

@@ -330,6 +330,20 @@ def test_a_question_that_was_not_asked_takes_no_answer(app: Connection) -> None:
     assert place.answer(attempt, choice(app)[0], {"text": "x"}) is None
 
 
+def test_an_attempt_takes_no_question_that_it_did_not_draw(app: Connection) -> None:
+    place = school(app)
+    place.start(place.quiz(choice(app)[0]))
+    easy, _ = choice(app)
+    with pytest.raises(errors.CheckViolation, match="does not ask"):
+        app.execute(
+            "INSERT INTO courses.attempt_response (business_id, assessment_attempt_id,"
+            " question_id, assessment_slot_id, sequence_no)"
+            " SELECT business_id, assessment_attempt_id, %s, assessment_slot_id, 2"
+            " FROM courses.attempt_response",
+            [easy],
+        )
+
+
 def test_after_submission_answers_are_frozen(app: Connection) -> None:
     place = school(app)
     asked, (right, _) = choice(app)
