@@ -64,7 +64,9 @@ WITH whole AS (
            abs(hashtextextended(r.enrollment_id::text || o.lesson_id, 21) %% 1000) AS odd
     FROM reach AS r
     JOIN outline AS o ON o.enrollment_id = r.enrollment_id AND o.no <= r.done + 1
-    WHERE o.no <= r.done OR r.place %% 4 > 0 OR r.status = 'failed'
+    WHERE o.no <= r.done
+       OR ((r.place %% 4 > 0 OR r.status = 'failed')
+           AND r.started_at + o.unlock_days * interval '1 day' + interval '1 hour' < r.end_at)
 ), evenings AS (
     SELECT l.*, greatest(
                l.started_at + l.no * interval '2 minutes',
