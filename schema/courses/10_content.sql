@@ -1,48 +1,61 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Content: what a course teaches, from its chapters down to the encoded film.
  *
- * Authors and learners: modules, lessons, versions, media, captions, SCORM, LTI, release and
- * accessibility.
+ * A course is an ordered tree of course_modules; a module holds lessons, and a lesson says by
+ * which rule it counts as done (seen, scrolled to the end, watched far enough, passed …). What is
+ * on the page are its content_items. Every edit of an item is a content_version, which somebody
+ * other than its editor approves; courses.publish_content_version() makes one the current one. A
+ * film has media_renditions, one per quality, and caption_tracks, of which only those good enough
+ * count for people who do not hear (courses.media_without_captions). A release_rule says when a
+ * module or lesson opens for whom (courses.is_released). An accessibility_issue is a barrier found
+ * in an item, and what became of it.
  */
 
 CREATE TABLE courses.course_module (
-    business_id       uuid                   NOT NULL,
-    course_module_id  uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
+    business_id       uuid        NOT NULL,
+    course_module_id  uuid        NOT NULL DEFAULT system_core.uuid_v7(),
+    course_id         uuid        NOT NULL,
     parent_module_id  uuid,
-    course_id         uuid                   NOT NULL,
-    title             text                   NOT NULL,
-    sort_order        integer,
+    title             text        NOT NULL,
+    sort_order        integer     NOT NULL,
     summary           text,
     estimated_minutes integer,
-    is_published      boolean                NOT NULL DEFAULT false,
-    unlock_after_days integer,
-    requirement       text                   NOT NULL,
+    is_published      boolean     NOT NULL DEFAULT false,
+    unlock_after_days integer     NOT NULL DEFAULT 0,
+    requirement       text        NOT NULL DEFAULT 'all_items',
     minimum_score_pct system_core.percentage,
-    is_optional       boolean                NOT NULL DEFAULT false,
-    content_hash      bytea,
-    created_at        timestamptz            NOT NULL DEFAULT now(),
-    updated_at        timestamptz            NOT NULL DEFAULT now(),
+    is_optional       boolean     NOT NULL DEFAULT false,
+    content_hash      system_core.sha256,
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, course_module_id),
+    UNIQUE NULLS NOT DISTINCT (business_id, course_id, parent_module_id, sort_order),
+    FOREIGN KEY (business_id, course_id) REFERENCES courses.course (business_id, course_id),
     FOREIGN KEY (business_id, parent_module_id)
         REFERENCES courses.course_module (business_id, course_module_id),
-    FOREIGN KEY (business_id, course_id) REFERENCES courses.course (business_id, course_id),
     CONSTRAINT course_module_requirement_known
-        CHECK (requirement IN ('all_items', 'one_item', 'minimum_score', 'none'))
+        CHECK (requirement IN ('all_items', 'one_item', 'minimum_score', 'none')),
+    CONSTRAINT course_module_score_for_minimum_score
+        CHECK ((requirement = 'minimum_score') = (minimum_score_pct IS NOT NULL)),
+    CONSTRAINT course_module_score_bounded CHECK (minimum_score_pct BETWEEN 1 AND 100),
+    CONSTRAINT course_module_sort_order_not_negative CHECK (sort_order >= 0),
+    CONSTRAINT course_module_unlocks_after_start CHECK (unlock_after_days >= 0),
+    CONSTRAINT course_module_takes_time CHECK (estimated_minutes >= 0),
+    CONSTRAINT course_module_not_within_itself CHECK (parent_module_id <> course_module_id)
 );
 
-COMMENT ON TABLE courses.course_module IS 'Chapter of a course.';
--- RULE unique (business_id, course_id, parent_module_id, sort_order) nulls not distinct
--- RULE parent is in the same course (trigger)
--- RULE minimum_score_pct is not null for minimum_score
+COMMENT ON TABLE courses.course_module IS 'Chapter of a course, or part of a chapter.';
+COMMENT ON COLUMN courses.course_module.requirement IS
+    'What of its lessons must be done for the module to be done.';
+COMMENT ON COLUMN courses.course_module.unlock_after_days IS
+    'Drip: days after the learner started; release rules may add to it.';
+COMMENT ON COLUMN courses.course_module.content_hash IS
+    'Of what was published last, to tell learners that a module changed.';
 
--- FK: the course modules of a course module.
-CREATE INDEX course_module_parent_module_idx
+-- FK: the parts of a chapter.
+CREATE INDEX course_module_parent_idx
     ON courses.course_module (business_id, parent_module_id)
     WHERE parent_module_id IS NOT NULL;
-
--- FK: the course modules of a course.
-CREATE INDEX course_module_course_idx
-    ON courses.course_module (business_id, course_id);
 
 ALTER TABLE courses.course_module ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.course_module
@@ -54,87 +67,89 @@ CREATE TRIGGER course_module_touch
     BEFORE UPDATE ON courses.course_module
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION courses.check_module_parent() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    above record;
+BEGIN
+    SELECT m.course_id, m.parent_module_id INTO above
+    FROM courses.course_module AS m
+    WHERE m.business_id = NEW.business_id AND m.course_module_id = NEW.parent_module_id;
+    IF above.course_id <> NEW.course_id THEN
+        RAISE EXCEPTION 'module "%" and its parent belong to two courses', NEW.title
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF above.parent_module_id IS NOT NULL OR EXISTS (
+        SELECT FROM courses.course_module AS m
+        WHERE m.business_id = NEW.business_id AND m.parent_module_id = NEW.course_module_id)
+    THEN
+        RAISE EXCEPTION 'module "%" would be a part of a part', NEW.title
+            USING ERRCODE = 'check_violation',
+                  HINT = 'A course has chapters and parts of chapters, no third level.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.check_module_parent() IS
+    'A part belongs to a chapter of its own course; two levels, so that an outline has no cycle.';
 
-CREATE TABLE courses.lti_tool (
-    business_id               uuid             NOT NULL,
-    lti_tool_id               uuid             NOT NULL DEFAULT system_core.uuid_v7(),
-    integration_connection_id uuid,
-    name                      text             NOT NULL,
-    client_identifier         text,
-    deployment_code           system_core.code,
-    issuer                    text,
-    login_url                 system_core.url,
-    jwks_url                  system_core.url,
-    target_url                system_core.url,
-    placements                text[]           NOT NULL DEFAULT '{}',
-    privacy_level             text             NOT NULL,
-    services                  text[]           NOT NULL DEFAULT '{}',
-    status                    text             NOT NULL DEFAULT 'active',
-    key_rotated_at            timestamptz,
-    created_at                timestamptz      NOT NULL DEFAULT now(),
-    updated_at                timestamptz      NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, lti_tool_id),
-    UNIQUE (business_id, issuer, client_identifier, deployment_code),
-    FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
-    FOREIGN KEY (business_id, integration_connection_id)
-        REFERENCES system_core.integration_connection (business_id, integration_connection_id),
-    CONSTRAINT lti_tool_privacy_level_known
-        CHECK (privacy_level IN ('anonymous', 'name_only', 'email_only', 'public')),
-    CONSTRAINT lti_tool_status_known CHECK (status IN ('active', 'disabled', 'testing'))
-);
-
-COMMENT ON TABLE courses.lti_tool IS 'External tool registered by LTI 1.3.';
--- RULE urls use https
--- RULE privacy_level limits the claims sent (function)
-
--- FK: the lti tools of a integration connection.
-CREATE INDEX lti_tool_integration_connection_idx
-    ON courses.lti_tool (business_id, integration_connection_id)
-    WHERE integration_connection_id IS NOT NULL;
-
-ALTER TABLE courses.lti_tool ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.lti_tool
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.lti_tool TO app_user;
-GRANT SELECT ON courses.lti_tool TO app_readonly;
-
-CREATE TRIGGER lti_tool_touch
-    BEFORE UPDATE ON courses.lti_tool
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+CREATE TRIGGER course_module_parent_fits
+    BEFORE INSERT OR UPDATE OF parent_module_id, course_id ON courses.course_module
+    FOR EACH ROW WHEN (NEW.parent_module_id IS NOT NULL)
+    EXECUTE FUNCTION courses.check_module_parent();
 
 
 CREATE TABLE courses.lesson (
-    business_id       uuid                   NOT NULL,
-    lesson_id         uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
-    course_module_id  uuid                   NOT NULL,
-    title             text                   NOT NULL,
-    lesson_kind       text                   NOT NULL,
-    sort_order        integer,
+    business_id       uuid                 NOT NULL,
+    lesson_id         uuid                 NOT NULL DEFAULT system_core.uuid_v7(),
+    course_module_id  uuid                 NOT NULL,
+    title             text                 NOT NULL,
+    lesson_kind       text                 NOT NULL,
+    sort_order        integer              NOT NULL,
     estimated_minutes integer,
-    is_preview        boolean                NOT NULL DEFAULT false,
-    is_published      boolean                NOT NULL DEFAULT false,
-    completion_rule   text                   NOT NULL,
+    is_preview        boolean              NOT NULL DEFAULT false,
+    is_published      boolean              NOT NULL DEFAULT false,
+    completion_rule   text                 NOT NULL DEFAULT 'viewed',
     minimum_seconds   integer,
     minimum_watch_pct system_core.percentage,
-    points_possible   system_core.quantity,
-    slug              system_core.slug,
-    created_at        timestamptz            NOT NULL DEFAULT now(),
-    updated_at        timestamptz            NOT NULL DEFAULT now(),
+    points_possible   system_core.quantity NOT NULL DEFAULT 0,
+    slug              system_core.slug     NOT NULL,
+    created_at        timestamptz          NOT NULL DEFAULT now(),
+    updated_at        timestamptz          NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, lesson_id),
     UNIQUE (business_id, course_module_id, sort_order),
+    UNIQUE (business_id, course_module_id, slug),
     FOREIGN KEY (business_id, course_module_id)
         REFERENCES courses.course_module (business_id, course_module_id),
-    CONSTRAINT lesson_lesson_kind_known
+    CONSTRAINT lesson_kind_known
         CHECK (lesson_kind IN ('page', 'video', 'audio', 'reading', 'live', 'assessment',
-               'assignment', 'discussion', 'lab', 'scorm', 'external_tool')),
+                               'assignment', 'discussion', 'lab', 'scorm', 'external_tool')),
     CONSTRAINT lesson_completion_rule_known
         CHECK (completion_rule IN ('viewed', 'scrolled', 'minimum_time', 'minimum_watch',
-               'submitted', 'passed', 'manual'))
+                                   'submitted', 'passed', 'manual')),
+    CONSTRAINT lesson_minimum_watch_has_share
+        CHECK ((completion_rule = 'minimum_watch') = (minimum_watch_pct IS NOT NULL)),
+    CONSTRAINT lesson_minimum_watch_bounded CHECK (minimum_watch_pct BETWEEN 1 AND 100),
+    CONSTRAINT lesson_watched_is_film_or_sound
+        CHECK (completion_rule <> 'minimum_watch' OR lesson_kind IN ('video', 'audio', 'live')),
+    CONSTRAINT lesson_minimum_time_has_seconds
+        CHECK (completion_rule <> 'minimum_time' OR minimum_seconds IS NOT NULL),
+    CONSTRAINT lesson_minimum_seconds_positive CHECK (minimum_seconds > 0),
+    CONSTRAINT lesson_handed_in_or_passed_is_work
+        CHECK (completion_rule NOT IN ('submitted', 'passed')
+               OR lesson_kind IN ('assessment', 'assignment', 'discussion', 'lab', 'scorm',
+                                  'external_tool')),
+    CONSTRAINT lesson_preview_is_no_assessment
+        CHECK (NOT is_preview OR lesson_kind NOT IN ('assessment', 'assignment')),
+    CONSTRAINT lesson_sort_order_not_negative CHECK (sort_order >= 0),
+    CONSTRAINT lesson_points_not_negative CHECK (points_possible >= 0),
+    CONSTRAINT lesson_takes_time CHECK (estimated_minutes >= 0)
 );
 
 COMMENT ON TABLE courses.lesson IS 'Lesson page in a module, with its completion rule.';
--- RULE minimum_watch_pct between 1 and 100 for minimum_watch
--- RULE preview lessons are not assessments
+COMMENT ON COLUMN courses.lesson.completion_rule IS
+    'What makes it done: courses.record_lesson_event applies it to what the player reports.';
+COMMENT ON COLUMN courses.lesson.is_preview IS 'Shown in the catalog to who has not enrolled.';
 
 ALTER TABLE courses.lesson ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.lesson
@@ -148,55 +163,68 @@ CREATE TRIGGER lesson_touch
 
 
 CREATE TABLE courses.content_item (
-    business_id            uuid             NOT NULL,
-    content_item_id        uuid             NOT NULL DEFAULT system_core.uuid_v7(),
-    author_user_account_id uuid             NOT NULL,
+    business_id            uuid               NOT NULL,
+    content_item_id        uuid               NOT NULL DEFAULT system_core.uuid_v7(),
     lesson_id              uuid,
+    author_user_account_id uuid               NOT NULL,
     file_object_id         uuid,
-    content_kind           text             NOT NULL,
-    title                  text             NOT NULL,
+    content_kind           text               NOT NULL,
+    title                  text               NOT NULL,
     body                   text,
-    sort_order             integer,
-    license                text             NOT NULL,
-    language_code          system_core.code,
+    sort_order             integer            NOT NULL DEFAULT 0,
+    license                text               NOT NULL DEFAULT 'all_rights_reserved',
+    language_code          system_core.locale NOT NULL,
     reading_level          text,
     duration_seconds       integer,
-    status                 text             NOT NULL DEFAULT 'draft',
+    status                 text               NOT NULL DEFAULT 'draft',
     source_url             system_core.url,
     current_version_no     integer,
-    created_at             timestamptz      NOT NULL DEFAULT now(),
-    updated_at             timestamptz      NOT NULL DEFAULT now(),
+    created_at             timestamptz        NOT NULL DEFAULT now(),
+    updated_at             timestamptz        NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, content_item_id),
+    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
     FOREIGN KEY (business_id, author_user_account_id)
         REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
     FOREIGN KEY (business_id, file_object_id)
         REFERENCES system_core.file_object (business_id, file_object_id),
-    CONSTRAINT content_item_content_kind_known
+    CONSTRAINT content_item_kind_known
         CHECK (content_kind IN ('html', 'video', 'audio', 'pdf', 'slides', 'image', 'code',
-               'embed', 'h5p', 'download', 'link')),
+                                'embed', 'h5p', 'download', 'link')),
     CONSTRAINT content_item_license_known
         CHECK (license IN ('all_rights_reserved', 'cc_by', 'cc_by_sa', 'cc_by_nc',
-               'public_domain', 'purchased')),
+                           'public_domain', 'purchased')),
     CONSTRAINT content_item_status_known
         CHECK (status IN ('draft', 'review', 'published', 'retired')),
-    CONSTRAINT content_item_duration_seconds_not_negative CHECK (duration_seconds >= 0)
+    CONSTRAINT content_item_file_kinds_have_file
+        CHECK (content_kind NOT IN ('video', 'audio', 'pdf', 'slides', 'image', 'h5p', 'download')
+               OR file_object_id IS NOT NULL),
+    CONSTRAINT content_item_linked_kinds_have_url
+        CHECK (content_kind NOT IN ('embed', 'link') OR source_url IS NOT NULL),
+    CONSTRAINT content_item_duration_not_negative CHECK (duration_seconds >= 0),
+    CONSTRAINT content_item_published_media_has_duration
+        CHECK (status <> 'published' OR content_kind NOT IN ('video', 'audio')
+               OR coalesce(duration_seconds, 0) > 0),
+    CONSTRAINT content_item_reading_level_cefr CHECK (reading_level ~ '^[ABC][12]$'),
+    CONSTRAINT content_item_version_counts_from_1 CHECK (current_version_no >= 1)
 );
 
-COMMENT ON TABLE courses.content_item IS 'Reusable piece of content placed in lessons.';
--- RULE file kinds have a file_object
--- RULE source_url is not null for embed and link
+COMMENT ON TABLE courses.content_item IS
+    'Piece of content on a lesson, or in the library until one uses it.';
+COMMENT ON COLUMN courses.content_item.reading_level IS
+    'By the Common European Framework, A1 to C2.';
+COMMENT ON COLUMN courses.content_item.current_version_no IS
+    'What learners see; kept by courses.follow_current_version().';
 
--- FK: the content items of a user account.
-CREATE INDEX content_item_author_user_account_idx
-    ON courses.content_item (business_id, author_user_account_id);
-
--- FK: the content items of a lesson.
+-- Serves open_lesson, and the FK: what is on a lesson, in order.
 CREATE INDEX content_item_lesson_idx
-    ON courses.content_item (business_id, lesson_id)
+    ON courses.content_item (business_id, lesson_id, sort_order)
     WHERE lesson_id IS NOT NULL;
 
--- FK: the content items of a file object.
+-- FK: what somebody wrote.
+CREATE INDEX content_item_author_idx
+    ON courses.content_item (business_id, author_user_account_id);
+
+-- FK: the items that show a file.
 CREATE INDEX content_item_file_object_idx
     ON courses.content_item (business_id, file_object_id)
     WHERE file_object_id IS NOT NULL;
@@ -211,177 +239,444 @@ CREATE TRIGGER content_item_touch
     BEFORE UPDATE ON courses.content_item
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER content_item_state_machine
+    BEFORE INSERT OR UPDATE OF status ON courses.content_item
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["draft"],
+        "transitions": {
+            "draft":     ["review", "published", "retired"],
+            "review":    ["draft", "published", "retired"],
+            "published": ["draft", "retired"],
+            "retired":   ["draft"]
+        }}');
 
-CREATE TABLE courses.scorm_package (
-    business_id      uuid                    NOT NULL,
-    scorm_package_id uuid                    NOT NULL DEFAULT system_core.uuid_v7(),
-    lesson_id        uuid                    NOT NULL,
-    file_object_id   uuid                    NOT NULL,
-    standard         text                    NOT NULL,
-    identifier       text,
-    title            text                    NOT NULL,
-    entry_point      text,
-    manifest         system_core.json_object,
-    sco_count        integer,
-    mastery_score    system_core.score,
-    max_attempts     integer,
-    attempt_grading  text                    NOT NULL,
-    imported_at      timestamptz,
-    validation_state text                    NOT NULL,
-    package_sha256   system_core.sha256,
-    created_at       timestamptz             NOT NULL DEFAULT now(),
-    updated_at       timestamptz             NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, scorm_package_id),
-    UNIQUE (business_id, lesson_id, package_sha256),
-    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
-    FOREIGN KEY (business_id, file_object_id)
-        REFERENCES system_core.file_object (business_id, file_object_id),
-    CONSTRAINT scorm_package_standard_known
-        CHECK (standard IN ('scorm_12', 'scorm_2004', 'cmi5', 'aicc')),
-    CONSTRAINT scorm_package_attempt_grading_known
-        CHECK (attempt_grading IN ('highest', 'latest', 'average', 'first')),
-    CONSTRAINT scorm_package_validation_state_known
-        CHECK (validation_state IN ('valid', 'warnings', 'invalid')),
-    CONSTRAINT scorm_package_mastery_score_bounded CHECK (mastery_score BETWEEN 0 AND 100)
+
+CREATE TABLE courses.content_version (
+    business_id        uuid               NOT NULL,
+    content_version_id uuid               NOT NULL DEFAULT system_core.uuid_v7(),
+    content_item_id    uuid               NOT NULL,
+    edited_by          uuid               NOT NULL,
+    approved_by        uuid,
+    version_no         integer            NOT NULL,
+    body               text               NOT NULL,
+    change_summary     text,
+    word_count         integer            GENERATED ALWAYS AS (
+        coalesce(array_length(string_to_array(regexp_replace(
+            btrim(regexp_replace(body, '<[^>]*>|\s', ' ', 'g')), ' +', ' ', 'g'), ' '), 1), 0)
+    ) STORED,
+    content_hash       system_core.sha256 NOT NULL,
+    edited_at          timestamptz        NOT NULL DEFAULT now(),
+    review_state       text               NOT NULL DEFAULT 'draft',
+    approved_at        timestamptz,
+    published_at       timestamptz,
+    is_current         boolean            NOT NULL DEFAULT false,
+    created_at         timestamptz        NOT NULL DEFAULT now(),
+    updated_at         timestamptz        NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, content_version_id),
+    UNIQUE (business_id, content_item_id, version_no),
+    FOREIGN KEY (business_id, content_item_id)
+        REFERENCES courses.content_item (business_id, content_item_id),
+    FOREIGN KEY (business_id, edited_by)
+        REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    FOREIGN KEY (business_id, approved_by)
+        REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    CONSTRAINT content_version_review_state_known
+        CHECK (review_state IN ('draft', 'submitted', 'approved', 'rejected')),
+    CONSTRAINT content_version_counts_from_1 CHECK (version_no >= 1),
+    CONSTRAINT content_version_four_eyes CHECK (approved_by <> edited_by),
+    CONSTRAINT content_version_approved_by_somebody
+        CHECK ((review_state = 'approved') = (approved_by IS NOT NULL AND approved_at IS NOT NULL)),
+    CONSTRAINT content_version_approved_after_edit CHECK (approved_at >= edited_at),
+    CONSTRAINT content_version_published_after_approval CHECK (published_at >= approved_at),
+    CONSTRAINT content_version_only_approved_is_published
+        CHECK (published_at IS NULL OR review_state = 'approved'),
+    CONSTRAINT content_version_current_is_published
+        CHECK (NOT is_current OR published_at IS NOT NULL)
 );
 
-COMMENT ON TABLE courses.scorm_package IS 'Uploaded SCORM or cmi5 package.';
--- RULE invalid packages are not launchable (trigger)
+COMMENT ON TABLE courses.content_version IS 'Saved version of a content item with its review.';
+COMMENT ON COLUMN courses.content_version.word_count IS 'Without markup.';
+COMMENT ON COLUMN courses.content_version.content_hash IS
+    'SHA-256 of the body: a version restored from history is known as the same.';
 
--- FK: the scorm packages of a file object.
-CREATE INDEX scorm_package_file_object_idx
-    ON courses.scorm_package (business_id, file_object_id);
+-- One version of an item is what learners see.
+CREATE UNIQUE INDEX content_version_current_idx
+    ON courses.content_version (business_id, content_item_id)
+    WHERE is_current;
 
-ALTER TABLE courses.scorm_package ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.scorm_package
+-- What waits for a reviewer, the oldest first.
+CREATE INDEX content_version_waiting_idx
+    ON courses.content_version (business_id, edited_at)
+    WHERE review_state = 'submitted';
+
+-- FK: what somebody edited.
+CREATE INDEX content_version_edited_by_idx
+    ON courses.content_version (business_id, edited_by);
+
+-- FK: what somebody approved.
+CREATE INDEX content_version_approved_by_idx
+    ON courses.content_version (business_id, approved_by)
+    WHERE approved_by IS NOT NULL;
+
+ALTER TABLE courses.content_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON courses.content_version
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.scorm_package TO app_user;
-GRANT SELECT ON courses.scorm_package TO app_readonly;
+GRANT SELECT, INSERT, UPDATE, DELETE ON courses.content_version TO app_user;
+GRANT SELECT ON courses.content_version TO app_readonly;
 
-CREATE TRIGGER scorm_package_touch
-    BEFORE UPDATE ON courses.scorm_package
+CREATE TRIGGER content_version_touch
+    BEFORE UPDATE ON courses.content_version
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER content_version_state_machine
+    BEFORE INSERT OR UPDATE OF review_state ON courses.content_version
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('review_state', '{
+        "initial": ["draft", "submitted"],
+        "transitions": {
+            "draft":     ["submitted"],
+            "submitted": ["draft", "approved", "rejected"],
+            "rejected":  ["draft"],
+            "approved":  []
+        }}');
 
-CREATE TABLE courses.lti_launch (
-    business_id       uuid                     NOT NULL,
-    lti_launch_id     uuid                     NOT NULL DEFAULT system_core.uuid_v7(),
-    lti_tool_id       uuid                     NOT NULL,
-    lesson_id         uuid,
-    enrollment_id     uuid,
-    launched_at       timestamptz              NOT NULL,
-    message_type      text                     NOT NULL,
-    nonce_hash        bytea,
-    state             text                     NOT NULL DEFAULT 'started',
-    claims            system_core.json_object,
-    score_given       system_core.quantity,
-    score_maximum     system_core.quantity,
-    activity_progress text                     NOT NULL,
-    failure_reason    text,
-    duration_ms       system_core.milliseconds,
-    created_at        timestamptz              NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, lti_launch_id, launched_at),
-    FOREIGN KEY (business_id, lti_tool_id) REFERENCES courses.lti_tool (business_id, lti_tool_id),
-    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
-    CONSTRAINT lti_launch_message_type_known
-        CHECK (message_type IN ('resource_link', 'deep_linking', 'submission_review')),
-    CONSTRAINT lti_launch_state_known
-        CHECK (state IN ('started', 'validated', 'completed', 'failed')),
-    CONSTRAINT lti_launch_activity_progress_known
-        CHECK (activity_progress IN ('initialized', 'started', 'in_progress', 'submitted',
-               'completed')),
-    CONSTRAINT lti_launch_score_given_score_maximum CHECK (score_given <= score_maximum)
-) PARTITION BY RANGE (launched_at);
+CREATE FUNCTION courses.seal_content_version() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.review_state IN ('submitted', 'approved') AND NEW.body <> OLD.body THEN
+            RAISE EXCEPTION 'version % is %: its text does not change', OLD.version_no,
+                            OLD.review_state
+                USING ERRCODE = 'check_violation', HINT = 'Save a new version.';
+        END IF;
+    END IF;
+    NEW.content_hash := sha256(convert_to(NEW.body, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.seal_content_version() IS
+    'What a reviewer reads, and approved, is what was written: it does not change under review.';
 
-COMMENT ON TABLE courses.lti_launch IS
-    'Launch of a tool with its context and returned score; append only.';
--- RULE nonce used once per business and day
--- RULE failure_reason is not null when failed
+CREATE TRIGGER content_version_sealed
+    BEFORE INSERT OR UPDATE OF body, content_hash ON courses.content_version
+    FOR EACH ROW EXECUTE FUNCTION courses.seal_content_version();
 
--- FK: the lti launchs of a lti tool.
-CREATE INDEX lti_launch_lti_tool_idx
-    ON courses.lti_launch (business_id, lti_tool_id);
+CREATE FUNCTION courses.follow_current_version() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE courses.content_item AS i
+    SET current_version_no = v.version_no, body = v.body
+    FROM changed AS v
+    WHERE v.is_current AND i.business_id = v.business_id
+      AND i.content_item_id = v.content_item_id
+      AND (i.current_version_no, i.body) IS DISTINCT FROM (v.version_no, v.body);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION courses.follow_current_version() IS
+    'An item shows the text of its current version.';
 
--- FK: the lti launchs of a lesson.
-CREATE INDEX lti_launch_lesson_idx
-    ON courses.lti_launch (business_id, lesson_id)
-    WHERE lesson_id IS NOT NULL;
+CREATE TRIGGER content_version_shown
+    AFTER INSERT ON courses.content_version
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION courses.follow_current_version();
 
--- FK: the lti launchs of a enrollment.
-CREATE INDEX lti_launch_enrollment_idx
-    ON courses.lti_launch (business_id, enrollment_id)
-    WHERE enrollment_id IS NOT NULL;
+CREATE TRIGGER content_version_shown_anew
+    AFTER UPDATE ON courses.content_version
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION courses.follow_current_version();
 
-ALTER TABLE courses.lti_launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.lti_launch
+CREATE FUNCTION courses.publish_content_version(
+    version uuid,
+    moment  timestamptz DEFAULT now()
+) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    chosen record;
+BEGIN
+    SELECT v.content_item_id, v.version_no, v.review_state, v.is_current INTO chosen
+    FROM courses.content_version AS v
+    JOIN courses.content_item AS i
+        ON i.business_id = v.business_id AND i.content_item_id = v.content_item_id
+    WHERE v.business_id = tenant AND v.content_version_id = version
+    FOR NO KEY UPDATE OF i;
+    IF chosen.review_state IS DISTINCT FROM 'approved' THEN
+        RAISE EXCEPTION 'content version % is not approved', version
+            USING ERRCODE = 'check_violation', HINT = 'Somebody other than its editor approves it.';
+    END IF;
+    UPDATE courses.content_version AS v
+    SET is_current = false
+    WHERE v.business_id = tenant AND v.content_item_id = chosen.content_item_id
+      AND v.is_current AND v.content_version_id <> version;
+    UPDATE courses.content_version AS v
+    SET is_current = true, published_at = coalesce(v.published_at, moment)
+    WHERE v.business_id = tenant AND v.content_version_id = version;
+    UPDATE courses.content_item AS i
+    SET status = 'published'
+    WHERE i.business_id = tenant AND i.content_item_id = chosen.content_item_id
+      AND i.status IN ('draft', 'review');
+    RETURN chosen.version_no;
+END
+$$;
+COMMENT ON FUNCTION courses.publish_content_version(uuid, timestamptz) IS
+    'Makes an approved version the one that learners see, also an older one again; returns its
+     number. Two at once wait for each other at the item.';
+
+CREATE FUNCTION courses.content_version_differences()
+    RETURNS TABLE (content_item_id uuid, said integer, found integer)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT i.content_item_id, i.current_version_no, v.version_no
+    FROM courses.content_item AS i
+    LEFT JOIN courses.content_version AS v
+        ON v.business_id = i.business_id AND v.content_item_id = i.content_item_id
+       AND v.is_current
+    WHERE i.business_id = tenant_mgmt.current_business_id()
+      AND (i.current_version_no IS DISTINCT FROM v.version_no
+           OR (v.version_no IS NOT NULL AND i.body IS DISTINCT FROM v.body));
+END;
+COMMENT ON FUNCTION courses.content_version_differences() IS
+    'Proves the items: those that do not show their current version.';
+
+
+CREATE TABLE courses.media_rendition (
+    business_id        uuid        NOT NULL,
+    media_rendition_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
+    content_item_id    uuid        NOT NULL,
+    file_object_id     uuid        NOT NULL,
+    rendition_kind     text        NOT NULL,
+    width              integer,
+    height             integer,
+    bitrate_kbps       integer,
+    codec              text,
+    duration_seconds   integer,
+    size_bytes         bigint,
+    encode_state       text        NOT NULL DEFAULT 'queued',
+    encoded_at         timestamptz,
+    drm                text        NOT NULL DEFAULT 'none',
+    error_detail       text,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, media_rendition_id),
+    UNIQUE NULLS NOT DISTINCT (business_id, content_item_id, rendition_kind, height),
+    FOREIGN KEY (business_id, content_item_id)
+        REFERENCES courses.content_item (business_id, content_item_id),
+    FOREIGN KEY (business_id, file_object_id)
+        REFERENCES system_core.file_object (business_id, file_object_id),
+    CONSTRAINT media_rendition_kind_known
+        CHECK (rendition_kind IN ('hls', 'dash', 'mp4', 'audio_only', 'thumbnail',
+                                  'preview_sprite')),
+    CONSTRAINT media_rendition_encode_state_known
+        CHECK (encode_state IN ('queued', 'encoding', 'ready', 'failed')),
+    CONSTRAINT media_rendition_drm_known
+        CHECK (drm IN ('none', 'widevine', 'fairplay', 'playready')),
+    CONSTRAINT media_rendition_ready_has_duration
+        CHECK (encode_state <> 'ready' OR coalesce(duration_seconds, 0) > 0),
+    CONSTRAINT media_rendition_ready_has_time
+        CHECK (encode_state <> 'ready' OR encoded_at IS NOT NULL),
+    CONSTRAINT media_rendition_failed_says_why
+        CHECK (encode_state <> 'failed' OR coalesce(error_detail, '') ~ '\S'),
+    CONSTRAINT media_rendition_picture_has_both_sides
+        CHECK ((width IS NULL) = (height IS NULL)),
+    CONSTRAINT media_rendition_sound_has_no_picture
+        CHECK (rendition_kind <> 'audio_only' OR height IS NULL),
+    CONSTRAINT media_rendition_sizes_positive
+        CHECK (width > 0 AND height > 0 AND bitrate_kbps > 0 AND size_bytes > 0)
+);
+
+COMMENT ON TABLE courses.media_rendition IS 'Encoded form of a video or audio for streaming.';
+COMMENT ON COLUMN courses.media_rendition.duration_seconds IS
+    'As encoded; a second off the source is a sign of a broken file.';
+
+-- FK: the rendition that a file holds.
+CREATE INDEX media_rendition_file_object_idx
+    ON courses.media_rendition (business_id, file_object_id);
+
+-- The queue of the encoders.
+CREATE INDEX media_rendition_to_encode_idx
+    ON courses.media_rendition (business_id, created_at)
+    WHERE encode_state IN ('queued', 'encoding');
+
+ALTER TABLE courses.media_rendition ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON courses.media_rendition
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT ON courses.lti_launch TO app_user;
-GRANT SELECT ON courses.lti_launch TO app_readonly;
+GRANT SELECT, INSERT, UPDATE, DELETE ON courses.media_rendition TO app_user;
+GRANT SELECT ON courses.media_rendition TO app_readonly;
 
-CREATE TRIGGER lti_launch_append_only
-    BEFORE UPDATE OR DELETE ON courses.lti_launch
-    FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('courses.lti_launch');
+CREATE TRIGGER media_rendition_touch
+    BEFORE UPDATE ON courses.media_rendition
+    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
-CREATE TABLE courses.lti_launch_default PARTITION OF courses.lti_launch DEFAULT;
-ALTER TABLE courses.lti_launch_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.lti_launch_default
+CREATE TRIGGER media_rendition_state_machine
+    BEFORE INSERT OR UPDATE OF encode_state ON courses.media_rendition
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('encode_state', '{
+        "initial": ["queued"],
+        "transitions": {
+            "queued":   ["encoding", "failed"],
+            "encoding": ["ready", "failed"],
+            "failed":   ["queued"],
+            "ready":    ["queued"]
+        }}');
+
+
+CREATE TABLE courses.caption_track (
+    business_id      uuid               NOT NULL,
+    caption_track_id uuid               NOT NULL DEFAULT system_core.uuid_v7(),
+    content_item_id  uuid               NOT NULL,
+    file_object_id   uuid               NOT NULL,
+    track_kind       text               NOT NULL,
+    language_code    system_core.locale NOT NULL,
+    origin           text               NOT NULL,
+    accuracy_pct     system_core.percentage,
+    is_default       boolean            NOT NULL DEFAULT false,
+    word_count       integer,
+    status           text               NOT NULL DEFAULT 'draft',
+    reviewed_at      timestamptz,
+    created_at       timestamptz        NOT NULL DEFAULT now(),
+    updated_at       timestamptz        NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, caption_track_id),
+    UNIQUE (business_id, content_item_id, track_kind, language_code),
+    FOREIGN KEY (business_id, content_item_id)
+        REFERENCES courses.content_item (business_id, content_item_id),
+    FOREIGN KEY (business_id, file_object_id)
+        REFERENCES system_core.file_object (business_id, file_object_id),
+    CONSTRAINT caption_track_kind_known
+        CHECK (track_kind IN ('captions', 'subtitles', 'transcript', 'audio_description',
+                              'chapters')),
+    CONSTRAINT caption_track_origin_known
+        CHECK (origin IN ('human', 'machine', 'machine_edited')),
+    CONSTRAINT caption_track_status_known CHECK (status IN ('draft', 'published', 'outdated')),
+    CONSTRAINT caption_track_accuracy_bounded CHECK (accuracy_pct BETWEEN 0 AND 100),
+    CONSTRAINT caption_track_words_not_negative CHECK (word_count >= 0)
+);
+
+COMMENT ON TABLE courses.caption_track IS
+    'Captions, transcript or audio description in a language.';
+COMMENT ON COLUMN courses.caption_track.accuracy_pct IS
+    'Share of words that are right, by a sample somebody checked; NULL: nobody did.';
+
+-- One track of a kind comes on by itself.
+CREATE UNIQUE INDEX caption_track_default_idx
+    ON courses.caption_track (business_id, content_item_id, track_kind)
+    WHERE is_default;
+
+-- FK: the track that a file holds.
+CREATE INDEX caption_track_file_object_idx
+    ON courses.caption_track (business_id, file_object_id);
+
+ALTER TABLE courses.caption_track ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON courses.caption_track
     USING (business_id = tenant_mgmt.current_business_id());
+GRANT SELECT, INSERT, UPDATE, DELETE ON courses.caption_track TO app_user;
+GRANT SELECT ON courses.caption_track TO app_readonly;
 
-SELECT system_core.create_partitions('courses.lti_launch', 'month', behind => 13, ahead => 3);
+CREATE TRIGGER caption_track_touch
+    BEFORE UPDATE ON courses.caption_track
+    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE FUNCTION courses.counts_as_captions(
+    track_kind   text,
+    origin       text,
+    accuracy_pct numeric,
+    status       text
+) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN status = 'published' AND track_kind = 'captions'
+           AND (origin <> 'machine' OR coalesce(accuracy_pct, 0) >= 99);
+COMMENT ON FUNCTION courses.counts_as_captions(text, text, numeric, text) IS
+    'Whether a track meets WCAG 1.2.2: captions that speech recognition wrote do not, unless
+     somebody found them to be right to 99 percent.';
+
+CREATE FUNCTION courses.media_without_captions(course uuid DEFAULT NULL)
+    RETURNS TABLE (course_id uuid, lesson_id uuid, content_item_id uuid, title text)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT m.course_id, l.lesson_id, i.content_item_id, i.title
+    FROM courses.course_module AS m
+    JOIN courses.lesson AS l
+        ON l.business_id = m.business_id AND l.course_module_id = m.course_module_id
+    JOIN courses.content_item AS i
+        ON i.business_id = l.business_id AND i.lesson_id = l.lesson_id
+       AND i.content_kind = 'video' AND i.status = 'published'
+    WHERE m.business_id = tenant_mgmt.current_business_id()
+      AND (media_without_captions.course IS NULL OR m.course_id = media_without_captions.course)
+      AND NOT EXISTS (
+          SELECT
+          FROM courses.caption_track AS t
+          WHERE t.business_id = i.business_id AND t.content_item_id = i.content_item_id
+            AND courses.counts_as_captions(t.track_kind, t.origin, t.accuracy_pct, t.status));
+END;
+COMMENT ON FUNCTION courses.media_without_captions(uuid) IS
+    'The published films of a course, or of all, that somebody who does not hear cannot follow.';
 
 
 CREATE TABLE courses.release_rule (
-    business_id       uuid                   NOT NULL,
-    release_rule_id   uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
-    after_lesson_id   uuid,
-    lesson_id         uuid,
+    business_id       uuid        NOT NULL,
+    release_rule_id   uuid        NOT NULL DEFAULT system_core.uuid_v7(),
     course_module_id  uuid,
+    lesson_id         uuid,
     cohort_id         uuid,
-    rule_kind         text                   NOT NULL,
-    available_from    timestamptz(6),
-    available_until   timestamptz(6),
+    after_lesson_id   uuid,
+    rule_kind         text        NOT NULL,
+    available_from    timestamptz,
+    available_until   timestamptz,
     offset_days       integer,
     minimum_score_pct system_core.percentage,
-    shows_locked      boolean                NOT NULL DEFAULT false,
+    shows_locked      boolean     NOT NULL DEFAULT true,
     message           text,
-    is_active         boolean                NOT NULL DEFAULT false,
-    created_at        timestamptz            NOT NULL DEFAULT now(),
-    updated_at        timestamptz            NOT NULL DEFAULT now(),
+    is_active         boolean     NOT NULL DEFAULT true,
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, release_rule_id),
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
-    FOREIGN KEY (business_id, after_lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
-    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
     FOREIGN KEY (business_id, course_module_id)
         REFERENCES courses.course_module (business_id, course_module_id),
-    CONSTRAINT release_rule_rule_kind_known
+    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
+    FOREIGN KEY (business_id, after_lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
+    CONSTRAINT release_rule_kind_known
         CHECK (rule_kind IN ('on_date', 'days_after_start', 'after_item', 'minimum_score',
-               'member_of', 'manual')),
-    CONSTRAINT release_rule_available_until_after_available_from
-        CHECK (available_until > available_from),
-    CONSTRAINT release_rule_offset_days_not_negative CHECK (offset_days >= 0)
+                             'member_of', 'manual')),
+    CONSTRAINT release_rule_opens_one_thing CHECK (num_nonnulls(course_module_id, lesson_id) = 1),
+    CONSTRAINT release_rule_until_after_from CHECK (available_until > available_from),
+    CONSTRAINT release_rule_not_after_itself CHECK (after_lesson_id <> lesson_id),
+    CONSTRAINT release_rule_offset_not_negative CHECK (offset_days >= 0),
+    CONSTRAINT release_rule_score_bounded CHECK (minimum_score_pct BETWEEN 0 AND 100),
+    CONSTRAINT release_rule_says_what_its_kind_needs
+        CHECK (CASE rule_kind
+                   WHEN 'on_date' THEN num_nonnulls(available_from, available_until) > 0
+                   WHEN 'days_after_start' THEN offset_days IS NOT NULL
+                   WHEN 'after_item' THEN after_lesson_id IS NOT NULL
+                   WHEN 'minimum_score'
+                       THEN num_nonnulls(after_lesson_id, minimum_score_pct) = 2
+                   WHEN 'member_of' THEN cohort_id IS NOT NULL
+                   ELSE true END)
 );
 
 COMMENT ON TABLE courses.release_rule IS
     'When a module or lesson opens: date, drip, prior item, score, group.';
--- RULE exactly one of course_module_id and lesson_id
--- RULE after_lesson_id differs from lesson_id
+COMMENT ON COLUMN courses.release_rule.cohort_id IS
+    'member_of: who may see it at all; with the other kinds, for whom the rule holds.';
+COMMENT ON COLUMN courses.release_rule.available_from IS
+    'Of a manual rule: when the teacher opened it; NULL is not yet.';
+COMMENT ON COLUMN courses.release_rule.shows_locked IS
+    'Whether the outline shows it with a lock or not at all.';
 
--- FK: the release rules of a lesson.
-CREATE INDEX release_rule_after_lesson_idx
-    ON courses.release_rule (business_id, after_lesson_id)
-    WHERE after_lesson_id IS NOT NULL;
-
--- FK: the release rules of a lesson.
+-- Serves course_player_outline and courses.is_released, and the FK: the rules of a lesson.
 CREATE INDEX release_rule_lesson_idx
     ON courses.release_rule (business_id, lesson_id)
     WHERE lesson_id IS NOT NULL;
 
--- FK: the release rules of a course module.
+-- Serves the same for a module, and the FK.
 CREATE INDEX release_rule_course_module_idx
     ON courses.release_rule (business_id, course_module_id)
     WHERE course_module_id IS NOT NULL;
 
--- FK: the release rules of a cohort.
+-- FK: what opens once a lesson is done.
+CREATE INDEX release_rule_after_lesson_idx
+    ON courses.release_rule (business_id, after_lesson_id)
+    WHERE after_lesson_id IS NOT NULL;
+
+-- FK: the rules for a cohort.
 CREATE INDEX release_rule_cohort_idx
     ON courses.release_rule (business_id, cohort_id)
     WHERE cohort_id IS NOT NULL;
@@ -397,203 +692,60 @@ CREATE TRIGGER release_rule_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
-CREATE TABLE courses.content_version (
-    business_id        uuid        NOT NULL,
-    content_version_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
-    edited_by          uuid        NOT NULL,
-    approved_by        uuid,
-    content_item_id    uuid        NOT NULL,
-    version_no         integer,
-    body               text,
-    change_summary     text,
-    word_count         integer,
-    content_hash       bytea,
-    edited_at          timestamptz,
-    review_state       text        NOT NULL,
-    approved_at        timestamptz,
-    published_at       timestamptz,
-    is_current         boolean     NOT NULL DEFAULT false,
-    created_at         timestamptz NOT NULL DEFAULT now(),
-    updated_at         timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, content_version_id),
-    UNIQUE (business_id, content_item_id, version_no),
-    FOREIGN KEY (business_id, edited_by)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, approved_by)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, content_item_id)
-        REFERENCES courses.content_item (business_id, content_item_id),
-    CONSTRAINT content_version_review_state_known
-        CHECK (review_state IN ('draft', 'submitted', 'approved', 'rejected')),
-    CONSTRAINT content_version_published_at_not_before_approved_at
-        CHECK (published_at >= approved_at)
-);
-
-COMMENT ON TABLE courses.content_version IS 'Saved version of a content item with its review.';
--- RULE one current version (partial unique)
--- RULE approver differs from editor
-
--- FK: the content versions of a user account.
-CREATE INDEX content_version_edited_by_idx
-    ON courses.content_version (business_id, edited_by);
-
--- FK: the content versions of a user account.
-CREATE INDEX content_version_approved_by_idx
-    ON courses.content_version (business_id, approved_by)
-    WHERE approved_by IS NOT NULL;
-
-ALTER TABLE courses.content_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.content_version
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.content_version TO app_user;
-GRANT SELECT ON courses.content_version TO app_readonly;
-
-CREATE TRIGGER content_version_touch
-    BEFORE UPDATE ON courses.content_version
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.media_rendition (
-    business_id        uuid        NOT NULL,
-    media_rendition_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
-    content_item_id    uuid        NOT NULL,
-    file_object_id     uuid        NOT NULL,
-    rendition_kind     text        NOT NULL,
-    width              integer,
-    height             integer,
-    bitrate_kbps       integer,
-    codec              text,
-    duration_seconds   integer,
-    size_bytes         bigint,
-    encode_state       text        NOT NULL,
-    encoded_at         timestamptz,
-    drm                text        NOT NULL,
-    error_detail       text,
-    created_at         timestamptz NOT NULL DEFAULT now(),
-    updated_at         timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, media_rendition_id),
-    UNIQUE (business_id, content_item_id, rendition_kind, height),
-    FOREIGN KEY (business_id, content_item_id)
-        REFERENCES courses.content_item (business_id, content_item_id),
-    FOREIGN KEY (business_id, file_object_id)
-        REFERENCES system_core.file_object (business_id, file_object_id),
-    CONSTRAINT media_rendition_rendition_kind_known
-        CHECK (rendition_kind IN ('hls', 'dash', 'mp4', 'audio_only', 'thumbnail',
-               'preview_sprite')),
-    CONSTRAINT media_rendition_encode_state_known
-        CHECK (encode_state IN ('queued', 'encoding', 'ready', 'failed')),
-    CONSTRAINT media_rendition_drm_known
-        CHECK (drm IN ('none', 'widevine', 'fairplay', 'playready'))
-);
-
-COMMENT ON TABLE courses.media_rendition IS 'Encoded form of a video or audio for streaming.';
--- RULE ready needs duration_seconds > 0
--- RULE error_detail is not null when failed
-
--- FK: the media renditions of a file object.
-CREATE INDEX media_rendition_file_object_idx
-    ON courses.media_rendition (business_id, file_object_id);
-
-ALTER TABLE courses.media_rendition ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.media_rendition
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.media_rendition TO app_user;
-GRANT SELECT ON courses.media_rendition TO app_readonly;
-
-CREATE TRIGGER media_rendition_touch
-    BEFORE UPDATE ON courses.media_rendition
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.caption_track (
-    business_id      uuid                   NOT NULL,
-    caption_track_id uuid                   NOT NULL DEFAULT system_core.uuid_v7(),
-    content_item_id  uuid                   NOT NULL,
-    file_object_id   uuid                   NOT NULL,
-    track_kind       text                   NOT NULL,
-    language_code    system_core.code,
-    origin           text                   NOT NULL,
-    accuracy_pct     system_core.percentage,
-    is_default       boolean                NOT NULL DEFAULT false,
-    word_count       integer,
-    status           text                   NOT NULL DEFAULT 'draft',
-    reviewed_at      timestamptz,
-    created_at       timestamptz            NOT NULL DEFAULT now(),
-    updated_at       timestamptz            NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, caption_track_id),
-    UNIQUE (business_id, content_item_id, track_kind, language_code),
-    FOREIGN KEY (business_id, content_item_id)
-        REFERENCES courses.content_item (business_id, content_item_id),
-    FOREIGN KEY (business_id, file_object_id)
-        REFERENCES system_core.file_object (business_id, file_object_id),
-    CONSTRAINT caption_track_track_kind_known
-        CHECK (track_kind IN ('captions', 'subtitles', 'transcript', 'audio_description',
-               'chapters')),
-    CONSTRAINT caption_track_origin_known CHECK (origin IN ('human', 'machine', 'machine_edited')),
-    CONSTRAINT caption_track_status_known CHECK (status IN ('draft', 'published', 'outdated'))
-);
-
-COMMENT ON TABLE courses.caption_track IS
-    'Captions, transcript or audio description in a language.';
--- RULE machine tracks under 99 percent are not counted as WCAG captions (function)
--- RULE one default per item and kind
-
--- FK: the caption tracks of a file object.
-CREATE INDEX caption_track_file_object_idx
-    ON courses.caption_track (business_id, file_object_id);
-
-ALTER TABLE courses.caption_track ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.caption_track
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.caption_track TO app_user;
-GRANT SELECT ON courses.caption_track TO app_readonly;
-
-CREATE TRIGGER caption_track_touch
-    BEFORE UPDATE ON courses.caption_track
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
 CREATE TABLE courses.accessibility_issue (
-    business_id            uuid             NOT NULL,
-    accessibility_issue_id uuid             NOT NULL DEFAULT system_core.uuid_v7(),
+    business_id            uuid        NOT NULL,
+    accessibility_issue_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
+    content_item_id        uuid        NOT NULL,
     fixed_by               uuid,
-    content_item_id        uuid             NOT NULL,
-    criterion_code         system_core.code,
-    wcag_level             text             NOT NULL,
-    issue_kind             text             NOT NULL,
-    severity               text             NOT NULL,
-    found_at               timestamptz,
-    found_by               text             NOT NULL,
-    location               text,
-    status                 text             NOT NULL DEFAULT 'open',
+    criterion_code         text        NOT NULL,
+    wcag_level             text        NOT NULL,
+    issue_kind             text        NOT NULL,
+    severity               text        NOT NULL,
+    found_at               timestamptz NOT NULL DEFAULT now(),
+    found_by               text        NOT NULL DEFAULT 'scanner',
+    location               text        NOT NULL DEFAULT 'page',
+    status                 text        NOT NULL DEFAULT 'open',
     fixed_at               timestamptz,
     waiver_reason          text,
-    created_at             timestamptz      NOT NULL DEFAULT now(),
-    updated_at             timestamptz      NOT NULL DEFAULT now(),
+    created_at             timestamptz NOT NULL DEFAULT now(),
+    updated_at             timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, accessibility_issue_id),
     UNIQUE (business_id, content_item_id, criterion_code, location),
-    FOREIGN KEY (business_id, fixed_by)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
     FOREIGN KEY (business_id, content_item_id)
         REFERENCES courses.content_item (business_id, content_item_id),
+    FOREIGN KEY (business_id, fixed_by)
+        REFERENCES user_mgmt.user_account (business_id, user_account_id),
+    CONSTRAINT accessibility_issue_criterion_of_wcag
+        CHECK (criterion_code ~ '^[1-4]\.[1-5]\.[1-9][0-9]?$'),
     CONSTRAINT accessibility_issue_wcag_level_known CHECK (wcag_level IN ('a', 'aa', 'aaa')),
-    CONSTRAINT accessibility_issue_issue_kind_known
+    CONSTRAINT accessibility_issue_kind_known
         CHECK (issue_kind IN ('missing_alt', 'missing_captions', 'low_contrast', 'heading_order',
-               'untagged_pdf', 'table_headers', 'link_text', 'keyboard_trap')),
+                              'untagged_pdf', 'table_headers', 'link_text', 'keyboard_trap')),
     CONSTRAINT accessibility_issue_severity_known
         CHECK (severity IN ('minor', 'moderate', 'serious', 'critical')),
     CONSTRAINT accessibility_issue_found_by_known
         CHECK (found_by IN ('scanner', 'author', 'learner_report')),
     CONSTRAINT accessibility_issue_status_known
         CHECK (status IN ('open', 'fixed', 'waived', 'false_positive')),
-    CONSTRAINT accessibility_issue_fixed_at_not_before_found_at CHECK (fixed_at >= found_at)
+    CONSTRAINT accessibility_issue_fixed_after_found CHECK (fixed_at >= found_at),
+    CONSTRAINT accessibility_issue_fixed_has_time
+        CHECK ((status = 'fixed') = (fixed_at IS NOT NULL)),
+    CONSTRAINT accessibility_issue_waived_says_why
+        CHECK (status <> 'waived' OR coalesce(waiver_reason, '') ~ '\S')
 );
 
 COMMENT ON TABLE courses.accessibility_issue IS
     'Accessibility problem found in content and its repair.';
--- RULE waiver_reason is not null when waived
+COMMENT ON COLUMN courses.accessibility_issue.criterion_code IS
+    'Success criterion of WCAG 2.2, as 1.2.2 is that films have captions.';
+COMMENT ON COLUMN courses.accessibility_issue.location IS 'Where in the item, as the scanner says.';
 
--- FK: the accessibility issues of a user account.
+-- What is to be repaired, the worst first.
+CREATE INDEX accessibility_issue_open_idx
+    ON courses.accessibility_issue (business_id, severity, found_at)
+    WHERE status = 'open';
+
+-- FK: what somebody repaired.
 CREATE INDEX accessibility_issue_fixed_by_idx
     ON courses.accessibility_issue (business_id, fixed_by)
     WHERE fixed_by IS NOT NULL;
@@ -606,58 +758,4 @@ GRANT SELECT ON courses.accessibility_issue TO app_readonly;
 
 CREATE TRIGGER accessibility_issue_touch
     BEFORE UPDATE ON courses.accessibility_issue
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.scorm_attempt (
-    business_id        uuid                 NOT NULL,
-    scorm_attempt_id   uuid                 NOT NULL DEFAULT system_core.uuid_v7(),
-    scorm_package_id   uuid                 NOT NULL,
-    enrollment_id      uuid                 NOT NULL,
-    attempt_no         integer,
-    sco_identifier     text,
-    completion_status  text                 NOT NULL,
-    success_status     text                 NOT NULL,
-    score_raw          system_core.quantity,
-    score_scaled       system_core.quantity,
-    total_time_seconds integer,
-    suspend_data       text,
-    lesson_location    text,
-    runtime_data       text,
-    started_at         timestamptz,
-    last_commit_at     timestamptz,
-    exit_kind          text                 NOT NULL,
-    created_at         timestamptz          NOT NULL DEFAULT now(),
-    updated_at         timestamptz          NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, scorm_attempt_id),
-    UNIQUE (business_id, enrollment_id, scorm_package_id, sco_identifier, attempt_no),
-    FOREIGN KEY (business_id, scorm_package_id)
-        REFERENCES courses.scorm_package (business_id, scorm_package_id),
-    CONSTRAINT scorm_attempt_completion_status_known
-        CHECK (completion_status IN ('not_attempted', 'incomplete', 'completed', 'browsed',
-               'unknown')),
-    CONSTRAINT scorm_attempt_success_status_known
-        CHECK (success_status IN ('passed', 'failed', 'unknown')),
-    CONSTRAINT scorm_attempt_exit_kind_known
-        CHECK (exit_kind IN ('normal', 'suspend', 'time_out', 'logout')),
-    CONSTRAINT scorm_attempt_score_scaled_bounded CHECK (score_scaled BETWEEN -1 AND 1),
-    CONSTRAINT scorm_attempt_last_commit_at_not_before_started_at
-        CHECK (last_commit_at >= started_at)
-);
-
-COMMENT ON TABLE courses.scorm_attempt IS 'Run-time data of a learner in a SCO.';
--- RULE length of suspend_data <= 64000
-
--- FK: the scorm attempts of a scorm package.
-CREATE INDEX scorm_attempt_scorm_package_idx
-    ON courses.scorm_attempt (business_id, scorm_package_id);
-
-ALTER TABLE courses.scorm_attempt ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.scorm_attempt
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.scorm_attempt TO app_user;
-GRANT SELECT ON courses.scorm_attempt TO app_readonly;
-
-CREATE TRIGGER scorm_attempt_touch
-    BEFORE UPDATE ON courses.scorm_attempt
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
