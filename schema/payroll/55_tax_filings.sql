@@ -3,60 +3,7 @@
  *
  */
 
-CREATE TABLE payroll.tax_deposit (
-    business_id              uuid              NOT NULL,
-    tax_deposit_id           uuid              NOT NULL DEFAULT system_core.uuid_v7(),
-    employer_tax_account_id  uuid              NOT NULL,
-    employer_bank_account_id uuid,
-    deposit_number           text              NOT NULL,
-    due_on                   date,
-    initiated_at             timestamptz,
-    settled_on               date,
-    amount                   system_core.money,
-    penalty_amount           system_core.money,
-    interest_amount          system_core.money,
-    method                   text              NOT NULL,
-    confirmation_number      text              NOT NULL,
-    status                   text              NOT NULL DEFAULT 'scheduled',
-    period_end               date,
-    days_late                integer,
-    created_at               timestamptz       NOT NULL DEFAULT now(),
-    updated_at               timestamptz       NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, tax_deposit_id),
-    UNIQUE (business_id, deposit_number),
-    FOREIGN KEY (business_id, employer_tax_account_id)
-        REFERENCES payroll.employer_tax_account (business_id, employer_tax_account_id),
-    FOREIGN KEY (business_id, employer_bank_account_id)
-        REFERENCES payroll.employer_bank_account (business_id, employer_bank_account_id),
-    CONSTRAINT tax_deposit_method_known
-        CHECK (method IN ('eftps', 'ach_credit', 'state_portal', 'check', 'wire')),
-    CONSTRAINT tax_deposit_status_known
-        CHECK (status IN ('scheduled', 'initiated', 'accepted', 'settled', 'rejected', 'late'))
-);
 
-COMMENT ON TABLE payroll.tax_deposit IS 'Payment of one or more liabilities to an agency.';
--- RULE amount equals its liabilities (deferred trigger)
--- RULE penalty tiers 2, 5, 10 and 15 percent by days_late
--- RULE settled_on is not null when settled
-
--- FK: the tax deposits of a employer tax account.
-CREATE INDEX tax_deposit_employer_tax_account_idx
-    ON payroll.tax_deposit (business_id, employer_tax_account_id);
-
--- FK: the tax deposits of a employer bank account.
-CREATE INDEX tax_deposit_employer_bank_account_idx
-    ON payroll.tax_deposit (business_id, employer_bank_account_id)
-    WHERE employer_bank_account_id IS NOT NULL;
-
-ALTER TABLE payroll.tax_deposit ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON payroll.tax_deposit
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON payroll.tax_deposit TO app_user;
-GRANT SELECT ON payroll.tax_deposit TO app_readonly;
-
-CREATE TRIGGER tax_deposit_touch
-    BEFORE UPDATE ON payroll.tax_deposit
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
 CREATE TABLE payroll.tax_filing (
@@ -223,70 +170,6 @@ GRANT SELECT ON payroll.wage_statement TO app_readonly;
 
 CREATE TRIGGER wage_statement_touch
     BEFORE UPDATE ON payroll.wage_statement
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE payroll.tax_liability (
-    business_id             uuid              NOT NULL,
-    tax_liability_id        uuid              NOT NULL DEFAULT system_core.uuid_v7(),
-    pay_run_id              uuid              NOT NULL,
-    tax_code_id             uuid              NOT NULL,
-    employer_tax_account_id uuid              NOT NULL,
-    tax_deposit_id          uuid,
-    check_date              date,
-    liability_date          date,
-    tax_year                integer,
-    quarter_no              integer,
-    employee_amount         system_core.money,
-    employer_amount         system_core.money,
-    total_amount            system_core.money,
-    due_on                  date,
-    status                  text              NOT NULL DEFAULT 'open',
-    deposit_rule            text              NOT NULL,
-    adjustment_reason       text,
-    created_at              timestamptz       NOT NULL DEFAULT now(),
-    updated_at              timestamptz       NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, tax_liability_id),
-    UNIQUE (business_id, pay_run_id, tax_code_id, employer_tax_account_id),
-    FOREIGN KEY (business_id, pay_run_id) REFERENCES payroll.pay_run (business_id, pay_run_id),
-    FOREIGN KEY (business_id, tax_code_id) REFERENCES payroll.tax_code (business_id, tax_code_id),
-    FOREIGN KEY (business_id, employer_tax_account_id)
-        REFERENCES payroll.employer_tax_account (business_id, employer_tax_account_id),
-    FOREIGN KEY (business_id, tax_deposit_id)
-        REFERENCES payroll.tax_deposit (business_id, tax_deposit_id),
-    CONSTRAINT tax_liability_status_known
-        CHECK (status IN ('open', 'scheduled', 'deposited', 'adjusted', 'credited')),
-    CONSTRAINT tax_liability_deposit_rule_known
-        CHECK (deposit_rule IN ('next_day_100k', 'semiweekly', 'monthly', 'quarterly',
-               'de_minimis')),
-    CONSTRAINT tax_liability_total_amount_employee_amount_employer_am
-        CHECK (total_amount = employee_amount + employer_amount)
-);
-
-COMMENT ON TABLE payroll.tax_liability IS 'Amount owed per tax, run and due date until deposited.';
--- RULE due_on follows the deposit rule (function)
-
--- FK: the tax liabilitys of a tax code.
-CREATE INDEX tax_liability_tax_code_idx
-    ON payroll.tax_liability (business_id, tax_code_id);
-
--- FK: the tax liabilitys of a employer tax account.
-CREATE INDEX tax_liability_employer_tax_account_idx
-    ON payroll.tax_liability (business_id, employer_tax_account_id);
-
--- FK: the tax liabilitys of a tax deposit.
-CREATE INDEX tax_liability_tax_deposit_idx
-    ON payroll.tax_liability (business_id, tax_deposit_id)
-    WHERE tax_deposit_id IS NOT NULL;
-
-ALTER TABLE payroll.tax_liability ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON payroll.tax_liability
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON payroll.tax_liability TO app_user;
-GRANT SELECT ON payroll.tax_liability TO app_readonly;
-
-CREATE TRIGGER tax_liability_touch
-    BEFORE UPDATE ON payroll.tax_liability
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 
@@ -457,8 +340,3 @@ GRANT SELECT ON payroll.wage_statement_box TO app_readonly;
 CREATE TRIGGER wage_statement_box_touch
     BEFORE UPDATE ON payroll.wage_statement_box
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
--- Closes the circle with an earlier file.
-ALTER TABLE payroll.payment_entry
-    ADD FOREIGN KEY (business_id, tax_deposit_id) REFERENCES payroll.tax_deposit (business_id, tax_deposit_id);
