@@ -447,62 +447,39 @@ COMMENT ON FUNCTION payroll.unmapped_items(uuid) IS
     'The items of a run of the calling tenant that no account is mapped for on their side; none,
      where every item that is used has its debit and its credit.';
 
-CREATE FUNCTION payroll.write_journal(
-    run           uuid,
-    only_paycheck uuid DEFAULT NULL,
-    day           date DEFAULT NULL
-) RETURNS uuid
+CREATE FUNCTION payroll.fill_journal(entry uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    target  payroll.journal_entry;
     of_run  payroll.pay_run;
     lacking text;
-    entry   uuid;
-    number  text;
     written record;
 BEGIN
+    SELECT j.* INTO target
+    FROM payroll.journal_entry AS j
+    WHERE j.business_id = tenant AND j.journal_entry_id = entry
+    FOR NO KEY UPDATE;
     SELECT r.* INTO of_run
     FROM payroll.pay_run AS r
-    WHERE r.business_id = tenant AND r.pay_run_id = run
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no such pay run' USING ERRCODE = 'no_data_found';
-    END IF;
-    IF of_run.status NOT IN ('approved', 'funded', 'paid', 'partially_returned', 'reversed') THEN
-        RAISE EXCEPTION 'run % is % and not in the books yet', of_run.run_number, of_run.status
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Approve it first.';
-    END IF;
+    WHERE r.business_id = tenant AND r.pay_run_id = target.pay_run_id;
     SELECT string_agg(concat_ws(' ', u.item_kind, u.code, u.side), ', ') INTO lacking
-    FROM payroll.unmapped_items(run) AS u;
+    FROM payroll.unmapped_items(of_run.pay_run_id) AS u;
     IF lacking IS NOT NULL THEN
         RAISE EXCEPTION 'run % has items that no account is mapped for: %', of_run.run_number,
                         lacking
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Add them to gl_account_map.';
     END IF;
-    day := coalesce(day, of_run.check_date);
-    -- What nobody has posted is written anew.
-    DELETE FROM payroll.journal_entry AS j
-    WHERE j.business_id = tenant AND j.pay_run_id = run AND j.status = 'draft'
-      AND j.paycheck_id IS NOT DISTINCT FROM only_paycheck;
-    SELECT CASE WHEN only_paycheck IS NULL THEN 'JE-' || of_run.run_number ELSE (
-               SELECT 'JR-' || p.check_number
-               FROM payroll.paycheck AS p
-               WHERE p.business_id = tenant AND p.paycheck_id = only_paycheck) END INTO number;
-    INSERT INTO payroll.journal_entry
-        (business_id, pay_run_id, paycheck_id, journal_number, journal_kind, accounting_date,
-         period_code)
-    VALUES (tenant, run, only_paycheck, number,
-            CASE WHEN only_paycheck IS NULL THEN 'payroll' ELSE 'reversal' END, day,
-            to_char(day, 'YYYY-MM'))
-    RETURNING journal_entry_id INTO entry;
+    DELETE FROM payroll.journal_line AS l
+    WHERE l.business_id = tenant AND l.journal_entry_id = entry;
     INSERT INTO payroll.journal_line
         (business_id, journal_entry_id, gl_account_map_id, department_id, work_location_id,
          line_no, account_number, debit_amount, credit_amount, cost_center, project_code, memo,
          employee_count, source_item)
     SELECT tenant, entry, s.gl_account_map_id, s.department_id, s.work_location_id,
            row_number() OVER (ORDER BY s.debit < 0, s.account_number, s.source, s.department_id,
-                                       s.work_location_id, s.project_code),
+                                       s.work_location_id, s.project_code, s.gl_account_map_id),
            s.account_number, greatest(s.debit, 0), greatest(-s.debit, 0), s.cost_center,
            s.project_code, s.account_name, s.people, s.source
     FROM (
@@ -510,9 +487,9 @@ BEGIN
                d.work_location_id, d.project_code, d.cost_center,
                count(DISTINCT i.paycheck_id) AS people,
                -- A reversal is the same on the other side.
-               sum(CASE WHEN (i.side = 'debit') = (only_paycheck IS NULL) THEN i.amount
-                        ELSE -i.amount END) AS debit
-        FROM payroll.run_items(run, only_paycheck) AS i
+               sum(CASE WHEN (i.side = 'debit') = (target.journal_kind <> 'reversal')
+                        THEN i.amount ELSE -i.amount END) AS debit
+        FROM payroll.run_items(of_run.pay_run_id, target.paycheck_id) AS i
         JOIN payroll.gl_account_map AS m
             ON m.business_id = tenant
            AND m.gl_account_map_id = payroll.mapped_account(
@@ -545,13 +522,57 @@ BEGIN
     UPDATE payroll.journal_entry AS j
     SET debit_amount = written.debit, credit_amount = written.credit
     WHERE j.business_id = tenant AND j.journal_entry_id = entry;
+END
+$$;
+COMMENT ON FUNCTION payroll.fill_journal(uuid) IS
+    'Writes the lines of a draft of the calling tenant by its account maps; refuses a run with an
+     item that has no account.';
+
+CREATE FUNCTION payroll.write_journal(
+    run           uuid,
+    only_paycheck uuid DEFAULT NULL,
+    day           date DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    of_run payroll.pay_run;
+    entry  uuid;
+BEGIN
+    SELECT r.* INTO of_run
+    FROM payroll.pay_run AS r
+    WHERE r.business_id = tenant AND r.pay_run_id = run
+    FOR NO KEY UPDATE;
+    IF coalesce(of_run.status, '') NOT IN ('approved', 'funded', 'paid', 'partially_returned',
+                                           'reversed') THEN
+        RAISE EXCEPTION 'a run is in the books once it is approved, not %',
+                        coalesce(of_run.status, 'missing')
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Approve it first.';
+    END IF;
+    day := coalesce(day, of_run.check_date);
+    -- What nobody has posted is written anew.
+    DELETE FROM payroll.journal_entry AS j
+    WHERE j.business_id = tenant AND j.pay_run_id = run AND j.status = 'draft'
+      AND j.paycheck_id IS NOT DISTINCT FROM only_paycheck;
+    INSERT INTO payroll.journal_entry
+        (business_id, pay_run_id, paycheck_id, journal_number, journal_kind, accounting_date,
+         period_code)
+    SELECT tenant, run, only_paycheck,
+           CASE WHEN only_paycheck IS NULL THEN 'JE-' || of_run.run_number
+                ELSE 'JR-' || (SELECT p.check_number
+                               FROM payroll.paycheck AS p
+                               WHERE p.business_id = tenant AND p.paycheck_id = only_paycheck)
+           END,
+           CASE WHEN only_paycheck IS NULL THEN 'payroll' ELSE 'reversal' END, day,
+           to_char(day, 'YYYY-MM')
+    RETURNING journal_entry_id INTO entry;
+    PERFORM payroll.fill_journal(entry);
     RETURN entry;
 END
 $$;
 COMMENT ON FUNCTION payroll.write_journal(uuid, uuid, date) IS
-    'Drafts the journal entry of a run of the calling tenant by its account maps, or the reversal
-     of one of its paychecks; refuses a run with an item that has no account. A draft is written
-     anew.';
+    'Drafts the journal entry of a run of the calling tenant, or the reversal of one of its
+     paychecks. A draft is written anew.';
 
 CREATE FUNCTION payroll.post_journal(entry uuid) RETURNS void
     LANGUAGE sql
