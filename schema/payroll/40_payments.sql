@@ -13,7 +13,7 @@
 
 CREATE FUNCTION payroll.is_routing_number(number text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN number ~ '^\d{9}$' THEN (
+    RETURN CASE WHEN number IS NULL THEN NULL WHEN number ~ '^\d{9}$' THEN (
         3 * (substr(number, 1, 1)::integer + substr(number, 4, 1)::integer
              + substr(number, 7, 1)::integer)
         + 7 * (substr(number, 2, 1)::integer + substr(number, 5, 1)::integer
