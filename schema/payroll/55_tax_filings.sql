@@ -17,7 +17,7 @@ CREATE TABLE payroll.tax_filing (
     amends_tax_filing_id    uuid,
     employer_tax_account_id uuid              NOT NULL,
     file_object_id          uuid,
-    form_code               system_core.code  NOT NULL,
+    form_code               text              NOT NULL,
     tax_year                integer           NOT NULL,
     quarter_no              integer,
     period_start            date              NOT NULL,
@@ -51,6 +51,7 @@ CREATE TABLE payroll.tax_filing (
     CONSTRAINT tax_filing_status_known
         CHECK (status IN ('not_due', 'preparing', 'ready', 'filed', 'accepted', 'rejected',
                           'amended')),
+    CONSTRAINT tax_filing_form_is_named CHECK (form_code ~ '\S'),
     CONSTRAINT tax_filing_quarter_bounded CHECK (quarter_no BETWEEN 1 AND 4),
     CONSTRAINT tax_filing_period_is_its_year_and_quarter
         CHECK (period_end > period_start AND extract(year FROM period_start) = tax_year
