@@ -592,7 +592,7 @@ BEGIN
         FROM payroll.journal_entry AS j
         WHERE j.business_id = NEW.business_id AND j.pay_run_id = NEW.pay_run_id
           AND j.journal_kind = 'payroll' AND j.status IN ('posted', 'exported', 'rejected')
-    ) AND payroll.paycheck_sums(NEW.paycheck_id) IS DISTINCT FROM (0, 0, 0, 0, 0, 0) THEN
+    ) AND greatest(NEW.gross_amount, NEW.employer_tax_amount, NEW.employer_benefit_amount) > 0 THEN
         PERFORM payroll.post_journal(payroll.write_journal(
             NEW.pay_run_id, NEW.paycheck_id,
             greatest(NEW.check_date, (now() AT TIME ZONE 'UTC')::date)));
