@@ -286,7 +286,8 @@ def test_an_account_changed_in_self_service_is_prenoted(office: Company) -> None
     who = row(office.connection, "payroll.employee")
     account = account_of(office, who, added_by="self_service")
     office.connection.execute(
-        "UPDATE payroll.employee_bank_account SET risk_hold_until = NULL, prenote_status = 'cleared'"
+        "UPDATE payroll.employee_bank_account"
+        " SET risk_hold_until = NULL, prenote_status = 'cleared'"
         " WHERE employee_bank_account_id = %s",
         [account],
     )
