@@ -450,7 +450,8 @@ CREATE TRIGGER tax_deposit_followed
 CREATE FUNCTION payroll.lookback_frequency(employer uuid, year integer) RETURNS text
     LANGUAGE sql STABLE
     RETURN (
-        SELECT CASE WHEN sum(l.total_amount - l.overpaid_amount) > max(r.lookback_over_amount)
+        SELECT CASE WHEN count(*) = 0 THEN NULL
+                    WHEN sum(l.total_amount - l.overpaid_amount) > max(r.lookback_over_amount)
                     THEN 'semiweekly' ELSE 'monthly' END
         FROM payroll.employer_tax_account AS a
         JOIN payroll.tax_jurisdiction AS j
@@ -691,7 +692,7 @@ BEGIN
              filing_form, due_on, amount, method, period_end)
         SELECT tenant, due.employer_tax_account_id, bank,
                format('TD-%s-%s', to_char(due.period_end, 'YYYYMMDD'),
-                      left(replace((due.liabilities)[1]::text, '-', ''), 12)
+                      right((due.liabilities)[1]::text, 12)
                       || CASE n.before WHEN 0 THEN '' ELSE '-' || n.before END),
                due.filing_form, due.due_on, due.amount,
                CASE WHEN due.eftps_enrolled THEN 'eftps' ELSE 'state_portal' END, due.period_end

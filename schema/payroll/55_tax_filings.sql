@@ -230,7 +230,7 @@ COMMENT ON FUNCTION payroll.require_tied_filing() IS
 
 CREATE TRIGGER tax_filing_ready_tied
     BEFORE UPDATE OF status ON payroll.tax_filing
-    FOR EACH ROW WHEN (NEW.status = 'ready' AND OLD.status <> 'ready')
+    FOR EACH ROW WHEN (NEW.status = 'ready' AND OLD.status = 'preparing')
     EXECUTE FUNCTION payroll.require_tied_filing();
 
 
@@ -273,7 +273,7 @@ CREATE TABLE payroll.tax_notice (
     CONSTRAINT tax_notice_abated_within_amount
         CHECK (abated_amount >= 0 AND abated_amount <= coalesce(amount, 0)),
     CONSTRAINT tax_notice_money_has_amount
-        CHECK (notice_kind NOT IN ('balance_due', 'penalty') OR amount > 0),
+        CHECK (notice_kind NOT IN ('balance_due', 'penalty') OR coalesce(amount, 0) > 0),
     CONSTRAINT tax_notice_rate_is_of_an_account
         CHECK (notice_kind <> 'rate_change' OR employer_tax_account_id IS NOT NULL),
     CONSTRAINT tax_notice_responded_has_date
@@ -962,7 +962,8 @@ BEGIN
         (business_id, employer_entity_id, employee_id, tax_year, form_kind, control_number,
          due_on, is_retirement_plan, state_copies)
     SELECT tenant, employer, b.employee_id, year, 'w2', format('W2-%s-%s', year, e.employee_number),
-           due, bool_or(b.sub_code IN ('D', 'AA')), count(DISTINCT b.state_id)
+           due, coalesce(bool_or(b.sub_code IN ('D', 'AA')), false),
+           count(DISTINCT b.state_id)
     FROM payroll.wage_boxes(employer, year) AS b
     JOIN payroll.employee AS e ON e.business_id = tenant AND e.employee_id = b.employee_id
     GROUP BY b.employee_id, e.employee_number

@@ -144,7 +144,7 @@ def test_other_states_may_not(app: Connection, table: str, before: str, after: s
 @pytest.mark.parametrize("table", sorted(MACHINES))
 def test_a_row_starts_at_the_beginning(app: Connection, table: str) -> None:
     machine = MACHINES[table][0]
-    last = [state for state in machine][1]
+    last = list(machine)[1]
     given = holds(app, table, last)
     if table == "wage_statement":
         given["employee_id"] = row(app, "payroll.employee")
