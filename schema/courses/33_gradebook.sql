@@ -686,7 +686,8 @@ BEGIN
         (business_id, grade_item_id, enrollment_id, points, status, cause, graded_at,
          attempts_counted)
     SELECT NEW.business_id, i.grade_item_id, NEW.enrollment_id,
-           round(greatest(c.pct, 0) / 100 * i.max_points, 4),
+           CASE WHEN c.attempts > 0
+                THEN round(greatest(c.pct, 0) / 100 * i.max_points, 4) END,
            CASE WHEN c.attempts > 0 THEN 'graded' ELSE 'ungraded' END, 'auto_grade',
            NEW.graded_at, c.attempts
     FROM courses.enrollment AS e

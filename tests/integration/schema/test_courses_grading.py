@@ -761,7 +761,7 @@ def test_a_final_score_is_evidence_of_its_outcome(app: Connection) -> None:
 
 def test_a_scored_essay_is_graded(app: Connection) -> None:
     place = school(app)
-    essay, _ = question(app, question_kind="essay")
+    essay, _ = question(app, question_kind="essay", scoring="manual")
     attempt = place.start(place.quiz(essay))
     place.answer(attempt, essay, {"text": "It depends."})
     place.submit(attempt)
@@ -815,7 +815,7 @@ def test_the_queue_is_the_oldest_first(app: Connection) -> None:
 
 def test_an_essay_waits_in_the_queue(app: Connection) -> None:
     place = school(app)
-    essay, _ = question(app, question_kind="essay")
+    essay, _ = question(app, question_kind="essay", scoring="manual")
     attempt = place.start(place.quiz(essay))
     place.answer(attempt, essay, {"text": "It depends."})
     assert app.execute("SELECT FROM courses.v_grading_queue").fetchall() == []
