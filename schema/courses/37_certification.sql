@@ -162,7 +162,8 @@ BEGIN
         INSERT INTO courses.certification_attainment
             (business_id, certification_id, learner_id, cycle_no, started_on)
         VALUES (tenant, certification, learner, coalesce(held.cycle_no, 0) + 1, today)
-        RETURNING certification_attainment_id, state, cycle_no, awarded_on, expires_on, decided_by
+        RETURNING certification_attainment_id AS id, state, cycle_no, awarded_on, expires_on,
+                  decided_by
         INTO held;
     END IF;
 
