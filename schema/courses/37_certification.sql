@@ -174,6 +174,10 @@ BEGIN
         WHERE a.business_id = tenant AND a.certification_attainment_id = held.id;
         held.state := 'expiring';
     END IF;
+    IF held.state = 'awarded' THEN
+        -- It keeps what it was awarded for.
+        RETURN held.state;
+    END IF;
     phase := CASE WHEN held.state IN ('in_progress', 'eligible') THEN 'initial'
                   ELSE 'renewal' END;
     SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
