@@ -305,13 +305,22 @@ BEGIN
         RETURN true;
     END IF;
     INSERT INTO courses.learner_standing
-        (business_id, learner_id, level_definition_id, courses_completed, recomputed_at)
+        (business_id, learner_id, level_definition_id, courses_completed, badges_count,
+         current_streak_days, longest_streak_days, recomputed_at)
     SELECT tenant, learner, courses.level_for(0), (
                SELECT count(*)
                FROM courses.enrollment AS e
                WHERE e.business_id = tenant AND e.learner_id = learner
-                 AND e.status = 'completed'), moment
-    WHERE courses.level_for(0) IS NOT NULL
+                 AND e.status = 'completed'), (
+               SELECT count(*)
+               FROM courses.badge_award AS a
+               WHERE a.business_id = tenant AND a.learner_id = learner
+                 AND a.revoked_at IS NULL),
+           coalesce(sum(s.length_count) FILTER (WHERE s.is_current), 0),
+           coalesce(max(s.longest_length), 0), moment
+    FROM courses.learner_streak AS s
+    WHERE s.business_id = tenant AND s.learner_id = learner AND s.streak_kind = 'daily'
+    HAVING courses.level_for(0) IS NOT NULL
     ON CONFLICT (business_id, learner_id) DO NOTHING;
     -- Somebody else may have made it in the meantime.
     PERFORM
@@ -398,7 +407,8 @@ ALTER TABLE courses.point_ledger_entry_default ENABLE ROW LEVEL SECURITY, FORCE 
 CREATE POLICY tenant_isolation ON courses.point_ledger_entry_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('courses.point_ledger_entry', 'month', behind => 13, ahead => 3);
+SELECT system_core.create_partitions(
+    'courses.point_ledger_entry', 'month', behind => 13, ahead => 3);
 
 CREATE FUNCTION courses.is_merit(entry_kind text, source_kind text) RETURNS boolean
     LANGUAGE sql IMMUTABLE

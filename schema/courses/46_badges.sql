@@ -169,6 +169,10 @@ CREATE FUNCTION courses.check_badge_award() RETURNS trigger
 DECLARE
     given record;
 BEGIN
+    IF row_security_active(TG_RELID) THEN
+        -- The profile card is locked before the badge, by everybody.
+        PERFORM courses.hold_standing(NEW.learner_id, NEW.awarded_at);
+    END IF;
     SELECT b.code, b.is_repeatable, b.status INTO given
     FROM courses.badge AS b
     WHERE b.business_id = NEW.business_id AND b.badge_id = NEW.badge_id
