@@ -2,9 +2,9 @@
  * Outreach: nudges, sent to those who want them, and measured.
  *
  * A nudge_campaign says when whom to encourage, and keeps a part of them without (the holdout), so
- * that its effect can be told from what would have happened anyway. A nudge_delivery is a nudge that
- * was sent or withheld, with the reason: who opted out, has had enough for the week, sleeps, or was
- * here a moment ago is not disturbed (courses.send_nudge).
+ * that its effect can be told from what would have happened anyway. A nudge_delivery is a nudge
+ * that was sent or withheld, with the reason: who opted out, has had enough for the week, sleeps,
+ * or was here a moment ago is not disturbed (courses.send_nudge).
  */
 
 CREATE TABLE courses.nudge_campaign (
@@ -110,7 +110,8 @@ CREATE TABLE courses.nudge_delivery (
         CHECK (channel <> 'none' OR (opened_at IS NULL AND NOT unsubscribed)),
     CONSTRAINT nudge_delivery_opened_then_clicked
         CHECK (opened_at >= sent_at AND clicked_at >= opened_at),
-    CONSTRAINT nudge_delivery_clicked_was_opened CHECK (clicked_at IS NULL OR opened_at IS NOT NULL),
+    CONSTRAINT nudge_delivery_clicked_was_opened
+        CHECK (clicked_at IS NULL OR opened_at IS NOT NULL),
     CONSTRAINT nudge_delivery_converted_within_7_days
         CHECK (converted_at >= sent_at AND converted_at <= sent_at + interval '7 days')
 ) PARTITION BY RANGE (sent_at);

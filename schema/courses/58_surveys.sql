@@ -1,8 +1,9 @@
 /*
  * Surveys: what learners say when they are asked.
  *
- * A survey has survey_questions; a survey_response holds its answers as a JSON array of {"question",
- * "value"}, each checked against its question when it is handed in, and read with JSON_TABLE
+ * A survey has survey_questions; a survey_response holds its answers as a JSON array of
+ * {"question", "value"}, each checked against its question when it is handed in, and read with
+ * JSON_TABLE
  *. An anonymous survey keeps nobody's name, and shows no figures before
  * enough have answered (courses.survey_results).
  */
@@ -115,7 +116,7 @@ COMMENT ON TABLE courses.survey_question IS 'Question of a survey.';
 COMMENT ON COLUMN courses.survey_question.options IS
     'Array of texts: the choices, or the lines of a matrix.';
 COMMENT ON COLUMN courses.survey_question.show_if IS
-    '{"question": sort_order, "is": value}: asked only then, so that it is never required otherwise.';
+    '{"question": sort_order, "is": value}: asked, and required, only then.';
 
 ALTER TABLE courses.survey_question ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.survey_question
