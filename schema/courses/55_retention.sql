@@ -448,7 +448,8 @@ CREATE TABLE courses.intervention (
     plan              text,
     engagement_before numeric(7,4),
     engagement_after  numeric(7,4),
-    effect_size       numeric(7,4) GENERATED ALWAYS AS (engagement_after - engagement_before) STORED,
+    effect_size       numeric(7,4) GENERATED ALWAYS AS (
+        engagement_after - engagement_before) STORED,
     is_successful     boolean,
     created_at        timestamptz  NOT NULL DEFAULT now(),
     updated_at        timestamptz  NOT NULL DEFAULT now(),

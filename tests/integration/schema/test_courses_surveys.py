@@ -45,7 +45,8 @@ def answer(app: Connection, made: UUID, answers: dict[int, Any], **given: Any) -
         survey_id=made,
         answers=json.dumps(listed),
         is_complete=True,
-        submitted_at="2099-01-01",
+        started_at="2026-05-04 10:00+00",
+        submitted_at="2026-05-04 10:03+00",
         **given,
     )
 
