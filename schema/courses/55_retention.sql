@@ -569,16 +569,21 @@ BEGIN
     UPDATE courses.intervention AS i
     SET engagement_after = n.after,
         is_successful = n.after > i.engagement_before
-            AND e.status NOT IN ('withdrawn', 'expired', 'failed')
-    FROM courses.enrollment AS e
-    CROSS JOIN LATERAL (
-        SELECT courses.mean_engagement(i.enrollment_id, d.day + 1, d.day + 15) AS after
-        FROM (SELECT (i.performed_at AT TIME ZONE 'UTC')::date AS day) AS d
+            AND n.status NOT IN ('withdrawn', 'expired', 'failed')
+    FROM (
+        SELECT x.intervention_id, e.status,
+               courses.mean_engagement(x.enrollment_id, d.day + 1, d.day + 15) AS after
+        FROM courses.intervention AS x
+        JOIN courses.enrollment AS e
+            ON e.business_id = x.business_id AND e.enrollment_id = x.enrollment_id
+        CROSS JOIN LATERAL (
+            SELECT (x.performed_at AT TIME ZONE 'UTC')::date AS day
+        ) AS d
+        WHERE x.business_id = tenant_mgmt.current_business_id() AND x.is_successful IS NULL
+          AND x.performed_at < moment - interval '15 days'
     ) AS n
     WHERE i.business_id = tenant_mgmt.current_business_id()
-      AND e.business_id = i.business_id AND e.enrollment_id = i.enrollment_id
-      AND i.is_successful IS NULL
-      AND i.performed_at < moment - interval '15 days';
+      AND i.intervention_id = n.intervention_id;
     GET DIAGNOSTICS judged = ROW_COUNT;
     RETURN judged;
 END
