@@ -53,3 +53,17 @@ FROM courses.retention_model AS m
 CROSS JOIN generate_series(6, 1, -1) AS w (n)
 WHERE m.business_id = %(business_id)s
 ORDER BY m.code, w.n DESC;
+
+-- Every alert was followed by a call four hours later.
+UPDATE courses.early_alert AS a
+SET status = 'acknowledged', acknowledged_at = a.raised_at + interval '3 hours'
+WHERE a.business_id = %(business_id)s AND a.status = 'open' AND a.assigned_to IS NOT NULL;
+
+INSERT INTO courses.intervention
+    (business_id, intervention_id, performed_by, enrollment_id, early_alert_id, method,
+     performed_at, duration_minutes, outcome, plan)
+SELECT a.business_id, md5('call ' || a.early_alert_id)::uuid, a.assigned_to, a.enrollment_id,
+       a.early_alert_id, 'call', a.raised_at + interval '4 hours', 12, 'agreed_plan',
+       'Two lessons before Sunday, then we speak again.'
+FROM courses.early_alert AS a
+WHERE a.business_id = %(business_id)s AND a.assigned_to IS NOT NULL;
