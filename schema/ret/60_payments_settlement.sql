@@ -142,6 +142,75 @@ CREATE TRIGGER order_adjustment_of_own_line
     FOR EACH ROW WHEN (NEW.sales_order_line_id IS NOT NULL)
     EXECUTE FUNCTION ret.adjust_own_line();
 
+CREATE FUNCTION ret.use_reward() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    ticket record;
+    reason text;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NULL;
+    END IF;
+    SELECT i.issue_code, i.state, i.expires_at, i.value_at_issue, r.reward_kind, a.customer_id,
+           o.customer_id AS buyer
+    INTO ticket
+    FROM ret.reward_issue AS i
+    JOIN ret.loyalty_reward AS r
+        ON r.business_id = i.business_id AND r.loyalty_reward_id = i.loyalty_reward_id
+    JOIN ret.loyalty_account AS a
+        ON a.business_id = i.business_id AND a.loyalty_account_id = i.loyalty_account_id
+    JOIN ret.sales_order AS o
+        ON o.business_id = i.business_id AND o.sales_order_id = NEW.sales_order_id
+    WHERE i.business_id = NEW.business_id AND i.reward_issue_id = NEW.reward_issue_id
+    FOR NO KEY UPDATE OF i;
+    IF NEW.state = 'released' THEN
+        UPDATE ret.reward_issue AS i
+        SET state = 'issued', used_at = NULL
+        WHERE i.business_id = NEW.business_id AND i.reward_issue_id = NEW.reward_issue_id
+          AND i.state = 'used'
+          AND NOT EXISTS (SELECT FROM ret.order_adjustment AS x
+                          WHERE x.business_id = i.business_id
+                            AND x.reward_issue_id = i.reward_issue_id AND x.state = 'applied');
+        RETURN NULL;
+    END IF;
+    reason := CASE
+        WHEN ticket.customer_id IS DISTINCT FROM ticket.buyer THEN 'of another customer'
+        WHEN ticket.reward_kind = 'amount_off'
+             AND ticket.value_at_issue < (
+                 SELECT -sum(x.amount) FROM ret.order_adjustment AS x
+                 WHERE x.business_id = NEW.business_id
+                   AND x.reward_issue_id = NEW.reward_issue_id AND x.state = 'applied')
+            THEN format('worth %s', ticket.value_at_issue)
+        WHEN ticket.state = 'issued' AND ticket.expires_at < now() THEN 'over'
+        WHEN ticket.state = 'issued' THEN NULL
+        -- It may take something off each of several lines of one order.
+        WHEN ticket.state = 'used'
+             AND EXISTS (SELECT FROM ret.order_adjustment AS x
+                         WHERE x.business_id = NEW.business_id
+                           AND x.reward_issue_id = NEW.reward_issue_id AND x.state = 'applied'
+                           AND x.order_adjustment_id <> NEW.order_adjustment_id
+                           AND x.sales_order_id = NEW.sales_order_id) THEN NULL
+        ELSE ticket.state END;
+    IF reason IS NOT NULL THEN
+        RAISE EXCEPTION 'reward % is %', ticket.issue_code, reason
+            USING ERRCODE = 'check_violation', HINT = 'A reward is used once, by its member.';
+    END IF;
+    UPDATE ret.reward_issue AS i
+    SET state = 'used', used_at = greatest(now(), i.issued_at)
+    WHERE i.business_id = NEW.business_id AND i.reward_issue_id = NEW.reward_issue_id
+      AND i.state = 'issued';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ret.use_reward() IS
+    'What a reward takes off an order uses it, once, by its member and for no more than it is worth;
+     taken back, it can be used again.';
+
+CREATE TRIGGER order_adjustment_uses_reward
+    AFTER INSERT OR UPDATE OF state ON ret.order_adjustment
+    FOR EACH ROW WHEN (NEW.reward_issue_id IS NOT NULL)
+    EXECUTE FUNCTION ret.use_reward();
+
 CREATE FUNCTION ret.take_off_order_lines() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -525,23 +594,65 @@ BEGIN
                       WHERE e.business_id = tenant
                         AND e.idempotency_key = 'payment ' || c.payment_id)
     ORDER BY c.gift_card_id, c.payment_id;
+    -- What is authorised is held; before it is captured, or when it is not, the hold is let go.
     INSERT INTO ret.store_credit_entry
         (business_id, store_credit_id, sales_order_id, entry_kind, amount, occurred_at,
          originator_kind, idempotency_key)
-    SELECT tenant, c.store_credit_id, c.sales_order_id, 'capture', -c.captured_amount,
-           c.captured_at, 'order', 'payment ' || c.payment_id
+    SELECT tenant, c.store_credit_id, c.sales_order_id, k.kind, k.amount,
+           coalesce(c.captured_at, now()), 'order', k.key
     FROM changed AS c
-    WHERE c.store_credit_id IS NOT NULL AND c.captured_amount > 0
+    LEFT JOIN ret.store_credit_entry AS h
+        ON h.business_id = tenant AND h.idempotency_key = 'hold ' || c.payment_id
+    CROSS JOIN LATERAL (VALUES
+        (1, 'authorise', -c.amount, 'hold ' || c.payment_id, c.state = 'authorised'),
+        (2, 'release', -h.amount, 'free ' || c.payment_id,
+         h.amount IS NOT NULL AND c.state NOT IN ('pending', 'authorised')),
+        (3, 'capture', -c.captured_amount, 'payment ' || c.payment_id, c.captured_amount > 0))
+        AS k (step, kind, amount, key, happens)
+    WHERE c.store_credit_id IS NOT NULL AND k.happens
       AND NOT EXISTS (SELECT FROM ret.store_credit_entry AS e
+                      WHERE e.business_id = tenant AND e.idempotency_key = k.key)
+    ORDER BY c.store_credit_id, c.payment_id, k.step;
+    INSERT INTO ret.loyalty_entry
+        (business_id, loyalty_account_id, sales_order_id, entry_kind, points, occurred_at,
+         idempotency_key, note)
+    SELECT tenant, n.loyalty_account_id, n.sales_order_id, 'redeem',
+           -ceil(n.captured_amount / n.point_value), n.captured_at, 'payment ' || n.payment_id,
+           'Payment ' || n.payment_number
+    FROM (
+        SELECT DISTINCT ON (c.payment_id) c.*, a.loyalty_account_id, p.point_value
+        FROM changed AS c
+        JOIN ret.sales_order AS o
+            ON o.business_id = c.business_id AND o.sales_order_id = c.sales_order_id
+        JOIN ret.loyalty_account AS a
+            ON a.business_id = o.business_id AND a.customer_id = o.customer_id
+           AND a.state = 'active'
+        JOIN ret.loyalty_program AS p
+            ON p.business_id = a.business_id AND p.loyalty_program_id = a.loyalty_program_id
+           AND p.point_value IS NOT NULL
+        WHERE c.tender = 'loyalty' AND c.captured_amount > 0
+        ORDER BY c.payment_id, a.loyalty_account_id
+    ) AS n
+    WHERE NOT EXISTS (SELECT FROM ret.loyalty_entry AS e
                       WHERE e.business_id = tenant
-                        AND e.idempotency_key = 'payment ' || c.payment_id)
-    ORDER BY c.store_credit_id, c.payment_id;
+                        AND e.idempotency_key = 'payment ' || n.payment_id)
+    ORDER BY n.loyalty_account_id, n.payment_id;
+    IF EXISTS (SELECT FROM changed AS c
+               WHERE c.tender = 'loyalty' AND c.captured_amount > 0
+                 AND NOT EXISTS (SELECT FROM ret.loyalty_entry AS e
+                                 WHERE e.business_id = tenant
+                                   AND e.idempotency_key = 'payment ' || c.payment_id))
+    THEN
+        RAISE EXCEPTION 'the customer of the order has no points to pay with'
+            USING ERRCODE = 'check_violation', HINT = 'Take another tender.';
+    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION ret.post_payments() IS
     'What payments capture is paid on the order, lies in the drawer if it is cash, and leaves the
-     gift card or credit that paid. Imported history brings its totals.';
+     gift card, the credit or the points that paid; a credit holds what is authorised. Imported
+     history brings its totals and entries.';
 
 CREATE TRIGGER payment_post_on_insert
     AFTER INSERT ON ret.payment
@@ -1132,56 +1243,6 @@ COMMENT ON FUNCTION ret.calculate_tax_filing(uuid) IS
     'Figures a return from the tax lines of the orders placed in its period; returns what is due.';
 
 
-CREATE FUNCTION ret.earn_order_points(sales_order uuid) RETURNS integer
-    LANGUAGE plpgsql AS $$
-DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    earned integer;
-BEGIN
-    INSERT INTO ret.loyalty_entry
-        (business_id, loyalty_account_id, sales_order_id, loyalty_earn_rule_id, entry_kind, points,
-         basis_amount, available_at, expires_on, occurred_at, idempotency_key)
-    SELECT tenant, a.loyalty_account_id, sales_order, r.loyalty_earn_rule_id, 'pending', r.points,
-           n.spent, now() + coalesce(p.earn_delay_days, 0) * interval '1 day',
-           current_date + p.point_expiry_days, now(), 'order ' || sales_order
-    FROM ret.sales_order AS o
-    CROSS JOIN LATERAL (SELECT o.subtotal - o.discount_total AS spent) AS n
-    JOIN ret.loyalty_account AS a
-        ON a.business_id = o.business_id AND a.customer_id = o.customer_id AND a.state = 'active'
-    JOIN ret.loyalty_program AS p
-        ON p.business_id = a.business_id AND p.loyalty_program_id = a.loyalty_program_id
-       AND p.state = 'active'
-    LEFT JOIN ret.loyalty_tier AS t
-        ON t.business_id = a.business_id AND t.loyalty_tier_id = a.loyalty_tier_id
-    CROSS JOIN LATERAL (
-        SELECT x.loyalty_earn_rule_id,
-               floor(floor(n.spent / x.unit_amount) * x.points_per_unit
-                     * coalesce(x.multiplier, 1) * coalesce(t.earn_multiplier, 1))::integer
-                   AS points
-        FROM ret.loyalty_earn_rule AS x
-        WHERE x.business_id = p.business_id AND x.loyalty_program_id = p.loyalty_program_id
-          AND x.earn_kind = 'spend' AND x.is_active AND x.unit_amount > 0
-          AND x.starts_at <= now() AND coalesce(x.ends_at, 'infinity') > now()
-          AND coalesce(x.min_spend, 0) <= n.spent AND x.points_per_unit > 0
-          AND coalesce(x.sales_channel_id, o.sales_channel_id) = o.sales_channel_id
-          AND x.category_id IS NULL AND x.product_variant_id IS NULL
-        ORDER BY points DESC, x.rule_code
-        LIMIT 1
-    ) AS r
-    WHERE o.business_id = tenant AND o.sales_order_id = sales_order AND r.points > 0
-      AND NOT EXISTS (SELECT FROM ret.loyalty_entry AS e
-                      WHERE e.business_id = tenant AND e.idempotency_key = 'order ' || sales_order)
-    ORDER BY a.loyalty_account_id
-    LIMIT 1
-    RETURNING points INTO earned;
-    RETURN coalesce(earned, 0);
-END
-$$;
-COMMENT ON FUNCTION ret.earn_order_points(uuid) IS
-    'Notes once, as pending, the points that the best rule gives for what an order cost before tax;
-     returns them.';
-
-
 CREATE FUNCTION ret.take_tenders(
     sales_order uuid, session uuid, tenders jsonb, layaway uuid DEFAULT NULL
 ) RETURNS numeric
@@ -1443,6 +1504,8 @@ BEGIN
             till.currency, key);
     PERFORM ret.sell_lines(made, till.location_id, basket -> 'lines');
     PERFORM ret.calculate_tax(made);
+    -- Stock before money, as a return takes them: neither waits for the other crosswise.
+    PERFORM ret.hand_over_stock(made, till.location_id);
     taken := ret.take_tenders(made, session, tenders);
     SELECT o.grand_total, o.subtotal, o.discount_total, o.tax_total, o.placed_at, o.customer_id,
            o.sold_by_user_id INTO sale
@@ -1452,7 +1515,6 @@ BEGIN
         RAISE EXCEPTION 'the sale comes to %, its tenders to %', sale.grand_total, taken
             USING ERRCODE = 'check_violation', HINT = 'Take the rest before the receipt.';
     END IF;
-    PERFORM ret.hand_over_stock(made, till.location_id);
     receipt := ret.print_receipt(session, made, 'sale', basket ->> 'receipt');
     INSERT INTO ret.pos_journal_event
         (business_id, register_session_id, actor_user_id, event_kind, receipt_number, quantity,
@@ -1470,7 +1532,7 @@ BEGIN
     LEFT JOIN user_mgmt.user_account AS u
         ON u.business_id = t.business_id AND u.user_account_id = b.approver
     WHERE t.business_id = tenant AND t.pos_transaction_id = receipt;
-    PERFORM ret.earn_order_points(made);
+    -- A sale that is complete earns its points.
     UPDATE ret.sales_order AS o
     SET state = 'completed'
     WHERE o.business_id = tenant AND o.sales_order_id = made;

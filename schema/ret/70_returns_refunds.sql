@@ -793,7 +793,8 @@ BEGIN
       AND coalesce(f.gift_card_id, p.gift_card_id) IS NOT NULL
       AND NOT EXISTS (SELECT FROM ret.gift_card_entry AS e
                       WHERE e.business_id = tenant
-                        AND e.idempotency_key = 'refund ' || f.refund_id);
+                        AND e.idempotency_key = 'refund ' || f.refund_id)
+    ORDER BY coalesce(f.gift_card_id, p.gift_card_id), f.refund_id;
     INSERT INTO ret.store_credit_entry
         (business_id, store_credit_id, sales_order_id, entry_kind, amount, occurred_at,
          originator_kind, idempotency_key)
@@ -806,12 +807,36 @@ BEGIN
       AND coalesce(f.store_credit_id, p.store_credit_id) IS NOT NULL
       AND NOT EXISTS (SELECT FROM ret.store_credit_entry AS e
                       WHERE e.business_id = tenant
-                        AND e.idempotency_key = 'refund ' || f.refund_id);
+                        AND e.idempotency_key = 'refund ' || f.refund_id)
+    ORDER BY coalesce(f.store_credit_id, p.store_credit_id), f.refund_id;
+    -- Points that paid come back in the share that is refunded, good at least as long as new ones.
+    INSERT INTO ret.loyalty_entry
+        (business_id, loyalty_account_id, sales_order_id, entry_kind, points, expires_on,
+         occurred_at, idempotency_key, note)
+    SELECT tenant, x.loyalty_account_id, f.sales_order_id, 'adjust',
+           floor(-x.points * f.amount / p.captured_amount),
+           ret.business_day(f.completed_at) + g.point_expiry_days, f.completed_at,
+           'refund ' || f.refund_id, 'Refund ' || f.refund_number
+    FROM ret.refund AS f
+    JOIN ret.payment AS p
+        ON p.business_id = f.business_id AND p.payment_id = f.payment_id AND p.tender = 'loyalty'
+    JOIN ret.loyalty_entry AS x
+        ON x.business_id = p.business_id AND x.idempotency_key = 'payment ' || p.payment_id
+    JOIN ret.loyalty_account AS a
+        ON a.business_id = x.business_id AND a.loyalty_account_id = x.loyalty_account_id
+    JOIN ret.loyalty_program AS g
+        ON g.business_id = a.business_id AND g.loyalty_program_id = a.loyalty_program_id
+    WHERE f.business_id = tenant AND f.refund_id = ANY (refunds)
+      AND floor(-x.points * f.amount / p.captured_amount) > 0
+      AND NOT EXISTS (SELECT FROM ret.loyalty_entry AS e
+                      WHERE e.business_id = tenant
+                        AND e.idempotency_key = 'refund ' || f.refund_id)
+    ORDER BY x.loyalty_account_id, f.refund_id;
 END
 $$;
 COMMENT ON FUNCTION ret.post_refunds(uuid[]) IS
     'What completed refunds give back is refunded on payment and order, lies no more in the drawer
-     if it is cash, and is worth something on the gift card or credit.';
+     if it is cash, and is worth something on the gift card, the credit or the account of points.';
 
 CREATE TRIGGER refund_limit_on_insert
     AFTER INSERT ON ret.refund
@@ -994,10 +1019,16 @@ BEGIN
         ON t.business_id = a.business_id AND t.pos_transaction_id = a.pos_transaction_id
     WHERE a.business_id = tenant AND a.return_authorisation_id = rma;
     IF back.refund_methods = 'store_credit' THEN
+        IF back.customer_id IS NULL THEN
+            RAISE EXCEPTION 'return % gives store credit, and nobody to owe it to',
+                            back.rma_number
+                USING ERRCODE = 'check_violation', HINT = 'Say who the customer is.';
+        END IF;
+        -- Its refund is the entry that issues it.
         INSERT INTO ret.store_credit
-            (business_id, customer_id, credit_number, credit_kind, currency, initial_amount,
-             issued_at, reason_text)
-        VALUES (tenant, back.customer_id, 'SC-' || back.rma_number, 'return', back.currency, total,
+            (business_id, customer_id, credit_number, credit_kind, currency, issued_at,
+             reason_text)
+        VALUES (tenant, back.customer_id, 'SC-' || back.rma_number, 'return', back.currency,
                 now(), 'Return ' || back.rma_number)
         RETURNING store_credit_id INTO credit;
         INSERT INTO ret.refund
@@ -1009,6 +1040,12 @@ BEGIN
     END IF;
     WITH payable AS (
         SELECT p.payment_id, p.tender, p.captured_amount - coalesce(f.given, 0) AS remains,
+               CASE p.tender
+                   WHEN 'gift_card' THEN ret.gift_card_takes(g.state, 'refund')
+                   WHEN 'store_credit' THEN ret.store_credit_takes(c.state, 'adjust')
+                   WHEN 'loyalty' THEN coalesce(a.state, 'closed') <> 'closed'
+                   WHEN 'cash' THEN back.register_session_id IS NOT NULL
+                   ELSE false END AS at_once,
                coalesce(sum(p.captured_amount - coalesce(f.given, 0))
                         OVER (ORDER BY p.captured_at, p.payment_id
                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before,
@@ -1020,6 +1057,14 @@ BEGIN
             WHERE x.business_id = p.business_id AND x.payment_id = p.payment_id
               AND x.state NOT IN ('failed', 'rejected')
         ) AS f ON true
+        LEFT JOIN ret.gift_card AS g
+            ON g.business_id = p.business_id AND g.gift_card_id = p.gift_card_id
+        LEFT JOIN ret.store_credit AS c
+            ON c.business_id = p.business_id AND c.store_credit_id = p.store_credit_id
+        LEFT JOIN ret.loyalty_entry AS e
+            ON e.business_id = p.business_id AND e.idempotency_key = 'payment ' || p.payment_id
+        LEFT JOIN ret.loyalty_account AS a
+            ON a.business_id = e.business_id AND a.loyalty_account_id = e.loyalty_account_id
         WHERE p.business_id = tenant AND p.sales_order_id = back.sales_order_id
           AND p.captured_amount > 0
     ), made AS (
@@ -1035,10 +1080,9 @@ BEGIN
         FROM payable AS y
         CROSS JOIN LATERAL (
             SELECT least(y.remains, total - y.before) AS amount,
-                   -- Cash goes over the counter; a processor has to be asked.
-                   CASE WHEN y.tender IN ('gift_card', 'store_credit')
-                             OR (y.tender = 'cash' AND back.register_session_id IS NOT NULL)
-                        THEN 'completed' ELSE 'approved' END AS state
+                   -- Cash goes over the counter, cards and credits are here; a processor has to
+                   -- be asked, and for a card that expired the desk finds another way.
+                   CASE WHEN y.at_once THEN 'completed' ELSE 'approved' END AS state
         ) AS n
         WHERE n.amount > 0
         RETURNING amount
@@ -1145,27 +1189,6 @@ $$;
 COMMENT ON FUNCTION ret.process_return(uuid) IS
     'Closes an inspected return: within the window of its policy or approved, worth its share of
      what was paid, refunded, its goods restocked or held, the points of the order taken back.';
-
-
-CREATE FUNCTION ret.reverse_points(sales_order uuid, rma uuid, share numeric) RETURNS void
-    LANGUAGE sql
-BEGIN ATOMIC
-    INSERT INTO ret.loyalty_entry
-        (business_id, loyalty_account_id, sales_order_id, entry_kind, points, occurred_at,
-         idempotency_key, note)
-    SELECT e.business_id, e.loyalty_account_id, sales_order, 'reverse',
-           -least(ceil(sum(e.points) FILTER (WHERE e.entry_kind <> 'reverse') * share),
-                  sum(e.points))::integer,
-           now(), 'return ' || rma, 'Goods came back'
-    FROM ret.loyalty_entry AS e
-    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.sales_order_id = sales_order
-      AND e.entry_kind IN ('pending', 'bonus', 'reverse')
-    GROUP BY e.business_id, e.loyalty_account_id
-    HAVING ceil(sum(e.points) FILTER (WHERE e.entry_kind <> 'reverse') * share) > 0
-       AND sum(e.points) > 0;
-END;
-COMMENT ON FUNCTION ret.reverse_points(uuid, uuid, numeric) IS
-    'Takes back the share of the points that an order earned, and no more than are left of them.';
 
 
 CREATE FUNCTION ret.settle_refund(refund uuid, reference text, outcome text DEFAULT 'approved')

@@ -97,19 +97,21 @@ FROM (
     LEFT JOIN (
         -- Some customers buy again and again.
         SELECT x.customer_id, x.created_at,
-               row_number() OVER (ORDER BY md5('buys ' || x.customer_number)) - 1 AS place,
-               count(*) OVER () AS customers
+               row_number() OVER (ORDER BY md5('buys ' || x.customer_number)) - 1 AS place
         FROM ret.customer AS x
         WHERE x.business_id = %(business_id)s AND x.status = 'active'
-    ) AS u ON u.place = floor(u.customers * g.pick * g.pick)
+    ) AS u ON u.place = floor((SELECT count(*) FROM ret.customer AS x
+                               WHERE x.business_id = %(business_id)s AND x.status = 'active')
+                              * g.pick * g.pick)
     LEFT JOIN (
         SELECT x.customer_id,
-               row_number() OVER (ORDER BY x.created_at, x.customer_number) - 1 AS place,
-               greatest(count(*) FILTER (WHERE x.created_at < %(as_of)s - interval '130 days')
-                        OVER (), 1) AS customers
+               row_number() OVER (ORDER BY x.created_at, x.customer_number) - 1 AS place
         FROM ret.customer AS x
         WHERE x.business_id = %(business_id)s AND x.status = 'active'
-    ) AS r ON r.place = floor(r.customers * g.pick)
+    ) AS r ON r.place = floor((SELECT greatest(count(*), 1) FROM ret.customer AS x
+                               WHERE x.business_id = %(business_id)s AND x.status = 'active'
+                                 AND x.created_at < %(as_of)s - interval '130 days')
+                              * g.pick)
     LEFT JOIN (
         -- Six sales associates a store.
         SELECT x.user_account_id, row_number() OVER (ORDER BY x.username) - 1 AS place,
@@ -137,6 +139,28 @@ JOIN (
     WHERE x.choice = 1
 ) AS c ON c.way = n.way AND c.place = n.place / 7 %% c.channels
 WHERE o.business_id = %(business_id)s AND o.sales_order_id = n.sales_order_id;
+
+-- What is sold, the best first; any variant where none is on sale. A table of its own, so that the
+-- place of a line finds its variant at once.
+CREATE TEMPORARY TABLE chosen ON COMMIT DROP AS
+SELECT x.product_variant_id, x.title, x.sku, x.list_price, x.unit_cost,
+       row_number() OVER (ORDER BY md5('sells ' || x.sku)) - 1 AS place
+FROM (
+    SELECT i.product_variant_id, coalesce(p.title || ' ' || i.title, i.sku) AS title, i.sku,
+           coalesce(nullif(i.list_price, 0), 19.99) AS list_price,
+           coalesce(i.average_cost, i.standard_cost, i.list_price * 0.5, 9.99) AS unit_cost,
+           rank() OVER (ORDER BY NOT (
+               i.status = 'active' AND p.status IN ('active', 'phase_out')
+               AND p.product_kind IN ('simple', 'configurable') AND NOT i.is_weighed
+               AND p.tracking <> 'serial'
+               AND NOT EXISTS (SELECT FROM ret.bundle_component AS b
+                               WHERE b.business_id = i.business_id
+                                 AND b.bundle_variant_id = i.product_variant_id))) AS choice
+    FROM ret.product_variant AS i
+    JOIN ret.product AS p ON p.business_id = i.business_id AND p.product_id = i.product_id
+    WHERE i.business_id = %(business_id)s
+) AS x
+WHERE x.choice = 1;
 
 -- One to six lines, 2.6 on average: a few variants sell most. Some are marked down or on offer.
 INSERT INTO ret.sales_order_line
@@ -181,27 +205,7 @@ FROM (
 ) AS n
 JOIN ret.sales_order AS o
     ON o.business_id = %(business_id)s AND o.sales_order_id = n.sales_order_id
-JOIN (
-    SELECT x.product_variant_id, x.title, x.sku, x.list_price, x.unit_cost,
-           row_number() OVER (ORDER BY md5('sells ' || x.sku)) - 1 AS place,
-           count(*) OVER () AS variants
-    FROM (
-        SELECT i.product_variant_id, coalesce(p.title || ' ' || i.title, i.sku) AS title, i.sku,
-               coalesce(nullif(i.list_price, 0), 19.99) AS list_price,
-               coalesce(i.average_cost, i.standard_cost, i.list_price * 0.5, 9.99) AS unit_cost,
-               rank() OVER (ORDER BY NOT (
-                   i.status = 'active' AND p.status IN ('active', 'phase_out')
-                   AND p.product_kind IN ('simple', 'configurable') AND NOT i.is_weighed
-                   AND p.tracking <> 'serial'
-                   AND NOT EXISTS (SELECT FROM ret.bundle_component AS b
-                                   WHERE b.business_id = i.business_id
-                                     AND b.bundle_variant_id = i.product_variant_id))) AS choice
-        FROM ret.product_variant AS i
-        JOIN ret.product AS p ON p.business_id = i.business_id AND p.product_id = i.product_id
-        WHERE i.business_id = %(business_id)s
-    ) AS x
-    WHERE x.choice = 1
-) AS v ON v.place = floor(v.variants * n.pick ^ 2.4)
+JOIN chosen AS v ON v.place = floor((SELECT count(*) FROM chosen) * n.pick ^ 2.4)
 CROSS JOIN LATERAL (
     SELECT round(v.list_price * CASE n.price_source
                      WHEN 'markdown' THEN (ARRAY[0.8, 0.65, 0.5])[1 + n.place %% 3]
@@ -607,25 +611,7 @@ CROSS JOIN LATERAL (
            ('x' || substr(m.sum, 8, 6))::bit(24)::integer / 16777216.0 AS pick
     FROM (SELECT md5('wants ' || c.cart_id || g.line) AS sum) AS m
 ) AS h
-JOIN (
-    SELECT x.product_variant_id, x.list_price,
-           row_number() OVER (ORDER BY md5('sells ' || x.sku)) - 1 AS place,
-           count(*) OVER () AS variants
-    FROM (
-        SELECT i.product_variant_id, i.sku, coalesce(nullif(i.list_price, 0), 19.99) AS list_price,
-               rank() OVER (ORDER BY NOT (
-                   i.status = 'active' AND p.status IN ('active', 'phase_out')
-                   AND p.product_kind IN ('simple', 'configurable') AND NOT i.is_weighed
-                   AND p.tracking <> 'serial'
-                   AND NOT EXISTS (SELECT FROM ret.bundle_component AS b
-                                   WHERE b.business_id = i.business_id
-                                     AND b.bundle_variant_id = i.product_variant_id))) AS choice
-        FROM ret.product_variant AS i
-        JOIN ret.product AS p ON p.business_id = i.business_id AND p.product_id = i.product_id
-        WHERE i.business_id = %(business_id)s
-    ) AS x
-    WHERE x.choice = 1
-) AS v ON v.place = floor(v.variants * h.pick ^ 1.6)
+JOIN chosen AS v ON v.place = floor((SELECT count(*) FROM chosen) * h.pick ^ 1.6)
 WHERE c.business_id = %(business_id)s AND c.state <> 'converted'
   AND g.line <= 1 + ('x' || substr(md5('wants ' || c.cart_id), 1, 7))::bit(28)::integer %% 4;
 

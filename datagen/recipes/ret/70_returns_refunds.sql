@@ -140,7 +140,8 @@ SELECT b.business_id, b.rma_id, b.location_id, b.sales_order_id, b.customer_id, 
 FROM came_back AS b
 JOIN ret.return_policy AS p
     ON p.business_id = b.business_id
-   AND p.policy_code = CASE WHEN b.is_till THEN 'STORE' ELSE 'WEB' END
+   AND p.policy_code = CASE WHEN b.place %% 20 = 7 AND b.customer_id IS NOT NULL THEN 'GIFT'
+                            WHEN b.is_till THEN 'STORE' ELSE 'WEB' END
 CROSS JOIN LATERAL (
     SELECT b.requested_at + CASE WHEN b.in_store THEN interval '1 minute'
                                  ELSE interval '2 hours' END AS approved_at,
@@ -332,28 +333,51 @@ FROM ret.pos_transaction AS t
 WHERE a.business_id = %(business_id)s AND t.business_id = a.business_id
   AND t.pos_transaction_id = md5('return receipt ' || a.return_authorisation_id)::uuid;
 
+-- Without a receipt the worth is given as a credit; its refund is the entry that issues it.
+INSERT INTO ret.store_credit
+    (business_id, store_credit_id, customer_id, credit_number, credit_kind, currency, issued_at,
+     expires_on, reason_text, created_at, updated_at)
+SELECT a.business_id, md5('credit for ' || a.return_authorisation_id)::uuid, a.customer_id,
+       'SC-' || a.rma_number, 'return', o.currency, a.completed_at,
+       (a.completed_at AT TIME ZONE 'UTC')::date + 365, 'Return ' || a.rma_number,
+       a.completed_at, a.completed_at
+FROM ret.return_authorisation AS a
+JOIN ret.return_policy AS p
+    ON p.business_id = a.business_id AND p.return_policy_id = a.return_policy_id
+   AND p.refund_methods = 'store_credit'
+JOIN ret.sales_order AS o
+    ON o.business_id = a.business_id AND o.sales_order_id = a.sales_order_id
+WHERE a.business_id = %(business_id)s AND a.state = 'completed' AND a.refund_total > 0;
+
 -- The worth goes back the way it was paid; a processor takes a day. Some others were charged too
 -- much, or waited too long for a parcel.
 INSERT INTO ret.refund
     (business_id, refund_id, approved_by_user_id, payment_id, return_authorisation_id,
-     sales_order_id, register_session_id, refund_number, refund_method, reason, amount, tax_amount,
-     shipping_amount, currency, requested_at, completed_at, processor_reference, state, created_at,
-     updated_at)
+     sales_order_id, register_session_id, store_credit_id, refund_number, refund_method, reason,
+     amount, tax_amount, shipping_amount, currency, requested_at, completed_at,
+     processor_reference, state, created_at, updated_at)
 SELECT p.business_id, md5('refund ' || p.payment_id)::uuid,
-       CASE WHEN n.reason <> 'return' THEN u.user_account_id END, p.payment_id, n.rma_id,
-       p.sales_order_id, CASE WHEN p.tender = 'cash' THEN n.register_session_id END,
-       'F-' || substr(p.payment_number, 3), 'original_tender', n.reason, m.amount,
-       least(n.taxes, m.amount), CASE WHEN n.reason = 'shipping' THEN m.amount ELSE 0 END,
-       p.currency, n.moment, CASE WHEN s.state = 'completed' THEN s.moment END,
-       CASE WHEN p.tender <> 'cash' AND s.state = 'completed'
+       CASE WHEN n.reason <> 'return' THEN u.user_account_id END,
+       CASE WHEN n.credit_id IS NULL THEN p.payment_id END, n.rma_id, p.sales_order_id,
+       CASE WHEN p.tender = 'cash' AND n.credit_id IS NULL THEN n.register_session_id END,
+       n.credit_id, 'F-' || substr(p.payment_number, 3),
+       CASE WHEN n.credit_id IS NULL THEN 'original_tender' ELSE 'store_credit' END, n.reason,
+       m.amount, least(n.taxes, m.amount),
+       CASE WHEN n.reason = 'shipping' THEN m.amount ELSE 0 END, p.currency, n.moment,
+       CASE WHEN s.state = 'completed' THEN s.moment END,
+       CASE WHEN s.asks_processor AND s.state = 'completed'
             THEN 're_' || substr(md5('refund ' || p.payment_id), 1, 18) END,
        s.state, n.moment, least(s.moment, %(as_of)s)
 FROM (
     SELECT a.sales_order_id, a.return_authorisation_id AS rma_id, 'return' AS reason,
            a.refund_total AS amount, coalesce(t.taxes, 0) AS taxes, a.completed_at AS moment,
-           CASE WHEN b.cash_enabled THEN b.register_session_id END AS register_session_id
+           CASE WHEN b.cash_enabled THEN b.register_session_id END AS register_session_id,
+           c.store_credit_id AS credit_id
     FROM ret.return_authorisation AS a
     JOIN came_back AS b ON b.rma_id = a.return_authorisation_id
+    LEFT JOIN ret.store_credit AS c
+        ON c.business_id = a.business_id
+       AND c.store_credit_id = md5('credit for ' || a.return_authorisation_id)::uuid
     LEFT JOIN (
         SELECT r.return_authorisation_id, sum(r.tax_refund) AS taxes
         FROM ret.return_line AS r
@@ -365,7 +389,8 @@ FROM (
     SELECT o.sales_order_id, NULL, CASE WHEN o.shipping_total > 0 THEN 'shipping'
                                         ELSE 'price_adjustment' END,
            CASE WHEN o.shipping_total > 0 THEN o.shipping_total
-                ELSE round(o.subtotal * 0.1, 2) END, 0, o.placed_at + interval '4 days', NULL
+                ELSE round(o.subtotal * 0.1, 2) END, 0, o.placed_at + interval '4 days', NULL,
+           NULL
     FROM ret.sales_order AS o
     WHERE o.business_id = %(business_id)s AND o.order_kind IN ('ship_to_home', 'pickup')
       AND o.state IN ('fulfilled', 'completed') AND o.payment_state = 'paid'
@@ -386,7 +411,6 @@ JOIN (
                                    ORDER BY x.captured_amount DESC, x.payment_id) AS choice
     FROM ret.payment AS x
     WHERE x.business_id = %(business_id)s AND x.captured_amount > 0
-      AND x.tender NOT IN ('gift_card', 'store_credit')
 ) AS p ON p.sales_order_id = n.sales_order_id AND p.choice = 1
 CROSS JOIN (
     SELECT x.user_account_id
@@ -397,16 +421,51 @@ CROSS JOIN (
 ) AS u
 CROSS JOIN LATERAL (SELECT least(n.amount, p.captured_amount) AS amount) AS m
 CROSS JOIN LATERAL (
-    SELECT k.moment,
-           CASE WHEN p.tender = 'cash'
+    SELECT k.moment, k.asks_processor,
+           CASE WHEN p.tender = 'cash' AND n.credit_id IS NULL
                 THEN CASE WHEN n.register_session_id IS NULL THEN 'approved' ELSE 'completed' END
+                WHEN NOT k.asks_processor THEN 'completed'
                 WHEN k.moment > %(as_of)s THEN 'processing'
                 WHEN ('x' || substr(md5('fails ' || p.payment_id), 1, 7))::bit(28)::integer
                      %% 90 = 0 THEN 'failed'
                 ELSE 'completed' END AS state
-    FROM (SELECT n.moment + CASE WHEN p.tender = 'cash' THEN interval '0'
-                                 ELSE interval '1 day' END AS moment) AS k
+    FROM (
+        SELECT n.moment + CASE WHEN q.asks THEN interval '1 day' ELSE interval '0' END AS moment,
+               q.asks AS asks_processor
+        FROM (SELECT n.credit_id IS NULL
+                     AND p.tender NOT IN ('cash', 'gift_card', 'store_credit') AS asks) AS q
+    ) AS k
 ) AS s;
+
+-- Cards and credits are worth it again, each after what it paid.
+INSERT INTO ret.gift_card_entry
+    (business_id, gift_card_entry_id, gift_card_id, sales_order_id, location_id, entry_kind,
+     amount, occurred_at, idempotency_key, created_at)
+SELECT f.business_id, md5('entry of ' || f.refund_id)::uuid, p.gift_card_id, f.sales_order_id,
+       a.return_location_id, 'refund', f.amount, f.completed_at, 'refund ' || f.refund_id,
+       f.completed_at
+FROM ret.refund AS f
+JOIN ret.payment AS p
+    ON p.business_id = f.business_id AND p.payment_id = f.payment_id AND p.tender = 'gift_card'
+LEFT JOIN ret.return_authorisation AS a
+    ON a.business_id = f.business_id AND a.return_authorisation_id = f.return_authorisation_id
+WHERE f.business_id = %(business_id)s AND f.state = 'completed'
+ORDER BY p.gift_card_id, f.completed_at, f.refund_id;
+
+INSERT INTO ret.store_credit_entry
+    (business_id, store_credit_entry_id, store_credit_id, sales_order_id, entry_kind, amount,
+     occurred_at, originator_kind, idempotency_key, created_at)
+SELECT f.business_id, md5('entry of ' || f.refund_id)::uuid,
+       coalesce(f.store_credit_id, p.store_credit_id), f.sales_order_id,
+       CASE WHEN f.store_credit_id IS NULL THEN 'adjust' ELSE 'issue' END, f.amount,
+       f.completed_at, 'return', 'refund ' || f.refund_id, f.completed_at
+FROM ret.refund AS f
+LEFT JOIN ret.payment AS p
+    ON p.business_id = f.business_id AND p.payment_id = f.payment_id
+   AND p.tender = 'store_credit'
+WHERE f.business_id = %(business_id)s AND f.state = 'completed'
+  AND coalesce(f.store_credit_id, p.store_credit_id) IS NOT NULL
+ORDER BY coalesce(f.store_credit_id, p.store_credit_id), f.completed_at, f.refund_id;
 
 UPDATE ret.payment AS p
 SET refunded_amount = f.amount,
@@ -515,7 +574,8 @@ FROM (
         ON o.business_id = x.business_id AND o.sales_order_id = x.sales_order_id
     JOIN ret.sales_channel AS h
         ON h.business_id = o.business_id AND h.sales_channel_id = o.sales_channel_id
-    WHERE x.business_id = %(business_id)s AND x.state = 'completed' AND p.tender <> 'cash'
+    WHERE x.business_id = %(business_id)s AND x.state = 'completed'
+      AND p.tender NOT IN ('cash', 'gift_card', 'store_credit')
 ) AS f
 JOIN (
     SELECT x.*, lag(x.period_end) OVER (PARTITION BY x.provider ORDER BY x.period_end) AS before

@@ -6,7 +6,12 @@
 -- params: cart_id from ret.cart where state = 'active' and cart_kind = 'online' and item_count > 0
 SELECT c.business_id,
        ret.add_to_cart(c.cart_id, l.product_variant_id, 1, l.fulfilment_choice) AS cart_line_id
-FROM ret.cart AS c
+FROM (
+    SELECT x.business_id, x.cart_id, x.sales_channel_id, x.pickup_location_id
+    FROM ret.cart AS x
+    WHERE x.business_id = %(business_id)s AND x.cart_id = %(cart_id)s AND x.state = 'active'
+    FOR NO KEY UPDATE
+) AS c
 CROSS JOIN LATERAL (
     SELECT x.product_variant_id, x.fulfilment_choice, x.quantity
     FROM ret.cart_line AS x
@@ -21,5 +26,4 @@ CROSS JOIN LATERAL (
         CASE WHEN l.fulfilment_choice = 'pickup' THEN ARRAY[c.pickup_location_id] END) AS a
     WHERE a.earliest_at <= now()
 ) AS a
-WHERE c.business_id = %(business_id)s AND c.cart_id = %(cart_id)s AND c.state = 'active'
-  AND a.atp_qty >= l.quantity + 20
+WHERE a.atp_qty >= l.quantity + 20

@@ -6,5 +6,9 @@
 -- params: cart_id from ret.cart where state = 'active' and cart_kind = 'online' and item_count > 0
 -- values: idempotency = text('order_')
 SELECT c.business_id, ret.place_order(c.cart_id, %(idempotency)s) AS sales_order_id
-FROM ret.cart AS c
-WHERE c.business_id = %(business_id)s AND c.cart_id = %(cart_id)s AND c.state = 'active'
+FROM (
+    SELECT x.business_id, x.cart_id
+    FROM ret.cart AS x
+    WHERE x.business_id = %(business_id)s AND x.cart_id = %(cart_id)s AND x.state = 'active'
+    FOR NO KEY UPDATE
+) AS c

@@ -245,12 +245,14 @@ def test_nobody_pays_more_than_it_comes_to(app: Connection, sold: UUID) -> None:
 
 
 def test_a_stored_value_pays_from_its_ledger(app: Connection, sold: UUID) -> None:
-    card = row(app, "ret.gift_card", state="active", initial_amount=50, balance_amount=50)
+    card = row(app, "ret.gift_card", currency="USD")
+    row(app, "ret.gift_card_entry", gift_card_id=card, entry_kind="activate", amount=50)
     pay(app, sold, 10, tender="gift_card", gift_card_id=card)
     app.execute("UPDATE ret.payment SET processing_fee = 1")
     found = app.execute("SELECT entry_kind, amount FROM ret.gift_card_entry").fetchall()
     assert ("redeem", Decimal("-10.00")) in found
     assert [kind for kind, _ in found].count("redeem") == 1
+    assert one(app, "SELECT balance_amount FROM ret.gift_card") == 40
 
 
 class TestSale:

@@ -651,15 +651,16 @@ class TestRefund:
         assert one(app, "SELECT payment_state FROM ret.sales_order") == "partly_refunded"
 
     def test_a_gift_card_is_loaded_with_it(self, app: Connection, sold: UUID) -> None:
-        card = row(app, "ret.gift_card", state="active", initial_amount=50, balance_amount=5)
+        card = row(app, "ret.gift_card", currency="USD")
+        row(app, "ret.gift_card_entry", gift_card_id=card, entry_kind="activate", amount=50)
         refund(app, sold, 5, refund_method="gift_card", gift_card_id=card, **DONE)
         entry = one(
             app,
-            "SELECT entry_kind, amount FROM ret.gift_card_entry WHERE gift_card_id = %s"
-            " AND amount > 0",
+            "SELECT entry_kind, amount, balance_after FROM ret.gift_card_entry"
+            " WHERE gift_card_id = %s AND entry_no = 2",
             card,
         )
-        assert entry == ("load", 5)
+        assert entry == ("load", 5, 55)
 
     def test_it_goes_back_the_way_it_came(self, app: Connection, shop: Shop) -> None:
         sold = sell(app, shop, {"tender": "cash", "amount": 12}, {"tender": "card"})
