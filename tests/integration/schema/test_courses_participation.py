@@ -336,8 +336,8 @@ def test_a_certificate_is_needed(app: Connection, attained: str, state: str) -> 
         learner_id=track.learner,
         certification_id=certificate,
         state=attained,
-        awarded_on="2026-01-01",
-        expires_on="2026-12-31",
+        started_on="2025-12-01",
+        awarded_on=None if attained in ("in_progress", "eligible") else "2026-01-01",
         revocation_reason="Fraud" if attained == "revoked" else None,
     )
     assert track.audit()["1"][0] == state
