@@ -1,7 +1,10 @@
 /*
- * TODO: what the area is and how its tables relate.
+ * Learners together: study groups, mentors, notes and announcements.
  *
- * Learners together: forums, groups, mentors, notes and announcements.
+ * A study_group is organized by a learner or assigned by a teacher, and study_group_members join,
+ * leave and are never more than it takes. A mentor_pairing brings a learner and a mentor together
+ * for a time. A lesson_note is what a learner writes beside a lesson, for themselves or for others.
+ * A course_announcement is what an instructor tells a section. Forums are in 52_community.sql.
  */
 
 CREATE TABLE courses.study_group (
@@ -10,45 +13,44 @@ CREATE TABLE courses.study_group (
     organizer_learner_id uuid,
     course_section_id    uuid,
     name                 text                  NOT NULL,
-    group_kind           text                  NOT NULL,
-    max_members          integer,
-    member_count         integer,
-    join_policy          text                  NOT NULL,
+    group_kind           text                  NOT NULL DEFAULT 'study',
+    max_members          integer               NOT NULL DEFAULT 8,
+    member_count         integer               NOT NULL DEFAULT 0,
+    join_policy          text                  NOT NULL DEFAULT 'open',
     meeting_schedule     text,
-    time_zone            system_core.time_zone,
+    time_zone            system_core.time_zone NOT NULL DEFAULT 'UTC',
     goal                 text,
     status               text                  NOT NULL DEFAULT 'forming',
     last_active_at       timestamptz,
     created_at           timestamptz           NOT NULL DEFAULT now(),
     updated_at           timestamptz           NOT NULL DEFAULT now(),
     PRIMARY KEY (business_id, study_group_id),
+    UNIQUE NULLS NOT DISTINCT (business_id, course_section_id, name),
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     FOREIGN KEY (business_id, organizer_learner_id)
         REFERENCES courses.learner (business_id, learner_id),
     FOREIGN KEY (business_id, course_section_id)
         REFERENCES courses.course_section (business_id, course_section_id),
-    CONSTRAINT study_group_group_kind_known
+    CONSTRAINT study_group_kind_known
         CHECK (group_kind IN ('study', 'project', 'interest', 'assigned')),
     CONSTRAINT study_group_join_policy_known
         CHECK (join_policy IN ('open', 'request', 'invite', 'assigned')),
     CONSTRAINT study_group_status_known
         CHECK (status IN ('forming', 'active', 'dormant', 'closed')),
-    CONSTRAINT study_group_member_count_max_members CHECK (member_count <= max_members),
-    CONSTRAINT study_group_max_members_bounded CHECK (max_members BETWEEN 2 AND 50)
+    CONSTRAINT study_group_size_bounded CHECK (max_members BETWEEN 2 AND 50),
+    CONSTRAINT study_group_not_overfull CHECK (member_count BETWEEN 0 AND max_members),
+    CONSTRAINT study_group_assigned_by_a_teacher
+        CHECK ((group_kind = 'assigned') = (join_policy = 'assigned')
+               AND (group_kind <> 'assigned' OR course_section_id IS NOT NULL))
 );
 
 COMMENT ON TABLE courses.study_group IS 'Self-organized or assigned group of learners.';
--- RULE unique (business_id, course_section_id, name) nulls not distinct
+COMMENT ON COLUMN courses.study_group.member_count IS 'Active members; kept by them.';
 
--- FK: the study groups of a learner.
+-- FK: the groups that a learner organizes.
 CREATE INDEX study_group_organizer_learner_idx
     ON courses.study_group (business_id, organizer_learner_id)
     WHERE organizer_learner_id IS NOT NULL;
-
--- FK: the study groups of a course section.
-CREATE INDEX study_group_course_section_idx
-    ON courses.study_group (business_id, course_section_id)
-    WHERE course_section_id IS NOT NULL;
 
 ALTER TABLE courses.study_group ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.study_group
@@ -59,6 +61,161 @@ GRANT SELECT ON courses.study_group TO app_readonly;
 CREATE TRIGGER study_group_touch
     BEFORE UPDATE ON courses.study_group
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER study_group_state_machine
+    BEFORE INSERT OR UPDATE OF status ON courses.study_group
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["forming"],
+        "transitions": {
+            "forming": ["active", "closed"],
+            "active":  ["dormant", "closed"],
+            "dormant": ["active", "closed"],
+            "closed":  []
+        }}');
+
+
+CREATE TABLE courses.study_group_member (
+    business_id           uuid              NOT NULL,
+    study_group_member_id uuid              NOT NULL DEFAULT system_core.uuid_v7(),
+    study_group_id        uuid              NOT NULL,
+    learner_id            uuid              NOT NULL,
+    role                  text              NOT NULL DEFAULT 'member',
+    joined_at             timestamptz,
+    left_at               timestamptz,
+    contribution_score    system_core.score NOT NULL DEFAULT 0,
+    invited_by_key        uuid,
+    status                text              NOT NULL DEFAULT 'invited',
+    peer_rating           integer,
+    is_muted              boolean           NOT NULL DEFAULT false,
+    created_at            timestamptz       NOT NULL DEFAULT now(),
+    updated_at            timestamptz       NOT NULL DEFAULT now(),
+    PRIMARY KEY (business_id, study_group_member_id),
+    FOREIGN KEY (business_id, study_group_id)
+        REFERENCES courses.study_group (business_id, study_group_id),
+    FOREIGN KEY (business_id, learner_id) REFERENCES courses.learner (business_id, learner_id),
+    CONSTRAINT study_group_member_role_known CHECK (role IN ('member', 'organizer', 'note_taker')),
+    CONSTRAINT study_group_member_status_known
+        CHECK (status IN ('invited', 'requested', 'active', 'left', 'removed')),
+    CONSTRAINT study_group_member_left_after_joining CHECK (left_at > joined_at),
+    CONSTRAINT study_group_member_active_has_joined
+        CHECK (status <> 'active' OR joined_at IS NOT NULL),
+    CONSTRAINT study_group_member_gone_has_left
+        CHECK ((status IN ('left', 'removed')) = (left_at IS NOT NULL)),
+    CONSTRAINT study_group_member_has_five_stars CHECK (peer_rating BETWEEN 1 AND 5),
+    CONSTRAINT study_group_member_score_not_negative CHECK (contribution_score >= 0)
+);
+
+COMMENT ON TABLE courses.study_group_member IS 'Learner in a group.';
+COMMENT ON COLUMN courses.study_group_member.invited_by_key IS
+    'The learner who asked them in; no foreign key, they may be gone by then.';
+
+-- One live membership of a learner in a group; FK: its members.
+CREATE UNIQUE INDEX study_group_member_live_idx
+    ON courses.study_group_member (business_id, study_group_id, learner_id)
+    WHERE status IN ('invited', 'requested', 'active');
+
+-- FK: all who were ever in a group.
+CREATE INDEX study_group_member_study_group_idx
+    ON courses.study_group_member (business_id, study_group_id);
+
+-- FK: the groups of a learner.
+CREATE INDEX study_group_member_learner_idx
+    ON courses.study_group_member (business_id, learner_id);
+
+ALTER TABLE courses.study_group_member ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON courses.study_group_member
+    USING (business_id = tenant_mgmt.current_business_id());
+GRANT SELECT, INSERT, UPDATE, DELETE ON courses.study_group_member TO app_user;
+GRANT SELECT ON courses.study_group_member TO app_readonly;
+
+CREATE TRIGGER study_group_member_touch
+    BEFORE UPDATE ON courses.study_group_member
+    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER study_group_member_state_machine
+    BEFORE INSERT OR UPDATE OF status ON courses.study_group_member
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["invited", "requested", "active"],
+        "transitions": {
+            "invited":   ["active", "left", "removed"],
+            "requested": ["active", "left", "removed"],
+            "active":    ["left", "removed"],
+            "left":      [],
+            "removed":   []
+        }}');
+
+CREATE FUNCTION courses.join_study_group() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    joined record;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    SELECT g.name, g.status, g.join_policy INTO joined
+    FROM courses.study_group AS g
+    WHERE g.business_id = NEW.business_id AND g.study_group_id = NEW.study_group_id
+    FOR NO KEY UPDATE;
+    IF joined.status = 'closed' THEN
+        RAISE EXCEPTION 'study group "%" is closed', joined.name USING ERRCODE = 'check_violation';
+    END IF;
+    IF TG_OP = 'INSERT' AND NEW.role <> 'organizer'
+       AND NOT (joined.join_policy IN ('open', 'assigned')
+                OR NEW.status = 'invited'
+                OR (joined.join_policy = 'request' AND NEW.status = 'requested')) THEN
+        RAISE EXCEPTION 'study group "%" is joined by %', joined.name, joined.join_policy
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.status = 'active' THEN
+        NEW.joined_at := coalesce(NEW.joined_at, now());
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.join_study_group() IS
+    'An open group is joined; into another one somebody is asked or asks. None joins a closed one.';
+
+CREATE TRIGGER study_group_member_joins
+    BEFORE INSERT OR UPDATE OF status ON courses.study_group_member
+    FOR EACH ROW WHEN (NEW.status IN ('invited', 'requested', 'active'))
+    EXECUTE FUNCTION courses.join_study_group();
+
+CREATE FUNCTION courses.count_group_members() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE courses.study_group AS g
+    SET member_count = n.found
+    FROM (
+        SELECT t.business_id, t.study_group_id, count(m.study_group_member_id) AS found
+        FROM (SELECT DISTINCT c.business_id, c.study_group_id FROM changed AS c) AS t
+        LEFT JOIN courses.study_group_member AS m
+            ON m.business_id = t.business_id AND m.study_group_id = t.study_group_id
+           AND m.status = 'active'
+        GROUP BY t.business_id, t.study_group_id
+    ) AS n
+    WHERE g.business_id = n.business_id AND g.study_group_id = n.study_group_id
+      AND g.member_count <> n.found;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION courses.count_group_members() IS
+    'A group knows its active members and has no more than it takes, also when two join at once:
+     each holds the group before it joins.';
+
+CREATE TRIGGER study_group_member_counted
+    AFTER INSERT ON courses.study_group_member
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION courses.count_group_members();
+
+CREATE TRIGGER study_group_member_counted_anew
+    AFTER UPDATE ON courses.study_group_member
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION courses.count_group_members();
+
+CREATE TRIGGER study_group_member_counted_less
+    AFTER DELETE ON courses.study_group_member
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION courses.count_group_members();
 
 
 CREATE TABLE courses.mentor_pairing (
@@ -72,8 +229,8 @@ CREATE TABLE courses.mentor_pairing (
     status                 text              NOT NULL DEFAULT 'proposed',
     match_score            system_core.score,
     focus                  text,
-    meetings_planned       integer,
-    meetings_held          integer,
+    meetings_planned       integer           NOT NULL DEFAULT 6,
+    meetings_held          integer           NOT NULL DEFAULT 0,
     mentee_rating          integer,
     mentor_rating          integer,
     end_reason             text,
@@ -87,24 +244,37 @@ CREATE TABLE courses.mentor_pairing (
     FOREIGN KEY (business_id, program_id) REFERENCES courses.program (business_id, program_id),
     CONSTRAINT mentor_pairing_status_known
         CHECK (status IN ('proposed', 'active', 'paused', 'completed', 'ended_early')),
-    CONSTRAINT mentor_pairing_meetings_held_not_negative CHECK (meetings_held >= 0),
-    CONSTRAINT mentor_pairing_mentee_rating_bounded
-        CHECK (mentee_rating BETWEEN 1 AND 5 AND mentor_rating BETWEEN 1 AND 5)
+    CONSTRAINT mentor_pairing_match_is_a_share CHECK (match_score BETWEEN 0 AND 100),
+    CONSTRAINT mentor_pairing_meetings_not_negative
+        CHECK (meetings_planned >= 1 AND meetings_held >= 0),
+    CONSTRAINT mentor_pairing_mentee_has_five_stars CHECK (mentee_rating BETWEEN 1 AND 5),
+    CONSTRAINT mentor_pairing_mentor_has_five_stars CHECK (mentor_rating BETWEEN 1 AND 5),
+    CONSTRAINT mentor_pairing_begun_has_start
+        CHECK (status IN ('proposed', 'ended_early') OR started_on IS NOT NULL),
+    CONSTRAINT mentor_pairing_over_has_end
+        CHECK ((status IN ('completed', 'ended_early')) = (ended_on IS NOT NULL)),
+    CONSTRAINT mentor_pairing_ends_after_start CHECK (ended_on >= started_on),
+    CONSTRAINT mentor_pairing_ended_early_for_a_reason
+        CHECK (status <> 'ended_early' OR coalesce(end_reason, '') ~ '\S')
 );
 
 COMMENT ON TABLE courses.mentor_pairing IS 'Mentor and mentee with goals and meetings.';
--- RULE mentor and mentee are different people (trigger)
--- RULE one active pairing per mentee and program (partial unique)
+COMMENT ON COLUMN courses.mentor_pairing.mentee_rating IS 'What the mentee gives the mentor.';
 
--- FK: the mentor pairings of a learner.
+-- One mentor at a time in a program, and one outside of any.
+CREATE UNIQUE INDEX mentor_pairing_active_idx
+    ON courses.mentor_pairing (business_id, mentee_learner_id, program_id)
+    NULLS NOT DISTINCT WHERE status IN ('active', 'paused');
+
+-- FK: who looked after a learner.
 CREATE INDEX mentor_pairing_mentee_learner_idx
     ON courses.mentor_pairing (business_id, mentee_learner_id);
 
--- FK: the mentor pairings of a user account.
+-- FK: whom a mentor looks after.
 CREATE INDEX mentor_pairing_mentor_user_account_idx
     ON courses.mentor_pairing (business_id, mentor_user_account_id);
 
--- FK: the mentor pairings of a program.
+-- FK: the pairings of a program.
 CREATE INDEX mentor_pairing_program_idx
     ON courses.mentor_pairing (business_id, program_id)
     WHERE program_id IS NOT NULL;
@@ -119,6 +289,37 @@ CREATE TRIGGER mentor_pairing_touch
     BEFORE UPDATE ON courses.mentor_pairing
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER mentor_pairing_state_machine
+    BEFORE INSERT OR UPDATE OF status ON courses.mentor_pairing
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["proposed"],
+        "transitions": {
+            "proposed":    ["active", "ended_early"],
+            "active":      ["paused", "completed", "ended_early"],
+            "paused":      ["active", "ended_early"],
+            "completed":   [],
+            "ended_early": []
+        }}');
+
+CREATE FUNCTION courses.refuse_own_mentor() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT
+               FROM courses.learner AS l
+               WHERE l.business_id = NEW.business_id AND l.learner_id = NEW.mentee_learner_id
+                 AND l.user_account_id = NEW.mentor_user_account_id) THEN
+        RAISE EXCEPTION 'nobody mentors themselves' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.refuse_own_mentor() IS 'Mentor and mentee are two people.';
+
+CREATE TRIGGER mentor_pairing_of_two
+    BEFORE INSERT OR UPDATE OF mentee_learner_id, mentor_user_account_id
+    ON courses.mentor_pairing
+    FOR EACH ROW EXECUTE FUNCTION courses.refuse_own_mentor();
+
 
 CREATE TABLE courses.lesson_note (
     business_id     uuid        NOT NULL,
@@ -126,14 +327,14 @@ CREATE TABLE courses.lesson_note (
     learner_id      uuid        NOT NULL,
     lesson_id       uuid        NOT NULL,
     content_item_id uuid,
-    body            text,
+    body            text        NOT NULL,
     anchor_seconds  integer,
     anchor_text     text,
-    color           text        NOT NULL,
-    visibility      text        NOT NULL,
-    noted_at        timestamptz,
+    color           text        NOT NULL DEFAULT 'yellow',
+    visibility      text        NOT NULL DEFAULT 'private',
+    noted_at        timestamptz NOT NULL DEFAULT now(),
     updated_on      date,
-    like_count      integer,
+    like_count      integer     NOT NULL DEFAULT 0,
     is_flashcard    boolean     NOT NULL DEFAULT false,
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
@@ -144,23 +345,28 @@ CREATE TABLE courses.lesson_note (
         REFERENCES courses.content_item (business_id, content_item_id),
     CONSTRAINT lesson_note_color_known CHECK (color IN ('yellow', 'green', 'blue', 'pink')),
     CONSTRAINT lesson_note_visibility_known CHECK (visibility IN ('private', 'group', 'public')),
-    CONSTRAINT lesson_note_anchor_seconds_not_negative CHECK (anchor_seconds >= 0)
+    CONSTRAINT lesson_note_says_something CHECK (body ~ '\S' AND length(body) <= 10000),
+    CONSTRAINT lesson_note_anchor_not_negative CHECK (anchor_seconds >= 0),
+    CONSTRAINT lesson_note_likes_are_of_others
+        CHECK (like_count >= 0 AND (visibility <> 'private' OR like_count = 0)),
+    CONSTRAINT lesson_note_updated_after_writing
+        CHECK (updated_on >= (noted_at AT TIME ZONE 'UTC')::date - 1)
 );
 
 COMMENT ON TABLE courses.lesson_note IS
     'Private or shared note of a learner at a place in a lesson.';
--- RULE length(body) between 1 and 10000
--- RULE public notes pass moderation
+COMMENT ON COLUMN courses.lesson_note.anchor_seconds IS
+    'Where in a film, as anchor_text in a page.';
 
--- FK: the lesson notes of a learner.
+-- FK: the notes of a learner, as the player lists them beside a lesson.
 CREATE INDEX lesson_note_learner_idx
-    ON courses.lesson_note (business_id, learner_id);
+    ON courses.lesson_note (business_id, learner_id, lesson_id);
 
--- FK: the lesson notes of a lesson.
+-- FK: the notes on a lesson that others may read.
 CREATE INDEX lesson_note_lesson_idx
-    ON courses.lesson_note (business_id, lesson_id);
+    ON courses.lesson_note (business_id, lesson_id, visibility);
 
--- FK: the lesson notes of a content item.
+-- FK: the notes on a film or page.
 CREATE INDEX lesson_note_content_item_idx
     ON courses.lesson_note (business_id, content_item_id)
     WHERE content_item_id IS NOT NULL;
@@ -175,6 +381,33 @@ CREATE TRIGGER lesson_note_touch
     BEFORE UPDATE ON courses.lesson_note
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION courses.moderate_text(said text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE
+        WHEN said ~* '\m(idiot|moron|shut up|kill yourself)\M' THEN 'abuse'
+        WHEN said ~* '\m(casino|crypto giveaway|essay writing service|cheap followers)\M'
+             OR regexp_count(said, 'https?://') > 3 THEN 'spam'
+        WHEN said ~* '\m(answer key|leaked exam|exam dump)s?\M' THEN 'cheating' END;
+COMMENT ON FUNCTION courses.moderate_text(text) IS
+    'The first glance at what learners publish: abuse, spam, cheating, or NULL for nothing found.';
+
+CREATE FUNCTION courses.moderate_note() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) AND courses.moderate_text(NEW.body) IS NOT NULL THEN
+        RAISE EXCEPTION 'this note is not published: %', courses.moderate_text(NEW.body)
+            USING ERRCODE = 'check_violation', HINT = 'It may be kept as a private note.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.moderate_note() IS 'What others may read passes moderation.';
+
+CREATE TRIGGER lesson_note_moderated
+    BEFORE INSERT OR UPDATE OF body, visibility ON courses.lesson_note
+    FOR EACH ROW WHEN (NEW.visibility <> 'private')
+    EXECUTE FUNCTION courses.moderate_note();
+
 
 CREATE TABLE courses.course_announcement (
     business_id              uuid        NOT NULL,
@@ -183,15 +416,15 @@ CREATE TABLE courses.course_announcement (
     instructor_id            uuid        NOT NULL,
     cohort_id                uuid,
     title                    text        NOT NULL,
-    body                     text,
+    body                     text        NOT NULL,
     publish_at               timestamptz,
     expires_at               timestamptz,
-    channel                  text        NOT NULL,
+    channel                  text        NOT NULL DEFAULT 'in_app',
     is_pinned                boolean     NOT NULL DEFAULT false,
-    recipient_count          integer,
-    read_count               integer,
+    recipient_count          integer     NOT NULL DEFAULT 0,
+    read_count               integer     NOT NULL DEFAULT 0,
     requires_acknowledgement boolean     NOT NULL DEFAULT false,
-    acknowledged_count       integer,
+    acknowledged_count       integer     NOT NULL DEFAULT 0,
     status                   text        NOT NULL DEFAULT 'draft',
     created_at               timestamptz NOT NULL DEFAULT now(),
     updated_at               timestamptz NOT NULL DEFAULT now(),
@@ -205,27 +438,40 @@ CREATE TABLE courses.course_announcement (
         CHECK (channel IN ('in_app', 'email', 'push', 'all')),
     CONSTRAINT course_announcement_status_known
         CHECK (status IN ('draft', 'scheduled', 'sent', 'withdrawn')),
-    CONSTRAINT course_announcement_expires_at_after_publish_at CHECK (expires_at > publish_at),
-    CONSTRAINT course_announcement_read_count_recipient_count
-        CHECK (read_count <= recipient_count),
-    CONSTRAINT course_announcement_acknowledged_count_read_count
-        CHECK (acknowledged_count <= read_count)
+    CONSTRAINT course_announcement_expires_after_publication CHECK (expires_at > publish_at),
+    CONSTRAINT course_announcement_scheduled_has_time
+        CHECK (status NOT IN ('scheduled', 'sent') OR publish_at IS NOT NULL),
+    CONSTRAINT course_announcement_read_by_recipients
+        CHECK (read_count BETWEEN 0 AND recipient_count),
+    CONSTRAINT course_announcement_acknowledged_by_readers
+        CHECK (acknowledged_count BETWEEN 0 AND read_count),
+    CONSTRAINT course_announcement_acknowledged_where_asked
+        CHECK (requires_acknowledgement OR acknowledged_count = 0),
+    CONSTRAINT course_announcement_reaches_nobody_before
+        CHECK (status IN ('sent', 'withdrawn') OR recipient_count = 0)
 );
 
-COMMENT ON TABLE courses.course_announcement IS 'Message of an instructor to a section with reach.';
+COMMENT ON TABLE courses.course_announcement IS
+    'Message of an instructor to a section with reach.';
+COMMENT ON COLUMN courses.course_announcement.cohort_id IS 'To this cohort of the section alone.';
 
--- FK: the course announcements of a course section.
+-- FK: what a section was told, the newest first.
 CREATE INDEX course_announcement_course_section_idx
-    ON courses.course_announcement (business_id, course_section_id);
+    ON courses.course_announcement (business_id, course_section_id, publish_at DESC);
 
--- FK: the course announcements of a instructor.
+-- FK: what an instructor announced.
 CREATE INDEX course_announcement_instructor_idx
     ON courses.course_announcement (business_id, instructor_id);
 
--- FK: the course announcements of a cohort.
+-- FK: what a cohort was told.
 CREATE INDEX course_announcement_cohort_idx
     ON courses.course_announcement (business_id, cohort_id)
     WHERE cohort_id IS NOT NULL;
+
+-- What is to be sent.
+CREATE INDEX course_announcement_due_idx
+    ON courses.course_announcement (business_id, publish_at)
+    WHERE status = 'scheduled';
 
 ALTER TABLE courses.course_announcement ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.course_announcement
@@ -237,291 +483,60 @@ CREATE TRIGGER course_announcement_touch
     BEFORE UPDATE ON courses.course_announcement
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE TRIGGER course_announcement_state_machine
+    BEFORE INSERT OR UPDATE OF status ON courses.course_announcement
+    FOR EACH ROW EXECUTE FUNCTION system_core.enforce_state_machine('status', '{
+        "initial": ["draft"],
+        "transitions": {
+            "draft":     ["scheduled", "sent", "withdrawn"],
+            "scheduled": ["draft", "sent", "withdrawn"],
+            "sent":      ["withdrawn"],
+            "withdrawn": []
+        }}');
 
-CREATE TABLE courses.discussion_forum (
-    business_id         uuid        NOT NULL,
-    discussion_forum_id uuid        NOT NULL DEFAULT system_core.uuid_v7(),
-    course_section_id   uuid,
-    course_id           uuid,
-    study_group_id      uuid,
-    title               text        NOT NULL,
-    forum_kind          text        NOT NULL,
-    visibility          text        NOT NULL,
-    posting             text        NOT NULL,
-    topic_count         integer,
-    post_count          integer,
-    is_graded           boolean     NOT NULL DEFAULT false,
-    is_locked           boolean     NOT NULL DEFAULT false,
-    last_post_at        timestamptz,
-    sort_order          integer,
-    created_at          timestamptz NOT NULL DEFAULT now(),
-    updated_at          timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, discussion_forum_id),
-    FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
-    FOREIGN KEY (business_id, course_section_id)
-        REFERENCES courses.course_section (business_id, course_section_id),
-    FOREIGN KEY (business_id, course_id) REFERENCES courses.course (business_id, course_id),
-    FOREIGN KEY (business_id, study_group_id)
-        REFERENCES courses.study_group (business_id, study_group_id),
-    CONSTRAINT discussion_forum_forum_kind_known
-        CHECK (forum_kind IN ('general', 'questions', 'assignment', 'introductions', 'social',
-               'announcements')),
-    CONSTRAINT discussion_forum_visibility_known
-        CHECK (visibility IN ('section', 'course', 'group', 'business')),
-    CONSTRAINT discussion_forum_posting_known
-        CHECK (posting IN ('everyone', 'instructors', 'moderated'))
-);
+CREATE FUNCTION courses.send_announcement() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF row_security_active(TG_RELID) THEN
+        SELECT count(*) INTO NEW.recipient_count
+        FROM courses.enrollment AS e
+        WHERE e.business_id = NEW.business_id AND e.course_section_id = NEW.course_section_id
+          AND e.status IN ('active', 'paused', 'audit')
+          AND coalesce(e.cohort_id = NEW.cohort_id, NEW.cohort_id IS NULL);
+        NEW.publish_at := least(NEW.publish_at, now());
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION courses.send_announcement() IS
+    'What is sent goes to everybody in the section, or its cohort, at that moment.';
 
-COMMENT ON TABLE courses.discussion_forum IS 'Forum of a course, section or group.';
--- RULE exactly one of course_section_id, course_id and study_group_id
--- RULE counts kept by trigger
--- RULE locked forums refuse posts (trigger)
+CREATE TRIGGER course_announcement_sent
+    BEFORE UPDATE OF status ON courses.course_announcement
+    FOR EACH ROW WHEN (NEW.status = 'sent' AND OLD.status <> 'sent')
+    EXECUTE FUNCTION courses.send_announcement();
 
--- FK: the discussion forums of a course section.
-CREATE INDEX discussion_forum_course_section_idx
-    ON courses.discussion_forum (business_id, course_section_id)
-    WHERE course_section_id IS NOT NULL;
+CREATE FUNCTION courses.send_due_announcements(moment timestamptz DEFAULT now()) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    sent integer;
+BEGIN
+    UPDATE courses.course_announcement AS a
+    SET status = 'sent'
+    WHERE a.business_id = tenant_mgmt.current_business_id() AND a.status = 'scheduled'
+      AND a.publish_at <= moment;
+    GET DIAGNOSTICS sent = ROW_COUNT;
+    RETURN sent;
+END
+$$;
+COMMENT ON FUNCTION courses.send_due_announcements(timestamptz) IS
+    'Sends what is due; returns how many.';
 
--- FK: the discussion forums of a course.
-CREATE INDEX discussion_forum_course_idx
-    ON courses.discussion_forum (business_id, course_id)
-    WHERE course_id IS NOT NULL;
-
--- FK: the discussion forums of a study group.
-CREATE INDEX discussion_forum_study_group_idx
-    ON courses.discussion_forum (business_id, study_group_id)
-    WHERE study_group_id IS NOT NULL;
-
-ALTER TABLE courses.discussion_forum ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.discussion_forum
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.discussion_forum TO app_user;
-GRANT SELECT ON courses.discussion_forum TO app_readonly;
-
-CREATE TRIGGER discussion_forum_touch
-    BEFORE UPDATE ON courses.discussion_forum
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.study_group_member (
-    business_id           uuid              NOT NULL,
-    study_group_member_id uuid              NOT NULL DEFAULT system_core.uuid_v7(),
-    study_group_id        uuid              NOT NULL,
-    learner_id            uuid              NOT NULL,
-    role                  text              NOT NULL,
-    joined_at             timestamptz,
-    left_at               timestamptz,
-    contribution_score    system_core.score,
-    invited_by_key        uuid,
-    status                text              NOT NULL DEFAULT 'invited',
-    peer_rating           integer,
-    is_muted              boolean           NOT NULL DEFAULT false,
-    created_at            timestamptz       NOT NULL DEFAULT now(),
-    updated_at            timestamptz       NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, study_group_member_id),
-    FOREIGN KEY (business_id, study_group_id)
-        REFERENCES courses.study_group (business_id, study_group_id),
-    FOREIGN KEY (business_id, learner_id) REFERENCES courses.learner (business_id, learner_id),
-    CONSTRAINT study_group_member_role_known CHECK (role IN ('member', 'organizer', 'note_taker')),
-    CONSTRAINT study_group_member_status_known
-        CHECK (status IN ('invited', 'requested', 'active', 'left', 'removed')),
-    CONSTRAINT study_group_member_left_at_after_joined_at CHECK (left_at > joined_at),
-    CONSTRAINT study_group_member_peer_rating_bounded CHECK (peer_rating BETWEEN 1 AND 5)
-);
-
-COMMENT ON TABLE courses.study_group_member IS 'Learner in a group.';
--- RULE one live membership per learner and group (partial unique)
-
--- FK: the study group members of a study group.
-CREATE INDEX study_group_member_study_group_idx
-    ON courses.study_group_member (business_id, study_group_id);
-
--- FK: the study group members of a learner.
-CREATE INDEX study_group_member_learner_idx
-    ON courses.study_group_member (business_id, learner_id);
-
-ALTER TABLE courses.study_group_member ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.study_group_member
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.study_group_member TO app_user;
-GRANT SELECT ON courses.study_group_member TO app_readonly;
-
-CREATE TRIGGER study_group_member_touch
-    BEFORE UPDATE ON courses.study_group_member
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.discussion_topic (
-    business_id            uuid              NOT NULL,
-    discussion_topic_id    uuid              NOT NULL DEFAULT system_core.uuid_v7(),
-    author_user_account_id uuid              NOT NULL,
-    discussion_forum_id    uuid              NOT NULL,
-    lesson_id              uuid,
-    title                  text              NOT NULL,
-    body                   text,
-    topic_kind             text              NOT NULL,
-    status                 text              NOT NULL DEFAULT 'open',
-    is_pinned              boolean           NOT NULL DEFAULT false,
-    created_on             date,
-    reply_count            integer,
-    view_count             integer,
-    vote_score             system_core.score,
-    accepted_post_key      uuid,
-    last_activity_at       timestamptz,
-    hidden_reason          text,
-    created_at             timestamptz       NOT NULL DEFAULT now(),
-    updated_at             timestamptz       NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, discussion_topic_id),
-    FOREIGN KEY (business_id, author_user_account_id)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, discussion_forum_id)
-        REFERENCES courses.discussion_forum (business_id, discussion_forum_id),
-    FOREIGN KEY (business_id, lesson_id) REFERENCES courses.lesson (business_id, lesson_id),
-    CONSTRAINT discussion_topic_topic_kind_known
-        CHECK (topic_kind IN ('discussion', 'question', 'poll', 'announcement')),
-    CONSTRAINT discussion_topic_status_known
-        CHECK (status IN ('open', 'answered', 'locked', 'hidden'))
-);
-
-COMMENT ON TABLE courses.discussion_topic IS 'Thread or question.';
--- RULE accepted_post_key is set only for questions with status answered
--- RULE hidden_reason is not null when hidden
--- RULE last_activity_at kept by trigger
-
--- FK: the discussion topics of a user account.
-CREATE INDEX discussion_topic_author_user_account_idx
-    ON courses.discussion_topic (business_id, author_user_account_id);
-
--- FK: the discussion topics of a discussion forum.
-CREATE INDEX discussion_topic_discussion_forum_idx
-    ON courses.discussion_topic (business_id, discussion_forum_id);
-
--- FK: the discussion topics of a lesson.
-CREATE INDEX discussion_topic_lesson_idx
-    ON courses.discussion_topic (business_id, lesson_id)
-    WHERE lesson_id IS NOT NULL;
-
-ALTER TABLE courses.discussion_topic ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.discussion_topic
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.discussion_topic TO app_user;
-GRANT SELECT ON courses.discussion_topic TO app_readonly;
-
-CREATE TRIGGER discussion_topic_touch
-    BEFORE UPDATE ON courses.discussion_topic
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.discussion_post (
-    business_id            uuid              NOT NULL,
-    discussion_post_id     uuid              NOT NULL DEFAULT system_core.uuid_v7(),
-    parent_post_id         uuid,
-    author_user_account_id uuid              NOT NULL,
-    discussion_topic_id    uuid              NOT NULL,
-    body                   text,
-    depth                  integer,
-    posted_at              timestamptz,
-    edited_at              timestamptz,
-    vote_score             system_core.score,
-    is_accepted_answer     boolean           NOT NULL DEFAULT false,
-    is_instructor_reply    boolean           NOT NULL DEFAULT false,
-    moderation             text              NOT NULL,
-    word_count             integer,
-    toxicity_score         system_core.score,
-    deleted_at             timestamptz,
-    created_at             timestamptz       NOT NULL DEFAULT now(),
-    updated_at             timestamptz       NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, discussion_post_id),
-    FOREIGN KEY (business_id, parent_post_id)
-        REFERENCES courses.discussion_post (business_id, discussion_post_id),
-    FOREIGN KEY (business_id, author_user_account_id)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    FOREIGN KEY (business_id, discussion_topic_id)
-        REFERENCES courses.discussion_topic (business_id, discussion_topic_id),
-    CONSTRAINT discussion_post_moderation_known
-        CHECK (moderation IN ('visible', 'flagged', 'hidden', 'removed')),
-    CONSTRAINT discussion_post_depth_bounded CHECK (depth BETWEEN 0 AND 8),
-    CONSTRAINT discussion_post_toxicity_score_bounded CHECK (toxicity_score BETWEEN 0 AND 1)
-);
-
-COMMENT ON TABLE courses.discussion_post IS 'Reply in a thread.';
--- RULE parent is in the same topic (trigger)
--- RULE one accepted answer per topic (partial unique)
-
--- FK: the discussion posts of a discussion post.
-CREATE INDEX discussion_post_parent_post_idx
-    ON courses.discussion_post (business_id, parent_post_id)
-    WHERE parent_post_id IS NOT NULL;
-
--- FK: the discussion posts of a user account.
-CREATE INDEX discussion_post_author_user_account_idx
-    ON courses.discussion_post (business_id, author_user_account_id);
-
--- FK: the discussion posts of a discussion topic.
-CREATE INDEX discussion_post_discussion_topic_idx
-    ON courses.discussion_post (business_id, discussion_topic_id);
-
-ALTER TABLE courses.discussion_post ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.discussion_post
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.discussion_post TO app_user;
-GRANT SELECT ON courses.discussion_post TO app_readonly;
-
-CREATE TRIGGER discussion_post_touch
-    BEFORE UPDATE ON courses.discussion_post
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
-CREATE TABLE courses.post_reaction (
-    business_id        uuid                 NOT NULL,
-    post_reaction_id   uuid                 NOT NULL DEFAULT system_core.uuid_v7(),
-    discussion_post_id uuid                 NOT NULL,
-    user_account_id    uuid                 NOT NULL,
-    reaction           text                 NOT NULL,
-    reacted_at         timestamptz,
-    report_reason      text                 NOT NULL,
-    withdrawn_at       timestamptz,
-    weight             system_core.quantity,
-    source             text                 NOT NULL,
-    is_counted         boolean              NOT NULL DEFAULT false,
-    created_at         timestamptz          NOT NULL DEFAULT now(),
-    updated_at         timestamptz          NOT NULL DEFAULT now(),
-    PRIMARY KEY (business_id, post_reaction_id),
-    UNIQUE (business_id, discussion_post_id, user_account_id, reaction),
-    FOREIGN KEY (business_id, discussion_post_id)
-        REFERENCES courses.discussion_post (business_id, discussion_post_id),
-    FOREIGN KEY (business_id, user_account_id)
-        REFERENCES user_mgmt.user_account (business_id, user_account_id),
-    CONSTRAINT post_reaction_reaction_known
-        CHECK (reaction IN ('upvote', 'downvote', 'like', 'insightful', 'thanks', 'report')),
-    CONSTRAINT post_reaction_report_reason_known
-        CHECK (report_reason IN ('none', 'spam', 'abuse', 'cheating', 'off_topic')),
-    CONSTRAINT post_reaction_source_known CHECK (source IN ('web', 'mobile', 'email'))
-);
-
-COMMENT ON TABLE courses.post_reaction IS 'Vote or reaction to a post.';
--- RULE nobody votes on their own post (trigger)
--- RULE report_reason <> 'none' for report
-
--- FK: the post reactions of a user account.
-CREATE INDEX post_reaction_user_account_idx
-    ON courses.post_reaction (business_id, user_account_id);
-
-ALTER TABLE courses.post_reaction ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant_isolation ON courses.post_reaction
-    USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT, UPDATE, DELETE ON courses.post_reaction TO app_user;
-GRANT SELECT ON courses.post_reaction TO app_readonly;
-
-CREATE TRIGGER post_reaction_touch
-    BEFORE UPDATE ON courses.post_reaction
-    FOR EACH ROW EXECUTE FUNCTION system_core.touch();
-
-
--- Closes the circle with an earlier file.
+-- A submission and a challenge entry may be of a group.
 ALTER TABLE courses.assignment_submission
-    ADD FOREIGN KEY (business_id, study_group_id) REFERENCES courses.study_group (business_id, study_group_id);
+    ADD FOREIGN KEY (business_id, study_group_id)
+        REFERENCES courses.study_group (business_id, study_group_id);
 
--- Closes the circle with an earlier file.
 ALTER TABLE courses.challenge_entry
-    ADD FOREIGN KEY (business_id, study_group_id) REFERENCES courses.study_group (business_id, study_group_id);
+    ADD FOREIGN KEY (business_id, study_group_id)
+        REFERENCES courses.study_group (business_id, study_group_id);
