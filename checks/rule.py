@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Settings, Tenancy
 from harness.finding import Finding, Location, Severity
 

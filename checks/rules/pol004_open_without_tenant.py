@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from checks.bodies import mentions
 from checks.context import context_functions
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Severity
 
