@@ -26,3 +26,16 @@ def reachable(role: str, known: Mapping[str, Role]) -> dict[str, Membership]:
             further = known.get(held.role)
             waiting += [(next_one, first) for next_one in (further.member_of if further else ())]
     return dict(sorted(reached.items()))
+
+
+def inherited(role: str, known: Mapping[str, Role]) -> frozenset[str]:
+    """The roles whose rights a role has without asking."""
+    found: set[str] = set()
+    waiting = [role]
+    while waiting:
+        member = known.get(waiting.pop())
+        for held in member.member_of if member else ():
+            if held.inherits and held.role not in found:
+                found.add(held.role)
+                waiting.append(held.role)
+    return frozenset(found)
