@@ -153,7 +153,7 @@ def _read(case: _Case, answer: Answer) -> Iterator[Fault]:
                 found[kind] = Fault(kind, context, blamed, _when(question, candidate))
         yield from found.values()
         if context in (Context.A, Context.B):
-            yield from _own(context, rows, permissive)
+            yield from _own(context, rows, permissive, question.reads_tables)
     if _raises(answer[Context.EMPTY], permissive) and not _raises(
         answer[Context.UNSET], permissive
     ):
@@ -181,13 +181,15 @@ def _own(
     context: Context,
     rows: Mapping[Candidate, tuple[Outcome, ...]],
     permissive: tuple[bool, ...],
+    reads_tables: bool,
 ) -> Iterator[Fault]:
-    """A session has to reach rows of its own tenant, at least some."""
+    """A session has to reach rows of its own tenant, at least some; where that depends on rows of
+    other tables, these may not be there."""
     own = "A" if context is Context.A else "B"
     outcomes = {_effective(o, permissive) for row, o in rows.items() if row.tenant == own}
     if "true" in outcomes:
         return
-    if "unknown" in outcomes:
+    if "unknown" in outcomes or reads_tables:
         yield Fault("undecided", context)
     else:
         yield Fault("raises" if outcomes == {"error"} else "denied", context)

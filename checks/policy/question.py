@@ -22,6 +22,16 @@ from harness.config import Tenancy
 
 ROWS = ("A", "B", None)
 _MOST_CANDIDATES = 96
+_SAMPLES = {
+    "text": "x",
+    "character varying": "x",
+    "integer": "1",
+    "bigint": "1",
+    "numeric": "1",
+    "date": "2026-01-01",
+    "timestamp with time zone": "2026-01-01 00:00:00+00",
+    "uuid": "00000000-0000-4000-8000-00000000000c",
+}
 Outcome = Literal["true", "false", "error", "unknown"]
 
 
@@ -73,6 +83,8 @@ class Question:
     others: tuple[tuple[str, str], ...]
     """The other columns that are mentioned, and their types."""
     candidates: tuple[Candidate, ...]
+    reads_tables: bool = False
+    """Whether an expression asks other rows, of which the question knows nothing."""
 
 
 Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
@@ -102,6 +114,7 @@ def ask(
         tenant.type,
         others,
         rows,
+        any(isinstance(node, ast.RangeVar) for node in nodes),
     )
 
 
@@ -116,7 +129,8 @@ def _is_string(node: object) -> bool:
 def _values(
     type: str, tenant_type: str, literals: Sequence[str], tenants: Tenants
 ) -> list[str | None]:
-    """Values of a column that could make a difference to an expression."""
+    """Values of a column that could make a difference to an expression; a literal that is none of
+    the type is an error of its row alone."""
     return [None, *dict.fromkeys(_known(type, tenant_type, literals, tenants))]
 
 
@@ -126,5 +140,5 @@ def _known(type: str, tenant_type: str, literals: Sequence[str], tenants: Tenant
         return
     if type == tenant_type:
         yield from (tenants.a, tenants.b)
-    if type in ("text", "character varying"):
-        yield from literals
+    if type in _SAMPLES:
+        yield from (*literals, _SAMPLES[type])

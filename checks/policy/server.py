@@ -120,7 +120,11 @@ def _statement(
         for number, candidate in enumerate(candidates)
     ]
     columns: list[Any] = [sql.Identifier(name) for name in ("harness_row", *names)]
-    return sql.SQL("SELECT harness_row, ({}) IS TRUE FROM (VALUES {}) AS {} ({})").format(
+    # OFFSET keeps the planner from putting the values into the expression, where it would leave
+    # out what raises.
+    return sql.SQL(
+        "SELECT harness_row, ({}) IS TRUE FROM (SELECT * FROM (VALUES {}) AS v OFFSET 0) AS {} ({})"
+    ).format(
         sql.SQL(expression),
         sql.SQL(", ").join(rows),
         sql.Identifier(question.relation or "harness_rows"),
