@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from checks import catalog as live
-from checks import isolation, leak_findings, static
+from checks import catalog, isolation, leak_findings, static
 from checks.rules import registry
 from harness.cli.options import (
     ConfigFile,
@@ -76,14 +75,14 @@ def check(
     findings: list[Finding] = []
     checked: list[str] = []
     if layer in (Layer.STATIC, Layer.ALL):
-        found, catalog = static.check(paths or [], ctx.settings)
+        found, read = static.check(paths or [], ctx.settings)
         findings += found
-        checked.append(f"{len(catalog.tables)} tables by {len(registry())} rules")
+        checked.append(f"{len(read.tables)} tables by {len(registry())} rules")
     if layer in (Layer.CATALOG, Layer.ALL):
         with ctx.target() as target:
-            found, catalog = live.check(target, ctx.settings)
-        findings = live.merge([*findings, *found])
-        checked.append(f"the catalog's {len(catalog.tables)} tables and partitions")
+            found, read = catalog.check(target, ctx.settings)
+        findings = catalog.merge([*findings, *found])
+        checked.append(f"the catalog's {len(read.tables)} tables and partitions")
     if layer in (Layer.ISOLATION, Layer.ALL):
         with ctx.target() as target, ctx.progress("Attacking") as moved:
             probes = isolation.check(target, ctx.settings, owned, moved)
