@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from checks import catalog, isolation, leak_findings, static
+from checks.drift import drift
 from checks.rules import registry
 from harness.cli.options import (
     ConfigFile,
@@ -75,14 +76,16 @@ def check(
     findings: list[Finding] = []
     checked: list[str] = []
     if layer in (Layer.STATIC, Layer.ALL):
-        found, read = static.check(paths or [], ctx.settings)
+        found, written = static.check(paths or [], ctx.settings)
         findings += found
-        checked.append(f"{len(read.tables)} tables by {len(registry())} rules")
+        checked.append(f"{len(written.tables)} tables by {len(registry())} rules")
     if layer in (Layer.CATALOG, Layer.ALL):
         with ctx.target() as target:
-            found, read = catalog.check(target, ctx.settings)
+            found, held = catalog.check(target, ctx.settings)
         findings = catalog.merge([*findings, *found])
-        checked.append(f"the catalog's {len(read.tables)} tables and partitions")
+        checked.append(f"the catalog's {len(held.tables)} tables and partitions")
+    if layer is Layer.ALL:
+        findings += drift(written, held, ctx.settings.roles.owner)
     if layer in (Layer.ISOLATION, Layer.ALL):
         with ctx.target() as target, ctx.progress("Attacking") as moved:
             probes = isolation.check(target, ctx.settings, owned, moved)

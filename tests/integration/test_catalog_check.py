@@ -65,6 +65,16 @@ FAULTS = {
     "nullable tenant": (f"ALTER TABLE {TABLE} DROP CONSTRAINT user_account_pkey CASCADE;"
                         f"ALTER TABLE {TABLE} ALTER business_id DROP NOT NULL;"
                         + policy(f"business_id = {TENANT} OR business_id IS NULL"), "POL003"),
+    "forgeable membership": (
+        "CREATE TABLE user_mgmt.m (business_id uuid); GRANT INSERT ON user_mgmt.m TO app_user;"
+        + policy("business_id IN (SELECT m.business_id FROM user_mgmt.m AS m)"), "POL007"),
+    "name capture": (
+        "CREATE TABLE user_mgmt.m (business_id uuid);"
+        + policy("EXISTS (SELECT FROM user_mgmt.m WHERE m.business_id = business_id)"), "POL009"),
+    "called for every row": (
+        "CREATE FUNCTION user_mgmt.t() RETURNS uuid LANGUAGE plpgsql STABLE AS"
+        f" 'BEGIN RETURN {TENANT}; END';" + policy("business_id = user_mgmt.t()"), "PRF002"),
+    "cast": (policy(f"business_id::text = {TENANT}::text"), "PRF003"),
     "immutable context": ("ALTER FUNCTION tenant_mgmt.current_business_id() IMMUTABLE", "POL008"),
     "constant tenant": (f"ALTER TABLE {TABLE} ALTER business_id SET DEFAULT"
                         " '00000000-0000-0000-0000-000000000001'", "TEN004"),
