@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pglast import ast, parse_sql
@@ -299,6 +300,7 @@ def _bodies(source: Source) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _expression(definition: str) -> str | None:
     """What a function returns, where it is one expression."""
     try:

@@ -7,7 +7,7 @@ come in the order in which they were created.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib.resources import files
 from typing import Any, TypeVar, cast
 
@@ -39,9 +39,10 @@ _ACTIONS = {
 }
 
 
-def read(connection: Connection) -> Catalog:
-    """The catalog of the database that the connection is on, as its role sees it."""
-    found = schemas(connection)
+def read(connection: Connection, only: Collection[str] | None = None) -> Catalog:
+    """The catalog of the database that the connection is on, as its role sees it; of some schemas
+    only where they are named."""
+    found = schemas(connection, only)
 
     def of(kind: str) -> list[Row]:
         return rows(connection, kind, found)
@@ -82,9 +83,10 @@ def read(connection: Connection) -> Catalog:
     )
 
 
-def schemas(connection: Connection) -> list[str]:
+def schemas(connection: Connection, only: Collection[str] | None = None) -> list[str]:
     """The schemas that are the user's, in the order in which they were created."""
-    return [schema for (schema,) in rows(connection, "schemas", [])]
+    found = [schema for (schema,) in rows(connection, "schemas", [])]
+    return found if only is None else [schema for schema in found if schema in only]
 
 
 def rows(connection: Connection, kind: str, schemas: list[str]) -> list[Row]:

@@ -7,6 +7,7 @@ the whole cluster, for what a role may become is decided there.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from harness.catalog import live
 from harness.catalog.live import Row
@@ -23,15 +24,16 @@ from harness.catalog.source import (
 from harness.db import Connection
 
 
-def read(connection: Connection) -> Source:
-    """All that the database holds for a rule to judge, as the connection's role sees it."""
-    schemas = live.schemas(connection)
+def read(connection: Connection, only: Collection[str] | None = None) -> Source:
+    """All that the database holds for a rule to judge, as the connection's role sees it; of some
+    schemas only where they are named."""
+    schemas = live.schemas(connection, only)
 
     def rows(kind: str) -> list[Row]:
         return live.rows(connection, kind, schemas)
 
     return Source(
-        catalog=live.read(connection),
+        catalog=live.read(connection, only),
         definitions=dict(rows("definitions")),
         privileges=tuple(map(_privilege, rows("privileges"))),
         role_settings=tuple(RoleSetting(*row) for row in rows("role_settings")),

@@ -7,7 +7,8 @@ created" is noticed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn, TypeVar
 
 from pglast import ast
@@ -63,6 +64,10 @@ class Draft:
     foreign_tables: dict[Name, tuple[Grant, ...]] = field(default_factory=dict)
     sequences: set[Name] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+
+    def copy(self) -> Draft:
+        """Another draft that begins where this one stands."""
+        return replace(self, **{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
     def finish(self) -> Source:
         """The draft as it stands, frozen."""

@@ -44,13 +44,29 @@ def read(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> S
     partitions with row security, forced, and the tenant policy. Never raises for what stands
     in a file: that becomes a Problem of the Source.
     """
+    return begin(files, partition_functions).finish()
+
+
+def begin(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> Draft:
+    """What the files leave behind, for `go_on` to read further from."""
     draft = Draft(partition_functions=frozenset(map(Name.parse, partition_functions)))
+    _read_files(files, draft)
+    return draft
+
+
+def go_on(draft: Draft, files: Mapping[str, str]) -> Source:
+    """What further files make of a draft, which stays as it is."""
+    further = draft.copy()
+    _read_files(files, further)
+    return further.finish()
+
+
+def _read_files(files: Mapping[str, str], draft: Draft) -> None:
     for path, text in files.items():
         statements, problems = parse(SqlText.of(path, text))
         draft.problems += problems
         for statement in statements:
             _read_statement(statement, draft)
-    return draft.finish()
 
 
 def _read_statement(statement: Statement, draft: Draft) -> None:
