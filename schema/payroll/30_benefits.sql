@@ -65,7 +65,7 @@ CREATE TRIGGER benefit_carrier_state_machine
 
 
 CREATE FUNCTION payroll.match_formula_fits(formula jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT count(*) > 0
        AND coalesce(bool_and(t.up_to > t.below AND t.up_to <= 100 AND t.matched >= 0
@@ -79,7 +79,8 @@ BEGIN ATOMIC
     ) AS t;
 END;
 COMMENT ON FUNCTION payroll.match_formula_fits(jsonb) IS
-    'Whether the tiers of a match rise, end within the pay, and match up to twice.';
+    'Whether the tiers of a match rise, end within the pay, and match up to twice. NULL of none, so
+     that a plan without a match passes.';
 
 CREATE TABLE payroll.benefit_plan (
     business_id                  uuid              NOT NULL,
