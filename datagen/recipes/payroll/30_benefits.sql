@@ -555,6 +555,7 @@ SELECT s.business_id,
             THEN (ARRAY['Dr. Halloran', 'Dr. Ibekwe', 'Lakeshore Pediatrics'])[1 + s.turn %% 3] END,
        f.number > 0 AND f.number < 9 AND s.turn %% 40 = 16, 'received', x.reason,
        coalesce(x.reason IN ('aged_out', 'divorce', 'termination'), false)
+           AND f.relationship <> 'domestic_partner'
 FROM benefit_stretch AS s
 JOIN benefit_family AS f
     ON f.employee_id = s.employee_id

@@ -199,7 +199,7 @@ FROM (
         SELECT e.business_id, e.employee_id, d.dependent_id, e.benefit_enrollment_id, NULL,
                x.end_reason,
                CASE x.end_reason WHEN 'divorce' THEN d.ended_on ELSE d.aged_out_on END,
-               payroll.cobra_premium(e.benefit_enrollment_id, 2)
+               payroll.cobra_premium(e.benefit_enrollment_id, 2, true)
         FROM payroll.enrollment_dependent AS x
         JOIN payroll.benefit_enrollment AS e
             ON e.business_id = x.business_id
@@ -208,6 +208,7 @@ FROM (
         JOIN payroll.dependent AS d
             ON d.business_id = x.business_id AND d.dependent_id = x.dependent_id
         WHERE x.business_id = %(business_id)s AND x.end_reason IN ('divorce', 'aged_out')
+          AND d.relationship <> 'domestic_partner'
           AND x.covered_until <= %(as_of)s::date + 31
     ) AS x
     CROSS JOIN LATERAL (
