@@ -3,7 +3,7 @@ SET LOCAL enable_nestloop = off;
 
 -- An account holds what the pay runs took for it. Claims of a health care account may run ahead of
 -- them; what a savings account has left goes on to the next year, what another has left is lost
--- once claims are no longer taken.
+-- once claims are no longer taken. Accounts of before the first pay run stayed with the former system.
 INSERT INTO payroll.spending_account
     (business_id, spending_account_id, employee_id, benefit_plan_id, account_kind, plan_year,
      annual_election_amount, employee_contributed_amount, employer_contributed_amount,
@@ -64,6 +64,8 @@ FROM (
     ) AS n
     WHERE e.business_id = %(business_id)s AND e.status IN ('active', 'ended')
       AND e.plan_kind IN ('hsa', 'health_fsa', 'dependent_fsa')
+      AND coalesce(e.effective_until > (SELECT min(r.check_date) FROM payroll.pay_run AS r
+                                        WHERE r.business_id = e.business_id), true)
 ) AS a
 ORDER BY a.year, a.benefit_enrollment_id;
 
@@ -144,7 +146,9 @@ CROSS JOIN LATERAL (
 ) AS r
 ORDER BY f.sent_at, f.carrier_feed_id;
 
--- The months of last year, furnished by the end of January, and of this one so far.
+-- The months of last year, furnished by the end of January, and of this one so far: person by person,
+-- by index.
+SET LOCAL enable_nestloop = on;
 SELECT count(payroll.build_aca_months(e.employer_entity_id, y.year, y.months))
 FROM payroll.employer_entity AS e
 CROSS JOIN LATERAL (VALUES
