@@ -133,8 +133,8 @@ JOIN payroll.garnishment_agency AS a
         OR a.state_code = CASE WHEN e.state_code IN ('IN', 'CA') THEN e.state_code ELSE 'IL' END)
 WHERE e.turn <= greatest(1, round(e.people * 0.05)) AND k.kind IS NOT NULL;
 
--- What is taken from people beside the benefits that they elect (30_benefits.sql): savings after tax,
--- a few loans, gifts, orders.
+-- What is taken from people beside the benefits that they elect (30_benefits.sql): savings after
+-- tax, a few loans, gifts, orders.
 INSERT INTO payroll.employee_deduction
     (business_id, employee_deduction_id, employee_id, deduction_code_id, garnishment_order_id,
      amount, percent, employer_amount, employer_percent, effective_from, effective_until,

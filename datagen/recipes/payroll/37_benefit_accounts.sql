@@ -3,7 +3,8 @@ SET LOCAL enable_nestloop = off;
 
 -- An account holds what the pay runs took for it. Claims of a health care account may run ahead of
 -- them; what a savings account has left goes on to the next year, what another has left is lost
--- once claims are no longer taken. Accounts of before the first pay run stayed with the former system.
+-- once claims are no longer taken. Accounts of before the first pay run stayed with the former
+-- system.
 INSERT INTO payroll.spending_account
     (business_id, spending_account_id, employee_id, benefit_plan_id, account_kind, plan_year,
      annual_election_amount, employee_contributed_amount, employer_contributed_amount,
