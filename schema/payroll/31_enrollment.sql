@@ -293,6 +293,12 @@ BEGIN
     IF NOT EXISTS (SELECT FROM changed) THEN
         RETURN NULL;
     END IF;
+    -- Two who elect at once count one after the other: each alone would not see the other.
+    PERFORM FROM payroll.enrollment_window AS w
+    WHERE (w.business_id, w.enrollment_window_id) IN (
+        SELECT x.business_id, x.enrollment_window_id FROM changed AS x)
+    ORDER BY w.enrollment_window_id
+    FOR NO KEY UPDATE;
     UPDATE payroll.enrollment_window AS w
     SET submitted_count = s.people, invited_count = greatest(w.invited_count, s.people)
     FROM (

@@ -147,8 +147,8 @@ CROSS JOIN LATERAL (
 ) AS r
 ORDER BY f.sent_at, f.carrier_feed_id;
 
--- The months of last year, furnished by the end of January, and of this one so far: person by person,
--- by index.
+-- The months of last year, furnished by the end of January, and of this one so far, person by
+-- person.
 SET LOCAL enable_nestloop = on;
 SELECT count(payroll.build_aca_months(e.employer_entity_id, y.year, y.months))
 FROM payroll.employer_entity AS e

@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.staffing import Hire, hire
 from tests.integration.schema.states import refused
@@ -771,6 +771,34 @@ def test_the_census_counts_dependents(app: Connection) -> None:
         "SELECT coverage_tier, dependents, monthly_premium_amount::float"
         " FROM payroll.v_benefit_census"
     ).fetchall() == [("family", 1, 900.0)]
+
+
+def test_two_who_elect_at_once_are_both_counted(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        offer = Offer(connection)
+        people = [hire(connection, worker_category="full_time").person for _ in range(2)]
+
+    def elect(connection: Connection, person: UUID) -> None:
+        row(connection, "payroll.benefit_enrollment", employee_id=person, status="submitted",
+            enrollment_window_id=offer.window, election="waived",
+            coverage_tier="none")  # fmt: skip
+
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        elect(first, people[0])
+        after(target, tenant, first, lambda second: (elect(second, people[1]), second.commit()))
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert connection.execute(
+            "SELECT submitted_count, invited_count FROM payroll.enrollment_window"
+            " WHERE enrollment_window_id = %s",
+            [offer.window],
+        ).fetchone() == (2, 2)
 
 
 def test_a_share_that_is_taken_back_is_missed(app: Connection) -> None:
