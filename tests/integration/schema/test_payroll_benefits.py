@@ -788,10 +788,14 @@ def test_two_who_elect_at_once_are_both_counted(
             enrollment_window_id=offer.window, election="waived",
             coverage_tier="none")  # fmt: skip
 
+    def second(connection: Connection) -> None:
+        elect(connection, people[1])
+        connection.commit()
+
     with psycopg.connect(target.app) as first:
         become_app(first, tenant)
         elect(first, people[0])
-        after(target, tenant, first, lambda second: (elect(second, people[1]), second.commit()))
+        after(target, tenant, first, second)
     with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         assert connection.execute(
