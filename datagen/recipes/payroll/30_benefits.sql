@@ -413,7 +413,8 @@ WITH elected AS (
            c.amount, t.point_kind, t.enrollment_window_id, t.signed_on, s.starts_on,
            CASE WHEN c.plan_kind NOT IN ('medical', 'dental', 'vision') THEN 'employee'
                 WHEN c.plan_kind = 'medical' AND p.waives
-                     AND NOT (p.happens = 'loss_of_coverage' AND s.starts_on >= l.starts_on)
+                     AND NOT coalesce(p.happens = 'loss_of_coverage'
+                                      AND s.starts_on >= l.starts_on, false)
                 THEN 'none'
                 WHEN f.spouses > 0 AND f.children > 0 THEN 'family'
                 WHEN f.spouses > 0 THEN 'employee_spouse'
