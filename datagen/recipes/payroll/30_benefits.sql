@@ -369,12 +369,12 @@ FROM (
     WHERE x.opens_on < %(as_of)s::date + 62
     GROUP BY x.enrollment_window_id, x.point_kind, x.opens_on, x.closes_on, x.starts_on
     UNION ALL
-    -- Somebody was told the wrong price and may choose again.
+    -- Some were told the wrong price and may choose again.
     SELECT md5('correction ' || p.employee_id)::uuid, p.employee_id, NULL, 'correction',
            %(as_of)s::date - 16, %(as_of)s::date + 14,
            (date_trunc('month', %(as_of)s::date) + interval '1 month')::date, 1
     FROM benefit_person AS p
-    WHERE NOT p.is_part_time AND p.gone_on IS NULL AND p.turn %% 20 = 3
+    WHERE NOT p.is_part_time AND p.gone_on IS NULL AND p.turn %% 20 IN (3, 8, 13)
       AND p.joins_on < %(as_of)s::date
 ) AS w;
 
