@@ -52,7 +52,8 @@ CREATE TABLE payroll.compliance_deadline (
 COMMENT ON TABLE payroll.compliance_deadline IS
     'Dated duty: deposit, return, W-2, 1095-C, ACA, EEO, new-hire, poster.';
 COMMENT ON COLUMN payroll.compliance_deadline.duty_code IS
-    'The duty within its period: RET-941, DEP-941-<number>, W2, NEWHIRE-<employee number>, POSTER.';
+    'The duty within its period: RET-941-<account>, DEP-<deposit number>, W2, 1095C,
+     NEWHIRE-<employee number>, POSTER.';
 COMMENT ON COLUMN payroll.compliance_deadline.reminder_days IS 'Days before, each a reminder.';
 COMMENT ON COLUMN payroll.compliance_deadline.penalty_risk_amount IS
     'What it may cost to miss the day.';
@@ -98,6 +99,12 @@ CREATE TRIGGER compliance_deadline_state_machine
             "not_applicable": ["upcoming"]
         }}');
 
+CREATE FUNCTION payroll.return_duty(form text, account_number text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 'RET-' || regexp_replace(form || '-' || account_number, '[^A-Za-z0-9]+', '-', 'g');
+COMMENT ON FUNCTION payroll.return_duty(text, text) IS
+    'The duty_code of a return: one form of one account, whatever the state calls them.';
+
 CREATE FUNCTION payroll.plan_deadlines(employer uuid, year integer, office uuid DEFAULT NULL)
     RETURNS integer
     LANGUAGE plpgsql AS $$
@@ -105,6 +112,17 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     made   integer;
 BEGIN
+    -- What was foreseen and has its document by now.
+    UPDATE payroll.compliance_deadline AS d
+    SET tax_filing_id = f.tax_filing_id, due_on = f.due_on
+    FROM payroll.tax_filing AS f
+    JOIN payroll.employer_tax_account AS a
+        ON a.business_id = f.business_id
+       AND a.employer_tax_account_id = f.employer_tax_account_id
+    WHERE d.business_id = tenant AND d.employer_entity_id = employer AND d.tax_filing_id IS NULL
+      AND f.business_id = tenant AND a.employer_entity_id = employer
+      AND f.amends_tax_filing_id IS NULL AND f.period_end = d.period_end
+      AND d.duty_code = payroll.return_duty(f.form_code, a.account_number);
     INSERT INTO payroll.compliance_deadline
         (business_id, employer_entity_id, tax_filing_id, tax_deposit_id, owner_user_account_id,
          duty_code, title, jurisdiction_code, period_end, due_on, penalty_risk_amount)
@@ -113,7 +131,7 @@ BEGIN
     FROM (
         -- 26 USC 6651: 5 % a month and 25 % at most for a return that is not filed.
         SELECT f.tax_filing_id AS filing, NULL::uuid AS deposit,
-               'RET-' || replace(f.form_code, '/', '-') || '-' || j.code AS duty,
+               payroll.return_duty(f.form_code, a.account_number) AS duty,
                f.form_code || ' for the period to ' || f.period_end AS title, j.code AS place,
                f.period_end, f.due_on, round(greatest(f.total_tax_amount, 0) * 0.05, 2) AS risk
         FROM payroll.tax_filing AS f
@@ -125,6 +143,31 @@ BEGIN
         WHERE f.business_id = tenant AND a.employer_entity_id = employer
           AND f.amends_tax_filing_id IS NULL
           AND extract(year FROM f.due_on) = year
+        UNION ALL
+        -- What was filed for the same period of the year before is due again.
+        SELECT NULL, NULL, payroll.return_duty(f.form_code, a.account_number),
+               f.form_code || ' for the period to ' || n.period_end, j.code, n.period_end,
+               n.due_on, round(greatest(f.total_tax_amount, 0) * 0.05, 2)
+        FROM payroll.tax_filing AS f
+        JOIN payroll.employer_tax_account AS a
+            ON a.business_id = f.business_id
+           AND a.employer_tax_account_id = f.employer_tax_account_id AND a.status = 'active'
+        JOIN payroll.tax_jurisdiction AS j
+            ON j.business_id = a.business_id AND j.tax_jurisdiction_id = a.tax_jurisdiction_id
+        CROSS JOIN LATERAL (
+            SELECT p.period_end,
+                   payroll.banking_day(
+                       payroll.return_due_on(j.tax_jurisdiction_id, p.period_end) - 1, 1) AS due_on
+            FROM (SELECT (f.period_end + interval '1 year')::date AS period_end) AS p
+        ) AS n
+        WHERE f.business_id = tenant AND a.employer_entity_id = employer
+          AND f.amends_tax_filing_id IS NULL AND extract(year FROM n.due_on) = year
+          AND NOT EXISTS (
+              SELECT
+              FROM payroll.tax_filing AS x
+              WHERE x.business_id = f.business_id AND x.form_code = f.form_code
+                AND x.employer_tax_account_id = f.employer_tax_account_id
+                AND x.period_end = n.period_end)
         UNION ALL
         -- 26 USC 6656: 10 % of a deposit that is more than 15 days late.
         SELECT NULL, t.tax_deposit_id, 'DEP-' || t.deposit_number,
