@@ -397,9 +397,9 @@ def test_a_home_by_self_service_was_asked_for_and_approved(app: Connection) -> N
         row(app, "payroll.employee_residence", **home)
     app.execute("RESET ROLE")
     app.execute(
-        "UPDATE payroll.profile_change_request SET status = 'approved', reviewed_at = now()"
-        " WHERE profile_change_request_id = %s",
-        [asked],
+        "UPDATE payroll.profile_change_request SET status = 'approved', reviewed_at = now(),"
+        " reviewed_by = %s WHERE profile_change_request_id = %s",
+        [row(app, "user_mgmt.user_account"), asked],
     )
     app.execute("SET LOCAL ROLE app_user")
     assert row(app, "payroll.employee_residence", **home)
