@@ -1066,7 +1066,8 @@ ALTER TABLE payroll.self_service_event_default ENABLE ROW LEVEL SECURITY, FORCE 
 CREATE POLICY tenant_isolation ON payroll.self_service_event_default
     USING (business_id = tenant_mgmt.current_business_id());
 
-SELECT system_core.create_partitions('payroll.self_service_event', 'month', behind => 13, ahead => 3);
+SELECT system_core.create_partitions(
+    'payroll.self_service_event', 'month', behind => 13, ahead => 3);
 
 CREATE FUNCTION payroll.portal_use(since timestamptz, until timestamptz)
     RETURNS TABLE (action text, channel text, events bigint, people bigint, denied bigint,

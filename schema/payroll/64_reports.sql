@@ -182,9 +182,10 @@ CREATE TABLE payroll.report_run (
     format               text                     NOT NULL DEFAULT 'screen',
     status               text                     NOT NULL DEFAULT 'running',
     duration_ms          system_core.milliseconds GENERATED ALWAYS AS
-                                                      (round(extract(epoch FROM
-                                                                 finished_at - started_at)
-                                                             * 1000, 3)) STORED,
+                                                      (greatest(0, round(
+                                                          extract(epoch FROM
+                                                                  finished_at - started_at)
+                                                          * 1000, 3))) STORED,
     error_detail         text,
     rows_masked          integer                  NOT NULL DEFAULT 0,
     created_at           timestamptz              NOT NULL DEFAULT now(),

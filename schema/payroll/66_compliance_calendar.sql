@@ -99,11 +99,11 @@ CREATE TRIGGER compliance_deadline_state_machine
             "not_applicable": ["upcoming"]
         }}');
 
-CREATE FUNCTION payroll.return_duty(form text, account_number text) RETURNS text
+CREATE FUNCTION payroll.duty_code(kind text, of_what text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN 'RET-' || regexp_replace(form || '-' || account_number, '[^A-Za-z0-9]+', '-', 'g');
-COMMENT ON FUNCTION payroll.return_duty(text, text) IS
-    'The duty_code of a return: one form of one account, whatever the state calls them.';
+    RETURN kind || '-' || left(regexp_replace(of_what, '[^A-Za-z0-9]+', '-', 'g'), 50);
+COMMENT ON FUNCTION payroll.duty_code(text, text) IS
+    'The code of a duty about one document or person, whatever characters its number is of.';
 
 CREATE FUNCTION payroll.plan_deadlines(employer uuid, year integer, office uuid DEFAULT NULL)
     RETURNS integer
@@ -122,7 +122,7 @@ BEGIN
     WHERE d.business_id = tenant AND d.employer_entity_id = employer AND d.tax_filing_id IS NULL
       AND f.business_id = tenant AND a.employer_entity_id = employer
       AND f.amends_tax_filing_id IS NULL AND f.period_end = d.period_end
-      AND d.duty_code = payroll.return_duty(f.form_code, a.account_number);
+      AND d.duty_code = payroll.duty_code('RET', f.form_code || '-' || a.account_number);
     INSERT INTO payroll.compliance_deadline
         (business_id, employer_entity_id, tax_filing_id, tax_deposit_id, owner_user_account_id,
          duty_code, title, jurisdiction_code, period_end, due_on, penalty_risk_amount)
@@ -131,7 +131,7 @@ BEGIN
     FROM (
         -- 26 USC 6651: 5 % a month and 25 % at most for a return that is not filed.
         SELECT f.tax_filing_id AS filing, NULL::uuid AS deposit,
-               payroll.return_duty(f.form_code, a.account_number) AS duty,
+               payroll.duty_code('RET', f.form_code || '-' || a.account_number) AS duty,
                f.form_code || ' for the period to ' || f.period_end AS title, j.code AS place,
                f.period_end, f.due_on, round(greatest(f.total_tax_amount, 0) * 0.05, 2) AS risk
         FROM payroll.tax_filing AS f
@@ -145,7 +145,7 @@ BEGIN
           AND extract(year FROM f.due_on) = year
         UNION ALL
         -- What was filed for the same period of the year before is due again.
-        SELECT NULL, NULL, payroll.return_duty(f.form_code, a.account_number),
+        SELECT NULL, NULL, payroll.duty_code('RET', f.form_code || '-' || a.account_number),
                f.form_code || ' for the period to ' || n.period_end, j.code, n.period_end,
                n.due_on, round(greatest(f.total_tax_amount, 0) * 0.05, 2)
         FROM payroll.tax_filing AS f
@@ -170,7 +170,7 @@ BEGIN
                 AND x.period_end = n.period_end)
         UNION ALL
         -- 26 USC 6656: 10 % of a deposit that is more than 15 days late.
-        SELECT NULL, t.tax_deposit_id, 'DEP-' || t.deposit_number,
+        SELECT NULL, t.tax_deposit_id, payroll.duty_code('DEP', t.deposit_number),
                t.filing_form || ' deposit of ' || t.amount, j.code, t.period_end, t.due_on,
                round(t.amount * 0.10, 2)
         FROM payroll.tax_deposit AS t
@@ -182,7 +182,7 @@ BEGIN
         WHERE t.business_id = tenant AND a.employer_entity_id = employer
           AND extract(year FROM t.due_on) = year
         UNION ALL
-        SELECT NULL, NULL, 'NEWHIRE-' || e.employee_number,
+        SELECT NULL, NULL, payroll.duty_code('NEWHIRE', e.employee_number),
                'Report of the hire of ' || e.employee_number, n.state_code, s.hired_on, n.due_on,
                25   -- 42 USC 653a(d): at most 25 for each
         FROM payroll.new_hire_report AS n

@@ -98,7 +98,7 @@ FROM (
         ON t.business_id = x.business_id AND t.tax_deposit_id = x.tax_deposit_id
     LEFT JOIN payroll.employee AS e
         ON e.business_id = x.business_id AND e.employer_entity_id = x.employer_entity_id
-       AND x.duty_code = 'NEWHIRE-' || e.employee_number
+       AND x.duty_code = payroll.duty_code('NEWHIRE', e.employee_number)
     LEFT JOIN LATERAL (
         SELECT n.submitted_on
         FROM payroll.new_hire_report AS n

@@ -43,9 +43,7 @@ INQUIRY = {
     "reopened": ["waiting_employee", "resolved", "escalated"],
 }
 BANK = '{"account_token": "tok_x", "routing_number": "021000021", "last4": "1234"}'
-HOME = (
-    '{"line1": "14 Elm Street", "city": "Oak Park", "region_code": "IL", "postal_code": "60302"}'
-)
+HOME = '{"line1": "14 Elm Street", "city": "Oak Park", "region_code": "IL", "postal_code": "60302"}'
 
 
 def one(connection: Connection, query: str, *values: Any) -> Any:
@@ -57,7 +55,11 @@ def one(connection: Connection, query: str, *values: Any) -> Any:
 @pytest.fixture
 def person(app: Connection) -> UUID:
     return row(
-        app, "payroll.employee", email="ada@example.com", mobile_phone="+13125550199", status="active"
+        app,
+        "payroll.employee",
+        email="ada@example.com",
+        mobile_phone="+13125550199",
+        status="active",
     )
 
 
@@ -88,7 +90,11 @@ def ask(
 
 
 def decide(
-    connection: Connection, request: UUID, reviewer: UUID, approve: bool = True, why: str | None = None
+    connection: Connection,
+    request: UUID,
+    reviewer: UUID,
+    approve: bool = True,
+    why: str | None = None,
 ) -> None:
     connection.execute(
         "SELECT payroll.decide_profile_change(%s, %s, %s, %s, %s)",
@@ -99,8 +105,7 @@ def decide(
 def request_of(connection: Connection, request: UUID, column: str) -> Any:
     return one(
         connection,
-        f"SELECT {column} FROM payroll.profile_change_request"
-        " WHERE profile_change_request_id = %s",
+        f"SELECT {column} FROM payroll.profile_change_request WHERE profile_change_request_id = %s",
         request,
     )
 
@@ -179,7 +184,11 @@ def request_of(connection: Connection, request: UUID, column: str) -> Any:
         ("employee_document", {"document_kind": "pay_stub"}, "stub_is_of_paycheck"),
         ("employee_document", {"document_kind": "w2", "tax_year": 2025}, "w2_is_of_statement"),
         ("employee_document", {"document_kind": "1095c"}, "form_has_year"),
-        ("employee_document", {"signed_at": AT, "first_viewed_at": AT, "view_count": 1}, "where_asked"),
+        (
+            "employee_document",
+            {"signed_at": AT, "first_viewed_at": AT, "view_count": 1},
+            "where_asked",
+        ),
         ("employee_document", {"requires_signature": True, "signed_at": AT}, "after_reading"),
         (
             "employee_document",
@@ -398,9 +407,7 @@ def test_a_request_is_decided_once(app: Connection, person: UUID, office: UUID) 
 
 
 @pytest.mark.parametrize("function", ["decide_profile_change(%s, %s, true)"])
-def test_a_request_of_nobody_is_not_decided(
-    app: Connection, office: UUID, function: str
-) -> None:
+def test_a_request_of_nobody_is_not_decided(app: Connection, office: UUID, function: str) -> None:
     with pytest.raises(errors.ObjectNotInPrerequisiteState, match="missing"):
         app.execute(f"SELECT payroll.{function}".encode(), [office, office])
 
@@ -501,9 +508,7 @@ def test_a_task_goes_its_way(app: Connection, before: str, after: str) -> None:
 
 def test_an_open_step_blocks_the_first_pay(shop: Company) -> None:
     who = shop.hire(rate=78000, basis="salary")
-    shop.connection.execute(
-        "SELECT payroll.start_checklist(%s, 'onboarding', '2026-01-02')", [who]
-    )
+    shop.connection.execute("SELECT payroll.start_checklist(%s, 'onboarding', '2026-01-02')", [who])
     run = shop.start()
     assert shop.calculate(run)[who] == "blocked"
     assert shop.findings(run)["onboarding_open"] == "blocker"
@@ -524,9 +529,7 @@ def test_an_open_step_blocks_the_first_pay(shop: Company) -> None:
 def test_a_step_left_open_blocks_no_later_pay(shop: Company) -> None:
     who = shop.hire(rate=78000, basis="salary")
     shop.finish(1)
-    shop.connection.execute(
-        "SELECT payroll.start_checklist(%s, 'onboarding', '2026-01-02')", [who]
-    )
+    shop.connection.execute("SELECT payroll.start_checklist(%s, 'onboarding', '2026-01-02')", [who])
     run = shop.start(2)
     shop.calculate(run)
     assert "onboarding_open" not in shop.findings(run)
@@ -622,8 +625,7 @@ def test_a_stub_stays_for_four_years(shop: Company) -> None:
     who, paycheck = paid(shop)
     publish(shop, paycheck)
     assert shop.one(
-        "SELECT employee_id, available_until = '2030-05-04 10:00+00'"
-        " FROM payroll.employee_document"
+        "SELECT employee_id, available_until = '2030-05-04 10:00+00' FROM payroll.employee_document"
     ) == (who, True)
     with (
         pytest.raises(errors.CheckViolation, match="stub_stays_four_years"),
