@@ -161,7 +161,7 @@ BEGIN
             FROM (SELECT (f.period_end + interval '1 year')::date AS period_end) AS p
         ) AS n
         WHERE f.business_id = tenant AND a.employer_entity_id = employer
-          AND f.amends_tax_filing_id IS NULL AND extract(year FROM n.due_on) = year
+          AND f.amends_tax_filing_id IS NULL AND extract(year FROM f.due_on) = year - 1
           AND NOT EXISTS (
               SELECT
               FROM payroll.tax_filing AS x

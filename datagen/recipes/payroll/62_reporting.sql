@@ -26,7 +26,7 @@ SELECT payroll.find_variances(r.pay_run_id)
 FROM payroll.pay_run AS r
 WHERE r.business_id = %(business_id)s AND r.run_kind = 'regular' AND r.calculated_at IS NOT NULL
   AND r.status NOT IN ('cancelled', 'reversed')
-  AND r.check_date > (%(as_of)s::timestamptz AT TIME ZONE 'UTC')::date - 250
+  AND r.check_date > (%(as_of)s::timestamptz AT TIME ZONE 'UTC')::date - 180
 ORDER BY r.check_date, r.run_number;
 
 UPDATE payroll.pay_variance AS v
@@ -177,23 +177,23 @@ CROSS JOIN LATERAL (
 WHERE b.business_id = %(business_id)s;
 
 -- Scheduled ones ran on their weeks and months, the others when somebody looked at a run.
-INSERT INTO payroll.report_run
-    (business_id, report_run_id, report_definition_id, run_by, started_at, finished_at,
-     parameters, row_count, format, status, error_detail, rows_masked)
+CREATE TEMPORARY TABLE finished ON COMMIT DROP AS
 SELECT d.business_id, md5(concat_ws(' ', 'run', d.code, t.started_at, t.run_number,
-                                     d.business_id))::uuid,
+                                     d.business_id))::uuid
+           AS report_run_id,
        d.report_definition_id,
-       CASE WHEN d.schedule_cron IS NULL THEN d.owner_user_account_id END, t.started_at,
+       CASE WHEN d.schedule_cron IS NULL THEN d.owner_user_account_id END AS run_by, t.started_at,
        t.started_at + (CASE WHEN n.place = 1 THEN 30000 ELSE 180 + 17 * n.place END)
-                      * interval '1 millisecond',
-       jsonb_build_object('since', t.since, 'until', t.until),
-       CASE WHEN n.place = 1 THEN 0 ELSE c.rows END,
+                      * interval '1 millisecond' AS finished_at,
+       jsonb_build_object('since', t.since, 'until', t.until) AS parameters,
+       CASE WHEN n.place = 1 THEN 0 ELSE c.rows END AS row_count,
        CASE WHEN d.schedule_cron IS NULL THEN 'screen' WHEN d.visibility = 'finance' THEN 'xlsx'
-            WHEN d.visibility = 'managers' THEN 'pdf' ELSE 'csv' END,
-       CASE WHEN n.place = 1 THEN 'failed' ELSE 'done' END,
-       CASE WHEN n.place = 1 THEN 'canceling statement due to statement timeout' END,
+            WHEN d.visibility = 'managers' THEN 'pdf' ELSE 'csv' END AS format,
+       CASE WHEN n.place = 1 THEN 'failed' ELSE 'done' END AS status,
+       CASE WHEN n.place = 1 THEN 'canceling statement due to statement timeout' END
+           AS error_detail,
        CASE WHEN d.masks_pay AND d.report_kind = 'register' AND n.place <> 1
-            THEN greatest(0, c.rows - 6) ELSE 0 END
+            THEN greatest(0, c.rows - 6) ELSE 0 END AS rows_masked
 FROM payroll.report_definition AS d
 CROSS JOIN LATERAL (
     SELECT (w.day + interval '6 hours 2 minutes') AT TIME ZONE 'UTC' AS started_at, (w.day - w.length)::date AS since,
@@ -240,6 +240,52 @@ CROSS JOIN LATERAL (
            END AS rows
 ) AS c
 WHERE d.business_id = %(business_id)s AND t.started_at + interval '1 minute' <= %(as_of)s;
+
+-- Files of reports are kept for a quarter.
+INSERT INTO system_core.file_object
+    (business_id, file_object_id, storage_location_id, uploaded_by, file_name, media_type,
+     size_bytes, sha256, storage_key, classification, scan_status, uploaded_at)
+SELECT r.business_id, md5('file of ' || r.report_run_id)::uuid, s.storage_location_id,
+       d.owner_user_account_id,
+       lower(d.code) || to_char(r.started_at AT TIME ZONE 'UTC', '"-"YYYYMMDD".') || r.format,
+       m.media_type, 9000 + r.row_count * 140,
+       sha256(convert_to(r.report_run_id::text, 'UTF8')), 'reports/' || r.report_run_id,
+       'confidential', 'clean', r.finished_at
+FROM finished AS r
+JOIN payroll.report_definition AS d
+    ON d.business_id = r.business_id AND d.report_definition_id = r.report_definition_id
+JOIN (VALUES
+    ('csv', 'text/csv'), ('pdf', 'application/pdf'),
+    ('xlsx', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet')
+) AS m (format, media_type) ON m.format = r.format
+CROSS JOIN (
+    SELECT x.storage_location_id
+    FROM system_core.storage_location AS x
+    WHERE x.business_id = %(business_id)s
+    ORDER BY x.is_default DESC, x.name
+    LIMIT 1
+) AS s
+WHERE r.business_id = %(business_id)s AND r.status = 'done'
+  AND r.started_at > %(as_of)s::timestamptz - interval '90 days';
+
+INSERT INTO system_core.file_version
+    (business_id, file_version_id, file_object_id, version_no, uploaded_by, size_bytes, sha256,
+     storage_key, is_current, uploaded_at)
+SELECT f.business_id, md5('first version ' || f.file_object_id)::uuid, f.file_object_id, 1,
+       f.uploaded_by, f.size_bytes, f.sha256, f.storage_key, true, f.uploaded_at
+FROM system_core.file_object AS f
+WHERE f.business_id = %(business_id)s AND f.storage_key LIKE 'reports/%%';
+
+INSERT INTO payroll.report_run
+    (business_id, report_run_id, report_definition_id, run_by, file_object_id, started_at,
+     finished_at, parameters, row_count, format, status, error_detail, rows_masked)
+SELECT r.business_id, r.report_run_id, r.report_definition_id, r.run_by, f.file_object_id,
+       r.started_at, r.finished_at, r.parameters, r.row_count, r.format, r.status,
+       r.error_detail, r.rows_masked
+FROM finished AS r
+LEFT JOIN system_core.file_object AS f
+    ON f.business_id = r.business_id
+   AND f.file_object_id = md5('file of ' || r.report_run_id)::uuid;
 
 UPDATE payroll.report_definition AS d
 SET last_run_at = r.started_at
