@@ -158,6 +158,9 @@ DECLARE
     first_day CONSTANT date := date_trunc('month', month::timestamp)::date;
     written   integer;
 BEGIN
+    -- Two that take the same month at once take turns.
+    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', tenant, 'headcount',
+                                                             first_day), 0));
     DELETE FROM payroll.headcount_snapshot AS h
     WHERE h.business_id = tenant AND h.snapshot_month = first_day;
     INSERT INTO payroll.headcount_snapshot
@@ -505,6 +508,13 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     made   integer;
 BEGIN
+    PERFORM
+    FROM payroll.pay_run AS r
+    WHERE r.business_id = tenant AND r.pay_run_id = run
+    FOR NO KEY UPDATE;   -- It is not calculated, nor looked at by another, meanwhile.
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no run %', run USING ERRCODE = 'no_data_found';
+    END IF;
     -- What nobody has looked at yet is found anew; a decision stands.
     DELETE FROM payroll.pay_variance AS v
     WHERE v.business_id = tenant AND v.pay_run_id = run AND v.status = 'open';

@@ -323,8 +323,16 @@ def test_there_is_no_cost_of_no_period(shop: Company) -> None:
         shop.connection.execute("SELECT payroll.take_labor_cost(%s)", [shop.employer])
 
 
-def test_a_cost_taken_by_two_at_once_is_there_once(
-    deployed: Target, copy_of: Callable[[Target], Target]
+@pytest.mark.parametrize(
+    ("call", "table", "rows"),
+    [
+        ("take_labor_cost(%(period)s)", "labor_cost_snapshot", 1),
+        ("take_headcount('2026-01-01')", "headcount_snapshot", 1),
+        ("find_variances(%(run)s)", "pay_variance", 3),
+    ],
+)
+def test_a_measure_taken_by_many_at_once_is_there_once(
+    deployed: Target, copy_of: Callable[[Target], Target], call: str, table: str, rows: int
 ) -> None:
     target = copy_of(deployed)
     with psycopg.connect(target.admin) as connection:
@@ -332,17 +340,18 @@ def test_a_cost_taken_by_two_at_once_is_there_once(
         preparer, approver = (add_account(connection, tenant, name) for name in ("ada", "boss"))
         become_app(connection, tenant)
         shop = company(connection, preparer, approver)
-        shop.hire(rate=78000, basis="salary")
-        shop.finish()
-        span = shop.period()
+        _, run = unlike(shop)
+        given = {"period": shop.period(), "run": run}
 
     def take(connection: Connection, _: int) -> Any:
-        return one(connection, "SELECT payroll.take_labor_cost(%s)", span)
+        found = connection.execute(f"SELECT payroll.{call}".encode(), given).fetchone()
+        assert found
+        return found[0]
 
-    assert at_once(target, tenant, 3, take) == [1, 1, 1]
+    assert at_once(target, tenant, 3, take) == [rows] * 3
     with psycopg.connect(target.admin) as connection:
         become_app(connection, tenant)
-        assert one(connection, "SELECT count(*) FROM payroll.labor_cost_snapshot") == 1
+        assert one(connection, f"SELECT count(*) FROM payroll.{table}") == rows
 
 
 # Variances.
@@ -414,6 +423,11 @@ def test_a_decision_on_a_variance_stands_when_found_again(shop: Company) -> None
         "gross": "open",
         "tax": "open",
     }
+
+
+def test_there_are_no_variances_of_no_run(shop: Company) -> None:
+    with pytest.raises(errors.NoDataFound, match="no run"):
+        variances(shop, shop.employer)
 
 
 def test_a_variance_goes_when_its_cause_does(shop: Company) -> None:
