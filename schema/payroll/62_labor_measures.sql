@@ -478,30 +478,6 @@ CREATE TRIGGER pay_variance_state_machine
             "error_fixed": []
         }}');
 
-CREATE FUNCTION payroll.pay_measures(paycheck uuid)
-    RETURNS TABLE (measure text, amount numeric)
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT m.measure, m.amount
-    FROM payroll.paycheck AS p
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(e.hours), 0) AS hours
-        FROM payroll.paycheck_earning AS e
-        JOIN payroll.earning_code AS c
-            ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
-           AND c.earning_kind IN ('overtime', 'doubletime')
-        WHERE e.business_id = p.business_id AND e.paycheck_id = p.paycheck_id
-    ) AS o
-    CROSS JOIN LATERAL (VALUES
-        ('net', p.net_amount::numeric), ('gross', p.gross_amount), ('hours', p.hours_worked),
-        ('overtime', o.hours), ('tax', p.employee_tax_amount),
-        ('deduction', p.pretax_deduction_amount + p.posttax_deduction_amount)
-    ) AS m (measure, amount)
-    WHERE p.business_id = tenant_mgmt.current_business_id() AND p.paycheck_id = paycheck;
-END;
-COMMENT ON FUNCTION payroll.pay_measures(uuid) IS
-    'The figures of a paycheck of the calling tenant that are compared with earlier ones.';
-
 CREATE FUNCTION payroll.find_variances(run uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -518,6 +494,43 @@ BEGIN
     -- What nobody has looked at yet is found anew; a decision stands.
     DELETE FROM payroll.pay_variance AS v
     WHERE v.business_id = tenant AND v.pay_run_id = run AND v.status = 'open';
+    WITH of_run AS MATERIALIZED (
+        SELECT r.check_date, o.starts_on, o.ends_on
+        FROM payroll.pay_run AS r
+        JOIN payroll.pay_period AS o
+            ON o.business_id = r.business_id AND o.pay_period_id = r.pay_period_id
+        WHERE r.business_id = tenant AND r.pay_run_id = run AND r.run_kind = 'regular'
+    ), ranked AS MATERIALIZED (
+        SELECT p.paycheck_id, p.pay_run_id,
+               row_number() OVER (PARTITION BY p.employee_id, p.pay_run_id = run
+                                  ORDER BY p.check_date DESC, p.paycheck_id) AS place
+        FROM of_run AS o
+        JOIN payroll.paycheck AS p ON p.business_id = tenant
+        JOIN payroll.pay_run AS y
+            ON y.business_id = tenant AND y.pay_run_id = p.pay_run_id AND y.run_kind = 'regular'
+        WHERE (p.pay_run_id = run AND p.status <> 'voided')
+           OR (payroll.paycheck_counts(p.status) AND p.check_date < o.check_date)
+    ), overtime AS MATERIALIZED (
+        SELECT e.paycheck_id, sum(e.hours) AS hours
+        FROM payroll.earning_code AS c
+        JOIN payroll.paycheck_earning AS e
+            ON e.business_id = tenant AND e.earning_code_id = c.earning_code_id
+        WHERE c.business_id = tenant AND c.earning_kind IN ('overtime', 'doubletime')
+          AND e.paycheck_id = ANY (ARRAY(SELECT k.paycheck_id FROM ranked AS k
+                                         WHERE k.place <= 6))
+        GROUP BY e.paycheck_id
+    ), figure AS MATERIALIZED (
+        -- The paychecks of the run and the last six before it of the same people.
+        SELECT p.paycheck_id, p.pay_run_id, p.employee_id, p.check_date, p.hours_worked::numeric
+                   AS hours, p.net_amount::numeric AS net, p.gross_amount::numeric AS gross,
+               p.employee_tax_amount::numeric AS tax, coalesce(v.hours, 0) AS overtime,
+               (p.pretax_deduction_amount + p.posttax_deduction_amount)::numeric AS deduction
+        FROM ranked AS k
+        JOIN payroll.paycheck AS p
+            ON p.business_id = tenant AND p.paycheck_id = k.paycheck_id
+        LEFT JOIN overtime AS v ON v.paycheck_id = p.paycheck_id
+        WHERE k.place <= 6
+    )
     INSERT INTO payroll.pay_variance
         (business_id, pay_variance_id, pay_run_id, employee_id, paycheck_id, measure,
          current_value, expected_value, z_score, reason_guess)
@@ -542,7 +555,7 @@ BEGIN
                        ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
                       AND c.earning_kind IN ('bonus', 'commission')
                    WHERE e.business_id = tenant AND e.paycheck_id = p.paycheck_id) THEN 'bonus'
-               WHEN m.amount < u.usual AND h.now_hours < h.usual_hours * 0.8 THEN 'missing_hours'
+               WHEN m.amount < u.usual AND p.hours < u.hours * 0.8 THEN 'missing_hours'
                WHEN EXISTS (
                    SELECT
                    FROM payroll.compensation_rate AS c
@@ -560,37 +573,28 @@ BEGIN
                      AND w.effective_from BETWEEN o.starts_on - 30 AND p.check_date)
                    THEN 'tax_change'
                ELSE 'unknown' END
-    FROM payroll.pay_run AS r
-    JOIN payroll.pay_period AS o
-        ON o.business_id = r.business_id AND o.pay_period_id = r.pay_period_id
-    JOIN payroll.paycheck AS p
-        ON p.business_id = r.business_id AND p.pay_run_id = r.pay_run_id AND p.status <> 'voided'
-    CROSS JOIN LATERAL (
-        SELECT array_agg(x.paycheck_id) AS keys, avg(x.hours_worked) AS usual_hours,
-               p.hours_worked AS now_hours
-        FROM (
-            SELECT b.paycheck_id, b.hours_worked
-            FROM payroll.paycheck AS b
-            JOIN payroll.pay_run AS y
-                ON y.business_id = b.business_id AND y.pay_run_id = b.pay_run_id
-               AND y.run_kind = 'regular'
-            WHERE b.business_id = tenant AND b.employee_id = p.employee_id
-              AND payroll.paycheck_counts(b.status) AND b.check_date < p.check_date
-            ORDER BY b.check_date DESC
-            LIMIT 6
-        ) AS x
+    FROM of_run AS o
+    JOIN figure AS p ON p.pay_run_id = run
+    JOIN LATERAL (
+        SELECT x.measure, x.amount
+        FROM (VALUES ('net', p.net), ('gross', p.gross), ('hours', p.hours),
+                     ('overtime', p.overtime), ('tax', p.tax), ('deduction', p.deduction))
+            AS x (measure, amount)
+    ) AS m ON true
+    JOIN (
+        SELECT f.employee_id, x.measure, round(avg(x.amount), 4) AS usual,
+               stddev_samp(x.amount) AS spread, avg(f.hours) AS hours
+        FROM figure AS f
+        CROSS JOIN LATERAL (
+            VALUES ('net', f.net), ('gross', f.gross), ('hours', f.hours),
+                   ('overtime', f.overtime), ('tax', f.tax), ('deduction', f.deduction)
+        ) AS x (measure, amount)
+        WHERE f.pay_run_id <> run
+        GROUP BY f.employee_id, x.measure
         -- Fewer say nothing about what is usual.
         HAVING count(*) >= 3
-    ) AS h
-    CROSS JOIN LATERAL payroll.pay_measures(p.paycheck_id) AS m
-    CROSS JOIN LATERAL (
-        SELECT round(avg(b.amount), 4) AS usual, stddev_samp(b.amount) AS spread
-        FROM unnest(h.keys) AS k
-        CROSS JOIN LATERAL payroll.pay_measures(k) AS b
-        WHERE b.measure = m.measure
-    ) AS u
-    WHERE r.business_id = tenant AND r.pay_run_id = run AND r.run_kind = 'regular'
-      AND u.usual > 0
+    ) AS u ON u.employee_id = p.employee_id AND u.measure = m.measure
+    WHERE u.usual > 0
       AND (abs(m.amount - u.usual) > 0.5 * u.usual
            OR (abs(m.amount - u.usual) > 0.2 * u.usual
                AND abs(m.amount - u.usual) > 3 * u.spread))

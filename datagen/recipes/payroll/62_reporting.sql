@@ -22,12 +22,14 @@ WHERE o.business_id = %(business_id)s
 ORDER BY o.check_date, o.pay_period_id;
 
 -- What was unlike before is looked at in the review of the run; what is in review now is open.
+SET LOCAL enable_nestloop = off;
 SELECT payroll.find_variances(r.pay_run_id)
 FROM payroll.pay_run AS r
 WHERE r.business_id = %(business_id)s AND r.run_kind = 'regular' AND r.calculated_at IS NOT NULL
   AND r.status NOT IN ('cancelled', 'reversed')
   AND r.check_date > (%(as_of)s::timestamptz AT TIME ZONE 'UTC')::date - 180
 ORDER BY r.check_date, r.run_number;
+SET LOCAL enable_nestloop = on;
 
 UPDATE payroll.pay_variance AS v
 SET status = CASE WHEN v.reason_guess = 'missing_hours' AND n.place < 20 THEN 'error_fixed'
