@@ -198,7 +198,8 @@ SELECT d.business_id, md5(concat_ws(' ', 'run', d.code, t.started_at, t.run_numb
             THEN greatest(0, c.rows - 6) ELSE 0 END AS rows_masked
 FROM payroll.report_definition AS d
 CROSS JOIN LATERAL (
-    SELECT (w.day + interval '6 hours 2 minutes') AT TIME ZONE 'UTC' AS started_at, (w.day - w.length)::date AS since,
+    SELECT (w.day + interval '6 hours 2 minutes') AT TIME ZONE 'UTC' AS started_at,
+           (w.day - w.length)::date AS since,
            w.day::date AS until, NULL AS run_number
     FROM (
         SELECT x.day,
