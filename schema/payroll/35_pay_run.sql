@@ -237,7 +237,7 @@ CREATE TABLE payroll.pay_run_exception (
         CHECK (code IN ('missing_tax_setup', 'negative_net', 'no_bank_account',
                         'unapproved_timesheet', 'below_minimum_wage', 'large_variance',
                         'missing_w4', 'garnishment_over_limit', 'duplicate_input', 'unfunded',
-                        'new_hire_no_i9')),
+                        'new_hire_no_i9', 'onboarding_open')),
     CONSTRAINT pay_run_exception_severity_known CHECK (severity IN ('blocker', 'warning', 'info')),
     CONSTRAINT pay_run_exception_status_known
         CHECK (status IN ('open', 'fixed', 'overridden', 'ignored')),

@@ -48,10 +48,18 @@ SELECT x.business_id, md5(concat('account ', k.number, x.employee_id))::uuid, x.
        'tok_' || left(md5(concat('account ', k.number, x.employee_id)), 20), b.routing,
        lpad((n.place / 7 %% 10000)::text, 4, '0'),
        CASE WHEN k.number = 2 THEN 'savings' WHEN n.place %% 25 = 3 THEN 'pay_card'
-            ELSE 'checking' END, b.name, 'cleared', %(as_of)s::date - 620,
-       %(as_of)s::timestamptz - interval '615 days', 'active',
+            ELSE 'checking' END, b.name, 'cleared', h.since,
+       least(%(as_of)s::timestamptz, h.since::timestamp AT TIME ZONE 'UTC' + interval '5 days'),
+       'active',
        CASE WHEN n.place %% 3 = 0 THEN 'hr' ELSE 'self_service' END
 FROM payroll.employee AS x
+JOIN (
+    -- Nobody names an account before they are hired.
+    SELECT s.employee_id, greatest(min(s.hired_on), %(as_of)s::date - 620) AS since
+    FROM payroll.employment_spell AS s
+    WHERE s.business_id = %(business_id)s
+    GROUP BY s.employee_id
+) AS h ON h.employee_id = x.employee_id
 CROSS JOIN (VALUES (1), (2)) AS k (number)
 CROSS JOIN LATERAL (
     SELECT abs(hashtextextended(concat('account ', k.number, x.employee_id), 0) %% 1000000)
@@ -74,7 +82,7 @@ SELECT a.business_id, md5(concat('split ', a.employee_bank_account_id))::uuid, a
             ELSE 'percent' END,
        CASE WHEN a.account_kind = 'savings' AND n.place %% 2 = 0 THEN 50 + n.place %% 5 * 25 END,
        CASE WHEN a.account_kind = 'savings' AND n.place %% 2 = 1 THEN 5 + n.place %% 4 * 5 END,
-       %(as_of)s::date - 620
+       a.prenote_sent_on
 FROM payroll.employee_bank_account AS a
 CROSS JOIN LATERAL (
     SELECT abs(hashtextextended(a.employee_bank_account_id::text, 0) %% 1000)::integer AS place
