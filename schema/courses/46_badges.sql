@@ -224,19 +224,7 @@ COMMENT ON FUNCTION courses.count_badge_awards() IS
 CREATE FUNCTION courses.recount_badge_awards() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE courses.badge AS b
-    SET awarded_count = b.awarded_count + n.step
-    FROM (
-        SELECT m.business_id, m.badge_id, sum(m.step)::integer AS step
-        FROM (SELECT c.business_id, c.badge_id, 1 AS step FROM changed AS c
-              WHERE c.revoked_at IS NULL
-              UNION ALL
-              SELECT f.business_id, f.badge_id, -1 FROM former AS f
-              WHERE f.revoked_at IS NULL) AS m
-        GROUP BY m.business_id, m.badge_id
-        HAVING sum(m.step) <> 0
-    ) AS n
-    WHERE b.business_id = n.business_id AND b.badge_id = n.badge_id;
+    -- The profile card is locked before the badge, by everybody.
     UPDATE courses.learner_standing AS s
     SET badges_count = s.badges_count + n.step
     FROM (
@@ -250,6 +238,19 @@ BEGIN
         HAVING sum(m.step) <> 0
     ) AS n
     WHERE s.business_id = n.business_id AND s.learner_id = n.learner_id;
+    UPDATE courses.badge AS b
+    SET awarded_count = b.awarded_count + n.step
+    FROM (
+        SELECT m.business_id, m.badge_id, sum(m.step)::integer AS step
+        FROM (SELECT c.business_id, c.badge_id, 1 AS step FROM changed AS c
+              WHERE c.revoked_at IS NULL
+              UNION ALL
+              SELECT f.business_id, f.badge_id, -1 FROM former AS f
+              WHERE f.revoked_at IS NULL) AS m
+        GROUP BY m.business_id, m.badge_id
+        HAVING sum(m.step) <> 0
+    ) AS n
+    WHERE b.business_id = n.business_id AND b.badge_id = n.badge_id;
     RETURN NULL;
 END
 $$;
