@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import NOON, award, give, levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.school import school
@@ -530,3 +530,86 @@ def test_points_of_two_devices_are_both_counted(
         become_app(connection, tenant)
         assert standing(connection, learner) == (35, 35)
         assert proof(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ("spendable_points = 51", "spends_what_was_merited"),
+        ("spendable_points = -1", "spends_what_was_merited"),
+        ("points_this_week = -1", "week_is_part_of_it"),
+        ("badges_count = -1", "counts_not_negative"),
+        ("current_streak_days = 1", "longest_streak_holds_current"),
+        ("percentile = 101", "percent"),
+    ],
+)
+def test_a_profile_card_holds_together(app: Connection, change: str, check: str) -> None:
+    levels(app)
+    player(app, 50)
+    with pytest.raises(errors.CheckViolation, match=check):
+        app.execute(
+            sql.SQL("UPDATE courses.learner_standing SET {}").format(sql.SQL(change))  # type: ignore[arg-type]
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        ({"balance_after": -1}, "balance_not_negative"),
+        (
+            {"points": -5, "entry_kind": "expire", "expires_at": "2027-05-04"},
+            "only_credits_expire",
+        ),
+    ],
+)
+def test_a_balance_and_a_debit_hold_together(
+    app: Connection, given: dict[str, Any], check: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        imported_entry(app, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        ({"level_no": 0, "points_required": 10}, "begins_at_one"),
+        ({"level_no": 1, "points_required": 10}, "first_needs_nothing"),
+        ({"level_no": 2, "points_required": 0}, "first_needs_nothing"),
+        ({"level_no": 2, "points_required": -5}, "points_not_negative"),
+    ],
+)
+def test_a_level_makes_sense(app: Connection, given: dict[str, Any], check: str) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        row(app, "courses.level_definition", **given)
+
+
+def test_points_are_for_known_actions(app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="action_known"):
+        row(app, "courses.point_rule", action="smiled")
+
+
+def test_a_key_is_waited_for_behind_its_learner(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        levels(connection)
+        rule(connection, 10)
+        learner, source = player(connection, 5), uuid4()
+    key = f"lesson_completed {source} {learner}"
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute("SELECT courses.hold_standing(%s)", [learner])
+        with pytest.raises(errors.UniqueViolation, match="were posted before"):
+            after(
+                target,
+                tenant,
+                first,
+                lambda second: give(second, learner, 10, dedupe_key=key),
+                lambda held: award(held, learner, source=source),
+            )
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert standing(connection, learner) == (15, 15)

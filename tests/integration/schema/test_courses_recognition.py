@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import NOON, give, levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.states import refused
@@ -451,3 +451,113 @@ def test_points_and_stock_are_spent_once(
         ).fetchone()
         assert left == (200, True)
         assert proof(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "check"),
+    [
+        ("leaderboard", {"metric": "luck"}, "metric_known"),
+        ("leaderboard", {"period": "hourly"}, "period_known"),
+        ("leaderboard", {"scope": "world"}, "scope_known"),
+        ("leaderboard", {"tie_break": "dice"}, "tie_break_known"),
+        ("leaderboard_rank", {"rank_no": 0}, "rank_from_one"),
+        ("leaderboard_rank", {"previous_rank": 0}, "rank_from_one"),
+        ("leaderboard_rank", {"metric_value": 0}, "value_positive"),
+        ("leaderboard_rank", {"points_to_next": -1}, "to_next_not_negative"),
+        ("challenge", {"goal_metric": "luck"}, "goal_metric_known"),
+        ("challenge", {"challenge_kind": "duel"}, "kind_known"),
+        ("challenge", {"participant_count": 2, "max_participants": 1}, "places_not_oversold"),
+        ("challenge", {"participant_count": -1}, "places_not_oversold"),
+        ("challenge_entry", {"progress_value": -1}, "progress_is_a_share"),
+        ("challenge_entry", {"final_rank": 0}, "rank_from_one"),
+        ("reward_item", {"reward_kind": "bribe"}, "reward_kind_known"),
+        ("reward_item", {"cost_points": 0}, "costs_points"),
+        ("reward_item", {"stock_count": -1}, "stock_not_oversold"),
+        ("reward_item", {"per_learner_limit": 0}, "per_learner_limit_positive"),
+        ("reward_item", {"value_amount": -1}, "value_not_negative"),
+        (
+            "reward_item",
+            {"available_from": "2026-05-04", "available_until": "2026-05-04"},
+            "ends_after_start",
+        ),
+        ("reward_redemption", {"points_spent": 0}, "spends"),
+        ("reward_redemption", {"quantity": 0}, "spends"),
+        ("reward_redemption", {"fulfilled_at": "2000-01-01"}, "fulfilled_after_redemption"),
+        ("reward_redemption", {"state": "fulfilled"}, "fulfilled_has_time"),
+        ("reward_redemption", {"state": "shipped"}, "shipped_is_tracked"),
+        ("reward_redemption", {"state": "cancelled"}, "cancelled_for_a_reason"),
+        (
+            "reward_redemption",
+            {"state": "refunded", "cancelled_reason": " "},
+            "cancelled_for_a_reason",
+        ),
+    ],
+)
+def test_what_is_recognized_holds_together(
+    app: Connection, table: str, given: dict[str, Any], check: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        imported(app, f"courses.{table}", **given)
+
+
+def taking_part(app: Connection) -> list[Any]:
+    return [
+        count
+        for (count,) in app.execute(
+            "SELECT participant_count FROM courses.challenge ORDER BY challenge_id"
+        ).fetchall()
+    ]
+
+
+def test_an_entry_counts_where_it_is(app: Connection) -> None:
+    old = imported(app, "courses.challenge", status="running")
+    new = imported(app, "courses.challenge", status="running")
+    join(app, old)
+    assert sorted(taking_part(app)) == [0, 1]
+    app.execute("UPDATE courses.challenge_entry SET challenge_id = %s", [new])
+    where = "SELECT participant_count FROM courses.challenge WHERE challenge_id = %s"
+    assert app.execute(where, [new]).fetchone() == (1,)
+    app.execute("DELETE FROM courses.challenge_entry")
+    assert taking_part(app) == [0, 0]
+
+
+def test_entries_that_go_at_once_are_all_gone(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        challenge = imported(connection, "courses.challenge", status="running")
+        entries = [join(connection, challenge) for _ in range(3)]
+    gone = "DELETE FROM courses.challenge_entry WHERE challenge_entry_id = %s"
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute(gone, [entries[0]])
+        after(target, tenant, first, lambda second: second.execute(gone, [entries[1]]))
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert taking_part(connection) == [1]
+
+
+def test_progress_and_withdrawal_do_not_wait_for_each_other(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        challenge = imported(connection, "courses.challenge", status="running")
+        entry = join(connection, challenge)
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute("SELECT FROM courses.challenge_entry FOR NO KEY UPDATE")
+        # Who reports waits for the entry and holds nothing meanwhile that a withdrawal needs.
+        state = after(
+            target,
+            tenant,
+            first,
+            lambda second: report(second, entry, 4),
+            lambda held: held.execute("UPDATE courses.challenge_entry SET state = 'withdrawn'"),
+        )
+    assert state == "withdrawn"
