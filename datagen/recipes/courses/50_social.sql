@@ -148,6 +148,34 @@ WHERE g.business_id = %(business_id)s AND g.group_kind = 'interest'
   AND m.business_id = g.business_id AND m.study_group_id = g.study_group_id
   AND m.role = 'organizer' AND m.status = 'active';
 
+-- The circles read together this month, each member for their own; none is at the goal yet.
+INSERT INTO courses.challenge
+    (business_id, challenge_id, title, challenge_kind, goal_metric, goal_value, starts_at, ends_at,
+     reward_points, rules, status)
+VALUES (%(business_id)s, md5('circles read ' || %(business_id)s)::uuid, 'Circles read together',
+        'team', 'minutes', 3000, %(as_of)s::timestamptz - interval '12 days',
+        %(as_of)s::timestamptz + interval '18 days', 80,
+        'What all members of a circle read is added up.', 'running');
+
+INSERT INTO courses.challenge_entry
+    (business_id, challenge_entry_id, challenge_id, learner_id, study_group_id, joined_at,
+     progress_value, state)
+SELECT c.business_id, md5('reads ' || m.study_group_member_id)::uuid, c.challenge_id, m.learner_id,
+       m.study_group_id, greatest(c.starts_at, m.joined_at) + interval '2 hours',
+       least(n.minutes, c.goal_value - 1), CASE WHEN n.minutes > 0 THEN 'active' ELSE 'joined' END
+FROM courses.challenge AS c
+JOIN courses.study_group AS g ON g.business_id = c.business_id AND g.group_kind = 'interest'
+JOIN courses.study_group_member AS m
+    ON m.business_id = g.business_id AND m.study_group_id = g.study_group_id
+   AND m.status = 'active'
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(s.active_seconds), 0) / 60 AS minutes
+    FROM courses.learning_session AS s
+    WHERE s.business_id = c.business_id AND s.learner_id = m.learner_id
+      AND s.started_at >= c.starts_at
+) AS n
+WHERE c.business_id = %(business_id)s AND c.challenge_kind = 'team' AND c.status = 'running';
+
 -- Who is in a program has a mentor in it, and one learner in nine has one without.
 INSERT INTO courses.mentor_pairing
     (business_id, mentor_pairing_id, mentee_learner_id, mentor_user_account_id, program_id,

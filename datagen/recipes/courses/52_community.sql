@@ -400,3 +400,28 @@ FROM courses.course_section AS s
 WHERE f.business_id = %(business_id)s AND s.business_id = f.business_id
   AND s.course_section_id = f.course_section_id AND s.status = 'completed'
   AND s.ends_on < (%(as_of)s::timestamptz AT TIME ZONE 'UTC')::date - 60;
+
+-- Who writes most is ranked once there is something written, and a class among itself.
+INSERT INTO courses.leaderboard
+    (business_id, leaderboard_id, cohort_id, name, metric, period, scope, size_limit,
+     anonymizes_below_rank, tie_break)
+SELECT %(business_id)s::uuid, md5('board of voices ' || %(business_id)s)::uuid, NULL::uuid,
+       'Most helpful of the year', 'contributions', 'all_time', 'business', 50, 10, 'earliest'
+UNION ALL
+SELECT k.business_id, md5('board of class ' || k.cohort_id)::uuid, k.cohort_id,
+       k.name || ' ' || k.code, 'points', 'all_time', 'cohort', 30, NULL, 'shared'
+FROM (
+    SELECT x.business_id, x.cohort_id, x.name, x.code
+    FROM courses.cohort AS x
+    JOIN courses.cohort_member AS m
+        ON m.business_id = x.business_id AND m.cohort_id = x.cohort_id AND m.is_active
+    WHERE x.business_id = %(business_id)s AND x.cohort_kind = 'class'
+    GROUP BY x.business_id, x.cohort_id, x.name, x.code
+    ORDER BY count(*) DESC, x.cohort_id
+    LIMIT 3
+) AS k;
+
+SELECT courses.refresh_leaderboard(b.leaderboard_id, %(as_of)s::timestamptz - interval '4 hours')
+FROM courses.leaderboard AS b
+WHERE b.business_id = %(business_id)s AND (b.metric = 'contributions' OR b.scope = 'cohort')
+ORDER BY b.name;

@@ -296,7 +296,7 @@ def test_a_post_holds_together(app: Connection, given: dict[str, Any], check: st
 
 def test_a_removed_post_may_be_empty(app: Connection) -> None:
     post(app, topic(app))
-    gone = {"body": "", "moderation": "removed", "deleted_at": "2099-01-01"}
+    gone: dict[str, Any] = {"body": "", "moderation": "removed", "deleted_at": "2099-01-01"}
     assert set_to(app, "discussion_post", **gone) == 1
 
 
@@ -365,7 +365,7 @@ def test_a_topic_moves_on(app: Connection, before: str, to: str) -> None:
     question_in(app, before)
     accepted = {"accepted_post_key": uuid4()} if to == "answered" else {}
     dropped = {"accepted_post_key": None} if to == "open" else {}
-    moved = {"status": to, "hidden_reason": "asked before", **accepted, **dropped}
+    moved: dict[str, Any] = {"status": to, "hidden_reason": "asked before", **accepted, **dropped}
     assert set_to(app, "discussion_topic", **moved) == 1
 
 
@@ -633,7 +633,7 @@ def test_two_posts_that_are_hidden_at_once_are_both_gone(town: tuple[Target, UUI
 
 
 def test_two_topics_that_are_hidden_at_once_are_both_gone(town: tuple[Target, UUID]) -> None:
-    gone = {"status": "hidden", "hidden_reason": "asked before"}
+    gone: dict[str, Any] = {"status": "hidden", "hidden_reason": "asked before"}
 
     def build(app: Connection) -> list[UUID]:
         place = forum(app)
