@@ -609,3 +609,13 @@ def test_a_key_is_waited_for_behind_its_learner(
     with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         assert standing(connection, learner) == (15, 15)
+
+
+@pytest.mark.parametrize(("night", "broken"), [("2026-05-17 12:00+00", 0), ("2026-05-18", 1)])
+def test_a_weekly_run_is_broken_after_a_whole_week(
+    app: Connection, night: str, broken: int
+) -> None:
+    learner = player(app)
+    extend(app, learner, "2026-05-05 12:00+00", "weekly")
+    assert app.execute("SELECT courses.break_streaks(%s)", [night]).fetchone() == (broken,)
+    assert runs(app, learner)[0][4] == ("2026-05-11" if broken else None)
