@@ -680,11 +680,35 @@ BEGIN
     IF touched IS NOT NULL THEN
         PERFORM courses.recount_votes(touched);
     END IF;
+    IF TG_OP = 'INSERT' AND row_security_active('courses.post_reaction')
+       AND courses.level_for(0) IS NOT NULL THEN
+        -- Profile cards are locked after posts, topics and forums, by everybody.
+        PERFORM courses.award_points(u.learner_id, 'post_upvoted', u.post_reaction_id, u.course_id,
+                                     u.reacted_at)
+        FROM (
+            SELECT l.learner_id, c.post_reaction_id, f.course_id, c.reacted_at
+            FROM changed AS c
+            JOIN courses.discussion_post AS p
+                ON p.business_id = c.business_id AND p.discussion_post_id = c.discussion_post_id
+            JOIN courses.discussion_topic AS t
+                ON t.business_id = p.business_id
+               AND t.discussion_topic_id = p.discussion_topic_id
+            JOIN courses.discussion_forum AS f
+                ON f.business_id = t.business_id
+               AND f.discussion_forum_id = t.discussion_forum_id
+            JOIN courses.learner AS l
+                ON l.business_id = p.business_id
+               AND l.user_account_id = p.author_user_account_id
+            WHERE c.reaction = 'upvote' AND c.is_counted
+            ORDER BY l.learner_id, c.reacted_at, c.post_reaction_id
+        ) AS u;
+    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION courses.follow_reactions() IS
-    'Posts follow their reactions, once per statement and also when two vote at once.';
+    'Posts follow their reactions, once per statement and also when two vote at once; a vote up
+     earns its points for who wrote the post.';
 
 CREATE TRIGGER post_reaction_counted
     AFTER INSERT ON courses.post_reaction

@@ -470,6 +470,18 @@ def test_votes_have_weight(app: Connection, votes: list[tuple[str, int]], result
     assert differences(app) == 0
 
 
+@pytest.mark.parametrize(("reaction", "points"), [("upvote", 4), ("downvote", 0), ("like", 0)])
+def test_a_vote_up_earns_for_who_wrote_it(app: Connection, reaction: str, points: int) -> None:
+    levels(app)
+    row(app, "courses.point_rule", action="post_upvoted", points=2)
+    learner = row(app, "courses.learner")
+    made = post(app, topic(app), author_user_account_id=account_of(app, learner))
+    for moment in ("2026-05-04 12:00+00", "2026-05-05 12:00+00"):
+        react(app, made, reaction, reacted_at=moment)
+    react(app, post(app, topic(app)))
+    assert (standing(app, learner) or (0, 0)) == (points, points)
+
+
 def test_a_vote_that_is_withdrawn_or_deleted_no_longer_counts(app: Connection) -> None:
     made = post(app, topic(app))
     first, _ = react(app, made), react(app, made)

@@ -16,7 +16,7 @@ from tests.integration.conftest import add_tenant, become_app
 from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import NOON, award, give, levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import school
+from tests.integration.schema.school import choice, school
 
 
 def rule(connection: Connection, points: int = 10, **given: Any) -> UUID:
@@ -619,3 +619,27 @@ def test_a_weekly_run_is_broken_after_a_whole_week(
     extend(app, learner, "2026-05-05 12:00+00", "weekly")
     assert app.execute("SELECT courses.break_streaks(%s)", [night]).fetchone() == (broken,)
     assert runs(app, learner)[0][4] == ("2026-05-11" if broken else None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "points"), [(["right", "right"], 65), (["right", "wrong"], 25), (["wrong"], 0)]
+)
+def test_a_test_that_is_passed_earns_once(app: Connection, answers: list[str], points: int) -> None:
+    levels(app)
+    rule(app, 25, action="quiz_passed")
+    rule(app, 40, action="perfect_score")
+    place = school(app)
+    asked = [choice(app) for _ in range(2)]
+    quiz = place.quiz(*(made for made, _ in asked), passing_pct=50)
+    for turn in (1, 2):
+        attempt = place.start(quiz, f"2026-02-0{turn} 10:00+00")
+        for (made, (right, wrong)), said in zip(asked, answers, strict=False):
+            place.answer(
+                attempt,
+                made,
+                {"option": right if said == "right" else wrong},
+                at=f"2026-02-0{turn} 10:01+00",
+            )
+        place.submit(attempt, f"2026-02-0{turn} 10:05+00")
+    assert (standing(app, place.learner) or (0, 0)) == (points, points)
+    assert proof(app) == []
