@@ -2,7 +2,8 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 -- The tables that this fills have no statistics yet: loops over them would never end.
 SET LOCAL enable_nestloop = off;
 
--- Who is to be met in a section, in the order in which they came.
+-- Who is to be met in a section, in the order in which they came; who leaves in the first week
+-- joins nothing.
 CREATE TEMPORARY TABLE classmate ON COMMIT DROP AS
 SELECT e.course_section_id, e.learner_id, e.started_at, e.status, l.time_zone,
        least(coalesce(e.withdrawn_at, e.completed_at, e.access_until), %(as_of)s::timestamptz)
@@ -14,6 +15,8 @@ FROM (
     FROM courses.enrollment AS x
     WHERE x.business_id = %(business_id)s AND x.course_section_id IS NOT NULL
       AND x.started_at < %(as_of)s::timestamptz - interval '9 days'
+      AND coalesce(x.withdrawn_at, x.completed_at, x.access_until, 'infinity')
+          > x.started_at + interval '8 days'
     ORDER BY x.course_section_id, x.learner_id, x.started_at, x.enrollment_id
 ) AS e
 JOIN courses.learner AS l ON l.business_id = e.business_id AND l.learner_id = e.learner_id;
