@@ -180,12 +180,14 @@ BEGIN ATOMIC
                  FROM courses.nudge_delivery AS d
                  WHERE d.business_id = l.business_id AND d.learner_id = l.learner_id
                    AND d.unsubscribed AND d.sent_at <= moment)
-             OR EXISTS (
-                 SELECT
+             OR NOT coalesce((
+                 -- What they said last counts.
+                 SELECT n.is_granted AND (n.withdrawn_at > moment OR n.withdrawn_at IS NULL)
                  FROM user_mgmt.user_consent AS n
                  WHERE n.business_id = l.business_id AND n.user_account_id = l.user_account_id
-                   AND n.consent_kind = 'marketing'
-                   AND (NOT n.is_granted OR n.withdrawn_at <= moment))
+                   AND n.consent_kind = 'marketing' AND n.given_at <= moment
+                 ORDER BY n.given_at DESC
+                 LIMIT 1), true)
              OR EXISTS (
                  SELECT
                  FROM system_core.notification_template AS t
