@@ -214,7 +214,8 @@ CREATE FUNCTION courses.survey_faults(of_survey uuid, answers jsonb)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH given AS (
-        SELECT a.question, a.value
+        -- A null in the document is no answer.
+        SELECT a.question, nullif(a.value, 'null') AS value
         FROM JSON_TABLE(answers, '$[*]'
                         COLUMNS (question integer PATH '$.question',
                                  value jsonb PATH '$.value')) AS a

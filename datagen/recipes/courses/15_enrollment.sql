@@ -40,6 +40,17 @@ FROM moved AS m
 WHERE e.business_id = %(business_id)s AND e.enrollment_id = m.enrollment_id
   AND m.many + m.number <= 4;
 
+UPDATE courses.learner AS l
+SET first_enrolled_at = n.first_at
+FROM (
+    SELECT e.learner_id, min(e.enrolled_at) AS first_at
+    FROM courses.enrollment AS e
+    WHERE e.business_id = %(business_id)s
+    GROUP BY e.learner_id
+) AS n
+WHERE l.business_id = %(business_id)s AND l.learner_id = n.learner_id
+  AND l.first_enrolled_at <> n.first_at;
+
 -- Seats: some more than were taken; every third section to come is full.
 UPDATE courses.course_section AS s
 SET seat_limit = n.seats, cancellation_minimum = least(s.cancellation_minimum, n.seats)

@@ -3,7 +3,7 @@
 -- weight: 6
 -- mode: write
 -- rows: >=1
--- params: enrollment_id from courses.enrollment where status = 'active' and mod(abs(hashtext(enrollment_id::text)), 3) = 0 and enrollment_id in (select p.enrollment_id from courses.lesson_progress as p join courses.assessment as a on a.business_id = p.business_id and a.lesson_id = p.lesson_id where a.assessment_kind = 'practice')
+-- params: enrollment_id from courses.enrollment where status = 'active' and mod(abs(hashtext(enrollment_id::text)), 2) = 0 and enrollment_id in (select p.enrollment_id from courses.lesson_progress as p join courses.assessment as a on a.business_id = p.business_id and a.lesson_id = p.lesson_id where a.assessment_kind = 'practice')
 SELECT e.business_id, t.assessment_attempt_id
 FROM courses.enrollment AS e
 JOIN courses.course_section AS s
