@@ -51,6 +51,18 @@ FROM (
 WHERE l.business_id = %(business_id)s AND l.learner_id = n.learner_id
   AND l.first_enrolled_at <> n.first_at;
 
+-- The two who have been at it for the longest are past the middle, at the smallest scale too.
+UPDATE courses.enrollment AS e
+SET progress_pct = 60
+FROM (
+    SELECT x.enrollment_id, row_number() OVER (ORDER BY x.started_at, x.enrollment_id) AS number
+    FROM courses.enrollment AS x
+    WHERE x.business_id = %(business_id)s AND x.status = 'active'
+      AND x.course_section_id IS NOT NULL AND x.started_at IS NOT NULL
+) AS n
+WHERE e.business_id = %(business_id)s AND e.enrollment_id = n.enrollment_id AND n.number <= 2
+  AND e.progress_pct < 60;
+
 -- Seats: some more than were taken; every third section to come is full.
 UPDATE courses.course_section AS s
 SET seat_limit = n.seats, cancellation_minimum = least(s.cancellation_minimum, n.seats)
