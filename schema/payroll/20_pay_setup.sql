@@ -956,13 +956,26 @@ CREATE TRIGGER employee_deduction_own_garnishment
     EXECUTE FUNCTION payroll.require_own_garnishment();
 
 
+CREATE FUNCTION payroll.unit_rate(
+    pay_basis    text,
+    rate         numeric,
+    annualized   numeric,
+    weekly_hours numeric
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE pay_basis
+               WHEN 'salary' THEN round(annualized / (52 * coalesce(nullif(weekly_hours, 0), 40)),
+                                        6)
+               ELSE rate END;
+COMMENT ON FUNCTION payroll.unit_rate(text, numeric, numeric, numeric) IS
+    'What a rate pays: for an hour to the hourly and, by the usual hours, the salaried; else for a
+     piece or a day.';
+
 CREATE FUNCTION payroll.rate_on(assignment uuid, day date) RETURNS numeric
     LANGUAGE sql STABLE
     RETURN (
-        SELECT CASE r.pay_basis
-                   WHEN 'salary' THEN round(r.annualized_amount / (52 * coalesce(
-                       nullif(a.standard_hours_weekly, 0), 40)), 6)
-                   ELSE r.rate_amount END
+        SELECT payroll.unit_rate(r.pay_basis, r.rate_amount, r.annualized_amount,
+                                 a.standard_hours_weekly)
         FROM payroll.compensation_rate AS r
         JOIN payroll.job_assignment AS a
             ON a.business_id = r.business_id AND a.job_assignment_id = r.job_assignment_id
@@ -984,10 +997,13 @@ BEGIN ATOMIC
                -- A premium that does not count is no part of what the hour earned.
                coalesce(CASE WHEN c.earning_kind <> 'premium' OR c.in_regular_rate
                              THEN e.rate_override_amount END,
-                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate
+                        payroll.unit_rate(r.pay_basis, r.rate_amount, r.annualized_amount,
+                                          a.standard_hours_weekly), 0) AS rate
         FROM payroll.timesheet AS t
         JOIN payroll.timesheet_entry AS e
             ON e.business_id = t.business_id AND e.timesheet_id = t.timesheet_id
+        JOIN payroll.job_assignment AS a
+            ON a.business_id = e.business_id AND a.job_assignment_id = e.job_assignment_id
         JOIN payroll.earning_code AS c
             ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
         LEFT JOIN payroll.overtime_rule AS o

@@ -445,6 +445,10 @@ BEGIN
                coalesce(sum(p.gross_amount + p.employer_tax_amount + p.employer_benefit_amount), 0)
                    AS cost
         FROM (SELECT DISTINCT x.business_id, x.pay_run_id FROM changed AS x) AS c
+        -- Of a run that is being calculated they are summed once, at the end.
+        JOIN payroll.pay_run AS o
+            ON o.business_id = c.business_id AND o.pay_run_id = c.pay_run_id
+           AND o.status <> 'calculating'
         LEFT JOIN payroll.paycheck AS p
             ON p.business_id = c.business_id AND p.pay_run_id = c.pay_run_id
         GROUP BY c.business_id, c.pay_run_id
@@ -458,7 +462,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.keep_run_totals() IS
-    'The totals of a run are the sums of its paychecks.';
+    'The totals of a run are the sums of its paychecks; while it is being calculated they stand
+     still.';
 
 CREATE TRIGGER paycheck_added_to_run
     AFTER INSERT ON payroll.paycheck
@@ -474,6 +479,29 @@ CREATE TRIGGER paycheck_taken_from_run
     AFTER DELETE ON payroll.paycheck
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION payroll.keep_run_totals();
+
+CREATE FUNCTION payroll.sum_calculated_run() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT count(*), coalesce(sum(p.gross_amount), 0), coalesce(sum(p.net_amount), 0),
+           coalesce(sum(p.employee_tax_amount), 0), coalesce(sum(p.employer_tax_amount), 0),
+           coalesce(sum(p.pretax_deduction_amount + p.posttax_deduction_amount), 0),
+           coalesce(sum(p.gross_amount + p.employer_tax_amount + p.employer_benefit_amount), 0)
+    INTO NEW.employee_count, NEW.gross_amount, NEW.net_amount, NEW.employee_tax_amount,
+         NEW.employer_tax_amount, NEW.deduction_amount, NEW.employer_cost_amount
+    FROM payroll.paycheck AS p
+    WHERE p.business_id = NEW.business_id AND p.pay_run_id = NEW.pay_run_id;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION payroll.sum_calculated_run() IS
+    'Sums a run when its calculation ends: once, instead of once per paycheck, so that a run of
+     thousands costs no more for each of them than one of ten.';
+
+CREATE TRIGGER pay_run_summed_when_calculated
+    BEFORE UPDATE OF status ON payroll.pay_run
+    FOR EACH ROW WHEN (OLD.status = 'calculating' AND NEW.status <> 'calculating')
+    EXECUTE FUNCTION payroll.sum_calculated_run();
 
 CREATE FUNCTION payroll.require_draft_paycheck() RETURNS trigger
     LANGUAGE plpgsql AS $$

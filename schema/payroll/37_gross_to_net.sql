@@ -57,8 +57,9 @@ BEGIN
                greatest(c.multiplier, CASE e.entry_kind
                    WHEN 'overtime' THEN o.overtime_multiplier
                    WHEN 'doubletime' THEN o.doubletime_multiplier END) AS multiplier,
-               coalesce(e.rate_override_amount,
-                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate,
+               coalesce(e.rate_override_amount, payroll.unit_rate(
+                   r.pay_basis, r.rate_amount, r.annualized_amount, a.standard_hours_weekly), 0)
+                   AS rate,
                e.work_date - (extract(dow FROM e.work_date)::integer + CASE w.workweek_starts_on
                    WHEN 'monday' THEN 6 WHEN 'saturday' THEN 1 ELSE 0 END) % 7 AS week
         FROM span AS x
