@@ -177,7 +177,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Approve the run.';
     END IF;
     ytd := payroll.year_to_date(NEW.employee_id, of_run.employer_entity_id,
-                                extract(year FROM NEW.check_date)::integer);
+                                extract(year FROM NEW.check_date)::integer, '{taxable_wage}');
     SELECT c.code INTO moved
     FROM payroll.paycheck_tax AS t
     JOIN payroll.tax_code AS c ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
