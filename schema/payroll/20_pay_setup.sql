@@ -103,14 +103,27 @@ COMMENT ON FUNCTION payroll.is_banking_day(date) IS
      close. A day that only the company is closed is one.';
 
 CREATE FUNCTION payroll.banking_day(day date, steps integer) RETURNS date
-    LANGUAGE sql STABLE
-    RETURN CASE steps WHEN 0 THEN day ELSE (
-        SELECT day + sign(steps)::integer * n
-        FROM generate_series(1, 2 * abs(steps) + 14) AS n
-        WHERE payroll.is_banking_day(day + sign(steps)::integer * n)
-        ORDER BY n
-        OFFSET abs(steps) - 1
-        LIMIT 1) END;
+    LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    candidate date    := day;
+    passed    integer := 0;
+BEGIN
+    IF steps = 0 THEN
+        RETURN day;
+    END IF;
+    -- Day by day until it is found, mostly the first or second one.
+    FOR n IN 1 .. 2 * abs(steps) + 14 LOOP
+        candidate := candidate + sign(steps)::integer;
+        IF payroll.is_banking_day(candidate) THEN
+            passed := passed + 1;
+            IF passed = abs(steps) THEN
+                RETURN candidate;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
 COMMENT ON FUNCTION payroll.banking_day(date, integer) IS
     'The n-th banking day of the calling tenant after a date; before it where n is negative.';
 

@@ -506,16 +506,20 @@ CREATE TRIGGER pay_run_summed_when_calculated
 CREATE FUNCTION payroll.require_draft_paycheck() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    line   CONSTANT jsonb := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END);
+    line   record;
     target payroll.paycheck;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        line := OLD;
+    ELSE
+        line := NEW;
+    END IF;
     IF NOT row_security_active(TG_RELID) THEN
-        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+        RETURN line;
     END IF;
     SELECT p.* INTO target
     FROM payroll.paycheck AS p
-    WHERE p.business_id = (line ->> 'business_id')::uuid
-      AND p.paycheck_id = (line ->> 'paycheck_id')::uuid
+    WHERE p.business_id = line.business_id AND p.paycheck_id = line.paycheck_id
     FOR SHARE;
     IF target.status <> 'draft' THEN
         RAISE EXCEPTION 'paycheck % is % and its lines do not change', target.check_number,
@@ -523,7 +527,7 @@ BEGIN
             USING ERRCODE = 'restrict_violation',
                   HINT = 'Void it, or pay the difference as a retro adjustment.';
     END IF;
-    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    RETURN line;
 END
 $$;
 COMMENT ON FUNCTION payroll.require_draft_paycheck() IS
@@ -834,7 +838,8 @@ COMMENT ON FUNCTION payroll.require_tax_by_its_code() IS
      wage base of the year.';
 
 CREATE TRIGGER paycheck_tax_by_its_code
-    BEFORE INSERT OR UPDATE ON payroll.paycheck_tax
+    BEFORE INSERT OR UPDATE OF tax_code_id, tax_jurisdiction_id, tax_rate_version_id, payer,
+                               ytd_taxable_amount ON payroll.paycheck_tax
     FOR EACH ROW EXECUTE FUNCTION payroll.require_tax_by_its_code();
 
 CREATE FUNCTION payroll.refuse_change_of_used_table() RETURNS trigger

@@ -249,7 +249,7 @@ BEGIN
     LOOP
         -- Plans made for empty tables would hold for full ones.
         runs := runs + 1;
-        IF runs IN (1, 2, 4, 8, 16, 64) THEN
+        IF runs IN (1, 4, 12, 50) THEN
             ANALYZE payroll.pay_run, payroll.pay_run_approval, payroll.pay_run_exception,
                     payroll.paycheck, payroll.paycheck_earning, payroll.paycheck_deduction,
                     payroll.paycheck_tax, payroll.ytd_accumulator, payroll.retro_adjustment,
