@@ -109,7 +109,9 @@ FROM (
     SELECT x.business_id, x.employee_id, max(s.hired_on) AS since, l.state_code,
            bool_and(s.terminated_on IS NOT NULL) AS is_gone,
            abs(hashtextextended('order ' || x.employee_id, 0) %% 1000)::integer AS place,
-           row_number() OVER (ORDER BY hashtextextended('order ' || x.employee_id, 0),
+           -- Those first whose pay an order has long been taken from.
+           row_number() OVER (ORDER BY max(s.hired_on) > %(as_of)s::date - 200,
+                                       hashtextextended('order ' || x.employee_id, 0),
                                        x.employee_id) AS turn,
            count(*) OVER () AS people
     FROM payroll.employee AS x
