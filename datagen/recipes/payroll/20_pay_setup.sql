@@ -4,6 +4,8 @@ SET LOCAL enable_nestloop = off;
 
 -- Two weeks from a Sunday on; the check is dated on the Friday after next, or the banking day
 -- before it. The last period is still to come, the one before it is being worked.
+-- Payroll came over from the former system before last year began; of a small business with its
+-- last quarter.
 INSERT INTO payroll.pay_period
     (business_id, pay_period_id, pay_schedule_id, period_no, starts_on, ends_on, check_date,
      status, working_days)
@@ -22,7 +24,9 @@ CROSS JOIN LATERAL (
         SELECT date_trunc('week', %(as_of)s::timestamp)::date + 13 - n.back * 14 AS starts_on
     ) AS x
     WHERE s.business_id = %(business_id)s
-) AS d;
+) AS d
+WHERE d.check_date >= make_date(extract(year FROM %(as_of)s::date)::integer - 1, 10, 1)
+   OR (SELECT count(*) FROM payroll.employee AS e WHERE e.business_id = d.business_id) >= 25;
 
 -- Numbers, deadlines and third checks of a month follow.
 UPDATE payroll.pay_period AS p
@@ -105,7 +109,9 @@ FROM (
     SELECT x.business_id, x.employee_id, max(s.hired_on) AS since, l.state_code,
            bool_and(s.terminated_on IS NOT NULL) AS is_gone,
            abs(hashtextextended('order ' || x.employee_id, 0) %% 1000)::integer AS place,
-           row_number() OVER (ORDER BY hashtextextended('order ' || x.employee_id, 0),
+           -- Those first whose pay an order has long been taken from.
+           row_number() OVER (ORDER BY max(s.hired_on) > %(as_of)s::date - 200,
+                                       hashtextextended('order ' || x.employee_id, 0),
                                        x.employee_id) AS turn,
            count(*) OVER () AS people
     FROM payroll.employee AS x

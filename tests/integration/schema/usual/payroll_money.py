@@ -18,8 +18,8 @@ USUAL = {
     },
     "payroll.direct_deposit_split": {"priority": count(1), "effective_from": "2025-12-01"},
     "payroll.contractor": {
+        "tax_id_token": "vault:payroll/contractor/{n}",
         "w9_received_on": "2025-12-01",
-        "tax_id_token": "vault:contractors/{n}",
     },
     "payroll.contractor_payment": {"amount": 100},
     "payroll.payment_batch": {
