@@ -451,7 +451,12 @@ BEGIN
     IF NOT row_security_active('courses.point_ledger_entry') THEN
         RETURN NEW;
     END IF;
+    IF NOT courses.hold_standing(NEW.learner_id, NEW.earned_at) THEN
+        RAISE EXCEPTION 'points need levels, and there are none'
+            USING ERRCODE = 'check_violation', HINT = 'Define level 1 first.';
+    END IF;
     IF NEW.dedupe_key IS NOT NULL THEN
+        -- The profile card is locked before the key, as award_points does.
         PERFORM pg_advisory_xact_lock(
             hashtextextended(NEW.business_id::text || NEW.dedupe_key, 5));
         IF EXISTS (SELECT
@@ -460,10 +465,6 @@ BEGIN
             RAISE EXCEPTION 'points for % were posted before', NEW.dedupe_key
                 USING ERRCODE = 'unique_violation';
         END IF;
-    END IF;
-    IF NOT courses.hold_standing(NEW.learner_id, NEW.earned_at) THEN
-        RAISE EXCEPTION 'points need levels, and there are none'
-            USING ERRCODE = 'check_violation', HINT = 'Define level 1 first.';
     END IF;
     IF NEW.entry_kind = 'earn' AND NEW.point_rule_id IS NOT NULL
        AND NEW.points > courses.points_left(NEW.point_rule_id, NEW.learner_id, NEW.earned_at) THEN

@@ -4,8 +4,9 @@
  * A badge has criteria that the database can judge (courses, grades, streaks, speed) or is given by
  * hand, for an event, a challenge or a contribution; a badge_award is one of them in the hands of a
  * learner, with its evidence, and is revoked rather than deleted. Badges bring points. Completed
- * lessons and courses are where most of it starts, so that the triggers on progress and enrollment
- * stand here as well, and the proof of the profile cards, which count all of it.
+ * lessons, tests and courses are where most of it starts, so that the triggers on progress,
+ * attempts and enrollment stand here as well, and the proof of the profile cards, which count all
+ * of it.
  */
 
 CREATE FUNCTION courses.is_badge_criteria(kind text, criteria jsonb) RETURNS boolean
@@ -224,19 +225,7 @@ COMMENT ON FUNCTION courses.count_badge_awards() IS
 CREATE FUNCTION courses.recount_badge_awards() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE courses.badge AS b
-    SET awarded_count = b.awarded_count + n.step
-    FROM (
-        SELECT m.business_id, m.badge_id, sum(m.step)::integer AS step
-        FROM (SELECT c.business_id, c.badge_id, 1 AS step FROM changed AS c
-              WHERE c.revoked_at IS NULL
-              UNION ALL
-              SELECT f.business_id, f.badge_id, -1 FROM former AS f
-              WHERE f.revoked_at IS NULL) AS m
-        GROUP BY m.business_id, m.badge_id
-        HAVING sum(m.step) <> 0
-    ) AS n
-    WHERE b.business_id = n.business_id AND b.badge_id = n.badge_id;
+    -- The profile card is locked before the badge, by everybody.
     UPDATE courses.learner_standing AS s
     SET badges_count = s.badges_count + n.step
     FROM (
@@ -250,6 +239,19 @@ BEGIN
         HAVING sum(m.step) <> 0
     ) AS n
     WHERE s.business_id = n.business_id AND s.learner_id = n.learner_id;
+    UPDATE courses.badge AS b
+    SET awarded_count = b.awarded_count + n.step
+    FROM (
+        SELECT m.business_id, m.badge_id, sum(m.step)::integer AS step
+        FROM (SELECT c.business_id, c.badge_id, 1 AS step FROM changed AS c
+              WHERE c.revoked_at IS NULL
+              UNION ALL
+              SELECT f.business_id, f.badge_id, -1 FROM former AS f
+              WHERE f.revoked_at IS NULL) AS m
+        GROUP BY m.business_id, m.badge_id
+        HAVING sum(m.step) <> 0
+    ) AS n
+    WHERE b.business_id = n.business_id AND b.badge_id = n.badge_id;
     RETURN NULL;
 END
 $$;
@@ -419,6 +421,33 @@ CREATE TRIGGER lesson_progress_rewarded_later
     AFTER UPDATE ON courses.lesson_progress
     FOR EACH ROW WHEN (NEW.state = 'completed' AND OLD.state <> 'completed')
     EXECUTE FUNCTION courses.reward_lesson();
+
+CREATE FUNCTION courses.reward_attempt() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT row_security_active('courses.assessment_attempt')
+       OR courses.level_for(0) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM courses.award_points(e.learner_id, v.action, NEW.assessment_id, a.course_id,
+                                 NEW.graded_at)
+    FROM courses.enrollment AS e
+    JOIN courses.assessment AS a
+        ON a.business_id = e.business_id AND a.assessment_id = NEW.assessment_id
+    CROSS JOIN (VALUES ('quiz_passed', NEW.passed), ('perfect_score', NEW.score_pct = 100))
+        AS v (action, is_due)
+    WHERE e.business_id = NEW.business_id AND e.enrollment_id = NEW.enrollment_id AND v.is_due;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION courses.reward_attempt() IS
+    'A test that is passed earns its points, and one without a fault more: once, however often it
+     is taken.';
+
+CREATE TRIGGER assessment_attempt_rewarded
+    AFTER UPDATE ON courses.assessment_attempt
+    FOR EACH ROW WHEN (NEW.state = 'graded' AND OLD.state <> 'graded')
+    EXECUTE FUNCTION courses.reward_attempt();
 
 CREATE FUNCTION courses.reward_completion() RETURNS trigger
     LANGUAGE plpgsql AS $$

@@ -481,21 +481,55 @@ CREATE TRIGGER challenge_entry_fits
     ON courses.challenge_entry
     FOR EACH ROW EXECUTE FUNCTION courses.check_challenge_entry();
 
-CREATE FUNCTION courses.count_participants() RETURNS trigger
+CREATE FUNCTION courses.recount_challenges(challenges uuid[]) RETURNS integer
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    moved  integer;
 BEGIN
+    -- Who holds the challenge counts what all who held it before have committed.
+    PERFORM
+    FROM courses.challenge AS c
+    WHERE c.business_id = tenant AND c.challenge_id = ANY (challenges)
+    ORDER BY c.challenge_id
+    FOR NO KEY UPDATE;
     UPDATE courses.challenge AS c
     SET participant_count = n.found
     FROM (
-        SELECT t.business_id, t.challenge_id, count(e.challenge_entry_id) AS found
-        FROM (SELECT DISTINCT x.business_id, x.challenge_id FROM changed AS x) AS t
+        SELECT t.challenge_id, count(e.challenge_entry_id) AS found
+        FROM (SELECT DISTINCT u.id AS challenge_id FROM unnest(challenges) AS u (id)) AS t
         LEFT JOIN courses.challenge_entry AS e
-            ON e.business_id = t.business_id AND e.challenge_id = t.challenge_id
+            ON e.business_id = tenant AND e.challenge_id = t.challenge_id
            AND e.state <> 'withdrawn'
-        GROUP BY t.business_id, t.challenge_id
+        GROUP BY t.challenge_id
     ) AS n
-    WHERE c.business_id = n.business_id AND c.challenge_id = n.challenge_id
+    WHERE c.business_id = tenant AND c.challenge_id = n.challenge_id
       AND c.participant_count <> n.found;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION courses.recount_challenges(uuid[]) IS
+    'Counts who takes part in challenges anew; returns how many challenges said something else.';
+
+CREATE FUNCTION courses.count_participants() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    touched uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(g.id) INTO touched
+        FROM changed AS c
+        JOIN former AS f
+            ON f.business_id = c.business_id AND f.challenge_entry_id = c.challenge_entry_id
+        CROSS JOIN LATERAL (VALUES (c.challenge_id), (f.challenge_id)) AS g (id)
+        WHERE (c.challenge_id, c.state) IS DISTINCT FROM (f.challenge_id, f.state);
+    ELSE
+        SELECT array_agg(c.challenge_id) INTO touched FROM changed AS c;
+    END IF;
+    IF touched IS NOT NULL THEN
+        PERFORM courses.recount_challenges(touched);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -509,7 +543,7 @@ CREATE TRIGGER challenge_entry_counted
 
 CREATE TRIGGER challenge_entry_counted_anew
     AFTER UPDATE ON courses.challenge_entry
-    REFERENCING NEW TABLE AS changed
+    REFERENCING NEW TABLE AS changed OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION courses.count_participants();
 
 CREATE TRIGGER challenge_entry_counted_less
@@ -528,12 +562,15 @@ DECLARE
     task   record;
     winner uuid;
 BEGIN
+    -- An entry is locked before its challenge, by everybody.
+    SELECT e.challenge_id INTO task
+    FROM courses.challenge_entry AS e
+    WHERE e.business_id = tenant AND e.challenge_entry_id = entry
+    FOR NO KEY UPDATE;
     SELECT c.* INTO task
     FROM courses.challenge AS c
-    JOIN courses.challenge_entry AS e
-        ON e.business_id = c.business_id AND e.challenge_id = c.challenge_id
-    WHERE c.business_id = tenant AND e.challenge_entry_id = entry
-    FOR NO KEY UPDATE OF c;
+    WHERE c.business_id = tenant AND c.challenge_id = task.challenge_id
+    FOR NO KEY UPDATE;
     IF task.status IS DISTINCT FROM 'running' THEN
         RAISE EXCEPTION 'only a running challenge makes progress'
             USING ERRCODE = 'check_violation';

@@ -180,27 +180,62 @@ CREATE TRIGGER study_group_member_joins
     FOR EACH ROW WHEN (NEW.status IN ('invited', 'requested', 'active'))
     EXECUTE FUNCTION courses.join_study_group();
 
-CREATE FUNCTION courses.count_group_members() RETURNS trigger
+CREATE FUNCTION courses.recount_groups(groups uuid[]) RETURNS integer
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    moved  integer;
 BEGIN
+    -- Who holds the group counts what all who held it before have committed.
+    PERFORM
+    FROM courses.study_group AS g
+    WHERE g.business_id = tenant AND g.study_group_id = ANY (groups)
+    ORDER BY g.study_group_id
+    FOR NO KEY UPDATE;
     UPDATE courses.study_group AS g
     SET member_count = n.found
     FROM (
-        SELECT t.business_id, t.study_group_id, count(m.study_group_member_id) AS found
-        FROM (SELECT DISTINCT c.business_id, c.study_group_id FROM changed AS c) AS t
+        SELECT t.study_group_id, count(m.study_group_member_id) AS found
+        FROM (SELECT DISTINCT u.id AS study_group_id FROM unnest(groups) AS u (id)) AS t
         LEFT JOIN courses.study_group_member AS m
-            ON m.business_id = t.business_id AND m.study_group_id = t.study_group_id
+            ON m.business_id = tenant AND m.study_group_id = t.study_group_id
            AND m.status = 'active'
-        GROUP BY t.business_id, t.study_group_id
+        GROUP BY t.study_group_id
     ) AS n
-    WHERE g.business_id = n.business_id AND g.study_group_id = n.study_group_id
+    WHERE g.business_id = tenant AND g.study_group_id = n.study_group_id
       AND g.member_count <> n.found;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION courses.recount_groups(uuid[]) IS
+    'Counts the active members of groups anew; returns how many groups said something else.';
+
+CREATE FUNCTION courses.count_group_members() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    touched uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(g.id) INTO touched
+        FROM changed AS c
+        JOIN former AS f
+            ON f.business_id = c.business_id
+           AND f.study_group_member_id = c.study_group_member_id
+        CROSS JOIN LATERAL (VALUES (c.study_group_id), (f.study_group_id)) AS g (id)
+        WHERE (c.study_group_id, c.status) IS DISTINCT FROM (f.study_group_id, f.status);
+    ELSE
+        SELECT array_agg(c.study_group_id) INTO touched FROM changed AS c;
+    END IF;
+    IF touched IS NOT NULL THEN
+        PERFORM courses.recount_groups(touched);
+    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION courses.count_group_members() IS
-    'A group knows its active members and has no more than it takes, also when two join at once:
-     each holds the group before it joins.';
+    'A group knows its active members and has no more than it takes, also when some join and leave
+     at once: each holds the group before it counts.';
 
 CREATE TRIGGER study_group_member_counted
     AFTER INSERT ON courses.study_group_member
@@ -209,7 +244,7 @@ CREATE TRIGGER study_group_member_counted
 
 CREATE TRIGGER study_group_member_counted_anew
     AFTER UPDATE ON courses.study_group_member
-    REFERENCING NEW TABLE AS changed
+    REFERENCING NEW TABLE AS changed OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION courses.count_group_members();
 
 CREATE TRIGGER study_group_member_counted_less

@@ -4,8 +4,10 @@
  * A discussion_forum belongs to a course, a section or a study group. A discussion_topic is a
  * thread or a question in it; discussion_posts are its replies, a tree of at most eight levels.
  * People react to posts (post_reaction) and report them. Counters and the last activity of topics
- * and forums follow their posts, statement by statement (courses.forum_differences proves them). A
- * locked forum or topic takes no posts; in a moderated forum they wait for a moderator.
+ * and forums follow their posts, statement by statement (courses.forum_differences proves them);
+ * what counts is locked before it is counted, always posts before their topic and topics before
+ * their forum, so that no reply or vote is lost and nobody waits in a circle. A locked forum or
+ * topic takes no posts; in a moderated forum they wait for a moderator.
  */
 
 CREATE TABLE courses.discussion_forum (
@@ -278,7 +280,8 @@ CREATE TRIGGER discussion_post_touch
 CREATE FUNCTION courses.write_post() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    place record;
+    thread record;
+    place  record;
 BEGIN
     SELECT p.depth + 1 INTO NEW.depth
     FROM courses.discussion_post AS p
@@ -287,19 +290,21 @@ BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NEW;
     END IF;
-    SELECT f.is_locked, f.posting, f.title, t.status,
+    SELECT t.status, t.discussion_forum_id INTO thread
+    FROM courses.discussion_topic AS t
+    WHERE t.business_id = NEW.business_id AND t.discussion_topic_id = NEW.discussion_topic_id
+    FOR NO KEY UPDATE;
+    SELECT f.is_locked, f.posting, f.title,
            EXISTS (SELECT
                    FROM courses.instructor AS i
                    WHERE i.business_id = NEW.business_id
                      AND i.user_account_id = NEW.author_user_account_id
                      AND i.status = 'active') AS by_instructor
     INTO place
-    FROM courses.discussion_topic AS t
-    JOIN courses.discussion_forum AS f
-        ON f.business_id = t.business_id AND f.discussion_forum_id = t.discussion_forum_id
-    WHERE t.business_id = NEW.business_id AND t.discussion_topic_id = NEW.discussion_topic_id
-    FOR NO KEY UPDATE OF f;
-    IF place.is_locked OR place.status IN ('locked', 'hidden') THEN
+    FROM courses.discussion_forum AS f
+    WHERE f.business_id = NEW.business_id AND f.discussion_forum_id = thread.discussion_forum_id
+    FOR NO KEY UPDATE;
+    IF place.is_locked OR thread.status IN ('locked', 'hidden') THEN
         RAISE EXCEPTION 'this topic of forum "%" takes no posts', place.title
             USING ERRCODE = 'check_violation';
     END IF;
@@ -366,14 +371,10 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     moved  integer;
 BEGIN
-    -- The forum is locked before its topics, by everybody.
     PERFORM
-    FROM courses.discussion_forum AS f
-    WHERE f.business_id = tenant AND f.discussion_forum_id IN (
-        SELECT t.discussion_forum_id
-        FROM courses.discussion_topic AS t
-        WHERE t.business_id = tenant AND t.discussion_topic_id = ANY (topics))
-    ORDER BY f.discussion_forum_id
+    FROM courses.discussion_topic AS t
+    WHERE t.business_id = tenant AND t.discussion_topic_id = ANY (topics)
+    ORDER BY t.discussion_topic_id
     FOR NO KEY UPDATE;
     UPDATE courses.discussion_topic AS t
     SET reply_count = n.replies, vote_score = n.votes, accepted_post_key = n.accepted,
@@ -422,30 +423,65 @@ CREATE TRIGGER discussion_post_counted_less
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION courses.follow_posts();
 
-CREATE FUNCTION courses.follow_topics() RETURNS trigger
+CREATE FUNCTION courses.recount_forums(forums uuid[]) RETURNS integer
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    moved  integer;
 BEGIN
+    PERFORM
+    FROM courses.discussion_forum AS f
+    WHERE f.business_id = tenant AND f.discussion_forum_id = ANY (forums)
+    ORDER BY f.discussion_forum_id
+    FOR NO KEY UPDATE;
     UPDATE courses.discussion_forum AS f
     SET topic_count = n.topics, post_count = n.posts,
         last_post_at = greatest(f.last_post_at, n.last_at)
     FROM (
-        SELECT x.business_id, x.discussion_forum_id, count(t.discussion_topic_id) AS topics,
+        SELECT x.discussion_forum_id, count(t.discussion_topic_id) AS topics,
                coalesce(sum(t.reply_count), 0) AS posts, max(t.last_activity_at) AS last_at
-        FROM (SELECT DISTINCT c.business_id, c.discussion_forum_id FROM changed AS c) AS x
+        FROM (SELECT DISTINCT u.id AS discussion_forum_id FROM unnest(forums) AS u (id)) AS x
         LEFT JOIN courses.discussion_topic AS t
-            ON t.business_id = x.business_id AND t.discussion_forum_id = x.discussion_forum_id
+            ON t.business_id = tenant AND t.discussion_forum_id = x.discussion_forum_id
            AND t.status <> 'hidden'
-        GROUP BY x.business_id, x.discussion_forum_id
+        GROUP BY x.discussion_forum_id
     ) AS n
-    WHERE f.business_id = n.business_id AND f.discussion_forum_id = n.discussion_forum_id
+    WHERE f.business_id = tenant AND f.discussion_forum_id = n.discussion_forum_id
       AND (f.topic_count, f.post_count, f.last_post_at)
           IS DISTINCT FROM (n.topics::integer, n.posts::integer,
                             greatest(f.last_post_at, n.last_at));
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION courses.recount_forums(uuid[]) IS
+    'Brings forums up to their topics that are not hidden, and to the replies of these.';
+
+CREATE FUNCTION courses.follow_topics() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    touched uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        -- A topic that is only looked at does not hold up its forum.
+        SELECT array_agg(g.id) INTO touched
+        FROM changed AS c
+        JOIN former AS f
+            ON f.business_id = c.business_id AND f.discussion_topic_id = c.discussion_topic_id
+        CROSS JOIN LATERAL (VALUES (c.discussion_forum_id), (f.discussion_forum_id)) AS g (id)
+        WHERE (c.discussion_forum_id, c.status = 'hidden', c.reply_count, c.last_activity_at)
+              IS DISTINCT FROM (f.discussion_forum_id, f.status = 'hidden', f.reply_count,
+                                f.last_activity_at);
+    ELSE
+        SELECT array_agg(c.discussion_forum_id) INTO touched FROM changed AS c;
+    END IF;
+    IF touched IS NOT NULL THEN
+        PERFORM courses.recount_forums(touched);
+    END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION courses.follow_topics() IS
-    'A forum counts its topics that are not hidden and their replies, once per statement.';
+COMMENT ON FUNCTION courses.follow_topics() IS 'Forums follow their topics, once per statement.';
 
 CREATE TRIGGER discussion_topic_counted
     AFTER INSERT ON courses.discussion_topic
@@ -454,7 +490,7 @@ CREATE TRIGGER discussion_topic_counted
 
 CREATE TRIGGER discussion_topic_counted_anew
     AFTER UPDATE ON courses.discussion_topic
-    REFERENCING NEW TABLE AS changed
+    REFERENCING NEW TABLE AS changed OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION courses.follow_topics();
 
 CREATE TRIGGER discussion_topic_counted_less
@@ -468,6 +504,15 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     asked  record;
 BEGIN
+    -- Two who accept at once wait here for each other.
+    PERFORM
+    FROM courses.discussion_post AS p
+    WHERE p.business_id = tenant AND p.discussion_topic_id = (
+        SELECT x.discussion_topic_id
+        FROM courses.discussion_post AS x
+        WHERE x.business_id = tenant AND x.discussion_post_id = post)
+    ORDER BY p.discussion_post_id
+    FOR NO KEY UPDATE;
     SELECT t.discussion_topic_id, t.topic_kind, t.status, t.author_user_account_id AS asker,
            p.author_user_account_id AS answerer, f.course_id
     INTO asked
@@ -476,8 +521,7 @@ BEGIN
         ON t.business_id = p.business_id AND t.discussion_topic_id = p.discussion_topic_id
     JOIN courses.discussion_forum AS f
         ON f.business_id = t.business_id AND f.discussion_forum_id = t.discussion_forum_id
-    WHERE p.business_id = tenant AND p.discussion_post_id = post
-    FOR NO KEY UPDATE OF f;
+    WHERE p.business_id = tenant AND p.discussion_post_id = post;
     IF asked.topic_kind IS DISTINCT FROM 'question'
        OR asked.status NOT IN ('open', 'answered') THEN
         RAISE EXCEPTION 'only the answer to an open question is accepted'
@@ -583,33 +627,88 @@ CREATE TRIGGER post_reaction_of_another
     BEFORE INSERT OR UPDATE OF discussion_post_id, user_account_id ON courses.post_reaction
     FOR EACH ROW EXECUTE FUNCTION courses.refuse_own_vote();
 
-CREATE FUNCTION courses.follow_reactions() RETURNS trigger
+CREATE FUNCTION courses.recount_votes(posts uuid[]) RETURNS integer
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    moved  integer;
 BEGIN
+    PERFORM
+    FROM courses.discussion_post AS p
+    WHERE p.business_id = tenant AND p.discussion_post_id = ANY (posts)
+    ORDER BY p.discussion_post_id
+    FOR NO KEY UPDATE;
     UPDATE courses.discussion_post AS p
     SET vote_score = n.votes,
         moderation = CASE WHEN p.moderation = 'visible' AND n.reports >= 3
                                AND row_security_active('courses.discussion_post') THEN 'flagged'
                           ELSE p.moderation END
     FROM (
-        SELECT x.business_id, x.discussion_post_id,
+        SELECT x.discussion_post_id,
                coalesce(sum(CASE r.reaction WHEN 'upvote' THEN r.weight
                                             WHEN 'downvote' THEN -r.weight ELSE 0 END), 0)::integer
                    AS votes,
                count(*) FILTER (WHERE r.reaction = 'report') AS reports
-        FROM (SELECT DISTINCT c.business_id, c.discussion_post_id FROM changed AS c) AS x
+        FROM (SELECT DISTINCT u.id AS discussion_post_id FROM unnest(posts) AS u (id)) AS x
         LEFT JOIN courses.post_reaction AS r
-            ON r.business_id = x.business_id AND r.discussion_post_id = x.discussion_post_id
+            ON r.business_id = tenant AND r.discussion_post_id = x.discussion_post_id
            AND r.is_counted
-        GROUP BY x.business_id, x.discussion_post_id
+        GROUP BY x.discussion_post_id
     ) AS n
-    WHERE p.business_id = n.business_id AND p.discussion_post_id = n.discussion_post_id
-      AND (p.vote_score <> n.votes OR n.reports >= 3);
+    WHERE p.business_id = tenant AND p.discussion_post_id = n.discussion_post_id
+      AND (p.vote_score <> n.votes OR (p.moderation = 'visible' AND n.reports >= 3));
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION courses.recount_votes(uuid[]) IS
+    'Counts the votes of posts anew; three reports flag a post for a moderator.';
+
+CREATE FUNCTION courses.follow_reactions() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    touched uuid[];
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(g.id) INTO touched
+        FROM (SELECT c.discussion_post_id AS id FROM changed AS c
+              UNION
+              SELECT f.discussion_post_id FROM former AS f) AS g;
+    ELSE
+        SELECT array_agg(c.discussion_post_id) INTO touched FROM changed AS c;
+    END IF;
+    IF touched IS NOT NULL THEN
+        PERFORM courses.recount_votes(touched);
+    END IF;
+    IF TG_OP = 'INSERT' AND row_security_active('courses.post_reaction')
+       AND courses.level_for(0) IS NOT NULL THEN
+        -- Profile cards are locked after posts, topics and forums, by everybody.
+        PERFORM courses.award_points(u.learner_id, 'post_upvoted', u.post_reaction_id, u.course_id,
+                                     u.reacted_at)
+        FROM (
+            SELECT l.learner_id, c.post_reaction_id, f.course_id, c.reacted_at
+            FROM changed AS c
+            JOIN courses.discussion_post AS p
+                ON p.business_id = c.business_id AND p.discussion_post_id = c.discussion_post_id
+            JOIN courses.discussion_topic AS t
+                ON t.business_id = p.business_id
+               AND t.discussion_topic_id = p.discussion_topic_id
+            JOIN courses.discussion_forum AS f
+                ON f.business_id = t.business_id
+               AND f.discussion_forum_id = t.discussion_forum_id
+            JOIN courses.learner AS l
+                ON l.business_id = p.business_id
+               AND l.user_account_id = p.author_user_account_id
+            WHERE c.reaction = 'upvote' AND c.is_counted
+            ORDER BY l.learner_id, c.reacted_at, c.post_reaction_id
+        ) AS u;
+    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION courses.follow_reactions() IS
-    'A post knows its votes; three reports flag it for a moderator.';
+    'Posts follow their reactions, once per statement and also when two vote at once; a vote up
+     earns its points for who wrote the post.';
 
 CREATE TRIGGER post_reaction_counted
     AFTER INSERT ON courses.post_reaction
@@ -618,7 +717,7 @@ CREATE TRIGGER post_reaction_counted
 
 CREATE TRIGGER post_reaction_counted_anew
     AFTER UPDATE ON courses.post_reaction
-    REFERENCING NEW TABLE AS changed
+    REFERENCING NEW TABLE AS changed OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION courses.follow_reactions();
 
 CREATE TRIGGER post_reaction_counted_less

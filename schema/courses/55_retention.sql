@@ -107,6 +107,8 @@ COMMENT ON TABLE courses.engagement_day IS
     'Engagement of a learner in a section on a day, in components; append only.';
 COMMENT ON COLUMN courses.engagement_day.engagement_score IS
     'From 0 to 100: time, content, work handed in, posts, messages, classes; each up to a point.';
+COMMENT ON COLUMN courses.engagement_day.is_at_risk_day IS
+    'So little was done that the learner may be drifting away.';
 COMMENT ON COLUMN courses.engagement_day.decile IS
     'Among all of the tenant on that day; 10 is the most engaged.';
 
@@ -521,15 +523,21 @@ CREATE FUNCTION courses.begin_intervention() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     day CONSTANT date := (NEW.performed_at AT TIME ZONE 'UTC')::date;
+    alert record;
 BEGIN
     NEW.engagement_before := coalesce(
         NEW.engagement_before, courses.mean_engagement(NEW.enrollment_id, day - 14, day));
-    IF NEW.early_alert_id IS NOT NULL AND NOT EXISTS (
-           SELECT
-           FROM courses.early_alert AS a
-           WHERE a.business_id = NEW.business_id AND a.early_alert_id = NEW.early_alert_id
-             AND a.enrollment_id = NEW.enrollment_id) THEN
-        RAISE EXCEPTION 'the alert is about another enrollment' USING ERRCODE = 'check_violation';
+    IF NEW.early_alert_id IS NOT NULL THEN
+        SELECT a.enrollment_id, a.raised_at INTO alert
+        FROM courses.early_alert AS a
+        WHERE a.business_id = NEW.business_id AND a.early_alert_id = NEW.early_alert_id;
+        IF alert.enrollment_id <> NEW.enrollment_id THEN
+            RAISE EXCEPTION 'the alert is about another enrollment'
+                USING ERRCODE = 'check_violation';
+        END IF;
+        IF alert.raised_at > NEW.performed_at THEN
+            RAISE EXCEPTION 'the alert was raised after that' USING ERRCODE = 'check_violation';
+        END IF;
     END IF;
     IF row_security_active(TG_RELID) THEN
         UPDATE courses.early_alert AS a
@@ -594,15 +602,16 @@ COMMENT ON FUNCTION courses.judge_interventions(timestamptz) IS
 
 
 CREATE FUNCTION courses.retention_features(on_date date)
-    RETURNS TABLE (enrollment_id uuid, days_inactive integer, missed_deadlines integer,
-                   low_grade numeric, low_progress numeric, low_engagement numeric)
+    RETURNS TABLE (enrollment_id uuid, status text, days_inactive integer,
+                   missed_deadlines integer, low_grade numeric, low_progress numeric,
+                   low_engagement numeric)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT e.enrollment_id, greatest(on_date - a.last_on, 0),
+    SELECT e.enrollment_id, o.status, greatest(on_date - a.last_on, 0),
            (SELECT count(*)
             FROM courses.assignment AS w
             WHERE w.business_id = e.business_id AND w.course_id = s.course_id
-              AND w.due_at < on_date AND w.due_at >= e.started_at
+              AND w.due_at < d.opens_at AND w.due_at >= e.started_at
               AND NOT EXISTS (
                   SELECT
                   FROM courses.assignment_submission AS h
@@ -610,8 +619,11 @@ BEGIN ATOMIC
                     AND h.enrollment_id = e.enrollment_id
                     AND h.state NOT IN ('draft', 'missing')))::integer,
            round(greatest(0, 1 - coalesce(p.current_grade_pct, 75) / 75), 6),
-           round(greatest(0, t.expected - coalesce(p.lessons_done::numeric
-                                                  / nullif(p.lessons_total, 0), 0)), 6),
+           round(greatest(0, t.expected - coalesce(
+               (SELECT count(*)
+                FROM courses.lesson_progress AS x
+                WHERE x.business_id = e.business_id AND x.enrollment_id = e.enrollment_id
+                  AND x.completed_at < d.opens_at)::numeric / nullif(p.lessons_total, 0), 0)), 6),
            round(1 - least(1, m.mean / 30), 6)
     FROM courses.enrollment AS e
     JOIN courses.course_section AS s
@@ -619,12 +631,24 @@ BEGIN ATOMIC
     LEFT JOIN courses.course_progress AS p
         ON p.business_id = e.business_id AND p.enrollment_id = e.enrollment_id
     CROSS JOIN LATERAL (
-        SELECT coalesce(max(d.activity_date),
+        SELECT on_date::timestamp AT TIME ZONE 'UTC' AS opens_at
+    ) AS d
+    CROSS JOIN LATERAL (
+        -- What it was before the first change since; where nothing changed, what it is.
+        SELECT coalesce((SELECT v.from_status
+                         FROM courses.enrollment_status_event AS v
+                         WHERE v.business_id = e.business_id
+                           AND v.enrollment_id = e.enrollment_id AND v.occurred_at >= d.opens_at
+                         ORDER BY v.occurred_at, v.enrollment_status_event_id
+                         LIMIT 1), e.status) AS status
+    ) AS o
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(g.activity_date),
                         (coalesce(e.started_at, e.enrolled_at) AT TIME ZONE 'UTC')::date)
                    AS last_on
-        FROM courses.engagement_day AS d
-        WHERE d.business_id = e.business_id AND d.enrollment_id = e.enrollment_id
-          AND d.activity_date < on_date
+        FROM courses.engagement_day AS g
+        WHERE g.business_id = e.business_id AND g.enrollment_id = e.enrollment_id
+          AND g.activity_date < on_date
     ) AS a
     CROSS JOIN LATERAL (
         SELECT least(1, greatest(0, (on_date - s.starts_on)::numeric
@@ -633,42 +657,26 @@ BEGIN ATOMIC
     CROSS JOIN LATERAL (
         SELECT courses.mean_engagement(e.enrollment_id, on_date - 14, on_date) AS mean
     ) AS m
-    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.status IN ('active', 'paused')
-      AND (e.enrolled_at AT TIME ZONE 'UTC')::date < on_date;
+    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.enrolled_at < d.opens_at
+      AND o.status IN ('active', 'paused');
 END;
 COMMENT ON FUNCTION courses.retention_features(date) IS
-    'What models weigh of the enrollments that are live: days without activity, deadlines missed,
-     how far grade, progress and engagement lie below what they should be, each from 0 to 1.';
+    'What models weigh of the enrollments that were live when a day began (UTC): days without
+     activity, deadlines missed, how far grade, progress and engagement lay below what they should
+     be, each from 0 to 1. The grade alone is that of now: what it was is not kept.';
 
-CREATE FUNCTION courses.score_retention(model uuid, on_date date DEFAULT current_date)
-    RETURNS integer
-    LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    by_it  record;
-    written integer;
-BEGIN
-    SELECT m.* INTO by_it
-    FROM courses.retention_model AS m
-    WHERE m.business_id = tenant AND m.retention_model_id = model
-    FOR NO KEY UPDATE;
-    IF by_it.status IS NULL OR by_it.status NOT IN ('shadow', 'active') THEN
-        RAISE EXCEPTION 'a model that is % does not score', coalesce(by_it.status, 'unknown')
-            USING ERRCODE = 'check_violation';
-    END IF;
-    INSERT INTO courses.retention_score
-        (business_id, enrollment_id, retention_model_id, scored_on, dropout_probability, band,
-         previous_probability, drivers, days_inactive, missed_deadlines, grade_trend,
-         predicted_last_active_on, is_actionable)
-    SELECT tenant, f.enrollment_id, model, on_date, o.odds, 'low', b.dropout_probability,
-           o.drivers, f.days_inactive, f.missed_deadlines,
+CREATE FUNCTION courses.weigh_retention(model uuid, on_date date)
+    RETURNS TABLE (enrollment_id uuid, dropout_probability numeric, drivers jsonb,
+                   days_inactive integer, missed_deadlines integer, grade_trend text,
+                   predicted_last_active_on date, is_actionable boolean)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT f.enrollment_id, o.odds, o.drivers, f.days_inactive, f.missed_deadlines,
            CASE WHEN f.low_grade = 0 THEN 'steady' ELSE 'falling' END,
-           on_date + (by_it.horizon_days * (1 - o.odds))::integer,
-           o.odds >= by_it.threshold_medium AND e.status = 'active'
-    FROM courses.retention_features(on_date) AS f
-    JOIN courses.enrollment AS e
-        ON e.business_id = tenant AND e.enrollment_id = f.enrollment_id
+           on_date + (m.horizon_days * (1 - o.odds))::integer,
+           o.odds >= m.threshold_medium AND f.status = 'active'
+    FROM courses.retention_model AS m
+    CROSS JOIN LATERAL courses.retention_features(on_date) AS f
     CROSS JOIN LATERAL (
         SELECT round(1 / (1 + exp(-sum(w.part))), 6) AS odds,
                coalesce(jsonb_agg(jsonb_build_object('feature', w.feature,
@@ -684,13 +692,72 @@ BEGIN
                        WHEN 'low_grade' THEN f.low_grade
                        WHEN 'low_progress' THEN f.low_progress
                        WHEN 'low_engagement' THEN f.low_engagement END AS part
-            FROM jsonb_each_text(by_it.weights) AS k
+            FROM jsonb_each_text(m.weights) AS k
         ) AS w
     ) AS o
+    WHERE m.business_id = tenant_mgmt.current_business_id() AND m.retention_model_id = model;
+END;
+COMMENT ON FUNCTION courses.weigh_retention(uuid, date) IS
+    'How likely a model holds each live enrollment to be given up, and what drives it: the logistic
+     of the weighed features. Nothing is written (courses.score_retention writes).';
+
+CREATE FUNCTION courses.risen_risks(model uuid, on_date date)
+    RETURNS TABLE (enrollment_id uuid, alert_kind text, severity text, raised_at timestamptz,
+                   detail text, dedupe_key text)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.enrollment_id,
+           CASE s.drivers -> 0 ->> 'feature' WHEN 'missed_deadlines' THEN 'missed_deadline'
+                                             WHEN 'low_grade' THEN 'failing'
+                                             ELSE 'inactive' END,
+           s.band, on_date::timestamp AT TIME ZONE 'UTC',
+           'Likely to leave: ' || round(100 * s.dropout_probability) || ' %, above all '
+               || coalesce(replace(s.drivers -> 0 ->> 'feature', '_', ' '), 'in general'),
+           concat_ws(' ', 'score', model, s.enrollment_id, on_date)
+    FROM courses.retention_score AS s
+    JOIN courses.retention_model AS m
+        ON m.business_id = s.business_id AND m.retention_model_id = s.retention_model_id
+    WHERE s.business_id = tenant_mgmt.current_business_id() AND s.retention_model_id = model
+      AND s.scored_on = on_date AND s.is_actionable
+      AND coalesce(s.previous_probability, 0)
+          < CASE s.band WHEN 'high' THEN m.threshold_high ELSE m.threshold_medium END;
+END;
+COMMENT ON FUNCTION courses.risen_risks(uuid, date) IS
+    'The alerts that the scores of a day ask for: of enrollments that came into a higher band than
+     they were in the time before, by what drives them most.';
+
+CREATE FUNCTION courses.score_retention(
+    model   uuid,
+    on_date date DEFAULT (now() AT TIME ZONE 'UTC')::date
+) RETURNS integer
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    by_it   record;
+    written integer;
+BEGIN
+    -- One run of a model at a time: the next one finds the scores written.
+    SELECT m.status INTO by_it
+    FROM courses.retention_model AS m
+    WHERE m.business_id = tenant AND m.retention_model_id = model
+    FOR NO KEY UPDATE;
+    IF by_it.status IS NULL OR by_it.status NOT IN ('shadow', 'active') THEN
+        RAISE EXCEPTION 'a model that is % does not score', coalesce(by_it.status, 'unknown')
+            USING ERRCODE = 'check_violation';
+    END IF;
+    INSERT INTO courses.retention_score
+        (business_id, enrollment_id, retention_model_id, scored_on, dropout_probability, band,
+         previous_probability, drivers, days_inactive, missed_deadlines, grade_trend,
+         predicted_last_active_on, is_actionable)
+    SELECT tenant, w.enrollment_id, model, on_date, w.dropout_probability, 'low',
+           b.dropout_probability, w.drivers, w.days_inactive, w.missed_deadlines, w.grade_trend,
+           w.predicted_last_active_on, w.is_actionable
+    FROM courses.weigh_retention(model, on_date) AS w
     LEFT JOIN LATERAL (
         SELECT x.dropout_probability
         FROM courses.retention_score AS x
-        WHERE x.business_id = tenant AND x.enrollment_id = f.enrollment_id
+        WHERE x.business_id = tenant AND x.enrollment_id = w.enrollment_id
           AND x.retention_model_id = model AND x.scored_on < on_date
         ORDER BY x.scored_on DESC
         LIMIT 1
@@ -700,30 +767,18 @@ BEGIN
     IF by_it.status = 'active' THEN
         INSERT INTO courses.early_alert
             (business_id, enrollment_id, alert_kind, severity, raised_at, detail, dedupe_key)
-        SELECT tenant, s.enrollment_id,
-               CASE s.drivers -> 0 ->> 'feature' WHEN 'missed_deadlines' THEN 'missed_deadline'
-                                                 WHEN 'low_grade' THEN 'failing'
-                                                 ELSE 'inactive' END,
-               s.band, (on_date + 1)::timestamp AT TIME ZONE 'UTC',
-               'Likely to leave: ' || round(100 * s.dropout_probability) || ' %, above all '
-                   || coalesce(replace(s.drivers -> 0 ->> 'feature', '_', ' '), 'in general'),
-               concat_ws(' ', 'score', model, s.enrollment_id, on_date)
-        FROM courses.retention_score AS s
-        WHERE s.business_id = tenant AND s.retention_model_id = model AND s.scored_on = on_date
-          AND s.is_actionable
-          AND s.dropout_probability >= CASE s.band WHEN 'high' THEN by_it.threshold_high
-                                                   ELSE by_it.threshold_medium END
-          AND coalesce(s.previous_probability, 0)
-              < CASE s.band WHEN 'high' THEN by_it.threshold_high
-                            ELSE by_it.threshold_medium END
+        SELECT tenant, r.enrollment_id, r.alert_kind, r.severity, r.raised_at, r.detail,
+               r.dedupe_key
+        FROM courses.risen_risks(model, on_date) AS r
         ON CONFLICT DO NOTHING;
     END IF;
     RETURN written;
 END
 $$;
 COMMENT ON FUNCTION courses.score_retention(uuid, date) IS
-    'Scores the live enrollments by a model as of a day, once, each with what drives it; where the
-     model is active, a band that rose opens an alert, unless one is open. Returns how many.';
+    'Scores the live enrollments by a model as of the beginning of a day, once, each with what
+     drives it; where the model is active, a band that rose opens an alert, unless one of the kind
+     is open. Returns how many were scored.';
 
 
 CREATE VIEW courses.v_advisor_caseload WITH (security_invoker = true) AS
@@ -796,6 +851,56 @@ COMMENT ON VIEW courses.v_learner_dashboard IS
 GRANT SELECT ON courses.v_learner_dashboard TO app_user, app_readonly;
 
 
+CREATE VIEW courses.v_section_health WITH (security_invoker = true) AS
+SELECT s.business_id, s.course_section_id, s.section_code, s.title, s.status, s.starts_on,
+       s.ends_on, n.learners, n.progress_low, n.progress_median, n.progress_high,
+       round(100.0 * n.in_pace / nullif(n.paced, 0), 2) AS in_pace_pct, n.stalled, n.days_behind,
+       round(100.0 * n.at_risk / nullif(n.scored, 0), 2) AS at_risk_pct, n.high_risk,
+       a.attendance_pct
+FROM courses.course_section AS s
+JOIN LATERAL (
+    SELECT count(*) AS learners,
+           percentile_disc(0.1) WITHIN GROUP (ORDER BY e.progress_pct) AS progress_low,
+           percentile_disc(0.5) WITHIN GROUP (ORDER BY e.progress_pct) AS progress_median,
+           percentile_disc(0.9) WITHIN GROUP (ORDER BY e.progress_pct) AS progress_high,
+           count(p.pace) AS paced,
+           count(*) FILTER (WHERE p.pace IN ('ahead', 'on_track')) AS in_pace,
+           count(*) FILTER (WHERE p.pace = 'stalled') AS stalled,
+           round(avg(p.days_behind), 1) AS days_behind, count(r.band) AS scored,
+           count(*) FILTER (WHERE r.band <> 'low') AS at_risk,
+           count(*) FILTER (WHERE r.band = 'high') AS high_risk
+    FROM courses.enrollment AS e
+    LEFT JOIN courses.course_progress AS p
+        ON p.business_id = e.business_id AND p.enrollment_id = e.enrollment_id
+    LEFT JOIN LATERAL (
+        SELECT x.band
+        FROM courses.retention_score AS x
+        JOIN courses.retention_model AS m
+            ON m.business_id = x.business_id AND m.retention_model_id = x.retention_model_id
+           AND m.status = 'active'
+        WHERE x.business_id = e.business_id AND x.enrollment_id = e.enrollment_id
+        ORDER BY x.scored_on DESC
+        LIMIT 1
+    ) AS r ON true
+    WHERE e.business_id = s.business_id AND e.course_section_id = s.course_section_id
+      AND e.status IN ('active', 'paused')
+) AS n ON n.learners > 0
+LEFT JOIN LATERAL (
+    SELECT round(100.0 * count(*) FILTER (WHERE t.status IN ('present', 'late', 'left_early'))
+                 / nullif(count(*) FILTER (WHERE t.status <> 'excused'), 0), 2)
+               AS attendance_pct
+    FROM courses.class_meeting AS k
+    JOIN courses.meeting_attendance AS t
+        ON t.business_id = k.business_id AND t.class_meeting_id = k.class_meeting_id
+    WHERE k.business_id = s.business_id AND k.course_section_id = s.course_section_id
+      AND k.status = 'ended'
+) AS a ON true;
+COMMENT ON VIEW courses.v_section_health IS
+    'Per section that somebody is taking: the spread of their progress, who keeps pace, the share
+     that the active model holds to be at risk, and attendance of what they were not excused from.';
+GRANT SELECT ON courses.v_section_health TO app_user, app_readonly;
+
+
 CREATE MATERIALIZED VIEW courses.mv_engagement_weekly AS
 WITH weekly AS (
     SELECT d.business_id, e.course_section_id, d.enrollment_id,
@@ -806,21 +911,23 @@ WITH weekly AS (
     WHERE e.course_section_id IS NOT NULL
     GROUP BY d.business_id, e.course_section_id, d.enrollment_id, week
 ), followed AS (
-    SELECT w.*, lead(w.week) OVER (PARTITION BY w.business_id, w.enrollment_id ORDER BY w.week)
-               = w.week + 7 AS came_back
+    SELECT w.*, coalesce(lead(w.week) OVER (PARTITION BY w.business_id, w.enrollment_id
+                                            ORDER BY w.week) = w.week + 7, false) AS came_back,
+           max(w.week) OVER (PARTITION BY w.business_id) AS last_week
     FROM weekly AS w
 )
 SELECT f.business_id, f.course_section_id, f.week, count(*) AS active_learners,
        round(avg(f.score), 4) AS average_score,
        (percentile_cont(ARRAY[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
             WITHIN GROUP (ORDER BY f.score::float8))::numeric(9, 4)[] AS deciles,
-       round(100.0 * count(*) FILTER (WHERE f.came_back) / count(*), 4) AS return_pct
+       round(100.0 * count(*) FILTER (WHERE f.came_back)
+             / nullif(count(*) FILTER (WHERE f.week < f.last_week), 0), 4) AS return_pct
 FROM followed AS f
 GROUP BY f.business_id, f.course_section_id, f.week
 WITH NO DATA;
 COMMENT ON MATERIALIZED VIEW courses.mv_engagement_weekly IS
     'Per section and week: active learners, the deciles of their engagement, and the share of them
-     that was active in the week after.';
+     that was active in the week after; NULL for the last week of the tenant, which none followed.';
 
 -- Lets it be refreshed concurrently.
 CREATE UNIQUE INDEX mv_engagement_weekly_idx

@@ -4,7 +4,8 @@
  * A nudge_campaign says when whom to encourage, and keeps a part of them without (the holdout), so
  * that its effect can be told from what would have happened anyway. A nudge_delivery is a nudge
  * that was sent or withheld, with the reason: who opted out, has had enough for the week, sleeps,
- * or was here a moment ago is not disturbed (courses.send_nudge).
+ * or was here a moment ago is not disturbed (courses.send_nudge). What came of it is noted on it
+ * (courses.note_nudge), and courses.nudge_effect compares those who got it with those who did not.
  */
 
 CREATE TABLE courses.nudge_campaign (
@@ -116,7 +117,8 @@ CREATE TABLE courses.nudge_delivery (
         CHECK (converted_at >= sent_at AND converted_at <= sent_at + interval '7 days')
 ) PARTITION BY RANGE (sent_at);
 
-COMMENT ON TABLE courses.nudge_delivery IS 'Nudge sent or withheld, and its effect; append only.';
+COMMENT ON TABLE courses.nudge_delivery IS
+    'Nudge sent or withheld, and its effect; append only, but for what came of it.';
 COMMENT ON COLUMN courses.nudge_delivery.converted_at IS
     'When the learner did what the campaign aims at; of the holdout too, which tells its effect.';
 
@@ -136,12 +138,25 @@ CREATE INDEX nudge_delivery_enrollment_idx
 ALTER TABLE courses.nudge_delivery ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON courses.nudge_delivery
     USING (business_id = tenant_mgmt.current_business_id());
-GRANT SELECT, INSERT ON courses.nudge_delivery TO app_user;
+GRANT SELECT, INSERT, UPDATE (opened_at, clicked_at, converted_at, unsubscribed)
+    ON courses.nudge_delivery TO app_user;
 GRANT SELECT ON courses.nudge_delivery TO app_readonly;
 
 CREATE TRIGGER nudge_delivery_append_only
-    BEFORE UPDATE OR DELETE ON courses.nudge_delivery
+    BEFORE DELETE ON courses.nudge_delivery
     FOR EACH ROW EXECUTE FUNCTION system_core.refuse_change('courses.nudge_delivery');
+
+-- What came of it is noted, once and for all, and nothing else of it may change.
+CREATE TRIGGER nudge_delivery_only_noted
+    BEFORE UPDATE ON courses.nudge_delivery
+    FOR EACH ROW
+    WHEN ((OLD.opened_at IS NOT NULL AND NEW.opened_at IS DISTINCT FROM OLD.opened_at)
+          OR (OLD.clicked_at IS NOT NULL AND NEW.clicked_at IS DISTINCT FROM OLD.clicked_at)
+          OR (OLD.converted_at IS NOT NULL AND NEW.converted_at IS DISTINCT FROM OLD.converted_at)
+          OR (OLD.unsubscribed AND NOT NEW.unsubscribed)
+          OR to_jsonb(OLD) - '{opened_at,clicked_at,converted_at,unsubscribed}'::text[]
+             <> to_jsonb(NEW) - '{opened_at,clicked_at,converted_at,unsubscribed}'::text[])
+    EXECUTE FUNCTION system_core.refuse_change('courses.nudge_delivery');
 
 CREATE TABLE courses.nudge_delivery_default PARTITION OF courses.nudge_delivery DEFAULT;
 ALTER TABLE courses.nudge_delivery_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -165,12 +180,14 @@ BEGIN ATOMIC
                  FROM courses.nudge_delivery AS d
                  WHERE d.business_id = l.business_id AND d.learner_id = l.learner_id
                    AND d.unsubscribed AND d.sent_at <= moment)
-             OR EXISTS (
-                 SELECT
+             OR NOT coalesce((
+                 -- What they said last counts.
+                 SELECT n.is_granted AND (n.withdrawn_at > moment OR n.withdrawn_at IS NULL)
                  FROM user_mgmt.user_consent AS n
                  WHERE n.business_id = l.business_id AND n.user_account_id = l.user_account_id
-                   AND n.consent_kind = 'marketing'
-                   AND (NOT n.is_granted OR n.withdrawn_at <= moment))
+                   AND n.consent_kind = 'marketing' AND n.given_at <= moment
+                 ORDER BY n.given_at DESC
+                 LIMIT 1), true)
              OR EXISTS (
                  SELECT
                  FROM system_core.notification_template AS t
@@ -213,6 +230,13 @@ COMMENT ON FUNCTION courses.nudge_obstacle(uuid, uuid, text, timestamptz) IS
     'Why a learner is not to be nudged now, or none: no consent first, then the limit of the week,
      the quiet hours where they live, and whether they were here within 12 hours.';
 
+CREATE FUNCTION courses.nudge_arm(campaign uuid, learner uuid, holdout_pct numeric) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN abs(hashtextextended(concat(campaign, learner), 0) % 100) < holdout_pct
+                THEN 'holdout' ELSE 'treatment' END;
+COMMENT ON FUNCTION courses.nudge_arm(uuid, uuid, numeric) IS
+    'In which arm of a campaign a learner is: it follows from who they are.';
+
 CREATE FUNCTION courses.send_nudge(
     campaign   uuid,
     learner    uuid,
@@ -239,8 +263,10 @@ BEGIN
     FROM courses.learner AS l
     WHERE l.business_id = tenant AND l.learner_id = send_nudge.learner
     FOR NO KEY UPDATE;
-    given := CASE WHEN abs(hashtextextended(concat(campaign, learner), 0) % 100) < plan.holdout_pct
-                  THEN 'holdout' ELSE 'treatment' END;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no such learner' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    given := courses.nudge_arm(campaign, learner, plan.holdout_pct);
     why := courses.nudge_obstacle(campaign, learner, channel, moment);
     INSERT INTO courses.nudge_delivery
         (business_id, nudge_campaign_id, learner_id, enrollment_id, sent_at, arm, channel,
@@ -254,3 +280,65 @@ $$;
 COMMENT ON FUNCTION courses.send_nudge(uuid, uuid, uuid, text, timestamptz) IS
     'Nudges a learner, or notes why not. In which arm of a campaign somebody is follows from who
      they are and never changes. Returns the obstacle, or the arm.';
+
+CREATE FUNCTION courses.note_nudge(
+    delivery uuid,
+    what     text,
+    moment   timestamptz DEFAULT now()
+) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF what IS NULL OR what NOT IN ('opened', 'clicked', 'converted', 'unsubscribed') THEN
+        RAISE EXCEPTION 'a nudge is not %', coalesce(what, 'without a word')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'It is opened, clicked, converted or unsubscribed.';
+    END IF;
+    UPDATE courses.nudge_delivery AS d
+    SET opened_at = CASE WHEN what <> 'converted' THEN coalesce(d.opened_at, moment)
+                         ELSE d.opened_at END,
+        clicked_at = CASE WHEN what = 'clicked' THEN moment ELSE d.clicked_at END,
+        converted_at = CASE WHEN what = 'converted' THEN moment ELSE d.converted_at END,
+        unsubscribed = d.unsubscribed OR what = 'unsubscribed'
+    WHERE d.business_id = tenant_mgmt.current_business_id() AND d.nudge_delivery_id = delivery
+      AND CASE what WHEN 'opened' THEN d.opened_at IS NULL
+                    WHEN 'clicked' THEN d.clicked_at IS NULL
+                    WHEN 'converted'
+                        THEN d.converted_at IS NULL AND moment <= d.sent_at + interval '7 days'
+                    ELSE NOT d.unsubscribed END
+      AND (what = 'converted' OR d.channel <> 'none');
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION courses.note_nudge(uuid, text, timestamptz) IS
+    'Notes the first time that a nudge was opened or clicked (which opens it), that the learner did
+     what it aims at within 7 days, or wants no more. True where that was new; what was withheld can
+     only be followed by a conversion.';
+
+CREATE FUNCTION courses.nudge_effect(campaign uuid)
+    RETURNS TABLE (arm text, learners bigint, deliveries bigint, sent bigint, open_pct numeric,
+                   click_pct numeric, converted bigint, conversion_pct numeric, lift_pct numeric)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT n.arm, n.learners, n.deliveries, n.sent,
+           round(100.0 * n.opened / nullif(n.sent, 0), 2),
+           round(100.0 * n.clicked / nullif(n.sent, 0), 2), n.converted,
+           round(100.0 * n.converted / n.learners, 2),
+           round(100.0 * n.converted / n.learners
+                 - max(100.0 * n.converted / n.learners) FILTER (WHERE n.arm = 'holdout') OVER (),
+                 2)
+    FROM (
+        SELECT d.arm, count(DISTINCT d.learner_id) AS learners, count(*) AS deliveries,
+               count(*) FILTER (WHERE d.channel <> 'none') AS sent, count(d.opened_at) AS opened,
+               count(d.clicked_at) AS clicked,
+               count(DISTINCT d.learner_id) FILTER (WHERE d.converted_at IS NOT NULL) AS converted
+        FROM courses.nudge_delivery AS d
+        WHERE d.business_id = tenant_mgmt.current_business_id() AND d.nudge_campaign_id = campaign
+          -- Who would not have been nudged anyway tells nothing of either arm.
+          AND d.suppressed_reason = 'none'
+        GROUP BY d.arm
+    ) AS n
+    ORDER BY n.arm DESC;
+END;
+COMMENT ON FUNCTION courses.nudge_effect(uuid) IS
+    'Per arm of a campaign: learners, deliveries, what was opened and clicked, the share of learners
+     who did what it aims at, and by how many points that is above the holdout.';

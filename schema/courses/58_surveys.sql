@@ -3,9 +3,8 @@
  *
  * A survey has survey_questions; a survey_response holds its answers as a JSON array of
  * {"question", "value"}, each checked against its question when it is handed in, and read with
- * JSON_TABLE
- *. An anonymous survey keeps nobody's name, and shows no figures before
- * enough have answered (courses.survey_results).
+ * JSON_TABLE. An anonymous survey keeps nobody's name, and shows no figures before enough have
+ * answered (courses.survey_results).
  */
 
 CREATE TABLE courses.survey (
@@ -76,6 +75,25 @@ CREATE TRIGGER survey_state_machine
             "closed":   ["open", "archived"],
             "archived": []
         }}');
+
+
+CREATE FUNCTION courses.keep_survey() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a survey that was opened keeps what it promised'
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'It stays as anonymous as it was, and its smallest group as large.';
+END
+$$;
+COMMENT ON FUNCTION courses.keep_survey() IS
+    'Who answered an anonymous survey answered because nobody would know.';
+
+CREATE TRIGGER survey_kept
+    BEFORE UPDATE ON courses.survey
+    FOR EACH ROW WHEN (OLD.status <> 'draft'
+                       AND (NEW.is_anonymous <> OLD.is_anonymous
+                            OR NEW.minimum_group_size < OLD.minimum_group_size))
+    EXECUTE FUNCTION courses.keep_survey();
 
 
 CREATE TABLE courses.survey_question (
@@ -196,7 +214,8 @@ CREATE FUNCTION courses.survey_faults(of_survey uuid, answers jsonb)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH given AS (
-        SELECT a.question, a.value
+        -- A null in the document is no answer.
+        SELECT a.question, nullif(a.value, 'null') AS value
         FROM JSON_TABLE(answers, '$[*]'
                         COLUMNS (question integer PATH '$.question',
                                  value jsonb PATH '$.value')) AS a
@@ -274,6 +293,12 @@ BEGIN
         RAISE EXCEPTION 'survey "%" is %', asked.title, asked.status
             USING ERRCODE = 'check_violation';
     END IF;
+    IF NEW.started_at < asked.opens_at OR NEW.submitted_at < asked.opens_at
+       OR NEW.submitted_at > asked.closes_at THEN
+        RAISE EXCEPTION 'survey "%" takes no answers then', asked.title
+            USING ERRCODE = 'check_violation',
+                  HINT = 'It is answered from its opening to its close.';
+    END IF;
     IF NEW.is_complete THEN
         SELECT f.question, f.fault INTO wrong
         FROM courses.survey_faults(NEW.survey_id, NEW.answers) AS f
@@ -297,10 +322,11 @@ END
 $$;
 COMMENT ON FUNCTION courses.take_response() IS
     'A response is given while the survey is open; complete, its answers fit the questions, and its
-     score is the first question of that kind. An anonymous one names nobody.';
+     score is the first question of that kind. One of an anonymous survey names nobody.';
 
 CREATE TRIGGER survey_response_taken
-    BEFORE INSERT OR UPDATE OF answers, is_complete, learner_id, enrollment_id
+    BEFORE INSERT OR UPDATE OF survey_id, answers, is_complete, learner_id, enrollment_id,
+                               started_at, submitted_at
     ON courses.survey_response
     FOR EACH ROW EXECUTE FUNCTION courses.take_response();
 
@@ -316,8 +342,10 @@ COMMENT ON FUNCTION courses.keep_response() IS 'What was answered stays what was
 CREATE TRIGGER survey_response_kept
     BEFORE UPDATE ON courses.survey_response
     FOR EACH ROW WHEN (OLD.is_complete
-                       AND (NEW.answers, NEW.survey_id, NEW.is_complete)
-                           IS DISTINCT FROM (OLD.answers, OLD.survey_id, OLD.is_complete))
+                       AND (NEW.answers, NEW.survey_id, NEW.is_complete, NEW.nps_score,
+                            NEW.submitted_at)
+                           IS DISTINCT FROM (OLD.answers, OLD.survey_id, OLD.is_complete,
+                                             OLD.nps_score, OLD.submitted_at))
     EXECUTE FUNCTION courses.keep_response();
 
 CREATE FUNCTION courses.count_responses() RETURNS trigger

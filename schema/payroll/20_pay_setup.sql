@@ -103,14 +103,27 @@ COMMENT ON FUNCTION payroll.is_banking_day(date) IS
      close. A day that only the company is closed is one.';
 
 CREATE FUNCTION payroll.banking_day(day date, steps integer) RETURNS date
-    LANGUAGE sql STABLE
-    RETURN CASE steps WHEN 0 THEN day ELSE (
-        SELECT day + sign(steps)::integer * n
-        FROM generate_series(1, 2 * abs(steps) + 14) AS n
-        WHERE payroll.is_banking_day(day + sign(steps)::integer * n)
-        ORDER BY n
-        OFFSET abs(steps) - 1
-        LIMIT 1) END;
+    LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    candidate date    := day;
+    passed    integer := 0;
+BEGIN
+    IF steps = 0 THEN
+        RETURN day;
+    END IF;
+    -- Day by day until it is found, mostly the first or second one.
+    FOR n IN 1 .. 2 * abs(steps) + 14 LOOP
+        candidate := candidate + sign(steps)::integer;
+        IF payroll.is_banking_day(candidate) THEN
+            passed := passed + 1;
+            IF passed = abs(steps) THEN
+                RETURN candidate;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
 COMMENT ON FUNCTION payroll.banking_day(date, integer) IS
     'The n-th banking day of the calling tenant after a date; before it where n is negative.';
 
@@ -956,13 +969,26 @@ CREATE TRIGGER employee_deduction_own_garnishment
     EXECUTE FUNCTION payroll.require_own_garnishment();
 
 
+CREATE FUNCTION payroll.unit_rate(
+    pay_basis    text,
+    rate         numeric,
+    annualized   numeric,
+    weekly_hours numeric
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE pay_basis
+               WHEN 'salary' THEN round(annualized / (52 * coalesce(nullif(weekly_hours, 0), 40)),
+                                        6)
+               ELSE rate END;
+COMMENT ON FUNCTION payroll.unit_rate(text, numeric, numeric, numeric) IS
+    'What a rate pays: for an hour to the hourly and, by the usual hours, the salaried; else for a
+     piece or a day.';
+
 CREATE FUNCTION payroll.rate_on(assignment uuid, day date) RETURNS numeric
     LANGUAGE sql STABLE
     RETURN (
-        SELECT CASE r.pay_basis
-                   WHEN 'salary' THEN round(r.annualized_amount / (52 * coalesce(
-                       nullif(a.standard_hours_weekly, 0), 40)), 6)
-                   ELSE r.rate_amount END
+        SELECT payroll.unit_rate(r.pay_basis, r.rate_amount, r.annualized_amount,
+                                 a.standard_hours_weekly)
         FROM payroll.compensation_rate AS r
         JOIN payroll.job_assignment AS a
             ON a.business_id = r.business_id AND a.job_assignment_id = r.job_assignment_id
@@ -984,10 +1010,13 @@ BEGIN ATOMIC
                -- A premium that does not count is no part of what the hour earned.
                coalesce(CASE WHEN c.earning_kind <> 'premium' OR c.in_regular_rate
                              THEN e.rate_override_amount END,
-                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate
+                        payroll.unit_rate(r.pay_basis, r.rate_amount, r.annualized_amount,
+                                          a.standard_hours_weekly), 0) AS rate
         FROM payroll.timesheet AS t
         JOIN payroll.timesheet_entry AS e
             ON e.business_id = t.business_id AND e.timesheet_id = t.timesheet_id
+        JOIN payroll.job_assignment AS a
+            ON a.business_id = e.business_id AND a.job_assignment_id = e.job_assignment_id
         JOIN payroll.earning_code AS c
             ON c.business_id = e.business_id AND c.earning_code_id = e.earning_code_id
         LEFT JOIN payroll.overtime_rule AS o

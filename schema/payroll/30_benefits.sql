@@ -65,7 +65,7 @@ CREATE TRIGGER benefit_carrier_state_machine
 
 
 CREATE FUNCTION payroll.match_formula_fits(formula jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT count(*) > 0
        AND coalesce(bool_and(t.up_to > t.below AND t.up_to <= 100 AND t.matched >= 0
@@ -79,7 +79,8 @@ BEGIN ATOMIC
     ) AS t;
 END;
 COMMENT ON FUNCTION payroll.match_formula_fits(jsonb) IS
-    'Whether the tiers of a match rise, end within the pay, and match up to twice.';
+    'Whether the tiers of a match rise, end within the pay, and match up to twice. NULL of none, so
+     that a plan without a match passes.';
 
 CREATE TABLE payroll.benefit_plan (
     business_id                  uuid              NOT NULL,
@@ -431,16 +432,7 @@ CREATE TRIGGER eligibility_rule_hours_minimum
 CREATE FUNCTION payroll.eligible_from(employee uuid, plan uuid, on_date date) RETURNS date
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT greatest(
-               p.plan_year_start,
-               CASE r.waiting_rule
-                   WHEN 'date_of_hire' THEN s.hired_on
-                   WHEN 'days_after' THEN s.hired_on + r.waiting_days
-                   -- Never later than the law lets anybody wait.
-                   ELSE least((date_trunc('month', s.hired_on + r.waiting_days)
-                               + interval '1 month')::date, s.hired_on + 90) END,
-               (e.birth_date + make_interval(years => r.age_minimum))::date,
-               (s.hired_on + make_interval(months => r.service_months_minimum))::date)
+    SELECT CASE WHEN w.may_from <= p.plan_year_end THEN w.may_from END
     FROM payroll.employee AS e
     JOIN payroll.benefit_plan AS p
         ON p.business_id = e.business_id AND p.employer_entity_id = e.employer_entity_id
@@ -456,6 +448,19 @@ BEGIN ATOMIC
        AND a.standard_hours_weekly >= r.minimum_hours_weekly
        AND coalesce(r.job_profile_id = a.job_profile_id, true)
        AND coalesce(r.work_location_id = a.work_location_id, true)
+    CROSS JOIN LATERAL (
+        SELECT greatest(
+                   p.plan_year_start,
+                   CASE r.waiting_rule
+                       WHEN 'date_of_hire' THEN s.hired_on
+                       WHEN 'days_after' THEN s.hired_on + r.waiting_days
+                       -- Never later than the law lets anybody wait.
+                       ELSE least((date_trunc('month', s.hired_on + r.waiting_days)
+                                   + interval '1 month')::date, s.hired_on + 90) END,
+                   (e.birth_date + make_interval(years => r.age_minimum))::date,
+                   (s.hired_on + make_interval(months => r.service_months_minimum))::date)
+               AS may_from
+    ) AS w
     WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
       AND p.benefit_plan_id = plan AND p.is_offered
     ORDER BY r.priority
@@ -463,7 +468,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION payroll.eligible_from(uuid, uuid, date) IS
     'From which day an employee of the calling tenant may be covered by a plan, by the job that
-     they hold on a date; NULL for who may not join.';
+     they hold on a date; NULL for who may not join, or not within the year of the plan.';
 
 
 CREATE TABLE payroll.life_event (

@@ -195,11 +195,18 @@ COMMENT ON FUNCTION payroll.rate_of_plan(uuid, text, uuid, date) IS
 CREATE FUNCTION payroll.price_enrollment() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
+    plan   record;
     chosen record;
 BEGIN
-    SELECT p.plan_kind INTO NEW.plan_kind
+    SELECT p.plan_code, p.plan_kind, p.plan_year_start, p.plan_year_end INTO plan
     FROM payroll.benefit_plan AS p
     WHERE p.business_id = NEW.business_id AND p.benefit_plan_id = NEW.benefit_plan_id;
+    NEW.plan_kind := plan.plan_kind;
+    IF NEW.effective_from NOT BETWEEN plan.plan_year_start AND plan.plan_year_end THEN
+        RAISE EXCEPTION 'plan % is offered from % to %, not on %', plan.plan_code,
+                        plan.plan_year_start, plan.plan_year_end, NEW.effective_from
+            USING ERRCODE = 'check_violation', HINT = 'Elect the plan of that year.';
+    END IF;
     SELECT w.employee_id, w.coverage_effective_on, w.status, w.opens_on, w.closes_on INTO chosen
     FROM payroll.enrollment_window AS w
     WHERE w.business_id = NEW.business_id AND w.enrollment_window_id = NEW.enrollment_window_id;
@@ -246,8 +253,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.price_enrollment() IS
-    'Takes the kind of the plan, keeps to the window, and sets what the election costs a pay by the
-     rate of its tier and the age of the employee. A plan without rates is what was elected.';
+    'Takes the kind of the plan, keeps to its year and to the window, and sets what the election
+     costs a pay by the rate of its tier and the age of the employee. A plan without rates costs
+     what was elected.';
 
 CREATE TRIGGER benefit_enrollment_price
     BEFORE INSERT OR UPDATE OF benefit_plan_id, benefit_plan_rate_id, enrollment_window_id,
@@ -285,6 +293,12 @@ BEGIN
     IF NOT EXISTS (SELECT FROM changed) THEN
         RETURN NULL;
     END IF;
+    -- Two who elect at once count one after the other: each alone would not see the other.
+    PERFORM FROM payroll.enrollment_window AS w
+    WHERE (w.business_id, w.enrollment_window_id) IN (
+        SELECT x.business_id, x.enrollment_window_id FROM changed AS x)
+    ORDER BY w.enrollment_window_id
+    FOR NO KEY UPDATE;
     UPDATE payroll.enrollment_window AS w
     SET submitted_count = s.people, invited_count = greatest(w.invited_count, s.people)
     FROM (
@@ -520,18 +534,66 @@ CREATE TRIGGER enrollment_dependent_fits
 CREATE FUNCTION payroll.refuse_dropping_ordered() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'a court ordered this coverage: the employee cannot end it'
-        USING ERRCODE = 'restrict_violation';
+    IF NOT EXISTS (
+        SELECT
+        FROM payroll.benefit_enrollment AS o
+        JOIN payroll.benefit_enrollment AS n
+            ON n.business_id = o.business_id AND n.employee_id = o.employee_id
+           AND n.plan_kind = o.plan_kind
+           AND n.status IN ('submitted', 'pending_proof', 'active')
+        JOIN payroll.enrollment_dependent AS x
+            ON x.business_id = n.business_id
+           AND x.benefit_enrollment_id = n.benefit_enrollment_id
+           AND x.dependent_id = NEW.dependent_id AND x.is_court_ordered
+           AND daterange(x.covered_from, x.covered_until) @> NEW.covered_until
+        WHERE o.business_id = NEW.business_id
+          AND o.benefit_enrollment_id = NEW.benefit_enrollment_id
+    ) THEN
+        RAISE EXCEPTION 'a court ordered this coverage: the employee cannot end it'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION payroll.refuse_dropping_ordered() IS
-    'A medical support order holds until the court lifts it (29 USC 1169(a)).';
+    'A medical support order holds until the court lifts it (29 USC 1169(a)): at the end of the
+     transaction the child is covered by another election of the same kind.';
 
-CREATE TRIGGER enrollment_dependent_ordered_stays
-    BEFORE UPDATE OF covered_until, end_reason ON payroll.enrollment_dependent
+CREATE CONSTRAINT TRIGGER enrollment_dependent_ordered_stays
+    AFTER UPDATE OF covered_until, end_reason ON payroll.enrollment_dependent
+    DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.is_court_ordered AND NEW.is_court_ordered
                        AND OLD.covered_until IS NULL AND NEW.end_reason = 'voluntary')
     EXECUTE FUNCTION payroll.refuse_dropping_ordered();
+
+CREATE FUNCTION payroll.refuse_smaller_tier() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    left_out record;
+BEGIN
+    SELECT d.first_name, d.relationship INTO left_out
+    FROM payroll.enrollment_dependent AS x
+    JOIN payroll.dependent AS d
+        ON d.business_id = x.business_id AND d.dependent_id = x.dependent_id
+    WHERE x.business_id = NEW.business_id AND x.covered_until IS NULL
+      AND x.benefit_enrollment_id = NEW.benefit_enrollment_id
+      AND NOT payroll.tier_allows(NEW.coverage_tier, d.relationship)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tier % does not cover %, a %', NEW.coverage_tier, left_out.first_name,
+                        left_out.relationship
+            USING ERRCODE = 'check_violation', HINT = 'End their coverage first.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION payroll.refuse_smaller_tier() IS
+    'An election does not shrink below those whom it covers.';
+
+CREATE TRIGGER benefit_enrollment_tier_covers_all
+    AFTER UPDATE OF coverage_tier ON payroll.benefit_enrollment
+    FOR EACH ROW WHEN (OLD.coverage_tier <> NEW.coverage_tier)
+    EXECUTE FUNCTION payroll.refuse_smaller_tier();
 
 
 CREATE FUNCTION payroll.submit_elections(
@@ -614,9 +676,20 @@ BEGIN
              CASE WHEN proof THEN 'pending' ELSE 'not_needed' END)
         RETURNING benefit_enrollment_id INTO made;
         INSERT INTO payroll.enrollment_dependent
-            (business_id, benefit_enrollment_id, dependent_id, covered_from, proof_status)
+            (business_id, benefit_enrollment_id, dependent_id, covered_from, proof_status,
+             is_court_ordered)
         SELECT tenant, made, j.dependent, greatest(starts, may),
-               CASE WHEN d.verified_on IS NULL THEN 'pending' ELSE 'received' END
+               CASE WHEN d.verified_on IS NULL THEN 'pending' ELSE 'received' END,
+               -- What a court ordered holds in the plan that is elected now, too.
+               coalesce((
+                   SELECT x.is_court_ordered
+                   FROM payroll.enrollment_dependent AS x
+                   JOIN payroll.benefit_enrollment AS e
+                       ON e.business_id = x.business_id AND e.plan_kind = kind
+                      AND e.benefit_enrollment_id = x.benefit_enrollment_id
+                   WHERE x.business_id = tenant AND x.dependent_id = j.dependent
+                   ORDER BY x.covered_from DESC, x.created_at DESC, x.enrollment_dependent_id DESC
+                   LIMIT 1), false)
         FROM JSON_TABLE(coalesce(chosen.dependents, '[]'), '$[*]'
                         COLUMNS (dependent uuid PATH '$')) AS j
         JOIN payroll.dependent AS d

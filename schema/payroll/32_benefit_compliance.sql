@@ -75,36 +75,51 @@ CREATE TRIGGER beneficiary_designation_touch
 CREATE FUNCTION payroll.check_beneficiaries() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    odd record;
+    tenant CONSTANT uuid := coalesce(NEW.business_id, OLD.business_id);
+    named  record;
+    odd    record;
 BEGIN
-    SELECT b.designation, sum(b.share_pct) AS shares INTO odd
-    FROM payroll.beneficiary_designation AS b
-    WHERE b.business_id = NEW.business_id AND b.employee_id = NEW.employee_id
-      AND b.benefit_plan_id = NEW.benefit_plan_id AND b.superseded_at IS NULL
-    GROUP BY b.designation
-    HAVING sum(b.share_pct) <> 100
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the % shares make %, not 100', odd.designation, odd.shares
-            USING ERRCODE = 'check_violation';
-    END IF;
-    IF EXISTS (
-        SELECT
-        FROM payroll.benefit_plan AS p
-        JOIN payroll.dependent AS s
-            ON s.business_id = p.business_id AND s.employee_id = NEW.employee_id
-           AND s.relationship = 'spouse' AND s.ended_on IS NULL
-        JOIN payroll.beneficiary_designation AS b
-            ON b.business_id = p.business_id AND b.employee_id = NEW.employee_id
-           AND b.benefit_plan_id = p.benefit_plan_id AND b.superseded_at IS NULL
-           AND b.designation = 'primary' AND b.spousal_consent_on IS NULL
-           AND b.dependent_id IS DISTINCT FROM s.dependent_id
-        WHERE p.business_id = NEW.business_id AND p.benefit_plan_id = NEW.benefit_plan_id
-          AND p.plan_kind = 'retirement_401k'
-    ) THEN
-        RAISE EXCEPTION 'the spouse comes first in a 401(k) unless they consented'
-            USING ERRCODE = 'check_violation', HINT = 'Set spousal_consent_on.';
-    END IF;
+    -- Where a row moves, the plan that it leaves is to be whole as well.
+    FOR named IN
+        SELECT DISTINCT x.employee_id, x.benefit_plan_id
+        FROM (VALUES (NEW.employee_id, NEW.benefit_plan_id),
+                     (OLD.employee_id, OLD.benefit_plan_id)) AS x (employee_id, benefit_plan_id)
+        WHERE x.employee_id IS NOT NULL
+        ORDER BY x.employee_id, x.benefit_plan_id
+    LOOP
+        -- Two who name at once wait for each other; each alone would make a whole.
+        PERFORM FROM payroll.employee AS e
+        WHERE e.business_id = tenant AND e.employee_id = named.employee_id
+        FOR NO KEY UPDATE;
+        SELECT b.designation, sum(b.share_pct) AS shares INTO odd
+        FROM payroll.beneficiary_designation AS b
+        WHERE b.business_id = tenant AND b.employee_id = named.employee_id
+          AND b.benefit_plan_id = named.benefit_plan_id AND b.superseded_at IS NULL
+        GROUP BY b.designation
+        HAVING sum(b.share_pct) <> 100
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the % shares make %, not 100', odd.designation, odd.shares
+                USING ERRCODE = 'check_violation';
+        END IF;
+        IF EXISTS (
+            SELECT
+            FROM payroll.benefit_plan AS p
+            JOIN payroll.dependent AS s
+                ON s.business_id = p.business_id AND s.employee_id = named.employee_id
+               AND s.relationship = 'spouse' AND s.ended_on IS NULL
+            JOIN payroll.beneficiary_designation AS b
+                ON b.business_id = p.business_id AND b.employee_id = named.employee_id
+               AND b.benefit_plan_id = p.benefit_plan_id AND b.superseded_at IS NULL
+               AND b.designation = 'primary' AND b.spousal_consent_on IS NULL
+               AND b.dependent_id IS DISTINCT FROM s.dependent_id
+            WHERE p.business_id = tenant AND p.benefit_plan_id = named.benefit_plan_id
+              AND p.plan_kind = 'retirement_401k'
+        ) THEN
+            RAISE EXCEPTION 'the spouse comes first in a 401(k) unless they consented'
+                USING ERRCODE = 'check_violation', HINT = 'Set spousal_consent_on.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;
@@ -113,7 +128,7 @@ COMMENT ON FUNCTION payroll.check_beneficiaries() IS
      the spouse who has not waived it (29 USC 1055(c)(2)).';
 
 CREATE CONSTRAINT TRIGGER beneficiary_designation_is_whole
-    AFTER INSERT OR UPDATE ON payroll.beneficiary_designation
+    AFTER INSERT OR UPDATE OR DELETE ON payroll.beneficiary_designation
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION payroll.check_beneficiaries();
 
@@ -807,18 +822,28 @@ CREATE TRIGGER cobra_case_state_machine
             "ended":          []
         }}');
 
-CREATE FUNCTION payroll.cobra_premium(enrollment uuid, fee_percent numeric) RETURNS numeric
+CREATE FUNCTION payroll.cobra_premium(
+    enrollment  uuid,
+    fee_percent numeric,
+    alone       boolean DEFAULT false
+) RETURNS numeric
     LANGUAGE sql STABLE
     RETURN (
-        SELECT coalesce(round(r.premium_amount * (1 + fee_percent / 100), 2), 0)
+        SELECT coalesce(round(coalesce(o.premium_amount, r.premium_amount)
+                              * (1 + fee_percent / 100), 2), 0)
         FROM payroll.benefit_enrollment AS e
         LEFT JOIN payroll.benefit_plan_rate AS r
             ON r.business_id = e.business_id
            AND r.benefit_plan_rate_id = e.benefit_plan_rate_id
+        LEFT JOIN payroll.benefit_plan_rate AS o
+            ON alone AND o.business_id = r.business_id AND o.benefit_plan_id = r.benefit_plan_id
+           AND o.coverage_tier = 'employee' AND o.tobacco_user = r.tobacco_user
+           AND o.age_from = r.age_from AND o.effective_from = r.effective_from
         WHERE e.business_id = tenant_mgmt.current_business_id()
           AND e.benefit_enrollment_id = enrollment);
-COMMENT ON FUNCTION payroll.cobra_premium(uuid, numeric) IS
-    'What continuing an enrollment of the calling tenant costs a month: both shares and the fee.';
+COMMENT ON FUNCTION payroll.cobra_premium(uuid, numeric, boolean) IS
+    'What continuing an enrollment of the calling tenant costs a month: both shares and the fee;
+     for a spouse or child alone, those of one person.';
 
 CREATE FUNCTION payroll.end_coverage(employee uuid, spell uuid, last_work date, kind text)
     RETURNS integer
@@ -925,7 +950,7 @@ BEGIN
             VALUES
                 (tenant, child.employee_id, child.dependent_id, child.benefit_enrollment_id,
                  'aged_out', child.aged_out_on, 36,
-                 payroll.cobra_premium(child.benefit_enrollment_id, 2))
+                 payroll.cobra_premium(child.benefit_enrollment_id, 2, true))
             ON CONFLICT DO NOTHING;
         END IF;
         gone := gone + 1;
@@ -936,6 +961,66 @@ $$;
 COMMENT ON FUNCTION payroll.age_out_dependents(date) IS
     'Ends the coverage of children of the calling tenant who turned 26 before the month of a date
      and opens a case for each health plan. How many coverages ended.';
+
+CREATE FUNCTION payroll.follow_parting() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    member record;
+    death  boolean;
+BEGIN
+    IF NOT row_security_active(TG_RELID) THEN
+        RETURN NULL;
+    END IF;
+    death := NEW.relationship NOT IN ('spouse', 'domestic_partner') OR EXISTS (
+        SELECT
+        FROM payroll.life_event AS v
+        WHERE v.business_id = NEW.business_id AND v.employee_id = NEW.employee_id
+          AND v.event_kind = 'death_of_dependent' AND v.event_on = NEW.ended_on);
+    FOR member IN
+        SELECT x.enrollment_dependent_id, x.benefit_enrollment_id, e.plan_kind
+        FROM payroll.enrollment_dependent AS x
+        JOIN payroll.benefit_enrollment AS e
+            ON e.business_id = x.business_id
+           AND e.benefit_enrollment_id = x.benefit_enrollment_id
+        WHERE x.business_id = NEW.business_id AND x.dependent_id = NEW.dependent_id
+          AND x.covered_until IS NULL
+        ORDER BY x.enrollment_dependent_id
+        FOR NO KEY UPDATE OF x
+    LOOP
+        UPDATE payroll.enrollment_dependent AS x
+        SET covered_until = greatest(
+                x.covered_from + 1,
+                CASE WHEN death THEN NEW.ended_on + 1
+                     ELSE (date_trunc('month', NEW.ended_on) + interval '1 month')::date END),
+            end_reason = CASE WHEN death THEN 'death' ELSE 'divorce' END,
+            cobra_eligible = NOT death AND NEW.relationship = 'spouse'
+                             AND member.plan_kind IN ('medical', 'dental', 'vision')
+        WHERE x.business_id = NEW.business_id
+          AND x.enrollment_dependent_id = member.enrollment_dependent_id;
+        IF NOT death AND NEW.relationship = 'spouse'
+           AND member.plan_kind IN ('medical', 'dental', 'vision') THEN
+            INSERT INTO payroll.cobra_case
+                (business_id, employee_id, dependent_id, benefit_enrollment_id, event_kind,
+                 event_on, coverage_months, premium_amount)
+            VALUES
+                (NEW.business_id, NEW.employee_id, NEW.dependent_id,
+                 member.benefit_enrollment_id, 'divorce', NEW.ended_on, 36,
+                 payroll.cobra_premium(member.benefit_enrollment_id, 2, true))
+            ON CONFLICT DO NOTHING;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION payroll.follow_parting() IS
+    'A divorce ends the coverage of the spouse with its month, and opens a case for every health
+     plan; a death ends coverage with its day. A partner who is no spouse has no right to continue
+     (26 USC 4980B(g)(1)).';
+
+CREATE TRIGGER dependent_ends_coverage
+    AFTER UPDATE OF ended_on ON payroll.dependent
+    FOR EACH ROW WHEN (OLD.ended_on IS NULL AND NEW.ended_on IS NOT NULL)
+    EXECUTE FUNCTION payroll.follow_parting();
 
 
 CREATE VIEW payroll.v_benefit_census WITH (security_invoker = true) AS

@@ -237,7 +237,7 @@ CREATE TABLE payroll.pay_run_exception (
         CHECK (code IN ('missing_tax_setup', 'negative_net', 'no_bank_account',
                         'unapproved_timesheet', 'below_minimum_wage', 'large_variance',
                         'missing_w4', 'garnishment_over_limit', 'duplicate_input', 'unfunded',
-                        'new_hire_no_i9')),
+                        'new_hire_no_i9', 'onboarding_open')),
     CONSTRAINT pay_run_exception_severity_known CHECK (severity IN ('blocker', 'warning', 'info')),
     CONSTRAINT pay_run_exception_status_known
         CHECK (status IN ('open', 'fixed', 'overridden', 'ignored')),
@@ -445,6 +445,10 @@ BEGIN
                coalesce(sum(p.gross_amount + p.employer_tax_amount + p.employer_benefit_amount), 0)
                    AS cost
         FROM (SELECT DISTINCT x.business_id, x.pay_run_id FROM changed AS x) AS c
+        -- Of a run that is being calculated they are summed once, at the end.
+        JOIN payroll.pay_run AS o
+            ON o.business_id = c.business_id AND o.pay_run_id = c.pay_run_id
+           AND o.status <> 'calculating'
         LEFT JOIN payroll.paycheck AS p
             ON p.business_id = c.business_id AND p.pay_run_id = c.pay_run_id
         GROUP BY c.business_id, c.pay_run_id
@@ -458,7 +462,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION payroll.keep_run_totals() IS
-    'The totals of a run are the sums of its paychecks.';
+    'The totals of a run are the sums of its paychecks; while it is being calculated they stand
+     still.';
 
 CREATE TRIGGER paycheck_added_to_run
     AFTER INSERT ON payroll.paycheck
@@ -475,19 +480,46 @@ CREATE TRIGGER paycheck_taken_from_run
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION payroll.keep_run_totals();
 
+CREATE FUNCTION payroll.sum_calculated_run() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT count(*), coalesce(sum(p.gross_amount), 0), coalesce(sum(p.net_amount), 0),
+           coalesce(sum(p.employee_tax_amount), 0), coalesce(sum(p.employer_tax_amount), 0),
+           coalesce(sum(p.pretax_deduction_amount + p.posttax_deduction_amount), 0),
+           coalesce(sum(p.gross_amount + p.employer_tax_amount + p.employer_benefit_amount), 0)
+    INTO NEW.employee_count, NEW.gross_amount, NEW.net_amount, NEW.employee_tax_amount,
+         NEW.employer_tax_amount, NEW.deduction_amount, NEW.employer_cost_amount
+    FROM payroll.paycheck AS p
+    WHERE p.business_id = NEW.business_id AND p.pay_run_id = NEW.pay_run_id;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION payroll.sum_calculated_run() IS
+    'Sums a run when its calculation ends: once, instead of once per paycheck, so that a run of
+     thousands costs no more for each of them than one of ten.';
+
+CREATE TRIGGER pay_run_summed_when_calculated
+    BEFORE UPDATE OF status ON payroll.pay_run
+    FOR EACH ROW WHEN (OLD.status = 'calculating' AND NEW.status <> 'calculating')
+    EXECUTE FUNCTION payroll.sum_calculated_run();
+
 CREATE FUNCTION payroll.require_draft_paycheck() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    line   CONSTANT jsonb := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END);
+    line   record;
     target payroll.paycheck;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        line := OLD;
+    ELSE
+        line := NEW;
+    END IF;
     IF NOT row_security_active(TG_RELID) THEN
-        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+        RETURN line;
     END IF;
     SELECT p.* INTO target
     FROM payroll.paycheck AS p
-    WHERE p.business_id = (line ->> 'business_id')::uuid
-      AND p.paycheck_id = (line ->> 'paycheck_id')::uuid
+    WHERE p.business_id = line.business_id AND p.paycheck_id = line.paycheck_id
     FOR SHARE;
     IF target.status <> 'draft' THEN
         RAISE EXCEPTION 'paycheck % is % and its lines do not change', target.check_number,
@@ -495,7 +527,7 @@ BEGIN
             USING ERRCODE = 'restrict_violation',
                   HINT = 'Void it, or pay the difference as a retro adjustment.';
     END IF;
-    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    RETURN line;
 END
 $$;
 COMMENT ON FUNCTION payroll.require_draft_paycheck() IS
@@ -806,7 +838,8 @@ COMMENT ON FUNCTION payroll.require_tax_by_its_code() IS
      wage base of the year.';
 
 CREATE TRIGGER paycheck_tax_by_its_code
-    BEFORE INSERT OR UPDATE ON payroll.paycheck_tax
+    BEFORE INSERT OR UPDATE OF tax_code_id, tax_jurisdiction_id, tax_rate_version_id, payer,
+                               ytd_taxable_amount ON payroll.paycheck_tax
     FOR EACH ROW EXECUTE FUNCTION payroll.require_tax_by_its_code();
 
 CREATE FUNCTION payroll.refuse_change_of_used_table() RETURNS trigger

@@ -57,8 +57,9 @@ BEGIN
                greatest(c.multiplier, CASE e.entry_kind
                    WHEN 'overtime' THEN o.overtime_multiplier
                    WHEN 'doubletime' THEN o.doubletime_multiplier END) AS multiplier,
-               coalesce(e.rate_override_amount,
-                        payroll.rate_on(e.job_assignment_id, e.work_date), 0) AS rate,
+               coalesce(e.rate_override_amount, payroll.unit_rate(
+                   r.pay_basis, r.rate_amount, r.annualized_amount, a.standard_hours_weekly), 0)
+                   AS rate,
                e.work_date - (extract(dow FROM e.work_date)::integer + CASE w.workweek_starts_on
                    WHEN 'monday' THEN 6 WHEN 'saturday' THEN 1 ELSE 0 END) % 7 AS week
         FROM span AS x
@@ -249,7 +250,12 @@ COMMENT ON FUNCTION payroll.taxing_jurisdictions(uuid, uuid, date) IS
      credits what the work state takes.';
 
 
-CREATE FUNCTION payroll.year_to_date(employee uuid, employer uuid, year integer) RETURNS jsonb
+CREATE FUNCTION payroll.year_to_date(
+    employee uuid,
+    employer uuid,
+    year     integer,
+    kinds    text[] DEFAULT '{earning,hours,deduction,tax,taxable_wage}'
+) RETURNS jsonb
     LANGUAGE sql STABLE
     RETURN (
         SELECT coalesce(jsonb_object_agg(
@@ -261,11 +267,12 @@ CREATE FUNCTION payroll.year_to_date(employee uuid, employer uuid, year integer)
             FROM payroll.ytd_accumulator AS x
             WHERE x.business_id = tenant_mgmt.current_business_id() AND x.employee_id = employee
               AND x.employer_entity_id = employer AND x.tax_year = year
+              AND x.item_kind = ANY (kinds)
             ORDER BY x.item_kind, x.item_code, x.jurisdiction_code, x.quarter_no DESC
         ) AS y);
-COMMENT ON FUNCTION payroll.year_to_date(uuid, uuid, integer) IS
+COMMENT ON FUNCTION payroll.year_to_date(uuid, uuid, integer, text[]) IS
     'What counts in a year for an employee of the calling tenant: {"kind code jurisdiction":
-     amount}.';
+     amount}. Of the kinds that the caller needs.';
 
 CREATE FUNCTION payroll.tax_lines(
     employee  uuid,
@@ -282,8 +289,8 @@ CREATE FUNCTION payroll.tax_lines(
 DECLARE
     tenant   CONSTANT uuid    := tenant_mgmt.current_business_id();
     periods  CONSTANT integer := payroll.pay_periods_a_year(frequency);
-    ytd      CONSTANT jsonb   := payroll.year_to_date(employee, employer,
-                                                      extract(year FROM day)::integer);
+    ytd      CONSTANT jsonb   := payroll.year_to_date(
+        employee, employer, extract(year FROM day)::integer, '{earning,tax,taxable_wage}');
     work_tax numeric := 0;
     levied   record;
     version  payroll.tax_rate_version;
@@ -778,7 +785,8 @@ BEGIN
     JOIN payroll.pay_run AS r ON r.business_id = tenant AND r.pay_run_id = p.pay_run_id
     JOIN payroll.employee AS e ON e.business_id = tenant AND e.employee_id = p.employee_id
     WHERE p.business_id = tenant AND p.paycheck_id = paycheck;
-    ytd := payroll.year_to_date(pay.employee_id, pay.employer_entity_id, pay.year);
+    ytd := payroll.year_to_date(pay.employee_id, pay.employer_entity_id, pay.year,
+                                '{deduction}');
 
     FOR due IN
         SELECT d.*, c.code, c.category, c.tax_treatment, c.calculation, c.annual_limit_amount,

@@ -474,6 +474,19 @@ BEGIN
             FROM payroll.employment_eligibility AS i
             WHERE i.business_id = tenant AND i.employee_id = employee
               AND i.status IN ('complete', 'reverify'))
+        UNION ALL
+        SELECT 'onboarding_open', 'blocker',
+               format('Before the first pay: %s', string_agg(t.task_code, ', '
+                                                             ORDER BY t.sequence_no)), NULL
+        FROM payroll.onboarding_task AS t
+        WHERE t.business_id = tenant AND t.employee_id = employee AND t.blocks_first_pay
+          AND t.state IN ('open', 'overdue')
+          AND NOT EXISTS (
+              SELECT
+              FROM payroll.paycheck AS p
+              WHERE p.business_id = tenant AND p.employee_id = employee
+                AND payroll.paycheck_counts(p.status))
+        HAVING count(*) > 0
     LOOP
         PERFORM payroll.note_exception(run, employee, found.code, found.severity, found.message,
                                        found.amount, moment);

@@ -10,7 +10,11 @@
  * register_differences() proves all of it from the lines.
  */
 
-CREATE FUNCTION payroll.refresh_accumulators(people uuid[], year integer) RETURNS void
+CREATE FUNCTION payroll.refresh_accumulators(
+    people       uuid[],
+    year         integer,
+    from_quarter integer DEFAULT 1
+) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
@@ -21,7 +25,7 @@ BEGIN
     SELECT tenant, f.employee_id, f.employer_entity_id, year, f.quarter_no, f.item_kind,
            f.item_code, f.jurisdiction_code, f.amount_mtd, f.amount_qtd, f.amount_ytd,
            f.last_paycheck_key
-    FROM payroll.accumulated(people, year) AS f
+    FROM payroll.accumulated(people, year, from_quarter) AS f
     ON CONFLICT (business_id, employee_id, employer_entity_id, tax_year, quarter_no, item_kind,
                  item_code, jurisdiction_code)
     DO UPDATE SET amount_mtd = excluded.amount_mtd, amount_qtd = excluded.amount_qtd,
@@ -41,13 +45,17 @@ BEGIN
             AND NOT payroll.paycheck_counts(p.status));
 END
 $$;
-COMMENT ON FUNCTION payroll.refresh_accumulators(uuid[], integer) IS
-    'Makes the totals of a year of employees of the calling tenant what their paychecks say.';
+COMMENT ON FUNCTION payroll.refresh_accumulators(uuid[], integer, integer) IS
+    'Makes the totals of a year of employees of the calling tenant what their paychecks say, from a
+     quarter on: those before it did not change.';
 
-CREATE FUNCTION payroll.accumulated(people uuid[], year integer)
-    RETURNS TABLE (employee_id uuid, employer_entity_id uuid, quarter_no integer, item_kind text,
-                   item_code text, jurisdiction_code text, amount_mtd numeric,
-                   amount_qtd numeric, amount_ytd numeric, last_paycheck_key uuid)
+CREATE FUNCTION payroll.accumulated(
+    people       uuid[],
+    year         integer,
+    from_quarter integer DEFAULT 1
+) RETURNS TABLE (employee_id uuid, employer_entity_id uuid, quarter_no integer, item_kind text,
+                 item_code text, jurisdiction_code text, amount_mtd numeric, amount_qtd numeric,
+                 amount_ytd numeric, last_paycheck_key uuid)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH counted AS MATERIALIZED (
@@ -61,7 +69,8 @@ BEGIN ATOMIC
         JOIN payroll.pay_run AS r
             ON r.business_id = p.business_id AND r.pay_run_id = p.pay_run_id
         WHERE p.business_id = tenant_mgmt.current_business_id() AND p.employee_id = ANY (people)
-          AND payroll.paycheck_counts(p.status) AND p.check_date >= make_date(year, 1, 1)
+          AND payroll.paycheck_counts(p.status)
+          AND p.check_date >= make_date(year, from_quarter * 3 - 2, 1)
           AND p.check_date < make_date(year + 1, 1, 1)
     ), line AS (
         -- Line by line of each paycheck: its own index serves every branch.
@@ -115,14 +124,27 @@ BEGIN ATOMIC
     )
     SELECT q.employee_id, q.employer_entity_id, q.quarter_no, q.item_kind, q.item_code,
            q.jurisdiction_code, q.mtd, q.qtd,
-           sum(q.qtd) OVER (PARTITION BY q.employee_id, q.employer_entity_id, q.item_kind,
-                                         q.item_code, q.jurisdiction_code
-                            ORDER BY q.quarter_no),
+           coalesce(b.amount_ytd, 0)
+           + sum(q.qtd) OVER (PARTITION BY q.employee_id, q.employer_entity_id, q.item_kind,
+                                           q.item_code, q.jurisdiction_code
+                              ORDER BY q.quarter_no),
            q.last_paycheck
-    FROM quarter AS q;
+    FROM quarter AS q
+    LEFT JOIN LATERAL (
+        SELECT a.amount_ytd
+        FROM payroll.ytd_accumulator AS a
+        WHERE a.business_id = tenant_mgmt.current_business_id()
+          AND a.employee_id = q.employee_id AND a.employer_entity_id = q.employer_entity_id
+          AND a.tax_year = year AND a.quarter_no < from_quarter AND a.item_kind = q.item_kind
+          AND a.item_code = q.item_code
+          AND a.jurisdiction_code IS NOT DISTINCT FROM q.jurisdiction_code
+        ORDER BY a.quarter_no DESC
+        LIMIT 1
+    ) AS b ON from_quarter > 1;
 END;
-COMMENT ON FUNCTION payroll.accumulated(uuid[], integer) IS
-    'What the lines of the final paychecks of a year of employees of the calling tenant add up to.';
+COMMENT ON FUNCTION payroll.accumulated(uuid[], integer, integer) IS
+    'What the lines of the final paychecks of a year of employees of the calling tenant add up to,
+     from a quarter on; what came before it is taken from the totals that are there.';
 
 
 CREATE FUNCTION payroll.require_whole_paycheck() RETURNS trigger
@@ -155,7 +177,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Approve the run.';
     END IF;
     ytd := payroll.year_to_date(NEW.employee_id, of_run.employer_entity_id,
-                                extract(year FROM NEW.check_date)::integer);
+                                extract(year FROM NEW.check_date)::integer, '{taxable_wage}');
     SELECT c.code INTO moved
     FROM payroll.paycheck_tax AS t
     JOIN payroll.tax_code AS c ON c.business_id = t.business_id AND c.tax_code_id = t.tax_code_id
@@ -317,13 +339,14 @@ BEGIN
 
     FOR moved IN
         SELECT extract(year FROM c.check_date)::integer AS year,
+               min(extract(quarter FROM c.check_date))::integer AS from_quarter,
                array_agg(DISTINCT c.employee_id) AS people
         FROM changed AS c
         JOIN former AS f ON f.business_id = c.business_id AND f.paycheck_id = c.paycheck_id
         WHERE payroll.paycheck_counts(c.status) <> payroll.paycheck_counts(f.status)
         GROUP BY extract(year FROM c.check_date)
     LOOP
-        PERFORM payroll.refresh_accumulators(moved.people, moved.year);
+        PERFORM payroll.refresh_accumulators(moved.people, moved.year, moved.from_quarter);
     END LOOP;
     RETURN NULL;
 END

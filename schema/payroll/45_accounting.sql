@@ -433,12 +433,19 @@ CREATE FUNCTION payroll.unmapped_items(run uuid)
     RETURNS TABLE (item_kind text, side text, code text, amount numeric)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
+    -- One question per kind of item, not one per line.
+    WITH item AS MATERIALIZED (
+        SELECT i.item_kind, i.side, i.code, i.code_id, i.department_id, r.check_date,
+               sum(i.amount) AS amount
+        FROM payroll.pay_run AS r
+        CROSS JOIN LATERAL payroll.run_items(r.pay_run_id) AS i
+        WHERE r.business_id = tenant_mgmt.current_business_id() AND r.pay_run_id = run
+          AND i.amount <> 0
+        GROUP BY i.item_kind, i.side, i.code, i.code_id, i.department_id, r.check_date
+    )
     SELECT i.item_kind, i.side, i.code, sum(i.amount)
-    FROM payroll.pay_run AS r
-    CROSS JOIN LATERAL payroll.run_items(r.pay_run_id) AS i
-    WHERE r.business_id = tenant_mgmt.current_business_id() AND r.pay_run_id = run
-      AND i.amount <> 0
-      AND payroll.mapped_account(i.item_kind, i.side, i.code_id, i.department_id, r.check_date)
+    FROM item AS i
+    WHERE payroll.mapped_account(i.item_kind, i.side, i.code_id, i.department_id, i.check_date)
           IS NULL
     GROUP BY i.item_kind, i.side, i.code
     ORDER BY i.item_kind, i.side, i.code;
@@ -473,6 +480,15 @@ BEGIN
     END IF;
     DELETE FROM payroll.journal_line AS l
     WHERE l.business_id = tenant AND l.journal_entry_id = entry;
+    WITH item AS MATERIALIZED (
+        SELECT i.*
+        FROM payroll.run_items(of_run.pay_run_id, target.paycheck_id) AS i
+        WHERE i.amount <> 0
+    ), mapped AS MATERIALIZED (
+        SELECT k.*, payroll.mapped_account(k.item_kind, k.side, k.code_id, k.department_id,
+                                           of_run.check_date) AS gl_account_map_id
+        FROM (SELECT DISTINCT i.item_kind, i.side, i.code_id, i.department_id FROM item AS i) AS k
+    )
     INSERT INTO payroll.journal_line
         (business_id, journal_entry_id, gl_account_map_id, department_id, work_location_id,
          line_no, account_number, debit_amount, credit_amount, cost_center, project_code, memo,
@@ -489,11 +505,13 @@ BEGIN
                -- A reversal is the same on the other side.
                sum(CASE WHEN (i.side = 'debit') = (target.journal_kind <> 'reversal')
                         THEN i.amount ELSE -i.amount END) AS debit
-        FROM payroll.run_items(of_run.pay_run_id, target.paycheck_id) AS i
+        FROM item AS i
+        JOIN mapped AS k
+            ON k.item_kind = i.item_kind AND k.side = i.side
+           AND k.code_id IS NOT DISTINCT FROM i.code_id
+           AND k.department_id IS NOT DISTINCT FROM i.department_id
         JOIN payroll.gl_account_map AS m
-            ON m.business_id = tenant
-           AND m.gl_account_map_id = payroll.mapped_account(
-                   i.item_kind, i.side, i.code_id, i.department_id, of_run.check_date)
+            ON m.business_id = tenant AND m.gl_account_map_id = k.gl_account_map_id
         LEFT JOIN payroll.department AS x
             ON x.business_id = tenant AND x.department_id = i.department_id
         LEFT JOIN payroll.work_location AS l
@@ -510,7 +528,6 @@ BEGIN
                                              WHEN 'project' THEN i.project_code
                    END AS cost_center
         ) AS d
-        WHERE i.amount <> 0
         GROUP BY m.gl_account_map_id, m.account_number, m.account_name, i.source, d.department_id,
                  d.work_location_id, d.project_code, d.cost_center
     ) AS s

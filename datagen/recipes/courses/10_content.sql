@@ -71,6 +71,19 @@ JOIN courses.course AS c ON c.business_id = m.business_id AND c.course_id = m.co
 CROSS JOIN LATERAL (
     SELECT abs(hashtextextended(m.course_id::text, 2) %% 1000) AS place
 ) AS h
+-- The exercise takes turns over the courses, those that most completed first: every kind is used.
+JOIN (
+    SELECT k.course_id, row_number() OVER (
+               ORDER BY count(e.enrollment_id) DESC, k.course_id) - 1 AS turn
+    FROM courses.course AS k
+    LEFT JOIN courses.course_section AS x
+        ON x.business_id = k.business_id AND x.course_id = k.course_id
+    LEFT JOIN courses.enrollment AS e
+        ON e.business_id = x.business_id AND e.course_section_id = x.course_section_id
+       AND e.status = 'completed'
+    WHERE k.business_id = %(business_id)s
+    GROUP BY k.course_id
+) AS r ON r.course_id = m.course_id
 CROSS JOIN (VALUES
     (1, 1, 'video', 'Welcome to the course', 5, 'minimum_watch', 0),
     (1, 2, 'page', 'How this course works', 6, 'viewed', 0),
@@ -98,11 +111,11 @@ CROSS JOIN (VALUES
     AS t (module, no, kind, title, minutes, rule, points)
 CROSS JOIN LATERAL (
     SELECT CASE WHEN t.kind = 'lab' THEN split_part('scorm,external_tool,lab', ',',
-                                                    (1 + h.place %% 3)::integer)
+                                                    (1 + r.turn %% 3)::integer)
                 ELSE t.kind END AS kind,
            CASE WHEN t.kind = 'lab' THEN split_part('Interactive exercise|Exercise in the tool|'
                                                     'Try it yourself', '|',
-                                                    (1 + h.place %% 3)::integer)
+                                                    (1 + r.turn %% 3)::integer)
                 ELSE t.title END AS title
 ) AS n
 WHERE m.business_id = %(business_id)s

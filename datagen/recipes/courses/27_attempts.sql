@@ -272,38 +272,50 @@ WHERE a.business_id = %(business_id)s AND q.business_id = a.business_id
   AND q.assessment_id = a.assessment_id AND x.assessment_attempt_id = a.assessment_attempt_id
   AND a.state = 'submitted';
 
--- Some began to practice and left; some are at it right now.
+-- Some began to practice and left; some are at it right now: one at least, where there are two, and
+-- one at least is not.
 INSERT INTO courses.assessment_attempt
     (business_id, assessment_attempt_id, assessment_id, enrollment_id, attempt_no, state,
      started_at, draw_seed, question_order)
-SELECT a.business_id, md5('left ' || a.assessment_attempt_id)::uuid, a.assessment_id,
+WITH last AS (
+    SELECT a.assessment_attempt_id, a.assessment_id, a.enrollment_id, a.attempt_no,
+           a.submitted_at, e.status = 'active' AS is_active, h.place,
+           row_number() OVER (PARTITION BY e.status = 'active'
+                              ORDER BY a.enrollment_id, a.assessment_id) AS number
+    FROM courses.assessment_attempt AS a
+    JOIN courses.assessment AS q
+        ON q.business_id = a.business_id AND q.assessment_id = a.assessment_id
+       AND q.assessment_kind = 'practice'
+    JOIN courses.enrollment AS e
+        ON e.business_id = a.business_id AND e.enrollment_id = a.enrollment_id
+    CROSS JOIN LATERAL (
+        SELECT abs(hashtextextended(a.assessment_attempt_id::text, 40) %% 1000) AS place
+    ) AS h
+    WHERE a.business_id = %(business_id)s
+      AND NOT EXISTS (
+          SELECT FROM courses.assessment_attempt AS n
+          WHERE n.business_id = a.business_id AND n.assessment_id = a.assessment_id
+            AND n.enrollment_id = a.enrollment_id AND n.attempt_no > a.attempt_no)
+), next AS (
+    SELECT l.*, l.is_active AND (l.number = 1 OR l.place %% 12 < 8) AS is_at_it
+    FROM last AS l
+    WHERE CASE WHEN l.is_active AND l.number <= 2 THEN l.number = 1
+               ELSE l.place %% 4 = 0 OR (l.is_active AND l.place %% 2 = 0) END
+)
+SELECT %(business_id)s, md5('left ' || a.assessment_attempt_id)::uuid, a.assessment_id,
        a.enrollment_id, a.attempt_no + 1,
-       CASE WHEN e.status = 'active' AND h.place %% 12 < 8 THEN 'in_progress' ELSE 'abandoned' END,
-       CASE WHEN e.status = 'active' AND h.place %% 12 < 8
-            THEN %(as_of)s::timestamptz - (4 + h.place %% 9) * interval '1 minute'
+       CASE WHEN a.is_at_it THEN 'in_progress' ELSE 'abandoned' END,
+       CASE WHEN a.is_at_it
+            THEN %(as_of)s::timestamptz - (4 + a.place %% 9) * interval '1 minute'
             ELSE a.submitted_at + interval '20 minutes' END,
        hashtextextended(a.assessment_attempt_id::text, 1), d.asked
-FROM courses.assessment_attempt AS a
-JOIN courses.assessment AS q
-    ON q.business_id = a.business_id AND q.assessment_id = a.assessment_id
-   AND q.assessment_kind = 'practice'
-JOIN courses.enrollment AS e
-    ON e.business_id = a.business_id AND e.enrollment_id = a.enrollment_id
-CROSS JOIN LATERAL (
-    SELECT abs(hashtextextended(a.assessment_attempt_id::text, 40) %% 1000) AS place
-) AS h
+FROM next AS a
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('slot', x.slot_no, 'sequence', x.sequence_no,
                                         'question', x.question_id) ORDER BY x.asked_no) AS asked
     FROM courses.draw_questions(a.assessment_id,
                                 hashtextextended(a.assessment_attempt_id::text, 1)) AS x
-) AS d
-WHERE a.business_id = %(business_id)s
-  AND (h.place %% 4 = 0 OR (e.status = 'active' AND h.place %% 2 = 0))
-  AND NOT EXISTS (
-      SELECT FROM courses.assessment_attempt AS n
-      WHERE n.business_id = a.business_id AND n.assessment_id = a.assessment_id
-        AND n.enrollment_id = a.enrollment_id AND n.attempt_no > a.attempt_no);
+) AS d;
 
 -- What they were asked waits for an answer.
 INSERT INTO courses.attempt_response

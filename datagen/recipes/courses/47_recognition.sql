@@ -103,19 +103,15 @@ WITH events AS (
     WHERE p.business_id = %(business_id)s AND p.state = 'completed'
     GROUP BY e.learner_id, p.lesson_id
     UNION ALL
-    SELECT e.learner_id, 'quiz_passed', a.assessment_attempt_id, a.graded_at, 25, 'assessment',
-           'quiz'
+    SELECT e.learner_id, v.action, a.assessment_id, min(a.graded_at), v.points, 'assessment', v.rule
     FROM courses.assessment_attempt AS a
     JOIN courses.enrollment AS e
         ON e.business_id = a.business_id AND e.enrollment_id = a.enrollment_id
-    WHERE a.business_id = %(business_id)s AND a.state = 'graded' AND a.passed
-    UNION ALL
-    SELECT e.learner_id, 'perfect_score', a.assessment_attempt_id, a.graded_at, 40, 'assessment',
-           'perfect'
-    FROM courses.assessment_attempt AS a
-    JOIN courses.enrollment AS e
-        ON e.business_id = a.business_id AND e.enrollment_id = a.enrollment_id
-    WHERE a.business_id = %(business_id)s AND a.state = 'graded' AND a.score_pct = 100
+    CROSS JOIN (VALUES ('quiz_passed', 25, 'quiz'), ('perfect_score', 40, 'perfect'))
+        AS v (action, points, rule)
+    WHERE a.business_id = %(business_id)s AND a.state = 'graded'
+      AND CASE v.action WHEN 'quiz_passed' THEN a.passed ELSE a.score_pct = 100 END
+    GROUP BY e.learner_id, v.action, a.assessment_id, v.points, v.rule
     UNION ALL
     SELECT s.learner_id, 'daily_login', md5(concat('day ', min(s.learning_session_id::text)))::uuid,
            min(s.started_at), 5, 'manual', 'login'

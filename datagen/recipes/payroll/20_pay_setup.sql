@@ -4,6 +4,8 @@ SET LOCAL enable_nestloop = off;
 
 -- Two weeks from a Sunday on; the check is dated on the Friday after next, or the banking day
 -- before it. The last period is still to come, the one before it is being worked.
+-- Payroll came over from the former system before last year began; of a small business with its
+-- last quarter.
 INSERT INTO payroll.pay_period
     (business_id, pay_period_id, pay_schedule_id, period_no, starts_on, ends_on, check_date,
      status, working_days)
@@ -22,7 +24,9 @@ CROSS JOIN LATERAL (
         SELECT date_trunc('week', %(as_of)s::timestamp)::date + 13 - n.back * 14 AS starts_on
     ) AS x
     WHERE s.business_id = %(business_id)s
-) AS d;
+) AS d
+WHERE d.check_date >= make_date(extract(year FROM %(as_of)s::date)::integer - 1, 10, 1)
+   OR (SELECT count(*) FROM payroll.employee AS e WHERE e.business_id = d.business_id) >= 25;
 
 -- Numbers, deadlines and third checks of a month follow.
 UPDATE payroll.pay_period AS p
@@ -105,7 +109,9 @@ FROM (
     SELECT x.business_id, x.employee_id, max(s.hired_on) AS since, l.state_code,
            bool_and(s.terminated_on IS NOT NULL) AS is_gone,
            abs(hashtextextended('order ' || x.employee_id, 0) %% 1000)::integer AS place,
-           row_number() OVER (ORDER BY hashtextextended('order ' || x.employee_id, 0),
+           -- Those first whose pay an order has long been taken from.
+           row_number() OVER (ORDER BY max(s.hired_on) > %(as_of)s::date - 200,
+                                       hashtextextended('order ' || x.employee_id, 0),
                                        x.employee_id) AS turn,
            count(*) OVER () AS people
     FROM payroll.employee AS x
@@ -133,7 +139,8 @@ JOIN payroll.garnishment_agency AS a
         OR a.state_code = CASE WHEN e.state_code IN ('IN', 'CA') THEN e.state_code ELSE 'IL' END)
 WHERE e.turn <= greatest(1, round(e.people * 0.05)) AND k.kind IS NOT NULL;
 
--- What is taken from people: benefits of the full-time, plans, a few loans, dues and gifts, orders.
+-- What is taken from people beside the benefits that they elect (30_benefits.sql): savings after
+-- tax, a few loans, gifts, orders.
 INSERT INTO payroll.employee_deduction
     (business_id, employee_deduction_id, employee_id, deduction_code_id, garnishment_order_id,
      amount, percent, employer_amount, employer_percent, effective_from, effective_until,
@@ -160,34 +167,10 @@ FROM (
     GROUP BY x.business_id, x.employee_id
 ) AS e
 CROSS JOIN LATERAL (
-    SELECT 'MED' AS code, '' AS turn, NULL::uuid AS garnishment_order_id,
-           (ARRAY[62.50, 62.50, 62.50, 128.75, 111.40, 189.20])[1 + e.place %% 6]::numeric
-               AS amount, NULL::numeric AS percent,
-           (ARRAY[248.00, 248.00, 248.00, 391.30, 352.80, 540.60])[1 + e.place %% 6]::numeric
-               AS employer_amount, 0::numeric AS employer_percent, e.since + 30 AS since,
-           NULL::numeric AS goal, 'first_two_of_month' AS frequency
-    WHERE e.is_full_time AND e.place %% 10 < 7
-    UNION ALL
-    SELECT 'DEN', '', NULL, 8.40 + e.place %% 3 * 9.1, NULL, 12.5, 0, e.since + 30, NULL,
-           'first_two_of_month'
-    WHERE e.is_full_time AND e.place %% 10 IN (0, 1, 2, 4, 5, 8)
-    UNION ALL
-    SELECT 'VIS', '', NULL, 3.15, NULL, 0, 0, e.since + 30, NULL, 'first_two_of_month'
-    WHERE e.is_full_time AND e.place %% 10 IN (0, 2, 4, 6)
-    UNION ALL
-    SELECT 'HSA', '', NULL, 40 + e.place %% 4 * 20, NULL, 25, 0, e.since + 30, NULL,
-           'first_two_of_month'
-    WHERE e.is_full_time AND e.place %% 20 IN (1, 5, 6)
-    UNION ALL
-    SELECT 'FSA-H', '', NULL, 50, NULL, 0, 0, e.since + 30, NULL, 'first_two_of_month'
-    WHERE e.is_full_time AND e.place %% 20 = 2
-    UNION ALL
-    SELECT '401K', '', NULL, NULL, 3 + e.place %% 6, 0, least(4, 3 + e.place %% 6),
-           e.since + 90, NULL, 'every_period'
-    WHERE e.is_full_time AND e.place %% 100 < 52
-    UNION ALL
-    SELECT 'ROTH401K', '', NULL, NULL, 2 + e.place %% 4, 0, 0, e.since + 90, NULL,
-           'every_period'
+    SELECT 'ROTH401K' AS code, '' AS turn, NULL::uuid AS garnishment_order_id,
+           NULL::numeric AS amount, (2 + e.place %% 4)::numeric AS percent,
+           0::numeric AS employer_amount, 0::numeric AS employer_percent, e.since + 90 AS since,
+           NULL::numeric AS goal, 'every_period' AS frequency
     WHERE e.is_full_time AND e.place %% 100 BETWEEN 44 AND 58
     UNION ALL
     SELECT 'LOAN401K', '', NULL, 55 + e.place %% 6 * 10, NULL, 0, 0, e.since + 400, 3000,
@@ -200,12 +183,6 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT 'UNIFORM', '', NULL, 4.50, NULL, 0, 0, e.since, 90, 'every_period'
     WHERE NOT e.is_full_time AND e.place %% 100 < 30
-    UNION ALL
-    SELECT 'SUPLIFE', '', NULL, 7.85, NULL, 0, 0, e.since + 30, NULL, 'first_two_of_month'
-    WHERE e.is_full_time AND e.place %% 100 < 20
-    UNION ALL
-    SELECT 'ER-LIFE', '', NULL, 0, NULL, 4.10, 0, e.since + 30, NULL, 'first_two_of_month'
-    WHERE e.is_full_time
     UNION ALL
     SELECT CASE o.order_kind WHEN 'child_support' THEN 'GARN-SUP'
                              WHEN 'federal_tax_levy' THEN 'GARN-LEVY' ELSE 'GARN-CRED' END,

@@ -310,10 +310,10 @@ LEFT JOIN LATERAL (
 ) AS u ON true
 ORDER BY t.ends_on, t.employee_id;
 
-ANALYZE payroll.clock_punch;
-ANALYZE payroll.scheduled_shift;
-ANALYZE payroll.timesheet;
-ANALYZE payroll.time_off_request;
+ANALYZE payroll.clock_punch, payroll.scheduled_shift, payroll.timesheet, payroll.time_off_request,
+        payroll.employee, payroll.job_assignment, payroll.compensation_rate, payroll.pay_period,
+        payroll.work_location, payroll.work_schedule, payroll.overtime_rule, payroll.earning_code,
+        payroll.pay_premium_rule;
 SET LOCAL enable_nestloop = on;
 
 -- Hours: each workweek divided by the rule that is better for the employee, as build_timesheet

@@ -23,16 +23,19 @@ INSERT INTO payroll.paycheck_correction
     (business_id, paycheck_correction_id, original_paycheck_id, requested_by, correction_kind,
      reason, requested_at)
 SELECT p.business_id, md5(concat('lost ', p.paycheck_id))::uuid, p.paycheck_id, p.prepared_by,
-       'stop_payment', 'The employee says that the check did not arrive',
+       'stop_payment',
+       format('The employee says that the %%s did not arrive',
+              CASE p.payment_method WHEN 'check' THEN 'check' ELSE 'deposit' END),
        %(as_of)s::timestamptz - interval '3 hours'
 FROM (
-    SELECT x.business_id, x.paycheck_id, r.prepared_by,
-           row_number() OVER (ORDER BY hashtextextended('lost ' || x.paycheck_id, 0),
+    SELECT x.business_id, x.paycheck_id, x.payment_method, r.prepared_by,
+           row_number() OVER (ORDER BY x.payment_method <> 'check',
+                                       hashtextextended('lost ' || x.paycheck_id, 0),
                                        x.paycheck_id) AS turn
     FROM payroll.paycheck AS x
     JOIN payroll.pay_run AS r
         ON r.business_id = x.business_id AND r.pay_run_id = x.pay_run_id
-    WHERE x.business_id = %(business_id)s AND x.status = 'paid' AND x.payment_method = 'check'
+    WHERE x.business_id = %(business_id)s AND x.status = 'paid'
       AND x.check_date > %(as_of)s::date - 40 AND r.prepared_by IS NOT NULL
 ) AS p
 WHERE p.turn = 1;

@@ -40,47 +40,6 @@ JOIN (VALUES (0, '071000013'), (1, '071000039'), (2, '071000288'), (3, '02100002
     ON b.turn = abs(hashtextextended(concat('bank of ', e.employer_entity_id), 0) %% 4)
 WHERE e.business_id = %(business_id)s;
 
--- Nine in ten get deposits; every fifth puts a part aside.
-INSERT INTO payroll.employee_bank_account
-    (business_id, employee_bank_account_id, employee_id, account_token, routing_number, last4,
-     account_kind, bank_name, prenote_status, prenote_sent_on, verified_at, status, added_by)
-SELECT x.business_id, md5(concat('account ', k.number, x.employee_id))::uuid, x.employee_id,
-       'tok_' || left(md5(concat('account ', k.number, x.employee_id)), 20), b.routing,
-       lpad((n.place / 7 %% 10000)::text, 4, '0'),
-       CASE WHEN k.number = 2 THEN 'savings' WHEN n.place %% 25 = 3 THEN 'pay_card'
-            ELSE 'checking' END, b.name, 'cleared', %(as_of)s::date - 620,
-       %(as_of)s::timestamptz - interval '615 days', 'active',
-       CASE WHEN n.place %% 3 = 0 THEN 'hr' ELSE 'self_service' END
-FROM payroll.employee AS x
-CROSS JOIN (VALUES (1), (2)) AS k (number)
-CROSS JOIN LATERAL (
-    SELECT abs(hashtextextended(concat('account ', k.number, x.employee_id), 0) %% 1000000)
-               ::integer AS place,
-           abs(hashtextextended(concat('deposit ', x.employee_id), 0) %% 100)::integer AS habit
-) AS n
-JOIN (VALUES (0, '021000021', 'JPMorgan Chase'), (1, '071000013', 'JPMorgan Chase'),
-             (2, '071000039', 'Bank of America'), (3, '121000248', 'Wells Fargo'),
-             (4, '091000019', 'Wells Fargo'), (5, '256074974', 'Navy Federal Credit Union'),
-             (6, '122105155', 'U.S. Bank')) AS b (turn, routing, name)
-    ON b.turn = n.place %% 7
-WHERE x.business_id = %(business_id)s AND n.habit < CASE k.number WHEN 1 THEN 91 ELSE 19 END;
-
-INSERT INTO payroll.direct_deposit_split
-    (business_id, direct_deposit_split_id, employee_id, employee_bank_account_id, priority,
-     split_kind, amount, percent, effective_from)
-SELECT a.business_id, md5(concat('split ', a.employee_bank_account_id))::uuid, a.employee_id,
-       a.employee_bank_account_id, CASE a.account_kind WHEN 'savings' THEN 1 ELSE 2 END,
-       CASE WHEN a.account_kind <> 'savings' THEN 'remainder' WHEN n.place %% 2 = 0 THEN 'flat'
-            ELSE 'percent' END,
-       CASE WHEN a.account_kind = 'savings' AND n.place %% 2 = 0 THEN 50 + n.place %% 5 * 25 END,
-       CASE WHEN a.account_kind = 'savings' AND n.place %% 2 = 1 THEN 5 + n.place %% 4 * 5 END,
-       %(as_of)s::date - 620
-FROM payroll.employee_bank_account AS a
-CROSS JOIN LATERAL (
-    SELECT abs(hashtextextended(a.employee_bank_account_id::text, 0) %% 1000)::integer AS place
-) AS n
-WHERE a.business_id = %(business_id)s;
-
 -- A deposit file and a print run for each run that was paid.
 INSERT INTO payroll.payment_batch
     (business_id, payment_batch_id, pay_run_id, employer_bank_account_id, released_by,

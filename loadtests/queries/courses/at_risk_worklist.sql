@@ -2,8 +2,8 @@
 -- budget: p95 150ms
 -- weight: 5
 -- mode: read
--- rows: >=0
--- params: advisor_user_account_id from courses.advisor_assignment
+-- rows: >=1
+-- params: advisor_user_account_id from courses.advisor_assignment where assigned_until is null and learner_id in (select e.learner_id from courses.enrollment as e join courses.retention_score as s on s.business_id = e.business_id and s.enrollment_id = e.enrollment_id where e.status = 'active')
 SELECT a.business_id, a.learner_id, l.learner_number, e.enrollment_id, s.scored_on,
        s.dropout_probability, s.band, s.drivers, x.early_alert_id, x.status
 FROM courses.advisor_assignment AS a

@@ -3,7 +3,7 @@
 -- weight: 10
 -- mode: write
 -- rows: >=1
--- params: enrollment_id from courses.enrollment where status = 'active' and mod(abs(hashtext(enrollment_id::text)), 3) = 2 and enrollment_id in (select p.enrollment_id from courses.lesson_progress as p)
+-- params: enrollment_id from courses.enrollment where status = 'active' and enrollment_id in (select p.enrollment_id from courses.lesson_progress as p)
 SELECT e.business_id, n.lesson_id, r.state, r.course_pct
 FROM courses.enrollment AS e
 CROSS JOIN LATERAL (

@@ -2,8 +2,8 @@
 -- budget: p95 80ms
 -- weight: 15
 -- mode: read
--- rows: >=0
--- params: discussion_topic_id from courses.discussion_topic
+-- rows: >=1
+-- params: discussion_topic_id from courses.discussion_post
 SELECT p.business_id, p.discussion_post_id, p.parent_post_id, p.depth, u.display_name,
        CASE WHEN p.moderation IN ('visible', 'flagged') THEN p.body END AS body, p.posted_at,
        p.vote_score, p.is_accepted_answer, p.is_instructor_reply, r.reactions

@@ -2,8 +2,8 @@
 -- budget: p95 60ms
 -- weight: 30
 -- mode: read
--- rows: >=0
--- params: enrollment_id, lesson_id from courses.lesson_progress
+-- rows: >=1
+-- params: enrollment_id, lesson_id from courses.lesson_progress where lesson_id in (select i.lesson_id from courses.content_item as i where i.status = 'published')
 SELECT l.business_id, l.lesson_id, l.title AS lesson, i.content_item_id, i.content_kind, i.title,
        i.body, i.source_url, i.duration_seconds, r.streams, t.tracks, v.position_seconds,
        v.watched_pct

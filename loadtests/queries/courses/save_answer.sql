@@ -3,7 +3,7 @@
 -- weight: 40
 -- mode: write
 -- rows: >=1
--- params: assessment_attempt_id, question_id from courses.attempt_response where assessment_attempt_id in (select a.assessment_attempt_id from courses.assessment_attempt as a where a.state = 'in_progress' and mod(abs(hashtext(a.enrollment_id::text)), 3) = 0)
+-- params: assessment_attempt_id, question_id from courses.attempt_response where assessment_attempt_id in (select a.assessment_attempt_id from courses.assessment_attempt as a where a.state = 'in_progress' and a.client_ip is null)
 -- values: entered = choice('check', 'review', 'verify', 'publish')
 SELECT %(business_id)s::uuid AS business_id, s.change_count
 FROM courses.save_answer(

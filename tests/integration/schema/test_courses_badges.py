@@ -13,7 +13,7 @@ from psycopg import errors
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.school import school
@@ -205,3 +205,50 @@ def test_a_badge_is_given_once_to_two_at_once(
         become_app(connection, tenant)
         assert counts(connection) == (1, 1)
         assert standing(connection, learner) == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        ({"points": -1}, "points_not_negative"),
+        ({"awarded_count": -1}, "awarded_count_not_negative"),
+        ({"tier": "tin"}, "tier_known"),
+        ({"criteria_kind": "luck"}, "criteria_kind_known"),
+    ],
+)
+def test_a_badge_makes_sense(app: Connection, given: dict[str, Any], check: str) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        row(app, "courses.badge", **given)
+
+
+def test_a_badge_is_shared_where_people_are(app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="share_network_known"):
+        row(app, "courses.badge_award", share_network="fax", shared_at="2099-01-01")
+
+
+def test_a_badge_is_revoked_while_it_is_given(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        levels(connection)
+        badge = row(connection, "courses.badge", is_repeatable=True)
+        learner = player(connection)
+        give(connection, badge, learner)
+    revoke = "UPDATE courses.badge_award SET revoked_at = now(), revoke_reason = 'cheated'"
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute("SELECT courses.hold_standing(%s)", [learner])
+        after(
+            target,
+            tenant,
+            first,
+            lambda second: second.execute(revoke.encode()),
+            lambda held: give(held, badge, learner),
+        )
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert counts(connection) == (1, 1)
+        assert proof(connection) == []

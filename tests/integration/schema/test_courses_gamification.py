@@ -13,10 +13,10 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import NOON, award, give, levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
-from tests.integration.schema.school import school
+from tests.integration.schema.school import choice, school
 
 
 def rule(connection: Connection, points: int = 10, **given: Any) -> UUID:
@@ -497,9 +497,7 @@ def test_the_proof_finds_what_is_wrong(app: Connection, change: str, figure: str
     learner = streak_of(app, 2)
     give(app, learner, 50)
     assert proof(app) == []
-    app.execute(
-        sql.SQL("UPDATE courses.learner_standing SET {}").format(sql.SQL(change))  # type: ignore[arg-type]
-    )
+    app.execute(f"UPDATE courses.learner_standing SET {change}".encode())
     assert proof(app) == [figure]
 
 
@@ -530,3 +528,118 @@ def test_points_of_two_devices_are_both_counted(
         become_app(connection, tenant)
         assert standing(connection, learner) == (35, 35)
         assert proof(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ("spendable_points = 51", "spends_what_was_merited"),
+        ("spendable_points = -1", "spends_what_was_merited"),
+        ("points_this_week = -1", "week_is_part_of_it"),
+        ("badges_count = -1", "counts_not_negative"),
+        ("current_streak_days = 1", "longest_streak_holds_current"),
+        ("percentile = 101", "percent"),
+    ],
+)
+def test_a_profile_card_holds_together(app: Connection, change: str, check: str) -> None:
+    levels(app)
+    player(app, 50)
+    with pytest.raises(errors.CheckViolation, match=check):
+        app.execute(f"UPDATE courses.learner_standing SET {change}".encode())
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        ({"balance_after": -1}, "balance_not_negative"),
+        (
+            {"points": -5, "entry_kind": "expire", "expires_at": "2027-05-04"},
+            "only_credits_expire",
+        ),
+    ],
+)
+def test_a_balance_and_a_debit_hold_together(
+    app: Connection, given: dict[str, Any], check: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        imported_entry(app, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        ({"level_no": 0, "points_required": 10}, "begins_at_one"),
+        ({"level_no": 1, "points_required": 10}, "first_needs_nothing"),
+        ({"level_no": 2, "points_required": 0}, "first_needs_nothing"),
+        ({"level_no": 2, "points_required": -5}, "points_not_negative"),
+    ],
+)
+def test_a_level_makes_sense(app: Connection, given: dict[str, Any], check: str) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        row(app, "courses.level_definition", **given)
+
+
+def test_points_are_for_known_actions(app: Connection) -> None:
+    with pytest.raises(errors.CheckViolation, match="action_known"):
+        row(app, "courses.point_rule", action="smiled")
+
+
+def test_a_key_is_waited_for_behind_its_learner(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        levels(connection)
+        rule(connection, 10)
+        learner, source = player(connection, 5), uuid4()
+    key = f"lesson_completed {source} {learner}"
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute("SELECT courses.hold_standing(%s)", [learner])
+        with pytest.raises(errors.UniqueViolation, match="were posted before"):
+            after(
+                target,
+                tenant,
+                first,
+                lambda second: give(second, learner, 10, dedupe_key=key),
+                lambda held: award(held, learner, source=source),
+            )
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert standing(connection, learner) == (15, 15)
+
+
+@pytest.mark.parametrize(("night", "broken"), [("2026-05-17 12:00+00", 0), ("2026-05-18", 1)])
+def test_a_weekly_run_is_broken_after_a_whole_week(
+    app: Connection, night: str, broken: int
+) -> None:
+    learner = player(app)
+    extend(app, learner, "2026-05-05 12:00+00", "weekly")
+    assert app.execute("SELECT courses.break_streaks(%s)", [night]).fetchone() == (broken,)
+    assert runs(app, learner)[0][4] == ("2026-05-11" if broken else None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "points"), [(["right", "right"], 65), (["right", "wrong"], 25), (["wrong"], 0)]
+)
+def test_a_test_that_is_passed_earns_once(app: Connection, answers: list[str], points: int) -> None:
+    levels(app)
+    rule(app, 25, action="quiz_passed")
+    rule(app, 40, action="perfect_score")
+    place = school(app)
+    asked = [choice(app) for _ in range(2)]
+    quiz = place.quiz(*(made for made, _ in asked), passing_pct=50)
+    for turn in (1, 2):
+        attempt = place.start(quiz, f"2026-02-0{turn} 10:00+00")
+        for (made, (right, wrong)), said in zip(asked, answers, strict=False):
+            place.answer(
+                attempt,
+                made,
+                {"option": right if said == "right" else wrong},
+                at=f"2026-02-0{turn} 10:01+00",
+            )
+        place.submit(attempt, f"2026-02-0{turn} 10:05+00")
+    assert (standing(app, place.learner) or (0, 0)) == (points, points)
+    assert proof(app) == []

@@ -652,9 +652,7 @@ def test_a_learner_has_one_mastery_of_an_outcome(app: Connection) -> None:
 
 
 def test_attainment_is_counted_by_outcome_and_term(app: Connection) -> None:
-    outcome = row(
-        app, "courses.learning_outcome", calculation="highest", mastery_threshold_pct=70
-    )
+    outcome = row(app, "courses.learning_outcome", calculation="highest", mastery_threshold_pct=70)
     section = school(app).section
     for pct in (20, 60, 75, 90):
         evidence = [{"source": "test", "pct": pct, "at": "2026-01-10"}]

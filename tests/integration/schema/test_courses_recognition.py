@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from harness.db import Connection, Target
 from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
+from tests.integration.schema.parallel import after, at_once
 from tests.integration.schema.playing import NOON, give, levels, player, proof, standing
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.states import refused
@@ -451,3 +451,251 @@ def test_points_and_stock_are_spent_once(
         ).fetchone()
         assert left == (200, True)
         assert proof(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "check"),
+    [
+        ("leaderboard", {"metric": "luck"}, "metric_known"),
+        ("leaderboard", {"period": "hourly"}, "period_known"),
+        ("leaderboard", {"scope": "world"}, "scope_known"),
+        ("leaderboard", {"tie_break": "dice"}, "tie_break_known"),
+        ("leaderboard_rank", {"rank_no": 0}, "rank_from_one"),
+        ("leaderboard_rank", {"previous_rank": 0}, "rank_from_one"),
+        ("leaderboard_rank", {"metric_value": 0}, "value_positive"),
+        ("leaderboard_rank", {"points_to_next": -1}, "to_next_not_negative"),
+        ("challenge", {"goal_metric": "luck"}, "goal_metric_known"),
+        ("challenge", {"challenge_kind": "duel"}, "kind_known"),
+        ("challenge", {"participant_count": 2, "max_participants": 1}, "places_not_oversold"),
+        ("challenge", {"participant_count": -1}, "places_not_oversold"),
+        ("challenge_entry", {"progress_value": -1}, "progress_is_a_share"),
+        ("challenge_entry", {"final_rank": 0}, "rank_from_one"),
+        ("reward_item", {"reward_kind": "bribe"}, "reward_kind_known"),
+        ("reward_item", {"cost_points": 0}, "costs_points"),
+        ("reward_item", {"stock_count": -1}, "stock_not_oversold"),
+        ("reward_item", {"per_learner_limit": 0}, "per_learner_limit_positive"),
+        ("reward_item", {"value_amount": -1}, "value_not_negative"),
+        (
+            "reward_item",
+            {"available_from": "2026-05-04", "available_until": "2026-05-04"},
+            "ends_after_start",
+        ),
+        ("reward_redemption", {"points_spent": 0}, "spends"),
+        ("reward_redemption", {"quantity": 0}, "spends"),
+        ("reward_redemption", {"fulfilled_at": "2000-01-01"}, "fulfilled_after_redemption"),
+        ("reward_redemption", {"state": "fulfilled"}, "fulfilled_has_time"),
+        ("reward_redemption", {"state": "shipped"}, "shipped_is_tracked"),
+        ("reward_redemption", {"state": "cancelled"}, "cancelled_for_a_reason"),
+        (
+            "reward_redemption",
+            {"state": "refunded", "cancelled_reason": " "},
+            "cancelled_for_a_reason",
+        ),
+    ],
+)
+def test_what_is_recognized_holds_together(
+    app: Connection, table: str, given: dict[str, Any], check: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=check):
+        imported(app, f"courses.{table}", **given)
+
+
+def taking_part(app: Connection) -> list[Any]:
+    return [
+        count
+        for (count,) in app.execute(
+            "SELECT participant_count FROM courses.challenge ORDER BY challenge_id"
+        ).fetchall()
+    ]
+
+
+def test_an_entry_counts_where_it_is(app: Connection) -> None:
+    old = imported(app, "courses.challenge", status="running")
+    new = imported(app, "courses.challenge", status="running")
+    join(app, old)
+    assert sorted(taking_part(app)) == [0, 1]
+    app.execute("UPDATE courses.challenge_entry SET challenge_id = %s", [new])
+    where = "SELECT participant_count FROM courses.challenge WHERE challenge_id = %s"
+    assert app.execute(where, [new]).fetchone() == (1,)
+    app.execute("DELETE FROM courses.challenge_entry")
+    assert taking_part(app) == [0, 0]
+
+
+def test_entries_that_go_at_once_are_all_gone(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        challenge = imported(connection, "courses.challenge", status="running")
+        entries = [join(connection, challenge) for _ in range(3)]
+    gone = "DELETE FROM courses.challenge_entry WHERE challenge_entry_id = %s"
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute(gone, [entries[0]])
+        after(target, tenant, first, lambda second: second.execute(gone, [entries[1]]))
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert taking_part(connection) == [1]
+
+
+def test_progress_and_withdrawal_do_not_wait_for_each_other(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        challenge = imported(connection, "courses.challenge", status="running")
+        entry = join(connection, challenge)
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        first.execute("SELECT FROM courses.challenge_entry FOR NO KEY UPDATE")
+        # Who reports waits for the entry and holds nothing meanwhile that a withdrawal needs.
+        state = after(
+            target,
+            tenant,
+            first,
+            lambda second: report(second, entry, 4),
+            lambda held: held.execute("UPDATE courses.challenge_entry SET state = 'withdrawn'"),
+        )
+    assert state == "withdrawn"
+
+
+def account_of(app: Connection, learner: UUID) -> Any:
+    found = app.execute(
+        "SELECT user_account_id FROM courses.learner WHERE learner_id = %s", [learner]
+    ).fetchone()
+    assert found
+    return found[0]
+
+
+def test_contributions_are_posts_that_are_to_be_seen(app: Connection) -> None:
+    writer, _ = players(app, 30, 20)
+    forum = row(app, "courses.discussion_forum", course_id=row(app, "courses.course"))
+    thread = row(app, "courses.discussion_topic", discussion_forum_id=forum)
+    for moderation, at in (
+        ("visible", NOON),
+        ("flagged", NOON),
+        ("hidden", NOON),
+        ("removed", NOON),
+        ("visible", "2026-04-04 12:00+00"),
+    ):
+        imported(
+            app,
+            "courses.discussion_post",
+            discussion_topic_id=thread,
+            author_user_account_id=account_of(app, writer),
+            moderation=moderation,
+            posted_at=at,
+        )
+    assert refresh(app, row(app, "courses.leaderboard", metric="contributions")) == 1
+    assert shown(app) == [(1, 2, False, 0, None)]
+
+
+def test_a_streak_is_ranked_by_the_run_that_goes_on(app: Connection) -> None:
+    runs, stopped = players(app, 30, 20)
+    for learner, given in ((runs, {}), (stopped, {"is_current": False, "broken_on": "2026-05-04"})):
+        row(
+            app,
+            "courses.learner_streak",
+            learner_id=learner,
+            streak_kind="daily",
+            started_on="2026-05-01",
+            last_active_on="2026-05-03",
+            length_count=3,
+            longest_length=3,
+            **given,
+        )
+    assert refresh(app, row(app, "courses.leaderboard", metric="streak")) == 1
+    assert shown(app) == [(1, 3, False, 0, None)]
+
+
+def test_scores_are_the_mean_of_what_was_graded(app: Connection) -> None:
+    (learner,) = players(app, 30)
+    enrollment = imported(
+        app, "courses.enrollment", learner_id=learner, status="active", enrolled_at=NOON
+    )
+    for number, (state, score) in enumerate((("graded", 80), ("graded", 60), ("submitted", 10))):
+        graded = {"graded_at": NOON, "score_pct": score, "score": 1, "passed": True}
+        imported(
+            app,
+            "courses.assessment_attempt",
+            enrollment_id=enrollment,
+            attempt_no=number + 1,
+            state=state,
+            started_at="2026-05-04 11:00+00",
+            submitted_at="2026-05-04 11:30+00",
+            **(graded if state == "graded" else {}),
+        )
+    assert refresh(app, row(app, "courses.leaderboard", metric="score")) == 1
+    assert shown(app)[0][1] == 70
+
+
+@pytest.mark.parametrize(("active", "ranked"), [(True, 1), (False, 0)])
+def test_a_board_of_a_cohort_ranks_its_members(app: Connection, active: bool, ranked: int) -> None:
+    inside, _ = players(app, 30, 20)
+    cohort = row(app, "courses.cohort")
+    gone = {} if active else {"left_at": "2099-01-01", "leave_reason": "dropped"}
+    row(app, "courses.cohort_member", cohort_id=cohort, learner_id=inside, **gone)
+    board = row(app, "courses.leaderboard", scope="cohort", cohort_id=cohort)
+    assert refresh(app, board) == ranked
+
+
+@pytest.mark.parametrize(
+    ("period", "counted", "ends"),
+    [
+        ("daily", 1, "2026-05-08 00:00:00+00"),
+        ("weekly", 3, "2026-05-11 00:00:00+00"),
+        ("monthly", 7, "2026-06-01 00:00:00+00"),
+        ("all_time", 15, None),
+    ],
+)
+def test_a_period_is_what_it_says(
+    app: Connection, period: str, counted: int, ends: str | None
+) -> None:
+    (learner,) = players(app, 0)
+    # A Thursday; the others are of its week, its month and the month before.
+    for points, day in ((1, "05-07"), (2, "05-05"), (4, "05-02"), (8, "04-30")):
+        give(app, learner, points, earned_at=f"2026-{day} 12:00+00")
+    board = row(app, "courses.leaderboard", period=period)
+    refresh(app, board, "2026-05-07 12:30+00")
+    assert shown(app)[0][1] == counted
+    found = app.execute("SELECT resets_at::text FROM courses.leaderboard").fetchone()
+    assert found == (ends,)
+
+
+def test_a_board_of_all_time_remembers_itself(app: Connection) -> None:
+    _, second = players(app, 30, 20)
+    board = row(app, "courses.leaderboard", period="all_time")
+    refresh(app, board)
+    give(app, second, 20, earned_at="2026-05-04 12:10+00")
+    refresh(app, board, "2026-05-04 12:30+00")
+    assert shown(app) == [(1, 40, False, 0, 2), (2, 30, False, 10, 1)]
+
+
+def test_who_withdrew_is_not_ranked(app: Connection) -> None:
+    learner, _ = players(app, 30, 20)
+    app.execute("RESET ROLE")
+    app.execute("UPDATE courses.learner SET status = 'withdrawn' WHERE learner_id = %s", [learner])
+    app.execute("SET LOCAL ROLE app_user")
+    assert refresh(app, row(app, "courses.leaderboard")) == 1
+
+
+def test_two_refreshes_at_once_are_one_board(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        become_app(connection, tenant)
+        players(connection, 30, 20)
+        board = row(connection, "courses.leaderboard")
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        assert refresh(first, board) == 2
+        assert after(target, tenant, first, lambda second: refresh(second, board)) == 2
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        assert len(shown(connection)) == 2

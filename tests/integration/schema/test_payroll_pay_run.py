@@ -284,6 +284,21 @@ def test_one_paycheck_is_calculated_anew(shop: Company) -> None:
         shop.one("SELECT payroll.calculate_paycheck(%s, %s)", run, who)
 
 
+def test_totals_stand_still_while_a_run_is_calculated(shop: Company) -> None:
+    _, run = ready(shop)
+    other = shop.hire(rate=52000, basis="salary")
+    said = "SELECT gross_amount, employee_count FROM payroll.pay_run"
+    assert shop.one(said) == (3000, 1)
+    shop.connection.execute("UPDATE payroll.pay_run SET status = 'calculating'")
+    check = shop.one("SELECT payroll.calculate_paycheck(%s, %s)", run, other)
+    assert shop.paycheck(run, other)["gross_amount"] == 2000
+    assert shop.one(said) == (3000, 1)
+    shop.connection.execute("UPDATE payroll.pay_run SET status = 'calculated'")
+    assert shop.one(said) == (5000, 2)
+    shop.connection.execute("DELETE FROM payroll.paycheck WHERE paycheck_id = %s", [check])
+    assert shop.one(said) == (3000, 1)
+
+
 def test_who_is_no_longer_in_the_run_gets_no_check(shop: Company) -> None:
     who, run = ready(shop)
     shop.connection.execute(

@@ -214,6 +214,9 @@ def test_only_who_pays_current_pays_before_the_end(app: Connection, arrears: int
         ("2026-01-19", -1, "2026-01-16"),
         ("2026-01-17", 0, "2026-01-17"),
         ("2026-01-14", 5, "2026-01-21"),
+        ("2026-01-21", -5, "2026-01-14"),
+        ("2026-01-18", 1, "2026-01-19"),
+        ("2026-01-18", -2, "2026-01-15"),
     ],
 )
 def test_banking_days_skip_weekends(app: Connection, day: str, steps: int, found: str) -> None:

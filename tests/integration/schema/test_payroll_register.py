@@ -314,6 +314,41 @@ def test_a_void_in_a_later_quarter_moves_both(shop: Company) -> None:
     assert shop.differences() == []
 
 
+def test_a_void_in_the_newest_quarter_leaves_those_before(shop: Company) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    runs = [shop.finish(period) for period in range(1, 9)]
+    check = shop.paycheck(runs[7], who)["paycheck_id"]
+    shop.one(
+        "SELECT payroll.void_paycheck(%s, 'never worked', %s, %s)",
+        check,
+        shop.preparer,
+        shop.approver,
+    )
+    totals = shop.all(
+        "SELECT quarter_no, amount_mtd, amount_qtd, amount_ytd, is_adjusted"
+        " FROM payroll.ytd_accumulator WHERE item_kind = 'earning' ORDER BY quarter_no"
+    )
+    assert totals == [(1, 6000, 18000, 18000, False), (2, 3000, 3000, 21000, True)]
+    assert shop.differences() == []
+
+
+def test_a_total_that_was_missing_comes_back_with_its_quarter(shop: Company) -> None:
+    who = shop.hire(rate=78000, basis="salary")
+    for period in range(1, 8):
+        shop.finish(period)
+    shop.connection.execute("DELETE FROM payroll.ytd_accumulator WHERE item_kind = 'earning'")
+    refresh = "SELECT payroll.refresh_accumulators(%s, 2026, %s)"
+    found = (
+        "SELECT quarter_no, amount_ytd FROM payroll.ytd_accumulator"
+        " WHERE item_kind = 'earning' ORDER BY quarter_no"
+    )
+    # From the second quarter on it goes on from what the first one says: nothing.
+    shop.connection.execute(refresh, [[who], 2])
+    assert shop.all(found) == [(2, 3000)]
+    shop.connection.execute(refresh, [[who], 1])
+    assert shop.all(found) == [(1, 18000), (2, 21000)]
+
+
 def test_a_sole_check_that_is_voided_leaves_no_totals(shop: Company) -> None:
     check = paid(shop)
     assert shop.one("SELECT count(*) FROM payroll.ytd_accumulator") > 0

@@ -72,7 +72,11 @@ def one(connection: Connection, statement: str, *values: Any) -> Any:
         ("job_profile", {"soc_code": "351011"}, "soc_shape"),
         ("contractor", {"status": "ended"}, "ended_has_date"),
         ("contractor", {"started_on": "2026-01-02", "ended_on": "2026-01-01"}, "ends_after_start"),
-        ("contractor", {"w9_received_on": "2026-01-02"}, "w9_brings_a_number"),
+        (
+            "contractor",
+            {"w9_received_on": "2026-01-02", "tax_id_token": None},
+            "w9_brings_a_number",
+        ),
         ("contractor", {"payment_terms_days": -1}, "terms_not_negative"),
         ("contractor", {"tax_id_kind": "vat"}, "tax_id_kind_known"),
         ("employee", {"ssn_token": "vault:ssn/1"}, "ssn_known_by_its_last_four"),
@@ -229,10 +233,10 @@ def test_a_department_may_move(app: Connection) -> None:
 @pytest.mark.parametrize(
     ("columns", "paid"),
     [
-        ({"status": "active"}, False),
+        ({"status": "active", "w9_received_on": None}, False),
         ({"status": "active", "tax_id_token": "vault:t/1", "w9_received_on": "2026-05-01"}, True),
         ({"status": "active", "tax_id_token": "vault:t/1", "w9_received_on": "2026-06-02"}, False),
-        ({"status": "active", "backup_withholding": True}, True),
+        ({"status": "active", "w9_received_on": None, "backup_withholding": True}, True),
         ({"status": "onboarding", "backup_withholding": True}, False),
     ],
 )
@@ -397,9 +401,9 @@ def test_a_home_by_self_service_was_asked_for_and_approved(app: Connection) -> N
         row(app, "payroll.employee_residence", **home)
     app.execute("RESET ROLE")
     app.execute(
-        "UPDATE payroll.profile_change_request SET status = 'approved', reviewed_at = now()"
-        " WHERE profile_change_request_id = %s",
-        [asked],
+        "UPDATE payroll.profile_change_request SET status = 'approved', reviewed_at = now(),"
+        " reviewed_by = %s WHERE profile_change_request_id = %s",
+        [row(app, "user_mgmt.user_account"), asked],
     )
     app.execute("SET LOCAL ROLE app_user")
     assert row(app, "payroll.employee_residence", **home)

@@ -17,7 +17,10 @@ USUAL = {
         "status": "active",
     },
     "payroll.direct_deposit_split": {"priority": count(1), "effective_from": "2025-12-01"},
-    "payroll.contractor": {"w9_received_on": "2025-12-01"},
+    "payroll.contractor": {
+        "tax_id_token": "vault:payroll/contractor/{n}",
+        "w9_received_on": "2025-12-01",
+    },
     "payroll.contractor_payment": {"amount": 100},
     "payroll.payment_batch": {
         "batch_kind": "ach_credit",
