@@ -122,7 +122,7 @@ def test_a_statement_that_cannot_be_prepared_ends_the_load(
 
 
 def test_parameters_that_nobody_has_are_told(
-    platform: Target, filled: Target, settings: Settings, tmp_path: Path
+    filled: Target, settings: Settings, tmp_path: Path
 ) -> None:
     empty = HEADER.format(budget=300) + PARAMS.replace("\n", " where username = 'x'\n") + BY_KEY
     with pytest.raises(UsageError, match=r"by_key: no tenant has rows in user_mgmt\.user_account"):

@@ -12,7 +12,9 @@ CREATE TEMPORARY TABLE site ON COMMIT DROP AS
 SELECT l.location_id, l.location_code, l.timezone, l.closeout_hour, l.seat_count,
        row_number() OVER (ORDER BY l.seat_count DESC, l.location_code) = 1 AS is_source,
        row_number() OVER (ORDER BY l.seat_count DESC, l.location_code)::integer AS place,
-       (%(as_of)s)::date - 35 AS opened_on
+       (%(as_of)s)::date - 35 AS opened_on,
+       -- The kitchen is ready at ten; till then it serves what was there for the day before.
+       ((%(as_of)s)::timestamptz AT TIME ZONE l.timezone - interval '10 hours')::date AS served_on
 FROM rest.location AS l
 WHERE l.business_id = %(business_id)s AND l.status = 'open';
 
@@ -82,7 +84,8 @@ SELECT i.check_item_id, i.menu_item_id, i.menu_item_size_id, i.quantity, i.state
        o.location_id,
        CASE WHEN o.service_mode IN ('curbside', 'drive_thru') THEN 'takeout'
             ELSE o.service_mode END AS mode,
-       (i.sent_at AT TIME ZONE s.timezone - make_interval(hours => s.closeout_hour))::date AS day
+       least((i.sent_at AT TIME ZONE s.timezone - make_interval(hours => s.closeout_hour))::date,
+             s.served_on) AS day
 FROM rest.check_item AS i
 JOIN rest.guest_check AS c
     ON c.business_id = i.business_id AND c.guest_check_id = i.guest_check_id

@@ -81,23 +81,28 @@ SELECT %(business_id)s, md5(e.key)::uuid, e.gift_card_id, e.sales_order_id, e.lo
 FROM card_event AS e
 ORDER BY e.gift_card_id, e.moment, e.step;
 
--- One known customer in twelve got a credit for something that went wrong or was traded in; six in
--- ten of those who buy again pay with it.
+-- One known customer in twelve, and at least one, got a credit for something that went wrong or was
+-- traded in; six in ten of those who buy again pay with it.
 CREATE TEMPORARY TABLE credit_event ON COMMIT DROP AS
-WITH credit AS (
-    SELECT c.business_id, c.customer_id, h.place,
-           (ARRAY[10, 15, 20, 25, 40, 60])[1 + h.place / 13 %% 6]::numeric AS worth,
-           (ARRAY['goodwill', 'price_adjustment', 'goodwill', 'trade_in'])[1 + h.place %% 4]
-               AS kind,
-           greatest(c.created_at + interval '2 days',
-                    %(as_of)s - (20 + h.place / 17 %% 460) * interval '1 day') AS issued_at,
-           row_number() OVER (ORDER BY md5('credit ' || c.customer_id)) AS number
+WITH known AS (
+    SELECT c.business_id, c.customer_id, c.created_at, h.place,
+           row_number() OVER (ORDER BY h.place %% 12 <> 3, md5('credit ' || c.customer_id))
+               AS number
     FROM ret.customer AS c
     CROSS JOIN LATERAL (
         SELECT ('x' || substr(md5('credit ' || c.customer_id), 1, 7))::bit(28)::integer AS place
     ) AS h
     WHERE c.business_id = %(business_id)s AND c.status = 'active' AND NOT c.is_guest
-      AND c.created_at < %(as_of)s - interval '30 days' AND h.place %% 12 = 3
+      AND c.created_at < %(as_of)s - interval '30 days'
+), credit AS (
+    SELECT k.business_id, k.customer_id, k.place, k.number,
+           (ARRAY[10, 15, 20, 25, 40, 60])[1 + k.place / 13 %% 6]::numeric AS worth,
+           (ARRAY['goodwill', 'price_adjustment', 'goodwill', 'trade_in'])[1 + k.place / 12 %% 4]
+               AS kind,
+           greatest(k.created_at + interval '2 days',
+                    %(as_of)s - (20 + k.place / 17 %% 460) * interval '1 day') AS issued_at
+    FROM known AS k
+    WHERE k.place %% 12 = 3 OR k.number = 1
 ), bought AS (
     SELECT DISTINCT ON (c.customer_id) c.customer_id, o.sales_order_id, o.placed_at, o.grand_total
     FROM credit AS c

@@ -3,7 +3,7 @@
 -- weight: 12
 -- mode: write
 -- rows: >=0
--- params: prep_station_id from rest.kitchen_ticket where ticket_kind <> 'expo' and state IN ('fired', 'in_progress')
+-- params: prep_station_id from rest.kitchen_ticket where ticket_kind <> 'expo' and state = 'fired'
 SELECT q.business_id, q.kitchen_ticket_id, rest.bump_ticket(q.kitchen_ticket_id) AS state
 FROM (
     SELECT t.business_id, t.kitchen_ticket_id, count(*) OVER () AS waiting

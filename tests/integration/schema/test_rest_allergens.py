@@ -70,6 +70,8 @@ class TestRollUp:
             recipe_id=made,
             menu_item_id=dish,
             usage_kind="item",
+            portions=1,
+            quantity=None,
             effective_from="2020-01-01",
         )
         return made
