@@ -8,7 +8,9 @@ from checks.mutation import Subject
 
 
 def plant(subject: Subject) -> sql.Composed | None:
-    """The SQL that plants it."""
+    """A partition's column is as its parent's: PostgreSQL would refuse."""
+    if subject.table.partition_of is not None:
+        return None
     return subject.compose(
         "ALTER TABLE {table} ALTER COLUMN {tenant} DROP NOT NULL; "
         "ALTER POLICY {policy} ON {table} USING ({predicate} OR {tenant} IS NULL)"

@@ -9,4 +9,4 @@ from checks.mutation import Subject
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""
-    return subject.compose("CREATE UNIQUE INDEX ON {table} ({text})")
+    return subject.compose("CREATE UNIQUE INDEX harness_mutant ON {table} ({text})")
