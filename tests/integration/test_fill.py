@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_rows_however_the_server_plans(
 ) -> None:
     with psycopg.connect(empty.admin, autocommit=True) as connection:
         name = sql.Identifier(connection.info.dbname)
-        for method in ("seqscan", "hashjoin", "sort", "bitmapscan"):
+        for method in ("hashagg", "mergejoin", "bitmapscan", "memoize"):
             command = sql.SQL("ALTER DATABASE {} SET {} = off")
             connection.execute(command.format(name, sql.Identifier(f"enable_{method}")))
     _fill(empty, settings)
