@@ -658,7 +658,10 @@ BEGIN
                                    THEN greatest(starts, may) ELSE e.effective_until END,
             end_reason = 'Elected anew'
         WHERE e.business_id = tenant AND e.employee_id = employee AND e.plan_kind = kind
-          AND e.status = 'active' AND coalesce(e.effective_until > greatest(starts, may), true);
+          -- What was to end later, for an election of next year say, ends earlier.
+          AND (e.status = 'active'
+               OR e.status = 'ended' AND e.effective_from < greatest(starts, may))
+          AND coalesce(e.effective_until > greatest(starts, may), true);
         UPDATE payroll.benefit_enrollment AS e
         SET status = 'cancelled', end_reason = 'Elected anew'
         WHERE e.business_id = tenant AND e.employee_id = employee AND e.plan_kind = kind

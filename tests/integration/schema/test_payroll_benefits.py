@@ -374,6 +374,29 @@ def test_a_later_election_takes_the_place_of_the_former(app: Connection) -> None
     assert offer.differences() == []
 
 
+def test_what_was_to_end_later_ends_earlier(app: Connection) -> None:
+    offer = Offer(app)
+    offer.submit({"tier": "employee"})
+    for starts in ("2026-09-01", "2026-07-01"):
+        offer.window = row(
+            app,
+            "payroll.enrollment_window",
+            employee_id=offer.hire.person,
+            window_kind="correction",
+            coverage_effective_on=starts,
+        )
+        offer.submit({"tier": "family"})
+    held = app.execute(
+        "SELECT status, effective_from::text, effective_until::text FROM payroll.benefit_enrollment"
+        " ORDER BY effective_from"
+    ).fetchall()
+    assert [(status, until) for status, _, until in held] == [
+        ("ended", "2026-07-01"),
+        ("active", None),
+        ("cancelled", None),
+    ]
+
+
 def test_a_waiver_costs_nothing(app: Connection) -> None:
     offer = Offer(app)
     offer.submit({"election": "waived"})
