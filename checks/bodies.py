@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from harness.catalog.files import Source
 from harness.catalog.model import Function
+from harness.catalog.source import Source
 from harness.finding import Location
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -3,7 +3,8 @@
 The module's name is the rule's: `rls001_not_enabled` is RLS001. Its docstring is the reason,
 the first line of it the title. It has SEVERITY, GOOD and BAD (examples, each one text or
 several; in a BAD the line to be found ends with `-- here`), and `check`, whose parameters say
-what it judges: `catalog`, `source` (what only files tell), `tenancy`, `roles`.
+what it judges: `catalog`, `source` (what stands beside it), `judgment` (the truth table of its
+policies), `tenancy`, `roles`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from harness.catalog.files import Source
-from harness.config import Settings, Tenancy
+from checks.policy.judgment import Judgment
+from harness.config import Tenancy
 from harness.finding import Finding, Location, Severity
 
 
@@ -44,13 +45,14 @@ class Rule:
     tenancy: Tenancy | None = None
     """What the examples assume, where it is not the default."""
 
-    def findings(self, source: Source, settings: Settings) -> Iterator[Finding]:
-        """What the rule finds in a source."""
+    def findings(self, judgment: Judgment) -> Iterator[Finding]:
+        """What the rule finds in the source that is judged."""
         known = {
-            "source": source,
-            "catalog": source.catalog,
-            "tenancy": settings.tenancy,
-            "roles": settings.roles,
+            "judgment": judgment,
+            "source": judgment.source,
+            "catalog": judgment.source.catalog,
+            "tenancy": judgment.settings.tenancy,
+            "roles": judgment.settings.roles,
         }
         wanted = {name: known[name] for name in inspect.signature(self.check).parameters}
         for found in self.check(**wanted):

@@ -32,9 +32,10 @@ def render() -> str:
 def _head() -> Iterator[str]:
     yield "<!-- Written by `python -m checks.rules_doc`; a test fails where it is out of date. -->"
     yield ""
-    yield "# Static rules"
+    yield "# Rules"
     yield ""
-    yield "What `harness check static` looks for in the SQL files, without a database."
+    yield "What `harness check static` looks for in the SQL files, without a database, and"
+    yield "`harness check catalog` in a database."
     yield "An error breaks isolation or the deploy; a warning weakens it. Both fail the check."
     group = ""
     for rule in _in_order():

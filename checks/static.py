@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from checks.policy import symbolic
 from checks.rules import registry
 from harness.catalog import files
 from harness.catalog.model import Catalog
@@ -34,7 +35,8 @@ def judge(texts: Mapping[str, str], settings: Settings) -> tuple[list[Finding], 
     """What the rules find in texts, path to text in load order."""
     read = files.read(texts, settings.partition_functions)
     order = {path: position for position, path in enumerate(texts)}
-    findings = [finding for rule in registry() for finding in rule.findings(read, settings)]
+    judgment = symbolic.judgment(read, settings)
+    findings = [finding for rule in registry() for finding in rule.findings(judgment)]
     return sorted(findings, key=lambda finding: _place(finding, order)), read.catalog
 
 

@@ -42,7 +42,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the run: deploy, check static, fill, check isolation, load."""
+    """One step of the run: check static, deploy, check catalog, fill, check isolation, load."""
 
     name: str
     status: Literal["held", "failed", "error", "skipped"]

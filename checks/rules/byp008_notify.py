@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from checks.bodies import mentions
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING

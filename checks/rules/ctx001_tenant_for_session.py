@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from checks.bodies import mentions
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Severity
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Severity
 

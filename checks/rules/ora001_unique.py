@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from checks.subjects import defined
+from checks.subjects import isolated
 from harness.catalog.model import Catalog, Constraint, Index
 from harness.config import Tenancy
 from harness.finding import Severity
@@ -36,7 +36,7 @@ CREATE UNIQUE INDEX bay_name_idx ON auto.bay (lower(name)); -- here
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in defined(catalog, tenancy):
+    for table in isolated(catalog, tenancy):
         keys: list[Constraint | Index] = [c for c in table.constraints if c.kind == "unique"]
         keys += [index for index in table.indexes if index.unique]
         for key in keys:

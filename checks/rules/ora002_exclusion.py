@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from checks.subjects import defined
+from checks.subjects import isolated
 from checks.wording import quoted
 from harness.catalog.model import Catalog, Constraint
 from harness.config import Tenancy
@@ -42,7 +42,7 @@ CREATE TABLE auto.bay (
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in defined(catalog, tenancy):
+    for table in isolated(catalog, tenancy):
         for constraint in table.constraints:
             if constraint.kind == "exclude" and not _is_led(constraint, tenancy.column):
                 yield Violation(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from checks.keys import lacks_tenant, with_tenant
 from checks.rule import Violation
-from checks.subjects import defined
+from checks.subjects import isolated
 from checks.wording import listed
 from harness.catalog.model import Catalog
 from harness.config import Tenancy
@@ -54,7 +54,7 @@ ALTER TABLE auto.bay
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in defined(catalog, tenancy):
+    for table in isolated(catalog, tenancy):
         for key in table.foreign_keys:
             if key.on_delete != "cascade" and lacks_tenant(key, tenancy):
                 yield Violation(

@@ -1,7 +1,7 @@
-"""The current tenant is read from the tenant's setting, and from no other.
+"""A session reaches its tenant's rows, by the tenant's setting and no other.
 
 A policy that compares with another setting than the application sets, or with one that
-somebody else may set, isolates nothing.
+somebody else may set, isolates nothing or hides everything.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 from checks.bodies import mentions
 from checks.context import context_functions
+from checks.policy.judgment import Judgment
+from checks.policy.telling import violations
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Severity
 
@@ -38,10 +40,29 @@ CREATE FUNCTION auto.tenant() RETURNS uuid -- here
     LANGUAGE sql STABLE
     RETURN '00000000-0000-0000-0000-000000000001'::uuid;
 """,
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, other_id uuid, is_public boolean);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay -- here
+    USING (business_id = nullif(current_setting('app.org_id', true), '')::uuid);
+""",
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, other_id uuid, is_public boolean);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay AS RESTRICTIVE -- here
+    USING (business_id = nullif(current_setting('app.business_id', true), '')::uuid);
+""",
 )
 
 
-def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
+def check(source: Source, tenancy: Tenancy, judgment: Judgment) -> Iterator[Violation]:
+    yield from violations(
+        judgment,
+        lambda fault, _: fault.kind in ("denied", "raises"),
+        "admits no row of the session's own tenant",
+    )
     setting = re.escape(tenancy.setting)
     context = tuple(context_functions(source.catalog, tenancy))
     right = {function for function, _ in mentions(source, _READS + rf"(?=\s*'{setting}')", context)}

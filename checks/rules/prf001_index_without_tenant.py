@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from checks.subjects import defined
+from checks.subjects import isolated
 from checks.wording import qualified, quoted
 from harness.catalog.model import Catalog
 from harness.config import Tenancy
@@ -35,7 +35,7 @@ CREATE INDEX bay_number_idx ON auto.bay (number); -- here
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in defined(catalog, tenancy):
+    for table in isolated(catalog, tenancy):
         for index in table.indexes:
             explained = tenancy.column in (index.comment or "")
             if index.columns[0] != tenancy.column and not index.unique and not explained:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from checks.rule import Violation
 from checks.wording import qualified, quoted
-from harness.catalog.files import Source
 from harness.catalog.model import Table, View
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING

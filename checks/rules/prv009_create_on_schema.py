@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from checks.rule import Violation
 from checks.wording import quoted
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Roles
 from harness.finding import Severity
 

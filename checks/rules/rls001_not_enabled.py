@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from checks.rule import Violation
 from checks.subjects import isolated
 from checks.wording import qualified
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Severity
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from harness.catalog.files import Source
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.ERROR
@@ -36,8 +36,8 @@ CREATE TABLE auto.copy (LIKE tenant_mgmt.business INCLUDING ALL); -- here
 ALTER TABLE tenant_mgmt.business DROP COLUMN business_id; -- here
 """,
     """
-CREATE RULE copy AS ON INSERT TO tenant_mgmt.business -- here
-    DO ALSO NOTIFY business;
+CREATE EVENT TRIGGER watch ON ddl_command_end -- here
+    EXECUTE FUNCTION tenant_mgmt.note();
 """,
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pglast import ast
 
 from checks.rule import Violation
-from checks.subjects import defined
+from checks.subjects import isolated
 from checks.wording import qualified, quoted
 from harness.catalog.files.expressions import parse, walk
 from harness.catalog.model import Catalog
@@ -42,7 +42,7 @@ CREATE TABLE auto.bay (
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    for table in defined(catalog, tenancy):
+    for table in isolated(catalog, tenancy):
         column = table.columns.get(tenancy.column)
         if column is not None and column.default is not None and _is_constant(column.default):
             yield Violation(

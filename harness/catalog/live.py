@@ -7,7 +7,7 @@ come in the order in which they were created.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib.resources import files
 from typing import Any, TypeVar, cast
 
@@ -39,19 +39,20 @@ _ACTIONS = {
 }
 
 
-def read(connection: Connection) -> Catalog:
-    """The catalog of the database that the connection is on, as its role sees it."""
-    schemas = [schema for (schema,) in _rows(connection, "schemas", [])]
+def read(connection: Connection, only: Collection[str] | None = None) -> Catalog:
+    """The catalog of the database that the connection is on, as its role sees it; of some schemas
+    only where they are named."""
+    found = schemas(connection, only)
 
-    def rows(kind: str) -> list[Row]:
-        return _rows(connection, kind, schemas)
+    def of(kind: str) -> list[Row]:
+        return rows(connection, kind, found)
 
-    columns = _grouped(rows("columns"), _column)
-    constraints = _grouped(rows("constraints"), _constraint)
-    indexes = _grouped(rows("indexes"), _index)
-    policies = _grouped(rows("policies"), _policy)
-    triggers = _grouped(rows("triggers"), _trigger)
-    grants = _grouped(rows("grants"), _grant)
+    columns = _grouped(of("columns"), _column)
+    constraints = _grouped(of("constraints"), _constraint)
+    indexes = _grouped(of("indexes"), _index)
+    policies = _grouped(of("policies"), _policy)
+    triggers = _grouped(of("triggers"), _trigger)
+    grants = _grouped(of("grants"), _grant)
 
     def table(row: Row) -> Table:
         schema, name, enabled, forced, partition_by, parent_schema, parent, owner, comment = row
@@ -73,16 +74,23 @@ def read(connection: Connection) -> Catalog:
         )
 
     return Catalog(
-        tables=_by_name(map(table, rows("tables"))),
-        views=_by_name(_view(row, grants) for row in rows("views")),
-        functions=tuple(map(_function, rows("functions"))),
-        domains=_by_name(map(_domain, rows("domains"))),
-        enums={Name(schema, name): tuple(labels) for schema, name, labels in rows("enums")},
-        schemas=tuple(schemas),
+        tables=_by_name(map(table, of("tables"))),
+        views=_by_name(_view(row, grants) for row in of("views")),
+        functions=tuple(map(_function, of("functions"))),
+        domains=_by_name(map(_domain, of("domains"))),
+        enums={Name(schema, name): tuple(labels) for schema, name, labels in of("enums")},
+        schemas=tuple(found),
     )
 
 
-def _rows(connection: Connection, kind: str, schemas: list[str]) -> list[Row]:
+def schemas(connection: Connection, only: Collection[str] | None = None) -> list[str]:
+    """The schemas that are the user's, in the order in which they were created."""
+    found = [schema for (schema,) in rows(connection, "schemas", [])]
+    return found if only is None else [schema for schema in found if schema in only]
+
+
+def rows(connection: Connection, kind: str, schemas: list[str]) -> list[Row]:
+    """What queries/<kind>.sql finds in schemas."""
     text = (files("harness.catalog") / "queries" / f"{kind}.sql").read_text(encoding="utf-8")
     parameters = {"schemas": schemas} if "%(schemas)s" in text else None
     return connection.execute(text.encode(), parameters).fetchall()

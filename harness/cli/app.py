@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness import __version__
-from harness.cli import check, deploy, fill, listing, load, metrics, report, run, server
+from harness.cli import check, deploy, fill, listing, load, metrics, mutate, report, run, server
 
 app = typer.Typer(
     name="harness",
@@ -45,6 +45,7 @@ app.command()(server.doctor)
 app.command()(deploy.deploy)
 app.command()(fill.fill)
 app.command()(check.check)
+app.command()(mutate.mutate)
 app.command()(load.load)
 app.command()(load.gate)
 app.command()(report.report)

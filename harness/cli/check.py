@@ -1,4 +1,4 @@
-"""harness check static|isolation|all."""
+"""harness check static|catalog|isolation|all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from checks import isolation, leak_findings, static
+from checks import catalog, isolation, leak_findings, static
+from checks.drift import drift
 from checks.rules import registry
 from harness.cli.options import (
     ConfigFile,
@@ -32,6 +33,7 @@ class Layer(StrEnum):
     """What to check."""
 
     STATIC = "static"
+    CATALOG = "catalog"
     ISOLATION = "isolation"
     ALL = "all"
 
@@ -62,7 +64,7 @@ def check(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Prove isolation: statically from the SQL files, and by attacking a filled database."""
+    """Prove isolation: from the SQL files, from a database's catalog, and by attacking it."""
     ctx = context(
         dsn=dsn,
         database=database,
@@ -73,17 +75,24 @@ def check(
     )
     findings: list[Finding] = []
     checked: list[str] = []
-    if layer is not Layer.ISOLATION:
-        found, catalog = static.check(paths or [], ctx.settings)
+    if layer in (Layer.STATIC, Layer.ALL):
+        found, written = static.check(paths or [], ctx.settings)
         findings += found
-        checked.append(f"{len(catalog.tables)} tables by {len(registry())} rules")
-    if layer is not Layer.STATIC:
+        checked.append(f"{len(written.tables)} tables by {len(registry())} rules")
+    if layer in (Layer.CATALOG, Layer.ALL):
+        with ctx.target() as target:
+            found, held = catalog.check(target, ctx.settings)
+        findings = catalog.merge([*findings, *found])
+        checked.append(f"the catalog's {len(held.tables)} tables and partitions")
+    if layer is Layer.ALL:
+        findings += drift(written, held, ctx.settings.roles.owner)
+    if layer in (Layer.ISOLATION, Layer.ALL):
         with ctx.target() as target, ctx.progress("Attacking") as moved:
             probes = isolation.check(target, ctx.settings, owned, moved)
         findings += leak_findings.findings(probes)
         checked.append(terminal.told_probes(probes))
     color = output is None and sys.stdout.isatty() and not ctx.console.no_color
-    write(_render(findings, format, " and ".join(checked), color), output)
+    write(_render(findings, format, ", ".join(checked), color), output)
     raise typer.Exit(1 if any(f.severity is not Severity.INFO for f in findings) else 0)
 
 

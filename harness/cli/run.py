@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from checks import isolation, static
+from checks import catalog, isolation, static
 from datagen.plan import FillSettings
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
@@ -111,6 +111,12 @@ def _everything(
     )
     recorded.findings += findings
     recorded.deploy = recorded.stage("deploy", lambda: deploy.into(ctx, target), lambda _: True)
+    found, _ = recorded.stage(
+        "check catalog",
+        lambda: catalog.check(target, ctx.settings),
+        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+    )
+    recorded.findings = catalog.merge([*findings, *found])
     recorded.fill = recorded.stage(
         "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
     )

@@ -15,6 +15,7 @@ from hdrh.histogram import HdrHistogram
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from harness.finding import Finding
 from harness.report import terminal
 from harness.report.chart import ecdf
 from harness.run import ProbeResult, QueryResult, Run, to_json
@@ -73,11 +74,18 @@ def failures(run: Run) -> tuple[Failure, ...]:
         for probe in (*run.leaks, *run.unproven)
     ]
     findings = [
-        Failure(f"{f.rule}: {f.object}", f"{f.message} ({f.location})", "harness check static")
-        for f in run.blocking_findings
+        Failure(f"{f.rule}: {f.object}", _place(f), _command(f)) for f in run.blocking_findings
     ]
     missed = [Failure(query.name, query.reason, "harness load") for query in run.missed]
     return (*stages, *leaks, *findings, *missed)
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.message} ({finding.location})" if finding.location else finding.message
+
+
+def _command(finding: Finding) -> str:
+    return "harness check static" if finding.location else "harness check catalog"
 
 
 def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:

@@ -96,8 +96,10 @@ def figures(run: Run, stage: str) -> str:
     """What a stage has to show for itself, in a line."""
     if stage == "deploy" and run.deploy:
         return told_deploy(run.deploy)
-    if stage == "check static":
-        return f"{len(run.findings)} findings"
+    if stage in ("check static", "check catalog"):
+        return (
+            f"{sum(bool(f.location) is (stage == 'check static') for f in run.findings)} findings"
+        )
     if stage == "fill" and run.fill:
         return told_fill(run.fill)
     if stage == "check isolation":

@@ -34,6 +34,7 @@ def test_a_run_deploys_fills_attacks_and_loads_everything(finished: Run) -> None
     assert [stage.name for stage in finished.stages] == [
         "check static",
         "deploy",
+        "check catalog",
         "fill",
         "check isolation",
         "load",

@@ -78,6 +78,13 @@ def create_composite(node: Any, statement: Statement, draft: Draft) -> None:
     draft.other_types.add(name)
 
 
+def create_sequence(node: Any, statement: Statement, draft: Draft) -> None:
+    """Notes the name of the sequence."""
+    name = names.of_relation(node.sequence)
+    draft.declare_relation(name, statement)
+    draft.sequences.add(name)
+
+
 def change_owner(node: Any, statement: Statement, draft: Draft) -> None:
     """ALTER … OWNER TO of what is not a table: the model has it for functions alone."""
     if node.objectType in (ObjectType.OBJECT_FUNCTION, ObjectType.OBJECT_PROCEDURE):

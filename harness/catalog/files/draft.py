@@ -7,15 +7,25 @@ created" is noticed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn, TypeVar
 
 from pglast import ast
 
 from harness.catalog.files import names, types
-from harness.catalog.files.source import Privilege, Problem, RoleSetting, Source, Switch
 from harness.catalog.files.statements import Statement
-from harness.catalog.model import Catalog, Domain, Function, Name, Table, View
+from harness.catalog.model import Catalog, Domain, Function, Grant, Name, Table, View
+from harness.catalog.source import (
+    Privilege,
+    Problem,
+    Publication,
+    RewriteRule,
+    Role,
+    RoleSetting,
+    Source,
+    Switch,
+)
 from harness.finding import Location
 
 Thing = TypeVar("Thing")
@@ -48,7 +58,16 @@ class Draft:
     role_settings: list[RoleSetting] = field(default_factory=list)
     inherits: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
     switched_off: dict[tuple[Name, Switch], Location] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    publications: list[Publication] = field(default_factory=list)
+    rewrite_rules: list[RewriteRule] = field(default_factory=list)
+    foreign_tables: dict[Name, tuple[Grant, ...]] = field(default_factory=dict)
+    sequences: set[Name] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+
+    def copy(self) -> Draft:
+        """Another draft that begins where this one stands."""
+        return replace(self, **{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
     def finish(self) -> Source:
         """The draft as it stands, frozen."""
@@ -68,6 +87,10 @@ class Draft:
             role_settings=tuple(self.role_settings),
             inherits=self.inherits,
             switched_off=self.switched_off,
+            roles=self.roles,
+            publications=tuple(self.publications),
+            rewrite_rules=tuple(self.rewrite_rules),
+            foreign_tables=self.foreign_tables,
         )
 
     def require_schema(self, schema: str, statement: Statement) -> None:
@@ -78,7 +101,8 @@ class Draft:
     def declare_relation(self, name: Name, statement: Statement) -> None:
         """Refuses a relation whose name is taken."""
         self.require_schema(name.schema, statement)
-        if name in self.tables or name in self.views or name in self.indexes:
+        taken = (self.tables, self.views, self.indexes, self.foreign_tables, self.sequences)
+        if any(name in known for known in taken):
             statement.refuse("unresolved", name, f"{name} exists already; create it once")
 
     def table(self, name: Name, statement: Statement) -> Table:
@@ -142,7 +166,8 @@ class Draft:
             self.note_missing(kind, name, statement, node.location)
 
     def _exists(self, kind: str, name: Name) -> bool:
-        relation = name in self.tables or name in self.views
+        relations = (self.tables, self.views, self.foreign_tables, self.sequences)
+        relation = any(name in known for known in relations)
         if kind == "relation":
             return relation
         if kind == "type":

@@ -10,9 +10,9 @@ from pglast.enums import FunctionParameterMode, VariableSetKind
 from harness.catalog.files import names, types
 from harness.catalog.files.draft import Draft, FunctionKey
 from harness.catalog.files.expressions import walk
-from harness.catalog.files.source import Privilege
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Function, Name
+from harness.catalog.source import Privilege
 
 _OPTIONS = {
     "as",

@@ -10,14 +10,18 @@ from pglast.enums import GrantTargetType, ObjectType
 
 from harness.catalog.files import names
 from harness.catalog.files.draft import Draft
-from harness.catalog.files.source import Privilege, RoleSetting
 from harness.catalog.files.statements import Statement
-from harness.catalog.model import Grant
+from harness.catalog.model import Grant, Name
+from harness.catalog.source import Privilege, RoleSetting
 
 _ALL_ON_RELATION = frozenset(
     {"select", "insert", "update", "delete", "truncate", "references", "trigger", "maintain"}
 )
-_ALL = {"schema": frozenset({"usage", "create"}), "function": frozenset({"execute"})}
+_ALL = {
+    "schema": frozenset({"usage", "create"}),
+    "function": frozenset({"execute"}),
+    "sequence": frozenset({"usage", "select", "update"}),
+}
 _ROUTINES = (
     ObjectType.OBJECT_FUNCTION,
     ObjectType.OBJECT_PROCEDURE,
@@ -45,10 +49,7 @@ def read(node: Any, statement: Statement, draft: Draft) -> None:
 def read_default(node: Any, statement: Statement, draft: Draft) -> None:
     """Notes what ALTER DEFAULT PRIVILEGES hands out with every later object."""
     kind = node.action.objtype.name.removeprefix("OBJECT_").lower()
-    if not node.action.is_grant:
-        message = "revoking default privileges is not known here; revoke beside each object"
-        statement.refuse("opaque", f"every later {kind}", message)
-    for role in _roles(node.action):
+    for role in _roles(node.action) if node.action.is_grant else ():
         privileges = _privileges(node.action.privileges, frozenset({"all"}))
         draft.privileges.append(
             Privilege("default", f"every later {kind}", role, privileges, statement.location())
@@ -65,16 +66,26 @@ def read_setting(node: Any, statement: Statement, draft: Draft) -> None:
 
 def _on_relation(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
     name = names.of_relation(item)
-    relation = draft.views[name] if name in draft.views else draft.table(name, statement)
-    grants = list(relation.grants)
+    if name in draft.sequences:
+        _on_sequence(item, node, statement, draft)
+        return
+    grants = list(_grants(name, statement, draft))
     change = _give if node.is_grant else _take
     for role in _roles(node):
         for columns, privileges in _by_columns(node.privileges):
             grants = change(grants, Grant(role, privileges, columns, statement.location()))
-    if name in draft.views:
+    if name in draft.foreign_tables:
+        draft.foreign_tables[name] = tuple(grants)
+    elif name in draft.views:
         draft.views[name] = replace(draft.views[name], grants=tuple(grants))
     else:
         draft.change(name, grants=tuple(grants))
+
+
+def _grants(name: Name, statement: Statement, draft: Draft) -> tuple[Grant, ...]:
+    if name in draft.foreign_tables:
+        return draft.foreign_tables[name]
+    return draft.views[name].grants if name in draft.views else draft.table(name, statement).grants
 
 
 def _by_columns(privileges: Any) -> Iterable[tuple[tuple[str, ...], frozenset[str]]]:
@@ -119,8 +130,12 @@ def _on_function(item: Any, node: Any, statement: Statement, draft: Draft) -> No
     _change("function", function.signature, node, statement, draft)
 
 
+def _on_sequence(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
+    _change("sequence", str(names.of_relation(item)), node, statement, draft)
+
+
 def _change(
-    kind: Literal["schema", "function"],
+    kind: Literal["schema", "function", "sequence"],
     subject: str,
     node: Any,
     statement: Statement,
@@ -164,5 +179,6 @@ Reader = Callable[[Any, Any, Statement, Draft], None]
 _READERS: dict[ObjectType, Reader] = {
     ObjectType.OBJECT_TABLE: _on_relation,
     ObjectType.OBJECT_SCHEMA: _on_schema,
+    ObjectType.OBJECT_SEQUENCE: _on_sequence,
     **dict.fromkeys(_ROUTINES, _on_function),
 }

@@ -15,20 +15,22 @@ from harness.catalog.files import (
     alter,
     comments,
     definitions,
+    exits,
     functions,
     indexes,
     names,
     policies,
     privileges,
+    roles,
     tables,
     triggers,
     views,
 )
 from harness.catalog.files.draft import Draft
-from harness.catalog.files.source import Source
 from harness.catalog.files.statements import Refused, Statement, parse
 from harness.catalog.files.text import SqlText
 from harness.catalog.model import Name
+from harness.catalog.source import Source
 
 Reader = Callable[[Any, Statement, Draft], None]
 _UNFORESEEN = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -42,13 +44,29 @@ def read(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> S
     partitions with row security, forced, and the tenant policy. Never raises for what stands
     in a file: that becomes a Problem of the Source.
     """
+    return begin(files, partition_functions).finish()
+
+
+def begin(files: Mapping[str, str], partition_functions: Iterable[str] = ()) -> Draft:
+    """What the files leave behind, for `go_on` to read further from."""
     draft = Draft(partition_functions=frozenset(map(Name.parse, partition_functions)))
+    _read_files(files, draft)
+    return draft
+
+
+def go_on(draft: Draft, files: Mapping[str, str]) -> Source:
+    """What further files make of a draft, which stays as it is."""
+    further = draft.copy()
+    _read_files(files, further)
+    return further.finish()
+
+
+def _read_files(files: Mapping[str, str], draft: Draft) -> None:
     for path, text in files.items():
         statements, problems = parse(SqlText.of(path, text))
         draft.problems += problems
         for statement in statements:
             _read_statement(statement, draft)
-    return draft.finish()
 
 
 def _read_statement(statement: Statement, draft: Draft) -> None:
@@ -99,6 +117,7 @@ _READERS: dict[type, Reader] = {
     ast.AlterDefaultPrivilegesStmt: privileges.read_default,
     ast.AlterOwnerStmt: definitions.change_owner,
     ast.AlterPolicyStmt: policies.alter,
+    ast.AlterRoleStmt: roles.alter,
     ast.AlterRoleSetStmt: privileges.read_setting,
     ast.AlterTableStmt: alter.read,
     ast.CommentStmt: comments.read,
@@ -106,16 +125,25 @@ _READERS: dict[type, Reader] = {
     ast.CreateDomainStmt: definitions.create_domain,
     ast.CreateEnumStmt: definitions.create_enum,
     ast.CreateExtensionStmt: definitions.create_extension,
+    ast.CreateFdwStmt: exits.pass_over,
+    ast.CreateForeignServerStmt: exits.pass_over,
+    ast.CreateForeignTableStmt: exits.create_foreign_table,
     ast.CreateFunctionStmt: functions.create,
     ast.CreatePolicyStmt: policies.create,
+    ast.CreatePublicationStmt: exits.create_publication,
+    ast.CreateRoleStmt: roles.create,
     ast.CreateSchemaStmt: definitions.create_schema,
+    ast.CreateSeqStmt: definitions.create_sequence,
     ast.CreateStatsStmt: indexes.create_statistics,
     ast.CreateStmt: tables.create,
     ast.CreateTableAsStmt: views.create_materialized,
     ast.CreateTrigStmt: triggers.create,
+    ast.CreateUserMappingStmt: exits.pass_over,
     ast.DropStmt: definitions.drop,
+    ast.GrantRoleStmt: roles.grant,
     ast.GrantStmt: privileges.read,
     ast.IndexStmt: indexes.create,
+    ast.RuleStmt: exits.create_rule,
     ast.SelectStmt: _make_partitions,
     ast.ViewStmt: views.create,
 }
@@ -135,17 +163,10 @@ _ADVICE = {
     "MergeStmt": _DATA,
     "CopyStmt": _DATA,
     "TruncateStmt": _DATA,
-    "CreateRoleStmt": _ROLES,
-    "AlterRoleStmt": _ROLES,
     "DropRoleStmt": _ROLES,
-    "GrantRoleStmt": _ROLES,
     "TransactionStmt": "deploy runs all files in one transaction; leave it out",
     "VariableSetStmt": "a file must mean the same in every session; qualify the names instead",
-    "RuleStmt": "a rule acts with the rights of its owner, past row security; use a trigger",
-    "CreateForeignTableStmt": "a foreign table cannot have row security; leave it out",
-    "CreatePublicationStmt": "a publication sends the rows of all tenants; leave it out",
     "CreateEventTrigStmt": "Citus runs event triggers on the coordinator alone; leave it out",
-    "CreateSeqStmt": "a sequence is shared by all tenants; use a uuid key",
     "RenameStmt": "use the new name in the statement that creates it",
     "AlterObjectSchemaStmt": "create it in the right schema",
     "AlterFunctionStmt": "write it into CREATE FUNCTION",

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from pglast import parse_sql
 from pglast.parser import ParseError
 
-from harness.catalog.files.source import Problem, ProblemKind
 from harness.catalog.files.text import SqlText, semicolons
+from harness.catalog.source import Problem, ProblemKind
 from harness.errors import SchemaError
 from harness.finding import Location
 

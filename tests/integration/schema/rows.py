@@ -3,7 +3,8 @@
 `row(connection, "auto.bay", bay_code="3")` inserts a bay for the current tenant: columns that are
 given stand, a required column gets a value of its type or the first of its closed list, a required
 reference gets a row of its own. Where a CHECK or UNIQUE asks for more, a module of usual/ says in
-USUAL what a row of a table usually holds: a text with {n} or a count is another one for each row.
+USUAL what a row of a table usually holds: a text with {n} or a count is another one for each row,
+... is a reference that a row may lack and usually has.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ _TEXTS = {
 
 def row(connection: Connection, table: str, **given: Any) -> UUID:
     """Inserts a row of the current tenant and returns the second column of its key."""
-    given = {**_usual(table), **given}
+    given = _with_parents(connection, table, {**_usual(table), **given})
     values = {**_made_up(connection, table, given), **given}
     key = f"{table.split('.')[1]}_id"
     statement = sql.SQL(
@@ -117,6 +118,13 @@ def imported(connection: Connection, table: str, **given: Any) -> UUID:
     return made
 
 
+def _with_parents(connection: Connection, table: str, given: dict[str, Any]) -> dict[str, Any]:
+    if ... not in given.values():
+        return given
+    parents: dict[str, str] = dict(connection.execute(_PARENTS, [table]).fetchall())
+    return {c: row(connection, parents[c]) if v is ... else v for c, v in given.items()}
+
+
 def _usual(table: str) -> dict[str, Any]:
     return {
         column: next(value) if isinstance(value, itertools.count) else _numbered(value)
@@ -131,7 +139,11 @@ def _all_usual() -> dict[str, dict[str, Any]]:
 
 
 def _numbered(value: Any) -> Any:
-    return value.replace("{n}", str(next(_serial))) if isinstance(value, str) else value
+    """{n} is another number each time, {x} one that letters make shorter."""
+    if not isinstance(value, str):
+        return value
+    number = next(_serial)
+    return value.replace("{n}", str(number)).replace("{x}", f"{number:X}")
 
 
 def _made_up(connection: Connection, table: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def test_what_an_extension_brings_is_not_judged() -> None:
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SET TIME ZONE INTERVAL '1' HOUR RETURN 1;",
         "CREATE TABLE s.t (a int DEFERRABLE);",
         "ALTER INDEX s.i SET (fillfactor = 70);",
-        "GRANT SELECT ON SEQUENCE s.q TO x;",
+        "GRANT SELECT ON LARGE OBJECT 1 TO x;",
         "COMMENT ON LANGUAGE plpgsql IS 'x';",
         "ALTER TYPE s.x OWNER TO y;",
     ],

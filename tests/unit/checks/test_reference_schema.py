@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from checks import static
+from checks.policy import symbolic
 from checks.rules import registry
 from harness.catalog import files
 from harness.config import Settings
@@ -53,12 +54,12 @@ def cut(path: str, text: str) -> Iterator[Stretch]:
 
 def protection(stretch: Stretch, text: str, settings: Settings) -> set[tuple[str, str, Location]]:
     """What the RLS rules find for the stretch's table in a variant of its text."""
-    source = files.read({stretch.place.file: text})
+    judgment = symbolic.judgment(files.read({stretch.place.file: text}), settings)
     found = [
         finding
         for rule in registry()
         if rule.id in PROTECTING
-        for finding in rule.findings(source, settings)
+        for finding in rule.findings(judgment)
         if finding.object == stretch.table
     ]
     assert all(finding.severity is Severity.ERROR for finding in found)

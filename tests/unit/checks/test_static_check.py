@@ -92,6 +92,7 @@ def test_another_tenancy_is_checked_as_well(settings: Settings) -> None:
         update={
             "column": "org_id",
             "type": "bigint",
+            "setting": "app.org",
             "root_table": "public.org",
             "current_tenant": "current_setting('app.org')::bigint",
         }
@@ -100,10 +101,11 @@ def test_another_tenancy_is_checked_as_well(settings: Settings) -> None:
         CREATE TABLE public.org (org_id bigint PRIMARY KEY);
         ALTER TABLE org ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
         CREATE POLICY p ON org USING (org_id = current_setting('app.org')::bigint);
+        GRANT SELECT ON org TO app_user;
         COMMENT ON TABLE org IS 'A tenant.';
     """
     settings = settings.model_copy(update={"tenancy": tenancy})
     assert static.judge({"x.sql": text}, settings)[0] == []
     broken = static.judge({"x.sql": text.replace("'app.org')", "'app.user')")}, settings)[0]
-    assert [finding.rule for finding in broken] == ["POL001"]
+    assert [finding.rule for finding in broken] == ["POL006"]
     assert "USING (org_id = current_setting('app.org')::bigint)" in broken[0].fix

@@ -1,0 +1,212 @@
+"""Where files and database differ: what was reviewed is not what runs.
+
+Both are read into the same model, so that each aspect is compared as a value. Partitions are
+made at run time and belong to no file; what PostgreSQL spells in its own way (expressions of
+CHECKs, of indexes, bodies of functions) is compared by name and kind alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
+
+from harness.catalog.files.expressions import canonical
+from harness.catalog.model import Catalog, Constraint, Function, Table, View
+from harness.finding import Finding, Location, Severity
+
+_WHY = "What was reviewed is not what runs: somebody changed one without the other."
+Aspect = Callable[[Any], frozenset[Hashable]]
+
+
+def drift(written: Catalog, deployed: Catalog, owner: str) -> list[Finding]:
+    """Every difference between what files say and what a database holds, as a finding.
+
+    Grants to the owner's role do not count: deploy lets it read what it handed over.
+    """
+    return [
+        *_compare("table", _by_name(written.tables), _made(deployed), TABLE_ASPECTS),
+        *_compare(
+            "view",
+            _by_name(written.views),
+            _by_name(deployed.views),
+            {"options": view_options, "grants": lambda view: view_grants(view, owner)},
+        ),
+        *_compare(
+            "function",
+            {function.signature: function for function in written.functions},
+            {function.signature: function for function in deployed.functions},
+            {"properties": function_properties},
+        ),
+    ]
+
+
+def _by_name(things: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): thing for name, thing in things.items()}
+
+
+def _made(deployed: Catalog) -> dict[str, Table]:
+    return {str(name): table for name, table in deployed.tables.items() if not table.partition_of}
+
+
+def _compare(
+    kind: str,
+    written: Mapping[str, Any],
+    deployed: Mapping[str, Any],
+    aspects: Mapping[str, Aspect],
+) -> Iterator[Finding]:
+    for name, thing in written.items():
+        if name in deployed:
+            for aspect, of in aspects.items():
+                yield from _differ(name, aspect, of(thing), of(deployed[name]), thing.location)
+        elif getattr(thing, "partition_of", None) is None:
+            yield _finding(name, f"{kind} {name} is in the files alone", thing.location)
+    for name in deployed.keys() - written.keys():
+        yield _finding(name, f"{kind} {name} is in the database alone", None)
+
+
+def _differ(
+    name: str,
+    aspect: str,
+    written: frozenset[Hashable],
+    deployed: frozenset[Hashable],
+    location: Location | None,
+) -> Iterator[Finding]:
+    if written != deployed:
+        only = [f"files alone: {_told(written - deployed)}"] if written - deployed else []
+        only += [f"database alone: {_told(deployed - written)}"] if deployed - written else []
+        yield _finding(name, f"{aspect} of {name} differ; {'; '.join(only)}", location)
+
+
+def _told(things: frozenset[Hashable]) -> str:
+    return ", ".join(sorted(_words(thing) for thing in things))
+
+
+def _words(thing: Any) -> str:
+    if isinstance(thing, tuple | frozenset) and not isinstance(thing, str):
+        parts = sorted(map(str, thing)) if isinstance(thing, frozenset) else map(_words, thing)
+        return " ".join(part for part in parts if part)
+    return str(thing)
+
+
+def _finding(name: str, message: str, location: Location | None) -> Finding:
+    return Finding("SRC002", Severity.ERROR, name, message, _WHY, location=location)
+
+
+def row_security(table: Table) -> frozenset[Hashable]:
+    """Whether it is enabled and forced."""
+    said = {"enabled": table.row_security, "forced": table.force_row_security}
+    return frozenset(word for word, holds in said.items() if holds)
+
+
+def policies(table: Table) -> frozenset[Hashable]:
+    """Policies; expressions in one spelling."""
+    return frozenset(
+        (
+            policy.name,
+            "permissive" if policy.permissive else "restrictive",
+            policy.command,
+            policy.roles,
+            canonical(policy.using or ""),
+            canonical(policy.check or ""),
+        )
+        for policy in table.policies
+    )
+
+
+def grants(table: Table) -> frozenset[Hashable]:
+    """A column privilege is one of each column, however many a GRANT names."""
+    return frozenset((g.role, g.privileges, c) for g in table.grants for c in g.columns or ("",))
+
+
+def columns(table: Table) -> frozenset[Hashable]:
+    """Columns by name and type, and what they hold by themselves."""
+    return frozenset(
+        (
+            column.name,
+            column.type,
+            "NOT NULL" if column.not_null else "",
+            column.identity or "",
+            "DEFAULT" if column.default else "",
+            "GENERATED" if column.generated else "",
+        )
+        for column in table.columns.values()
+    )
+
+
+def constraints(table: Table) -> frozenset[Hashable]:
+    """Constraints; PostgreSQL lists the columns of a CHECK by position, and no expressions."""
+    return frozenset(map(_constraint, table.constraints))
+
+
+def _constraint(constraint: Constraint) -> Hashable:
+    plain = tuple(column for column in constraint.columns if "(" not in column)
+    return (
+        constraint.name,
+        constraint.kind,
+        tuple(sorted(plain)) if constraint.kind == "check" else plain,
+        str(constraint.references or ""),
+        constraint.referenced_columns,
+        constraint.on_delete,
+        constraint.on_update,
+        "deferrable" if constraint.deferrable else "",
+        constraint.operators,
+        "NULLS NOT DISTINCT" if constraint.nulls_not_distinct else "",
+    )
+
+
+def indexes(table: Table) -> frozenset[Hashable]:
+    """Indexes by name, leading column and kind."""
+    return frozenset(
+        (
+            index.name,
+            str(len(index.columns)),
+            index.columns[0],
+            "unique" if index.unique else "",
+            "partial" if index.predicate else "",
+            index.method,
+        )
+        for index in table.indexes
+    )
+
+
+def triggers(table: Table) -> frozenset[Hashable]:
+    """Triggers with what they call."""
+    return frozenset(
+        (t.name, t.timing, t.events, t.level, str(t.function), t.arguments) for t in table.triggers
+    )
+
+
+def view_options(view: View) -> frozenset[Hashable]:
+    """Kind and options."""
+    kind = "materialized" if view.materialized else "plain"
+    return frozenset({kind, *view.options.items()})
+
+
+def view_grants(view: View, owner: str) -> frozenset[Hashable]:
+    """Grants to others than the owner's role."""
+    return frozenset((g.role, g.privileges) for g in view.grants if g.role != owner)
+
+
+def function_properties(function: Function) -> frozenset[Hashable]:
+    """What decides with whose rights and how often it runs."""
+    return frozenset(
+        {
+            function.language,
+            f"returns {function.returns}",
+            "SECURITY DEFINER" if function.security_definer else "SECURITY INVOKER",
+            function.volatility,
+            "LEAKPROOF" if function.leakproof else "",
+            *(f"SET {setting.lower()}" for setting in function.settings),
+        }
+    )
+
+
+TABLE_ASPECTS: Mapping[str, Aspect] = {
+    "row security": row_security,
+    "policies": policies,
+    "grants": grants,
+    "columns": columns,
+    "constraints": constraints,
+    "indexes": indexes,
+    "triggers": triggers,
+}

@@ -1,0 +1,216 @@
+"""Scores the checks: plants faults one at a time and counts those that are found.
+
+In the files a fault is a statement after the last one; in the database it is planted in a
+transaction that is rolled back. Found means that there is a finding which there was not before.
+What a fault does not touch is left out on both sides, so that a mutant costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+
+from checks import static
+from checks.mutation import Operator, Subject, operators
+from checks.policy import server, symbolic
+from checks.policy.judgment import Judgment
+from checks.rules import registry
+from harness.catalog import files, live_source
+from harness.catalog.model import Catalog, Function, Name, Table
+from harness.catalog.source import Privilege, Source
+from harness.config import Settings
+from harness.db import Connection, Target, connect, is_lost, one_line
+from harness.deploy import target
+from harness.finding import Finding
+
+Layer = Literal["static", "catalog"]
+Verdict = Literal["killed", "survived", "impossible"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault that can be planted: an operator, a table, the SQL."""
+
+    operator: Operator
+    table: Name
+    statement: sql.Composed
+
+    @property
+    def text(self) -> str:
+        """The SQL to paste."""
+        return f"{self.statement.as_string(None)};"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What became of a mutant in a layer. `impossible`: PostgreSQL refused to be so mutated."""
+
+    mutant: Mutant
+    layer: Layer
+    verdict: Verdict
+    rules: tuple[str, ...] = ()
+    """The rules that found it."""
+    detail: str = ""
+    seconds: float = 0.0
+
+
+def sample(catalog: Catalog, settings: Settings, size: int, seed: int) -> list[Mutant]:
+    """So many mutants of all that there are, every operator in turn; the same seed gives the same
+    ones. An operator that has no table left leaves its turn to the others."""
+    tables = [t for n, t in sorted(catalog.tables.items()) if not _is_shared(n, settings)]
+    chance = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    waiting = [_planted(o, chance.sample(tables, len(tables)), settings) for o in operators()]
+    chosen: list[Mutant] = []
+    while waiting and len(chosen) < size:
+        turn = [(each, next(each, None)) for each in waiting]
+        waiting = [each for each, mutant in turn if mutant]
+        chosen += [mutant for _, mutant in turn if mutant]
+    return chosen[:size]
+
+
+def _planted(operator: Operator, tables: list[Table], settings: Settings) -> Iterator[Mutant]:
+    for table in tables:
+        statement = operator.plant(Subject(table, settings.tenancy, settings.roles))
+        if statement is not None:
+            yield Mutant(operator, table.name, statement)
+
+
+def _is_shared(name: Name, settings: Settings) -> bool:
+    return str(name) in settings.tenancy.shared_tables
+
+
+def score_files(
+    settings: Settings, size: int, seed: int, on_progress: Progress = lambda *_: None
+) -> Iterator[Score]:
+    """Plants in the schema's files, as a last statement."""
+    draft = files.begin(static.read_texts([settings.schema_dir]), settings.partition_functions)
+    whole = _Whole.of(draft.finish())
+    chosen = sample(whole.source.catalog, settings, size, seed)
+    for done, mutant in enumerate(chosen):
+        on_progress(done, len(chosen))
+        began = perf_counter()
+        mutated = files.go_on(draft, {"mutant.sql": mutant.text})
+        new = mutated.catalog.tables.keys() - whole.source.catalog.tables.keys()
+        names = _touched(whole.source.catalog, mutant.table) | new
+        before = _findings(symbolic.judgment(whole.about(whole.source, names), settings))
+        after = _findings(symbolic.judgment(whole.about(mutated, names), settings))
+        yield _score(mutant, "static", before, after, perf_counter() - began)
+
+
+def score_database(
+    database: Target,
+    settings: Settings,
+    size: int,
+    seed: int,
+    owned: str | None = None,
+    on_progress: Progress = lambda *_: None,
+) -> Iterator[Score]:
+    """Plants in a database that is a harness target; every fault is rolled back."""
+    with connect(database.admin) as admin:
+        target.require(admin, owned)
+        whole = _Whole.of(live_source.read(admin))
+        admin.rollback()
+        chosen = sample(whole.source.catalog, settings, size, seed)
+        known: dict[frozenset[Name], list[Finding]] = {}
+        for done, mutant in enumerate(chosen):
+            on_progress(done, len(chosen))
+            yield _plant(admin, mutant, whole, settings, known)
+
+
+def _plant(
+    admin: Connection,
+    mutant: Mutant,
+    whole: _Whole,
+    settings: Settings,
+    known: dict[frozenset[Name], list[Finding]],
+) -> Score:
+    began = perf_counter()
+    try:
+        admin.execute("SET LOCAL lock_timeout = '5s'")
+        admin.execute(mutant.statement)
+        mutated = live_source.read(admin, _schemas(whole.source.catalog, mutant.table, settings))
+        new = _new(whole.source.catalog, mutated.catalog, mutant.table.schema)
+        names = _touched(whole.source.catalog, mutant.table) | new
+        if names not in known:
+            before = symbolic.judgment(whole.about(whole.source, names), settings)
+            known[names] = _findings(before)
+        after = server.judgment(whole.about(mutated, names), settings, admin)
+        return _score(mutant, "catalog", known[names], _findings(after), perf_counter() - began)
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return Score(mutant, "catalog", "impossible", detail=one_line(error))
+    finally:
+        admin.rollback()
+
+
+def _score(
+    mutant: Mutant, layer: Layer, before: list[Finding], after: list[Finding], seconds: float
+) -> Score:
+    known = {finding.fingerprint for finding in before}
+    rules = tuple(sorted({f.rule for f in after if f.fingerprint not in known}))
+    return Score(mutant, layer, "killed" if rules else "survived", rules, seconds=seconds)
+
+
+def _findings(judgment: Judgment) -> list[Finding]:
+    return [finding for rule in registry() for finding in rule.findings(judgment)]
+
+
+def _touched(catalog: Catalog, table: Name) -> frozenset[Name]:
+    """The table and what it refers to."""
+    known = catalog.tables[table]
+    parents = {key.references for key in known.foreign_keys if key.references}
+    partitioned = {known.partition_of} if known.partition_of else set()
+    return frozenset({table, *parents, *partitioned})
+
+
+def _new(before: Catalog, after: Catalog, schema: str) -> frozenset[Name]:
+    """Tables of a schema that were not there before."""
+    return frozenset(n for n in after.tables if n.schema == schema and n not in before.tables)
+
+
+def _schemas(catalog: Catalog, table: Name, settings: Settings) -> set[str]:
+    """Where everything stands that a fault in a table can change."""
+    tenancy = settings.tenancy
+    context = Name.parse(tenancy.current_tenant.partition("(")[0]).schema
+    root = Name.parse(tenancy.root_table).schema
+    return {name.schema for name in _touched(catalog, table)} | {context, root}
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What stood before a fault, and how to leave out of a source what none can have changed."""
+
+    source: Source
+    functions: frozenset[Function]
+    privileges: frozenset[Privilege]
+
+    @classmethod
+    def of(cls, source: Source) -> _Whole:
+        return cls(source, frozenset(source.catalog.functions), frozenset(source.privileges))
+
+    def about(self, source: Source, names: frozenset[Name]) -> Source:
+        """Some tables, and of everything else what is new or what policies may call."""
+        catalog, before = source.catalog, self.source.catalog.views
+        changed = (f for f in catalog.functions if f not in self.functions or _is_context(f))
+        return replace(
+            source,
+            catalog=replace(
+                catalog,
+                tables={n: t for n, t in catalog.tables.items() if n in names},
+                views={n: v for n, v in catalog.views.items() if before.get(n) != v},
+                functions=tuple(changed),
+            ),
+            privileges=tuple(p for p in source.privileges if p not in self.privileges),
+        )
+
+
+def _is_context(function: Function) -> bool:
+    return function.signature.endswith("()") and function.language == "sql"

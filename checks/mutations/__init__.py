@@ -1,0 +1,1 @@
+"""The operators that plant faults, one module each: see checks.mutation."""

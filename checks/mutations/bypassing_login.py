@@ -1,0 +1,12 @@
+"""Somebody logs in above row security."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("CREATE ROLE harness_mutant LOGIN BYPASSRLS")

@@ -1,0 +1,16 @@
+"""The tenant is asked for at every row."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose(
+        "CREATE FUNCTION {new}() RETURNS {type} LANGUAGE plpgsql STABLE AS "
+        "'BEGIN RETURN current_setting(''harness.tenant''); END'; "
+        "ALTER POLICY {policy} ON {table} USING ({tenant} = {new}())"
+    )

@@ -1,0 +1,12 @@
+"""What is written is checked, but not for its tenant."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("ALTER POLICY {policy} ON {table} WITH CHECK ({key} IS NOT NULL)")

@@ -1,0 +1,15 @@
+"""A reference may lead to the row of another tenant."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose(
+        "CREATE TABLE {new} ({key} uuid PRIMARY KEY); "
+        "ALTER TABLE {table} ADD FOREIGN KEY ({key}) REFERENCES {new} ({key}) NOT VALID"
+    )

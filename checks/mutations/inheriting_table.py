@@ -1,0 +1,14 @@
+"""A child is reached by its own name, past the policy."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose(
+        "CREATE TABLE {new} () INHERITS ({table}); GRANT SELECT ON {new} TO {app}"
+    )

@@ -1,0 +1,12 @@
+"""A publication sends the rows of all tenants."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("CREATE PUBLICATION harness_mutant FOR TABLE {table}")

@@ -1,0 +1,12 @@
+"""A second permissive policy, joined with OR, opens the table."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("CREATE POLICY harness_mutant ON {table} FOR SELECT USING (true)")

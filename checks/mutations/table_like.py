@@ -1,0 +1,12 @@
+"""A copy by LIKE has no row security."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("CREATE TABLE {new} (LIKE {table} INCLUDING ALL)")

@@ -1,0 +1,14 @@
+"""The tenant column has another type."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose(
+        "CREATE TABLE {new} ({tenant} text NOT NULL, id uuid NOT NULL, PRIMARY KEY ({tenant}, id))"
+    )

@@ -1,0 +1,14 @@
+"""OR without brackets leaves the tenant to one branch."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose(
+        "ALTER POLICY {policy} ON {table} USING ({text} IS NULL OR {text} <> '' AND {predicate})"
+    )

@@ -1,0 +1,12 @@
+"""The policy compares another column with the tenant."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from checks.mutation import Subject
+
+
+def plant(subject: Subject) -> sql.Composed | None:
+    """The SQL that plants it."""
+    return subject.compose("ALTER POLICY {policy} ON {table} USING ({twin} = {context})")

@@ -1,0 +1,144 @@
+"""What is asked of a table's policies: expressions, rows and contexts.
+
+Rows belong to tenant A, to tenant B or to nobody (NULL); the other columns that an expression
+mentions take every value that could make a difference. Contexts are a session in which no
+tenant was ever set, one in which it was set and is over (PostgreSQL then says ''), and sessions
+of A and B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice, product
+from typing import Literal
+
+from pglast import ast
+
+from harness.catalog.files.expressions import parse, walk
+from harness.catalog.model import Table
+from harness.config import Tenancy
+
+ROWS = ("A", "B", None)
+_MOST_CANDIDATES = 96
+_SAMPLES = {
+    "text": "x",
+    "character varying": "x",
+    "integer": "1",
+    "bigint": "1",
+    "numeric": "1",
+    "date": "2026-01-01",
+    "timestamp with time zone": "2026-01-01 00:00:00+00",
+    "uuid": "00000000-0000-4000-8000-00000000000c",
+}
+Outcome = Literal["true", "false", "error", "unknown"]
+
+
+class Context(StrEnum):
+    """What a session says of its tenant."""
+
+    UNSET = "no tenant was ever set"
+    EMPTY = "the tenant was set and is over"
+    A = "tenant A"
+    B = "tenant B"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """Two tenants as text, as they are written into the session's setting."""
+
+    a: str
+    b: str
+
+    @classmethod
+    def made_up(cls, type: str) -> Tenants:
+        """Two keys of a type that no database needs to hold."""
+        if type == "uuid":
+            return cls(f"{0:08}-0000-4000-8000-{10:012x}", f"{0:08}-0000-4000-8000-{11:012x}")
+        return cls("1", "2") if "int" in type or type == "numeric" else cls("tenant a", "tenant b")
+
+    def of(self, row: str | None) -> str | None:
+        """The key of a row's tenant."""
+        return {"A": self.a, "B": self.b}.get(row or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row: whose it is, and the text of each of the other columns that count, or None."""
+
+    tenant: str | None
+    others: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Expressions over rows of a relation; equal questions have equal answers."""
+
+    expressions: tuple[str, ...]
+    relation: str
+    """The table's bare name where an expression mentions it, otherwise empty."""
+    tenant_column: str
+    tenant_type: str
+    others: tuple[tuple[str, str], ...]
+    """The other columns that are mentioned, and their types."""
+    candidates: tuple[Candidate, ...]
+    reads_tables: bool = False
+    """Whether an expression asks other rows, of which the question knows nothing."""
+
+
+Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
+"""Per context and row, the outcome of each expression."""
+
+
+def ask(
+    table: Table, expressions: Sequence[str], tenancy: Tenancy, tenants: Tenants
+) -> Question | None:
+    """The question for a table with the tenant's column; None where it has none."""
+    tenant = table.columns.get(tenancy.column)
+    if tenant is None:
+        return None
+    nodes = [node for text in expressions for node in walk(parse(text))]
+    parts = [_parts(node) for node in nodes if isinstance(node, ast.ColumnRef)]
+    mentioned = {names[-1] for names in parts} & table.columns.keys() - {tenancy.column}
+    others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
+    literals = sorted({node.val.sval for node in nodes if _is_string(node)})
+    values = [_values(type, tenant.type, literals, tenants) for _, type in others]
+    combined = islice(product(*values), _MOST_CANDIDATES)
+    rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
+    named = any(names[-2:-1] == (table.name.name,) for names in parts)
+    return Question(
+        tuple(expressions),
+        table.name.name if named else "",
+        tenancy.column,
+        tenant.type,
+        others,
+        rows,
+        any(isinstance(node, ast.RangeVar) for node in nodes),
+    )
+
+
+def _parts(reference: ast.ColumnRef) -> tuple[str, ...]:
+    return tuple(getattr(field, "sval", "*") for field in reference.fields or ())
+
+
+def _is_string(node: object) -> bool:
+    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.String)
+
+
+def _values(
+    type: str, tenant_type: str, literals: Sequence[str], tenants: Tenants
+) -> list[str | None]:
+    """Values of a column that could make a difference to an expression; a literal that is none of
+    the type is an error of its row alone."""
+    return [None, *dict.fromkeys(_known(type, tenant_type, literals, tenants))]
+
+
+def _known(type: str, tenant_type: str, literals: Sequence[str], tenants: Tenants) -> Iterator[str]:
+    if type == "boolean":
+        yield from ("true", "false")
+        return
+    if type == tenant_type:
+        yield from (tenants.a, tenants.b)
+    if type in _SAMPLES:
+        yield from (*literals, _SAMPLES[type])

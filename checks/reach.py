@@ -1,0 +1,41 @@
+"""What a role may do beyond its own rights: the roles whose rights it has, or may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.catalog.source import Membership, Role
+from harness.config import Roles
+
+
+def applications(roles: Roles) -> tuple[str, ...]:
+    """The roles that applications use."""
+    return tuple(dict.fromkeys((roles.app, roles.readonly)))
+
+
+def reachable(role: str, known: Mapping[str, Role]) -> dict[str, Membership]:
+    """The roles whose rights a role has or may take with SET ROLE, and the one of its own
+    memberships by which each is reached."""
+    reached: dict[str, Membership] = {}
+    own = known.get(role)
+    waiting = [(held, held) for held in own.member_of] if own else []
+    while waiting:
+        held, first = waiting.pop()
+        if held.role not in reached and held.role != role and (held.inherits or held.sets):
+            reached[held.role] = first
+            further = known.get(held.role)
+            waiting += [(next_one, first) for next_one in (further.member_of if further else ())]
+    return dict(sorted(reached.items()))
+
+
+def inherited(role: str, known: Mapping[str, Role]) -> frozenset[str]:
+    """The roles whose rights a role has without asking."""
+    found: set[str] = set()
+    waiting = [role]
+    while waiting:
+        member = known.get(waiting.pop())
+        for held in member.member_of if member else ():
+            if held.inherits and held.role not in found:
+                found.add(held.role)
+                waiting.append(held.role)
+    return frozenset(found)

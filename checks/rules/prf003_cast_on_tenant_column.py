@@ -1,0 +1,65 @@
+"""A policy compares the tenant column as it is.
+
+A cast or a function on the column keeps an index from being used: every query of a tenant reads
+the rows of all. Cast the session's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pglast import ast
+
+from checks.policies import expressions
+from checks.rule import Violation
+from checks.wording import tenant_predicate
+from harness.catalog.files.expressions import walk
+from harness.catalog.model import Catalog
+from harness.config import Tenancy
+from harness.finding import Severity
+
+SEVERITY = Severity.WARNING
+GOOD = """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay USING (business_id = tenant_mgmt.current_business_id());
+"""
+BAD = (
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay -- here
+    USING (business_id::text = current_setting('app.business_id'));
+""",
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay -- here
+    USING (lower(cast(business_id AS text)) = current_setting('app.business_id'));
+""",
+)
+
+
+def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
+    for table, policy, tree in expressions(catalog, tenancy):
+        if any(_wraps(node, tenancy.column) for node in walk(tree)):
+            yield Violation(
+                str(table.name),
+                f"policy {policy.name} on {table.name} compares a cast of {tenancy.column}",
+                policy.location,
+                tenant_predicate(tenancy),
+            )
+
+
+def _wraps(node: Any, column: str) -> bool:
+    wrapped = [node.arg] if isinstance(node, ast.TypeCast) else getattr(node, "args", None) or ()
+    wraps = isinstance(node, ast.TypeCast | ast.FuncCall)
+    return wraps and any(_is_column(each, column) for each in wrapped)
+
+
+def _is_column(node: Any, column: str) -> bool:
+    return isinstance(node, ast.ColumnRef) and getattr(node.fields[-1], "sval", "") == column
