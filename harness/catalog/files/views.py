@@ -28,7 +28,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     if node.view.relpersistence == "t":
         statement.refuse("opaque", name, "a temporary view is gone after the deploy; leave it out")
     draft.resolve(walk(node.query), statement)
-    options = {option.defname: _value(option) for option in node.options or ()}
+    options = {option.defname: value_of(option) for option in node.options or ()}
     if unknown := sorted(options.keys() - set(_VIEW_OPTIONS)):
         statement.refuse("opaque", name, f"view option {unknown[0]} is not known here; drop it")
     if node.withCheckOption != ViewCheckOption.NO_CHECK_OPTION:
@@ -55,7 +55,7 @@ def create_materialized(node: Any, statement: Statement, draft: Draft) -> None:
     )
 
 
-def _value(option: Any) -> str:
+def value_of(option: Any) -> str:
     """`true` for an option without a value; on, yes and 1 mean the same."""
     if option.arg is None:
         return "true"
