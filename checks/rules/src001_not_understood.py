@@ -27,10 +27,7 @@ DO $$ BEGIN EXECUTE 'DROP POLICY x ON auto.bay'; END $$; -- here
 SELECT auto.protect_all(); -- here
 """,
     """
-CREATE TABLE auto.copy AS SELECT * FROM tenant_mgmt.business; -- here
-""",
-    """
-CREATE TABLE auto.copy (LIKE tenant_mgmt.business INCLUDING ALL); -- here
+CALL auto.protect_all(); -- here
 """,
     """
 ALTER TABLE tenant_mgmt.business DISABLE TRIGGER ALL; -- here

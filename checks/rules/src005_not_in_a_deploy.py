@@ -1,8 +1,8 @@
 """What files say can run in the one transaction of a deploy.
 
 harness deploy sends all files in one transaction, so that a schema is there whole or not at all.
-BEGIN, COMMIT and CONCURRENTLY end that or fail in it. Where somebody else's tool runs the files this
-says nothing about them.
+BEGIN, COMMIT and CONCURRENTLY end that or fail in it. Where another tool runs the files, nothing is
+wrong with them.
 """
 
 from __future__ import annotations

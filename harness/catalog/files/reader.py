@@ -88,8 +88,10 @@ def _select(node: Any, statement: Statement, draft: Draft) -> None:
     called = [target.val for target in node.targetList or ()]
     own = all(type(c) is ast.FuncCall and _is_harmless(c) for c in called) and not node.fromClause
     if node.intoClause is not None:
-        message = "SELECT INTO copies rows without row security; write CREATE TABLE"
-        statement.refuse("opaque", names.of_relation(node.intoClause.rel), message)
+        name = names.of_relation(node.intoClause.rel)
+        draft.declare_relation(name, statement)
+        views.table_of_query(name, node, statement, draft)
+        return
     if not called or not own:
         _make_partitions(node, statement, draft)
     else:
