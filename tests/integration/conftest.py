@@ -6,7 +6,6 @@ database a worker makes carries its pid, so that those of killed runs are found 
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,10 +23,12 @@ from harness.config import Settings
 from harness.db import Connection, Target
 from harness.deploy.deploy import deploy
 from harness.server.embedded import embedded, running
+from tests.integration.spares import Spares, maintain, name_of, target_of
+from tests.integration.spares import database as made_database
 
 PLATFORM = ("system_core/", "tenant_mgmt/", "user_mgmt/", "user_auth/", "user_rbac/")
-_serial = itertools.count(1)
 _sessions: dict[str, Connection] = {}
+_spares: dict[str, Spares] = {}
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +36,11 @@ def server(settings: Settings) -> Iterator[Target]:
     """The maintenance database of the server that the tests run on."""
     dsn = os.environ.get("HARNESS_TEST_DSN")
     if dsn:
-        yield _target(make_conninfo(dsn), settings)
+        yield target_of(make_conninfo(dsn), settings)
         return
     with running(embedded(settings, checkout=Path(__file__).parent)) as own:
         target = own.target("postgres", settings.roles)
+        _forget_on_a_crash(target)
         _drop_left_over(target)
         yield target
 
@@ -46,16 +48,23 @@ def server(settings: Settings) -> Iterator[Target]:
 @pytest.fixture
 def database(server: Target, settings: Settings) -> Iterator[Target]:
     """An empty database of the test's own."""
-    with _database(server, settings) as target:
+    with made_database(server, settings) as target:
         yield target
 
 
 @pytest.fixture(scope="session")
 def deployed(server: Target, settings: Settings) -> Iterator[Target]:
-    """A database with the reference schema, shared by tests that leave it as it was."""
-    with _database(server, settings) as target:
+    """A database with the reference schema, shared by tests that leave it as it was.
+
+    Copies are made of another that nobody is ever connected to, so that no test loses what the
+    worker's connection has learned.
+    """
+    with made_database(server, settings) as target:
         deploy(target, settings)
-        yield target
+        with ExitStack() as made:
+            untouched = made.enter_context(made_database(server, settings, name_of(target)))
+            _spares[target.admin] = Spares(server, settings, untouched, made)
+            yield target
         _end_session(target)
 
 
@@ -71,7 +80,7 @@ def platform(
         (directory / file).parent.mkdir(exist_ok=True)
         shutil.copy(settings.schema_dir / file, directory / file)
     (directory / "order.txt").write_text("\n".join(files), encoding="utf-8")
-    with _database(server, settings) as target:
+    with made_database(server, settings) as target:
         deploy(target, settings.model_copy(update={"schema_dir": directory}))
         yield target
 
@@ -84,10 +93,13 @@ def copies(
 
     @contextmanager
     def copy(original: Target) -> Iterator[Target]:
+        spares = _spares.get(original.admin)
+        if spares is not None:
+            with spares.one() as target:
+                yield target
+            return
         _end_session(original)  # a template is copied only while nobody is connected to it
-        with psycopg.connect(original.admin) as connection:
-            template = connection.info.dbname
-        with _database(server, settings, template) as target:
+        with made_database(server, settings, name_of(original)) as target:
             yield target
 
     return copy
@@ -170,17 +182,6 @@ def become_app(connection: Connection, tenant: UUID) -> None:
     connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
 
 
-@contextmanager
-def _database(server: Target, settings: Settings, template: str = "template0") -> Iterator[Target]:
-    name = f"test_{os.getpid()}_{next(_serial)}"
-    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    _maintain(server, "CREATE DATABASE {name} TEMPLATE {template}", names)
-    try:
-        yield _target(make_conninfo(server.admin, dbname=name), settings)
-    finally:
-        _maintain(server, "DROP DATABASE {name} WITH (FORCE)", names)
-
-
 def _session(target: Target) -> Connection:
     """This worker's connection to a database, made anew when a test has broken it."""
     kept = _sessions.get(target.admin)
@@ -195,17 +196,13 @@ def _end_session(target: Target) -> None:
         kept.close()
 
 
-def _target(admin: str, settings: Settings) -> Target:
-    return Target(
-        admin=admin,
-        app=make_conninfo(admin, user=settings.roles.app),
-        loader=make_conninfo(admin, user=settings.roles.loader),
-    )
-
-
-def _maintain(server: Target, command: str, names: dict[str, sql.Identifier]) -> None:
+def _forget_on_a_crash(server: Target) -> None:
+    """What tests write need not survive the machine: it waits for no disk."""
     with psycopg.connect(server.admin, autocommit=True) as connection:
-        connection.execute(sql.SQL(command).format(**names))
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            statement = sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting))
+            connection.execute(statement)
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _drop_left_over(server: Target) -> None:
@@ -216,4 +213,4 @@ def _drop_left_over(server: Target) -> None:
         ).fetchall()
     for name, pid in rows:
         if not psutil.pid_exists(pid):
-            _maintain(server, "DROP DATABASE {name} WITH (FORCE)", {"name": sql.Identifier(name)})
+            maintain(server, "DROP DATABASE {name} WITH (FORCE)", {"name": sql.Identifier(name)})
