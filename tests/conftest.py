@@ -18,6 +18,14 @@ os.environ.pop("DATABASE_URL", None)
 os.environ["NO_COLOR"] = "1"
 
 
+LONG = ("test_whole_run", "test_truths", "test_fill")
+"""What takes minutes begins first, so that no worker waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     """The defaults: the bundled schema, its tenancy and its roles."""

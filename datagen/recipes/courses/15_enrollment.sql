@@ -189,7 +189,8 @@ INSERT INTO user_mgmt.user_account
     (business_id, user_account_id, username, email, display_name, account_kind, status, locale,
      time_zone, activated_at, last_login_at)
 SELECT l.business_id, md5('account ' || l.learner_id)::uuid,
-       lower(n.first || '.' || n.last || '.' || n.number),
+       lower(n.first || '.' || n.last || '.' || n.number) || '.t'
+           || right(replace(l.business_id::text, '-', ''), 8),
        lower(n.first || '.' || n.last || n.number) || '@'
            || CASE WHEN l.segment = 'corporate'
                    THEN lower(split_part(l.employer_name, ' ', 1)) || '.example'

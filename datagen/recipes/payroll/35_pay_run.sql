@@ -203,7 +203,8 @@ CROSS JOIN (
 ) AS u
 WHERE k.hours > 0 OR k.amount > 0;
 
--- A regular run of each period that has ended; in December a bonus run for the salaried.
+-- A regular run of each period that has ended; in December a bonus run for the salaried. The first
+-- employer also looks ahead at the period under way.
 INSERT INTO payroll.pay_run
     (business_id, pay_run_id, prepared_by, pay_schedule_id, pay_period_id, employer_entity_id,
      run_number, run_kind, check_date)
@@ -221,7 +222,14 @@ FROM (
     JOIN payroll.pay_schedule AS s
         ON s.business_id = p.business_id AND s.pay_schedule_id = p.pay_schedule_id
     CROSS JOIN (VALUES ('regular'), ('bonus')) AS k (run_kind)
-    WHERE p.business_id = %(business_id)s AND p.ends_on < %(as_of)s::date
+    WHERE p.business_id = %(business_id)s
+      AND (p.ends_on < %(as_of)s::date
+           OR (p.starts_on < %(as_of)s::date - 2 AND p.starts_on + 13 >= %(as_of)s::date
+               AND s.employer_entity_id = (SELECT e.employer_entity_id
+                                           FROM payroll.employer_entity AS e
+                                           WHERE e.business_id = %(business_id)s
+                                           ORDER BY e.employer_entity_id
+                                           LIMIT 1)))
       AND (k.run_kind = 'regular'
            OR (extract(month FROM p.check_date) = 12 AND extract(day FROM p.check_date) < 15
                AND p.check_date < %(as_of)s::date - 10))

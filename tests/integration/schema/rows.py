@@ -139,7 +139,11 @@ def _all_usual() -> dict[str, dict[str, Any]]:
 
 
 def _numbered(value: Any) -> Any:
-    return value.replace("{n}", str(next(_serial))) if isinstance(value, str) else value
+    """{n} is another number each time, {x} one that letters make shorter."""
+    if not isinstance(value, str):
+        return value
+    number = next(_serial)
+    return value.replace("{n}", str(number)).replace("{x}", f"{number:X}")
 
 
 def _made_up(connection: Connection, table: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_a_course_that_is_reached_by_two_ways_is_told_once(app: Connection) -> N
     base, left, right, top = (course(app, c) for c in ("BASE", "LEFT", "RIGHT", "TOP"))
     for asks, required in ((top, left), (top, right), (left, base), (right, base)):
         ask_for(app, asks, required)
-    assert lacks(app, learner(app), top) == [
+    assert sorted(lacks(app, learner(app), top)) == [
         (1, "complete LEFT"),
         (1, "complete RIGHT"),
         (2, "complete BASE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -539,16 +540,17 @@ def test_what_runs_out_lacks_credits(app: Connection) -> None:
     assert found == [(held["soon"], 2, 3)]
 
 
-def test_two_evaluate_at_once(deployed: Target) -> None:
-    with psycopg.connect(deployed.admin) as admin:
+def test_two_evaluate_at_once(deployed: Target, copy_of: Callable[[Target], Target]) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as admin:
         tenant = add_tenant(admin, "credential-hands")
         become_app(admin, tenant)
         place, kind = certified(admin)
         complete(place)
         admin.commit()
-    states = at_once(deployed, tenant, 3, lambda c, _: evaluate(c, kind, place.learner))
+    states = at_once(target, tenant, 3, lambda c, _: evaluate(c, kind, place.learner))
     assert states == ["awarded"] * 3
-    with psycopg.connect(deployed.app) as connection:
+    with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         assert one(connection, "SELECT count(*) FROM courses.issued_certificate") == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -458,8 +458,9 @@ def test_an_overridden_total_stays(app: Connection) -> None:
     assert total(place) == (99, "A")
 
 
-def test_two_graders_make_one_total(deployed: Target) -> None:
-    with psycopg.connect(deployed.admin) as admin:
+def test_two_graders_make_one_total(deployed: Target, copy_of: Callable[[Target], Target]) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as admin:
         tenant = add_tenant(admin, "gradebook-hands")
         become_app(admin, tenant)
         place = book(admin)
@@ -472,8 +473,8 @@ def test_two_graders_make_one_total(deployed: Target) -> None:
         )
         grade(here, columns[number], 20 * (number + 1))
 
-    at_once(deployed, tenant, 4, give)
-    with psycopg.connect(deployed.app) as connection:
+    at_once(target, tenant, 4, give)
+    with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         here = School(
             connection, place.course, place.section, place.module, place.learner, place.enrollment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -242,8 +243,9 @@ def test_a_rubric_is_worth_its_criteria(app: Connection) -> None:
     assert total(app, made) == 5
 
 
-def test_two_add_criteria_at_once(deployed: Target) -> None:
-    with psycopg.connect(deployed.admin) as admin:
+def test_two_add_criteria_at_once(deployed: Target, copy_of: Callable[[Target], Target]) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as admin:
         tenant = add_tenant(admin, "rubric-hands")
         become_app(admin, tenant)
         made = row(admin, "courses.rubric")
@@ -252,8 +254,8 @@ def test_two_add_criteria_at_once(deployed: Target) -> None:
     def add(connection: Connection, number: int) -> None:
         row(connection, "courses.rubric_criterion", rubric_id=made, sort_order=number + 1)
 
-    at_once(deployed, tenant, 4, add)
-    with psycopg.connect(deployed.app) as connection:
+    at_once(target, tenant, 4, add)
+    with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         assert total(connection, made) == 40
 
@@ -777,8 +779,11 @@ def test_a_scored_essay_is_graded(app: Connection) -> None:
     )
 
 
-def test_two_graders_of_a_work_sum_up(deployed: Target) -> None:
-    with psycopg.connect(deployed.admin) as admin:
+def test_two_graders_of_a_work_sum_up(
+    deployed: Target, copy_of: Callable[[Target], Target]
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as admin:
         tenant = add_tenant(admin, "grading-hands")
         become_app(admin, tenant)
         _, work, criteria, _ = judged(admin, 10, 10, 10)
@@ -788,8 +793,8 @@ def test_two_graders_of_a_work_sum_up(deployed: Target) -> None:
     def give(connection: Connection, number: int) -> None:
         score(connection, work, criteria[number], 5, assessor_user_account_id=assessor)
 
-    at_once(deployed, tenant, 3, give)
-    with psycopg.connect(deployed.app) as connection:
+    at_once(target, tenant, 3, give)
+    with psycopg.connect(target.app) as connection:
         become_app(connection, tenant)
         assert stand(connection, work)[3] == 15
 

@@ -10,7 +10,7 @@ USUAL = {
         "status": "open",
     },
     "ret.location_hours": {"weekday": 1, "opens_time": "09:00", "closes_time": "20:00"},
-    "ret.sales_channel": {"order_prefix": "P{n}"},
+    "ret.sales_channel": {"order_prefix": "P{x}"},
     "ret.product": {"status": "active"},
     "ret.product_variant": {
         "sku": "SKU-{n}",
