@@ -598,7 +598,9 @@ def judged(app: Connection, *points: float, **given: Any) -> tuple[School, UUID,
     return place, work, criteria, made
 
 
-def score(connection: Connection, work: UUID, criterion: UUID, points: float, **given: Any) -> UUID:
+def score(
+    connection: Connection, work: UUID | None, criterion: UUID, points: float, **given: Any
+) -> UUID:
     return row(
         connection,
         "courses.rubric_score",
@@ -769,10 +771,10 @@ def test_a_scored_essay_is_graded(app: Connection) -> None:
     place.submit(attempt)
     answer = one(app, "SELECT attempt_response_id FROM courses.attempt_response")
     _, (first, second) = rubric(app, 10, 10)
-    given = {"assignment_submission_id": None, "attempt_response_id": answer}
-    score(app, None, first, 10, **given)  # type: ignore[arg-type]
+    given = {"attempt_response_id": answer}
+    score(app, None, first, 10, **given)
     assert one(app, "SELECT state FROM courses.assessment_attempt") == "submitted"
-    score(app, None, second, 5, **given)  # type: ignore[arg-type]
+    score(app, None, second, 5, **given)
     assert one(app, "SELECT state, score::float8 FROM courses.assessment_attempt") == (
         "graded",
         1.5,

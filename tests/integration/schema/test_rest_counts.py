@@ -46,7 +46,7 @@ class Site:
             [self.shelf.place, self.counter, kind, category, DAY],
         ).fetchone()
         assert found
-        return found[0]  # type: ignore[no-any-return]
+        return UUID(str(found[0]))
 
     def write(self, sheet: UUID, shelf: Shelf | None = None, **line: Any) -> UUID:
         """A line on a sheet that was started empty."""

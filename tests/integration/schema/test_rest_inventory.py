@@ -41,14 +41,16 @@ def receive(
     lot: str | None = None,
     use_by: str | None = None,
     cost: float = 2,
-) -> UUID:
+) -> UUID | None:
+    """The lot that came in; None where it came without one."""
     found = connection.execute(
         "SELECT rest.receive_stock(%s, %s, %s::numeric, %s::numeric, source_ref => %s, lot => %s,"
         " use_by => %s::date, happened => %s)",
         [shelf.item, shelf.area, amount, cost, uuid4(), lot, use_by, DAY],
     ).fetchone()
     assert found
-    return found[0]  # type: ignore[no-any-return]
+    lot_or_none: UUID | None = found[0]
+    return lot_or_none
 
 
 def consume(connection: Connection, shelf: Shelf, amount: float, **given: Any) -> list[Any]:

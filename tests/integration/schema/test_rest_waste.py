@@ -39,7 +39,7 @@ def unit_of(connection: Connection, item: UUID) -> UUID:
         "SELECT stock_unit_id FROM rest.inventory_item WHERE inventory_item_id = %s", [item]
     ).fetchone()
     assert found
-    return found[0]  # type: ignore[no-any-return]
+    return UUID(str(found[0]))
 
 
 def waste(
