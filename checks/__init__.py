@@ -1,1 +1,1 @@
-"""Proves isolation: static rules, catalog rules, live probes."""
+"""Proves isolation: rules on files or a catalog, a truth table of policies, live probes."""

@@ -1,4 +1,4 @@
-"""The static rules, one module each: whoever adds a rule adds one file (see checks.rule)."""
+"""The rules, one module each: whoever adds a rule adds one file (see checks.rule)."""
 
 from __future__ import annotations
 

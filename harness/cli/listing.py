@@ -50,7 +50,7 @@ def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile =
 
 
 def rules() -> None:
-    """List the static rules: what each looks for and why."""
+    """List the rules: what each looks for and why."""
     table = _table("rule", "severity", "what it looks for")
     for rule in registry():
         table.add_row(rule.id, rule.severity.value, rule.title)
