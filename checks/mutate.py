@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Literal
 
@@ -91,7 +92,7 @@ def score_files(
 ) -> Iterator[Score]:
     """Plants in the schema's files, as a last statement."""
     draft = files.begin(static.read_texts([settings.schema_dir]), settings.partition_functions)
-    whole = _Whole.of(draft.finish())
+    whole = _Whole(draft.finish(), settings)
     chosen = sample(whole.source.catalog, settings, size, seed)
     for done, mutant in enumerate(chosen):
         on_progress(done, len(chosen))
@@ -99,9 +100,8 @@ def score_files(
         mutated = files.go_on(draft, {"mutant.sql": mutant.text})
         new = mutated.catalog.tables.keys() - whole.source.catalog.tables.keys()
         names = _touched(whole.source.catalog, mutant.table) | new
-        before = _findings(symbolic.judgment(whole.about(whole.source, names), settings))
         after = _findings(symbolic.judgment(whole.about(mutated, names), settings))
-        yield _score(mutant, "static", before, after, perf_counter() - began)
+        yield _score(mutant, "static", whole.found(names), after, perf_counter() - began)
 
 
 def score_database(
@@ -115,22 +115,16 @@ def score_database(
     """Plants in a database that is a harness target; every fault is rolled back."""
     with connect(database.admin) as admin:
         target.require(admin, owned)
-        whole = _Whole.of(live_source.read(admin))
-        admin.rollback()
-        chosen = sample(whole.source.catalog, settings, size, seed)
-        known: dict[frozenset[Name], list[Finding]] = {}
-        for done, mutant in enumerate(chosen):
-            on_progress(done, len(chosen))
-            yield _plant(admin, mutant, whole, settings, known)
+        whole = _Whole(live_source.read(admin), settings)
+    chosen = sample(whole.source.catalog, settings, size, seed)
+    for done, mutant in enumerate(chosen):
+        on_progress(done, len(chosen))
+        # A session that had a tenant never forgets it: each fault gets one of its own.
+        with connect(database.admin) as admin:
+            yield _plant(admin, mutant, whole, settings)
 
 
-def _plant(
-    admin: Connection,
-    mutant: Mutant,
-    whole: _Whole,
-    settings: Settings,
-    known: dict[frozenset[Name], list[Finding]],
-) -> Score:
+def _plant(admin: Connection, mutant: Mutant, whole: _Whole, settings: Settings) -> Score:
     began = perf_counter()
     try:
         admin.execute("SET LOCAL lock_timeout = '5s'")
@@ -138,11 +132,8 @@ def _plant(
         mutated = live_source.read(admin, _schemas(whole.source.catalog, mutant.table, settings))
         new = _new(whole.source.catalog, mutated.catalog, mutant.table.schema)
         names = _touched(whole.source.catalog, mutant.table) | new
-        if names not in known:
-            before = symbolic.judgment(whole.about(whole.source, names), settings)
-            known[names] = _findings(before)
-        after = server.judgment(whole.about(mutated, names), settings, admin)
-        return _score(mutant, "catalog", known[names], _findings(after), perf_counter() - began)
+        after = _findings(server.judgment(whole.about(mutated, names), settings, admin))
+        return _score(mutant, "catalog", whole.found(names), after, perf_counter() - began)
     except psycopg.Error as error:
         if is_lost(error):
             raise
@@ -184,17 +175,30 @@ def _schemas(catalog: Catalog, table: Name, settings: Settings) -> set[str]:
     return {name.schema for name in _touched(catalog, table)} | {context, root}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Whole:
     """What stood before a fault, and how to leave out of a source what none can have changed."""
 
     source: Source
-    functions: frozenset[Function]
-    privileges: frozenset[Privilege]
+    settings: Settings
+    _known: dict[frozenset[Name], list[Finding]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, source: Source) -> _Whole:
-        return cls(source, frozenset(source.catalog.functions), frozenset(source.privileges))
+    @cached_property
+    def functions(self) -> frozenset[Function]:
+        """As a set, for there are some thousand."""
+        return frozenset(self.source.catalog.functions)
+
+    @cached_property
+    def privileges(self) -> frozenset[Privilege]:
+        """As a set, too."""
+        return frozenset(self.source.privileges)
+
+    def found(self, names: frozenset[Name]) -> list[Finding]:
+        """What the rules find in some tables before anything is planted."""
+        if names not in self._known:
+            judgment = symbolic.judgment(self.about(self.source, names), self.settings)
+            self._known[names] = _findings(judgment)
+        return self._known[names]
 
     def about(self, source: Source, names: frozenset[Name]) -> Source:
         """Some tables, and of everything else what is new or what policies may call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from harness.catalog.source import Membership, Role
 from harness.config import Roles
@@ -16,26 +16,24 @@ def applications(roles: Roles) -> tuple[str, ...]:
 def reachable(role: str, known: Mapping[str, Role]) -> dict[str, Membership]:
     """The roles whose rights a role has or may take with SET ROLE, and the one of its own
     memberships by which each is reached."""
+    return _reached(role, known, lambda held: held.inherits or held.sets)
+
+
+def inherited(role: str, known: Mapping[str, Role]) -> frozenset[str]:
+    """The roles whose rights a role has without asking."""
+    return frozenset(_reached(role, known, lambda held: held.inherits))
+
+
+def _reached(
+    role: str, known: Mapping[str, Role], follows: Callable[[Membership], bool]
+) -> dict[str, Membership]:
     reached: dict[str, Membership] = {}
     own = known.get(role)
     waiting = [(held, held) for held in own.member_of] if own else []
     while waiting:
         held, first = waiting.pop()
-        if held.role not in reached and held.role != role and (held.inherits or held.sets):
+        if held.role not in reached and held.role != role and follows(held):
             reached[held.role] = first
             further = known.get(held.role)
             waiting += [(next_one, first) for next_one in (further.member_of if further else ())]
     return dict(sorted(reached.items()))
-
-
-def inherited(role: str, known: Mapping[str, Role]) -> frozenset[str]:
-    """The roles whose rights a role has without asking."""
-    found: set[str] = set()
-    waiting = [role]
-    while waiting:
-        member = known.get(waiting.pop())
-        for held in member.member_of if member else ():
-            if held.inherits and held.role not in found:
-                found.add(held.role)
-                waiting.append(held.role)
-    return frozenset(found)

@@ -1,4 +1,4 @@
-"""A static rule: one module of checks.rules, and the findings it makes.
+"""A rule: one module of checks.rules, and the findings it makes.
 
 The module's name is the rule's: `rls001_not_enabled` is RLS001. Its docstring is the reason,
 the first line of it the title. It has SEVERITY, GOOD and BAD (examples, each one text or

@@ -80,6 +80,11 @@ class Judgment:
             for table, role, step, case in asked
         )
 
+    @cached_property
+    def faulty(self) -> tuple[Judged, ...]:
+        """The steps in which faults were found; every rule on policies looks at them."""
+        return tuple(judged for judged in self.steps if judged.faults)
+
     def _all(self) -> Iterator[tuple[Table, str, Step]]:
         shared = self.settings.tenancy.shared_tables
         roles = (self.settings.roles.app, self.settings.roles.readonly)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice, product
 from typing import Literal
 
@@ -98,11 +99,9 @@ def ask(
     tenant = table.columns.get(tenancy.column)
     if tenant is None:
         return None
-    nodes = [node for text in expressions for node in walk(parse(text))]
-    parts = [_parts(node) for node in nodes if isinstance(node, ast.ColumnRef)]
+    parts, literals, reads_tables = _mentions(tuple(expressions))
     mentioned = {names[-1] for names in parts} & table.columns.keys() - {tenancy.column}
     others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
-    literals = sorted({node.val.sval for node in nodes if _is_string(node)})
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
     combined = islice(product(*values), _MOST_CANDIDATES)
     rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
@@ -114,8 +113,19 @@ def ask(
         tenant.type,
         others,
         rows,
-        any(isinstance(node, ast.RangeVar) for node in nodes),
+        reads_tables,
     )
+
+
+@lru_cache(maxsize=4096)
+def _mentions(
+    expressions: tuple[str, ...],
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], bool]:
+    """The columns that expressions name, their string literals, and whether they read tables."""
+    nodes = [node for text in expressions for node in walk(parse(text))]
+    parts = tuple(_parts(node) for node in nodes if isinstance(node, ast.ColumnRef))
+    literals = tuple(sorted({node.val.sval for node in nodes if _is_string(node)}))
+    return parts, literals, any(isinstance(node, ast.RangeVar) for node in nodes)
 
 
 def _parts(reference: ast.ColumnRef) -> tuple[str, ...]:

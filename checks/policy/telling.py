@@ -17,7 +17,7 @@ Wanted = Callable[[Fault, Step], bool]
 def violations(judgment: Judgment, wanted: Wanted, what: str) -> Iterator[Violation]:
     """A violation for each table and policy with faults that are wanted; `what` says what the
     policy does to whom."""
-    for _, judged in groupby(judgment.steps, key=lambda each: each.table.name):
+    for _, judged in groupby(judgment.faulty, key=lambda each: each.table.name):
         yield from _of_table(list(judged), wanted, what, judgment.settings.tenancy)
 
 

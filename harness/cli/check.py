@@ -84,7 +84,7 @@ def check(
             found, held = catalog.check(target, ctx.settings)
         findings = catalog.merge([*findings, *found])
         checked.append(f"the catalog's {len(held.tables)} tables and partitions")
-    if layer is Layer.ALL:
+    if layer is Layer.ALL and not paths:
         findings += drift(written, held, ctx.settings.roles.owner)
     if layer in (Layer.ISOLATION, Layer.ALL):
         with ctx.target() as target, ctx.progress("Attacking") as moved:
