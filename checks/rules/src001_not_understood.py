@@ -27,13 +27,10 @@ DO $$ BEGIN EXECUTE 'DROP POLICY x ON auto.bay'; END $$; -- here
 SELECT auto.protect_all(); -- here
 """,
     """
-CREATE TABLE auto.copy AS SELECT * FROM tenant_mgmt.business; -- here
+CALL auto.protect_all(); -- here
 """,
     """
-CREATE TABLE auto.copy (LIKE tenant_mgmt.business INCLUDING ALL); -- here
-""",
-    """
-ALTER TABLE tenant_mgmt.business DROP COLUMN business_id; -- here
+ALTER TABLE tenant_mgmt.business DISABLE TRIGGER ALL; -- here
 """,
     """
 CREATE EVENT TRIGGER watch ON ddl_command_end -- here

@@ -13,7 +13,7 @@ from typing import Literal
 from harness.catalog.model import Catalog, Grant, Name
 from harness.finding import Location
 
-ProblemKind = Literal["opaque", "syntax", "unresolved"]
+ProblemKind = Literal["opaque", "syntax", "unresolved", "deploy"]
 Switch = Literal["enable", "force"]
 
 
@@ -22,7 +22,8 @@ class Problem:
     """A statement, or a part of one, that the reader could not turn into facts.
 
     `opaque`: what it leaves behind is not known; `syntax`: PostgreSQL 17 would not parse it;
-    `unresolved`: it names something that does not exist yet, or creates what exists already.
+    `unresolved`: it names something that does not exist yet, or creates what exists already;
+    `deploy`: it is understood, but cannot run in the one transaction of a deploy.
     """
 
     kind: ProblemKind

@@ -8,13 +8,15 @@ from typing import Any
 
 from pglast.enums import AlterTableType, ObjectType
 
-from harness.catalog.files import columns, constraints, names
+from harness.catalog.files import columns, constraints, names, types, views
 from harness.catalog.files.draft import Draft, missing
+from harness.catalog.files.expressions import deparse
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Name
 
 Action = Callable[[Any, Name, Statement, Draft], None]
 _RELATIONS = (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW)
+_OPTIONS = (AlterTableType.AT_SetRelOptions, AlterTableType.AT_ResetRelOptions)
 _WITHOUT_CONSEQUENCE = (
     AlterTableType.AT_SetStatistics,
     AlterTableType.AT_SetStorage,
@@ -51,10 +53,21 @@ def _change_view(node: Any, name: Name, statement: Statement, draft: Draft) -> N
         if command.subtype == AlterTableType.AT_ChangeOwner:
             owner = names.of_role(command.newowner)
             draft.views[name] = replace(draft.views[name], owner=owner)
+        elif command.subtype in _OPTIONS:
+            _change_options(command, name, draft)
         else:
             what = command.subtype.name.removeprefix("AT_")
             message = f"action {what} on a view is not known here; write it into CREATE VIEW"
             draft.problems.append(statement.problem("opaque", name, message))
+
+
+def _change_options(command: Any, name: Name, draft: Draft) -> None:
+    options = dict(draft.views[name].options)
+    for option in command.def_:
+        options.pop(option.defname, None)
+        if command.subtype == AlterTableType.AT_SetRelOptions:
+            options[option.defname] = views.value_of(option)
+    draft.views[name] = replace(draft.views[name], options=options)
 
 
 def _enable(_: Any, name: Name, __: Statement, draft: Draft) -> None:
@@ -107,6 +120,51 @@ def _change_column(
     draft.change(name, columns={**known, command.name: replace(known[command.name], **changes)})
 
 
+def _set_default(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    default = None if command.def_ is None else deparse(command.def_)
+    _change_column(command, name, statement, draft, default=default)
+
+
+def _set_type(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    draft.resolve_type(command.def_.typeName, statement)
+    _change_column(command, name, statement, draft, type=types.spell(command.def_.typeName))
+
+
+def _add_identity(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    kind = columns.IDENTITY[command.def_.generated_when]
+    _change_column(command, name, statement, draft, identity=kind)
+
+
+def _drop_identity(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    _change_column(command, name, statement, draft, identity=None)
+
+
+def _drop_expression(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    _change_column(command, name, statement, draft, generated=None)
+
+
+def _drop_column(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    """What stands on a column goes with it: keys, checks, indexes."""
+    table, gone = draft.tables[name], command.name
+    if gone not in table.columns:
+        if not command.missing_ok:
+            missing("column", f"{name}.{gone}", statement)
+        return
+    draft.change(
+        name,
+        columns={key: column for key, column in table.columns.items() if key != gone},
+        constraints=tuple(c for c in table.constraints if gone not in c.columns),
+        indexes=tuple(index for index in table.indexes if gone not in index.columns),
+    )
+
+
+def _drop_constraint(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    left = tuple(c for c in draft.tables[name].constraints if c.name != command.name)
+    if len(left) == len(draft.tables[name].constraints) and not command.missing_ok:
+        missing("constraint", f"{command.name} on {name}", statement)
+    draft.change(name, constraints=left)
+
+
 def _change_owner(command: Any, name: Name, _: Statement, draft: Draft) -> None:
     draft.change(name, owner=names.of_role(command.newowner))
 
@@ -114,6 +172,11 @@ def _change_owner(command: Any, name: Name, _: Statement, draft: Draft) -> None:
 def _attach(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
     child = draft.table(names.of_relation(command.def_.name), statement)
     draft.change(child.name, partition_of=name)
+
+
+def _detach(command: Any, name: Name, statement: Statement, draft: Draft) -> None:  # noqa: ARG001
+    child = draft.table(names.of_relation(command.def_.name), statement)
+    draft.change(child.name, partition_of=None)
 
 
 _ACTIONS: dict[AlterTableType, Action] = {
@@ -127,4 +190,12 @@ _ACTIONS: dict[AlterTableType, Action] = {
     AlterTableType.AT_DropNotNull: _drop_not_null,
     AlterTableType.AT_ChangeOwner: _change_owner,
     AlterTableType.AT_AttachPartition: _attach,
+    AlterTableType.AT_DetachPartition: _detach,
+    AlterTableType.AT_ColumnDefault: _set_default,
+    AlterTableType.AT_AlterColumnType: _set_type,
+    AlterTableType.AT_AddIdentity: _add_identity,
+    AlterTableType.AT_DropIdentity: _drop_identity,
+    AlterTableType.AT_DropExpression: _drop_expression,
+    AlterTableType.AT_DropColumn: _drop_column,
+    AlterTableType.AT_DropConstraint: _drop_constraint,
 }

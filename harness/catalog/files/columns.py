@@ -12,7 +12,7 @@ from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Column, Name
 
-_IDENTITY: dict[str, Literal["always", "by default"]] = {"a": "always", "d": "by default"}
+IDENTITY: dict[str, Literal["always", "by default"]] = {"a": "always", "d": "by default"}
 _SERIAL = ("serial", "bigserial", "smallserial")
 _NOT_NULL = (ConstrType.CONSTR_NOTNULL, ConstrType.CONSTR_PRIMARY, ConstrType.CONSTR_IDENTITY)
 _FACTS = (
@@ -32,7 +32,7 @@ def read(node: Any, statement: Statement, draft: Draft) -> Column:
     identity = None
     for constraint in written:
         if constraint.contype == ConstrType.CONSTR_IDENTITY:
-            identity = _IDENTITY[constraint.generated_when]
+            identity = IDENTITY[constraint.generated_when]
         elif constraint.contype in _FACTS and constraint.raw_expr is not None:
             expressions[constraint.contype] = _expression(constraint, written, statement)
             draft.resolve(walk(constraint.raw_expr), statement)

@@ -1,4 +1,4 @@
-"""Schemas, extensions, domains, enums and composite types; what changes or drops objects."""
+"""Schemas, extensions, domains, enums, composite types and sequences; owners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pglast.enums import ConstrType, ObjectType
 
-from harness.catalog.files import names, policies, types
+from harness.catalog.files import names, types
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
@@ -99,16 +99,6 @@ def change_owner(node: Any, statement: Statement, draft: Draft) -> None:
         kind = node.objectType.name.removeprefix("OBJECT_").lower()
         message = f"the owner of a {kind} is not known here; leave the statement out"
         statement.refuse("opaque", kind, message)
-
-
-def drop(node: Any, statement: Statement, draft: Draft) -> None:
-    """Takes policies away; for everything else it is clearer not to create it."""
-    if node.removeType != ObjectType.OBJECT_POLICY:
-        kind = node.removeType.name.removeprefix("OBJECT_")
-        message = f"DROP {kind} takes back what stands above; delete both statements"
-        statement.refuse("opaque", kind.lower(), message)
-    for parts in node.objects:
-        policies.drop(names.of_strings(parts[:-1]), parts[-1].sval, statement, draft)
 
 
 def _declare_type(name: Name, statement: Statement, draft: Draft) -> None:

@@ -6,6 +6,7 @@ created" is noticed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
@@ -29,6 +30,7 @@ from harness.catalog.source import (
 from harness.finding import Location
 
 Thing = TypeVar("Thing")
+_QUALIFIED = re.compile(r"(\w+)\.\w")
 FunctionKey = tuple[Name, tuple[str, ...]]
 
 
@@ -81,7 +83,7 @@ class Draft:
         )
         return Source(
             catalog=catalog,
-            problems=tuple(self.problems),
+            problems=tuple(filter(self._is_ours, self.problems)),
             definitions=self.definitions,
             privileges=tuple(self.privileges),
             role_settings=tuple(self.role_settings),
@@ -93,16 +95,27 @@ class Draft:
             foreign_tables=self.foreign_tables,
         )
 
+    def _is_ours(self, problem: Problem) -> bool:
+        """Whether a name that was not found should have been: of a schema that no file creates
+        nothing is known."""
+        named = _QUALIFIED.search(problem.object)
+        foreign = named is not None and named[1] not in self.schemas
+        return problem.kind != "unresolved" or not foreign
+
     def require_schema(self, schema: str, statement: Statement) -> None:
         """Notes a schema that no statement created; what goes into it is read all the same."""
         if schema not in self.schemas and schema not in self.unseen_schemas:
             self.note_missing("schema", schema, statement, statement.start)
 
+    def knows(self, name: Name) -> bool:
+        """Whether a relation of that name is there."""
+        known = (self.tables, self.views, self.indexes, self.foreign_tables, self.sequences)
+        return any(name in relations for relations in known)
+
     def declare_relation(self, name: Name, statement: Statement) -> None:
         """Refuses a relation whose name is taken."""
         self.require_schema(name.schema, statement)
-        taken = (self.tables, self.views, self.indexes, self.foreign_tables, self.sequences)
-        if any(name in known for known in taken):
+        if self.knows(name):
             statement.refuse("unresolved", name, f"{name} exists already; create it once")
 
     def table(self, name: Name, statement: Statement) -> Table:

@@ -26,6 +26,8 @@ _OPTIONS = {
     "cost",
     "rows",
     "window",
+    "support",
+    "transform",
 }
 _LANGUAGES = ("sql", "plpgsql")
 _MODES = {
@@ -42,7 +44,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     name = names.of_strings(node.funcname)
     draft.require_schema(name.schema, statement)
     options = {option.defname: option.arg for option in node.options or ()}
-    _refuse_unknown(options, name, statement)
+    _refuse_unknown(options, name, statement, draft)
     parameters = node.parameters or ()
     key = (name, tuple(types.spell(p.argType) for p in parameters if p.mode not in _RESULT))
     if key in draft.functions and not node.replace:
@@ -76,14 +78,16 @@ def _add(key: FunctionKey, function: Function, statement: Statement, draft: Draf
     draft.definitions[function.signature] = statement.text
 
 
-def _refuse_unknown(options: dict[str, Any], name: Name, statement: Statement) -> None:
+def _refuse_unknown(
+    options: dict[str, Any], name: Name, statement: Statement, draft: Draft
+) -> None:
     if unknown := sorted(options.keys() - _OPTIONS):
         message = f"function option {unknown[0].upper()} is not known here; drop it"
         statement.refuse("opaque", name, message)
     language = _text(options, "language", "sql")
     if language not in _LANGUAGES:
-        message = f"language {language} cannot be read; write it in sql or plpgsql"
-        statement.refuse("opaque", name, message)
+        message = f"what a function in {language} does cannot be read"
+        draft.problems.append(statement.problem("opaque", name, message))
 
 
 def _text(options: dict[str, Any], option: str, default: str) -> str:

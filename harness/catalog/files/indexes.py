@@ -17,12 +17,12 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     Where no COMMENT ON INDEX says what it serves, the `--` lines above it do.
     """
     relation = names.of_relation(node.relation)
-    if node.idxname is None:
-        statement.refuse("opaque", relation, "an index without a name cannot be told; name it")
     if node.concurrent:
-        message = "CONCURRENTLY cannot run in the transaction of a deploy; leave it out"
-        statement.refuse("opaque", node.idxname, message)
-    name = Name(relation.schema, node.idxname)
+        message = "CONCURRENTLY cannot run in the one transaction of a deploy"
+        draft.problems.append(statement.problem("deploy", node.idxname or relation, message))
+    name = Name(relation.schema, node.idxname or _chosen(node, relation, draft))
+    if node.if_not_exists and name in draft.indexes:
+        return
     draft.declare_relation(name, statement)
     draft.indexes[name] = relation
     parts = (*node.indexParams, *(node.indexIncludingParams or ()))
@@ -32,7 +32,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     table = draft.table(relation, statement)
     draft.require_columns(table, [part.name for part in parts if part.name], statement)
     index = Index(
-        name=node.idxname,
+        name=name.name,
         columns=tuple(part.name or deparse(part.expr) for part in node.indexParams),
         unique=node.unique,
         predicate=_predicate(node, statement),
@@ -50,6 +50,13 @@ def create_statistics(node: Any, statement: Statement, draft: Draft) -> None:
         draft.table(names.of_relation(relation), statement)
     if node.defnames:
         draft.statistics.add(names.of_strings(node.defnames))
+
+
+def _chosen(node: Any, relation: Name, draft: Draft) -> str:
+    """The name that PostgreSQL gives to an index without one."""
+    columns = tuple(part.name or "expr" for part in node.indexParams)
+    taken = {index.name for index in draft.indexes if index.schema == relation.schema}
+    return names.choose_index(relation, columns, taken)
 
 
 def _predicate(node: Any, statement: Statement) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from contextvars import ContextVar
 from itertools import count
 from typing import Any
 
@@ -16,15 +17,23 @@ _NAME_BYTES = 63
 _SUFFIX = {"primary key": "pkey", "unique": "key", "foreign key": "fkey", "exclude": "excl"}
 
 
+_first_schema: ContextVar[str] = ContextVar("first_schema", default="public")
+
+
+def look_in(schema: str) -> None:
+    """Where names without a schema are from now on, as the first of SET search_path says."""
+    _first_schema.set(schema or "public")
+
+
 def of_relation(relation: Any) -> Name:
-    """The name of a RangeVar; one without a schema is in public."""
-    return Name(relation.schemaname or "public", relation.relname)
+    """The name of a RangeVar; one without a schema is in the first of the search path."""
+    return Name(relation.schemaname or _first_schema.get(), relation.relname)
 
 
 def of_strings(strings: Iterable[Any]) -> Name:
     """The name that a list of String nodes spells."""
     parts = [part.sval for part in strings]
-    return Name(parts[-2] if len(parts) > 1 else "public", parts[-1])
+    return Name(parts[-2] if len(parts) > 1 else _first_schema.get(), parts[-1])
 
 
 def of_role(role: Any) -> str:
@@ -45,6 +54,12 @@ def choose(table: Name, constraint: Constraint, taken: Collection[str]) -> str:
     told = {"primary key": False, "check": one}.get(constraint.kind, True)
     middle = "_".join(map(_short, constraint.columns)) if told else ""
     numbered = (_fit(table.name, middle, f"{suffix}{number or ''}") for number in count())
+    return next(name for name in numbered if name not in taken)
+
+
+def choose_index(table: Name, columns: Iterable[str], taken: Collection[str]) -> str:
+    """The name that PostgreSQL gives to an index without one (ChooseIndexName)."""
+    numbered = (_fit(table.name, "_".join(columns), f"idx{number or ''}") for number in count())
     return next(name for name in numbered if name not in taken)
 
 

@@ -22,6 +22,14 @@ _ALL = {
     "function": frozenset({"execute"}),
     "sequence": frozenset({"usage", "select", "update"}),
 }
+_WITHOUT_ROWS = (
+    ObjectType.OBJECT_DATABASE,
+    ObjectType.OBJECT_DOMAIN,
+    ObjectType.OBJECT_LANGUAGE,
+    ObjectType.OBJECT_TYPE,
+    ObjectType.OBJECT_FDW,
+    ObjectType.OBJECT_FOREIGN_SERVER,
+)
 _ROUTINES = (
     ObjectType.OBJECT_FUNCTION,
     ObjectType.OBJECT_PROCEDURE,
@@ -31,12 +39,14 @@ _ROUTINES = (
 
 def read(node: Any, statement: Statement, draft: Draft) -> None:
     """Gives or takes privileges on the objects that the statement names one by one."""
-    if node.targtype != GrantTargetType.ACL_TARGET_OBJECT:
-        message = "ALL … IN SCHEMA says nothing about what comes later; name the objects"
-        statement.refuse("opaque", _listed(node.objects), message)
+    if node.targtype == GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA:
+        _on_all(node, statement, draft)
+        return
     if node.grant_option:
         message = "WITH GRANT OPTION lets a role give rights away; leave it out"
         statement.refuse("opaque", _roles(node)[0], message)
+    if node.objtype in _WITHOUT_ROWS:
+        return
     reader = _READERS.get(node.objtype)
     if reader is None:
         kind = node.objtype.name.removeprefix("OBJECT_").lower()
@@ -44,6 +54,20 @@ def read(node: Any, statement: Statement, draft: Draft) -> None:
         statement.refuse("opaque", kind, message)
     for item in node.objects:
         reader(item, node, statement, draft)
+
+
+def _on_all(node: Any, statement: Statement, draft: Draft) -> None:
+    """ALL … IN SCHEMA: of what is there now; of what comes later it says nothing."""
+    schemas = {string.sval for string in node.objects}
+    if node.objtype == ObjectType.OBJECT_TABLE:
+        for name in [n for n in (*draft.tables, *draft.views) if n.schema in schemas]:
+            _change_relation(name, node, statement, draft)
+    elif node.objtype == ObjectType.OBJECT_SEQUENCE:
+        for name in [n for n in draft.sequences if n.schema in schemas]:
+            _change("sequence", str(name), node, statement, draft)
+    else:
+        for function in [f for f in draft.functions.values() if f.name.schema in schemas]:
+            _change("function", function.signature, node, statement, draft)
 
 
 def read_default(node: Any, statement: Statement, draft: Draft) -> None:
@@ -68,7 +92,11 @@ def _on_relation(item: Any, node: Any, statement: Statement, draft: Draft) -> No
     name = names.of_relation(item)
     if name in draft.sequences:
         _on_sequence(item, node, statement, draft)
-        return
+    else:
+        _change_relation(name, node, statement, draft)
+
+
+def _change_relation(name: Name, node: Any, statement: Statement, draft: Draft) -> None:
     grants = list(_grants(name, statement, draft))
     change = _give if node.is_grant else _take
     for role in _roles(node):
@@ -169,10 +197,6 @@ def _privileges(nodes: Any, everything: frozenset[str]) -> frozenset[str]:
 
 def _roles(node: Any) -> list[str]:
     return [names.of_role(role) for role in node.grantees]
-
-
-def _listed(strings: Any) -> str:
-    return ", ".join(string.sval for string in strings)
 
 
 Reader = Callable[[Any, Any, Statement, Draft], None]

@@ -15,6 +15,7 @@ from harness.catalog.files import (
     alter,
     comments,
     definitions,
+    drops,
     exits,
     functions,
     indexes,
@@ -22,6 +23,7 @@ from harness.catalog.files import (
     policies,
     privileges,
     roles,
+    session,
     tables,
     triggers,
     views,
@@ -62,6 +64,7 @@ def go_on(draft: Draft, files: Mapping[str, str]) -> Source:
 
 
 def _read_files(files: Mapping[str, str], draft: Draft) -> None:
+    names.look_in("public")
     for path, text in files.items():
         statements, problems = parse(SqlText.of(path, text))
         draft.problems += problems
@@ -78,6 +81,31 @@ def _read_statement(statement: Statement, draft: Draft) -> None:
     except _UNFORESEEN as error:
         message = f"a form of this statement is not known here ({error!r}); write it plainly"
         draft.problems.append(statement.problem("opaque", _first_words(statement), message))
+
+
+def _select(node: Any, statement: Statement, draft: Draft) -> None:
+    """A partition function, or one of PostgreSQL's own, which pg_dump calls."""
+    called = [target.val for target in node.targetList or ()]
+    own = all(type(c) is ast.FuncCall and _is_harmless(c) for c in called) and not node.fromClause
+    if node.intoClause is not None:
+        name = names.of_relation(node.intoClause.rel)
+        draft.declare_relation(name, statement)
+        views.table_of_query(name, node, statement, draft)
+        return
+    if not called or not own:
+        _make_partitions(node, statement, draft)
+    else:
+        _set_config(called[0])
+
+
+def _set_config(call: Any) -> None:
+    """SELECT pg_catalog.set_config('search_path', '', false), with which a dump begins."""
+    if call.funcname[-1].sval == "set_config" and call.args[0].val.sval == "search_path":
+        names.look_in(call.args[1].val.sval)
+
+
+def _is_harmless(call: Any) -> bool:
+    return call.funcname[-1].sval in ("set_config", "setval") and len(call.funcname) <= 2
 
 
 def _make_partitions(node: Any, statement: Statement, draft: Draft) -> None:
@@ -139,13 +167,30 @@ _READERS: dict[type, Reader] = {
     ast.CreateTableAsStmt: views.create_materialized,
     ast.CreateTrigStmt: triggers.create,
     ast.CreateUserMappingStmt: exits.pass_over,
-    ast.DropStmt: definitions.drop,
+    ast.DropStmt: drops.drop,
     ast.GrantRoleStmt: roles.grant,
     ast.GrantStmt: privileges.read,
     ast.IndexStmt: indexes.create,
+    ast.RenameStmt: drops.rename,
     ast.RuleStmt: exits.create_rule,
-    ast.SelectStmt: _make_partitions,
+    ast.SelectStmt: _select,
+    ast.TransactionStmt: session.transaction,
+    ast.VariableSetStmt: session.set_variable,
     ast.ViewStmt: views.create,
+    **dict.fromkeys(
+        (
+            ast.AlterSeqStmt,
+            ast.CopyStmt,
+            ast.CreateCastStmt,
+            ast.CreateRangeStmt,
+            ast.DefineStmt,
+            ast.DeleteStmt,
+            ast.InsertStmt,
+            ast.TruncateStmt,
+            ast.UpdateStmt,
+        ),
+        session.pass_over,
+    ),
 }
 
 _TAKE_OUT = "take it out, or teach harness.catalog.files to read it"
@@ -157,17 +202,9 @@ _ADVICE = {
     "PrepareStmt": "write the statement out",
     "ExecuteStmt": "write the statement out",
     "SelectStmt": "only a partition function may be called here (setting partition_functions)",
-    "InsertStmt": _DATA,
-    "UpdateStmt": _DATA,
-    "DeleteStmt": _DATA,
     "MergeStmt": _DATA,
-    "CopyStmt": _DATA,
-    "TruncateStmt": _DATA,
     "DropRoleStmt": _ROLES,
-    "TransactionStmt": "deploy runs all files in one transaction; leave it out",
-    "VariableSetStmt": "a file must mean the same in every session; qualify the names instead",
     "CreateEventTrigStmt": "Citus runs event triggers on the coordinator alone; leave it out",
-    "RenameStmt": "use the new name in the statement that creates it",
     "AlterObjectSchemaStmt": "create it in the right schema",
     "AlterFunctionStmt": "write it into CREATE FUNCTION",
     "AlterDomainStmt": "write it into CREATE DOMAIN",

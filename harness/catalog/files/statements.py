@@ -20,6 +20,8 @@ from harness.errors import SchemaError
 from harness.finding import Location
 
 _NOT_SQL = re.compile(r"^\\[^\n]*|\0", re.MULTILINE)
+_COPIED = re.compile(r"^(COPY\b[^;]*\bFROM\s+stdin\b[^;]*;)(.*?)^\\\.$", re.S | re.M | re.I)
+_SHOWN_ALONE = re.compile(r"\\(echo|qecho|timing|pset|set|unset|restrict|unrestrict|encoding|q)\b")
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
 _END = re.compile(r";\s*END\s*$", re.IGNORECASE)
 
@@ -93,8 +95,10 @@ def _statements(file: SqlText, start: int, stop: int) -> Iterator[Statement]:
 
 def _salvage(file: SqlText) -> tuple[list[Statement], list[Problem]]:
     statements: list[Statement] = []
-    problems = [_not_sql(file, match) for match in _NOT_SQL.finditer(file.text)]
-    blanked = _NOT_SQL.sub(lambda match: " " * len(match.group()), file.text)
+    text = _COPIED.sub(_without_rows, file.text)
+    commands = [m for m in _NOT_SQL.finditer(text) if not _SHOWN_ALONE.match(m.group())]
+    problems = [_not_sql(file, match) for match in commands]
+    blanked = _NOT_SQL.sub(lambda match: " " * len(match.group()), text)
     file = SqlText.of(file.path, blanked)
     for piece in _pieces(blanked):
         try:
@@ -102,6 +106,12 @@ def _salvage(file: SqlText) -> tuple[list[Statement], list[Problem]]:
         except ParseError as error:
             problems.append(_syntax(file, error, piece))
     return statements, problems
+
+
+def _without_rows(copied: re.Match[str]) -> str:
+    """COPY … FROM stdin without the rows that follow it, on as many lines."""
+    rows = re.sub(r"[^\n]", " ", copied.group(2))
+    return f"{copied.group(1)}{rows}  "
 
 
 def _pieces(text: str) -> Iterator[slice]:

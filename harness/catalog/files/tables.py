@@ -14,6 +14,8 @@ from harness.catalog.files.expressions import deparse
 from harness.catalog.files.statements import Refused, Statement
 from harness.catalog.model import Column, Name, Table
 
+_LIKE_CONSTRAINTS = 1 << 2
+_LIKE_INDEXES = 1 << 6
 _STRATEGY = {
     PartitionStrategy.PARTITION_STRATEGY_RANGE: "RANGE",
     PartitionStrategy.PARTITION_STRATEGY_LIST: "LIST",
@@ -24,6 +26,8 @@ _STRATEGY = {
 def create(node: Any, statement: Statement, draft: Draft) -> None:
     """Adds the table with its columns, then its keys and checks."""
     name = names.of_relation(node.relation)
+    if node.relation.relpersistence == "t" or (node.if_not_exists and name in draft.tables):
+        return  # gone with its session, or there already
     draft.declare_relation(name, statement)
     _refuse_variants(node, name, statement)
     parent = names.of_relation(node.inhRelations[0]) if node.partbound else None
@@ -50,14 +54,29 @@ def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) 
     elif type(part) is ast.Constraint:
         constraints.add(part, name, statement, draft)
     else:
-        message = "LIKE copies columns but neither row security nor policies; write them out"
-        statement.refuse("opaque", name, message, part.relation.location)
+        _copy(part, name, statement, draft)
+
+
+def _copy(like: Any, name: Name, statement: Statement, draft: Draft) -> None:
+    """LIKE: columns, and keys and checks where it says so; never row security, policies, grants."""
+    source = draft.table(names.of_relation(like.relation), statement)
+    table = draft.tables[name]
+    columns = {
+        key: replace(column, comment=None, location=statement.location())
+        for key, column in source.columns.items()
+    }
+    draft.change(name, columns={**table.columns, **columns})
+    copied = {"check"} if like.options & _LIKE_CONSTRAINTS else set()
+    copied |= {"primary key", "unique", "exclude"} if like.options & _LIKE_INDEXES else set()
+    for constraint in source.constraints:
+        if constraint.kind in copied:
+            taken = {other.name for other in draft.tables[name].constraints}
+            own = replace(constraint, name=names.choose(name, constraint, taken))
+            draft.change(name, constraints=(*draft.tables[name].constraints, own))
 
 
 def _refuse_variants(node: Any, name: Name, statement: Statement) -> None:
     """Tables whose life or columns the files do not show."""
-    if node.relation.relpersistence == "t":
-        statement.refuse("opaque", name, "a temporary table is gone after the deploy; leave it out")
     if node.ofTypename is not None:
         statement.refuse("opaque", name, "OF hides the columns in a type; write them out")
     if node.accessMethod is not None:

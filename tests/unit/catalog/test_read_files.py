@@ -182,7 +182,7 @@ def test_one_syntax_error_costs_one_statement() -> None:
     source = read(
         "CREATE TABLE s.a (x int;\n"
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;\n"
-        "\\echo hello\n"
+        "\\i more.sql\n"
         "CREATE TABLE s.b (x text DEFAULT ';');\n"
         "CREATE TABLE s.c (x int"
     )
@@ -211,11 +211,7 @@ def test_a_problem_does_not_hide_its_table() -> None:
     source = read(
         "CREATE TABLE s.t (a x.missing, LIKE s.u, b int, FOREIGN KEY (b) REFERENCES s.v);"
     )
-    assert [problem.kind for problem in source.problems] == [
-        "unresolved",
-        "opaque",
-        "unresolved",
-    ]
+    assert [problem.object for problem in source.problems] == ["s.u", "s.v"]
     assert list(source.catalog.tables[Name("s", "t")].columns) == ["a", "b"]
 
 
@@ -230,7 +226,7 @@ def test_what_an_extension_brings_is_not_judged() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "COMMENT ON CONSTRAINT c ON t IS 'x';",
+        "COMMENT ON CONSTRAINT c ON s.t IS 'x';",
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SET TIME ZONE INTERVAL '1' HOUR RETURN 1;",
         "CREATE TABLE s.t (a int DEFERRABLE);",
         "ALTER INDEX s.i SET (fillfactor = 70);",
@@ -242,3 +238,76 @@ def test_what_an_extension_brings_is_not_judged() -> None:
 def test_an_unforeseen_form_is_a_problem_and_no_crash(statement: str) -> None:
     (problem,) = read(statement).problems
     assert problem.location.line == 2
+
+
+def left(sql: str) -> list[str]:
+    """The tables that statements leave behind, which must all be understood."""
+    source = read(sql)
+    assert source.problems == ()
+    return [str(name) for name in source.catalog.tables]
+
+
+def test_what_is_dropped_is_gone() -> None:
+    assert left("CREATE TABLE s.a (x int); CREATE TABLE s.b (x int); DROP TABLE s.a;") == ["s.b"]
+    assert left("DROP TABLE IF EXISTS s.a;") == []
+    kept = table(
+        "CREATE TABLE s.p (x int PRIMARY KEY);"
+        "CREATE TABLE s.t (a int UNIQUE, b int REFERENCES s.p, c int CHECK (c > 0));"
+        "CREATE INDEX i ON s.t (b, c);"
+        "ALTER TABLE s.t DROP COLUMN c, DROP CONSTRAINT t_a_key;"
+        "DROP TABLE s.p CASCADE;"
+    )
+    assert (list(kept.columns), kept.constraints, kept.indexes) == (["a", "b"], (), ())
+
+
+def test_what_is_renamed_has_its_new_name() -> None:
+    found = table(
+        "CREATE TABLE s.old (a int PRIMARY KEY); CREATE TABLE s.u (a int REFERENCES s.old);"
+        "ALTER TABLE s.old RENAME a TO id; ALTER TABLE s.old RENAME TO t;"
+        "ALTER INDEX s.old_pkey RENAME TO t_pkey;"
+    )
+    assert (list(found.columns), found.constraints[0].columns) == (["id"], ("id",))
+    assert found.name == Name("s", "t")
+
+
+def test_a_column_is_what_it_was_altered_to() -> None:
+    found = table(
+        "CREATE TABLE s.t (a int DEFAULT 1, b text);"
+        "ALTER TABLE s.t ALTER a DROP DEFAULT, ALTER a TYPE bigint, ALTER b SET DEFAULT 'x';"
+    )
+    assert [(c.type, c.default) for c in found.columns.values()] == [
+        ("bigint", None),
+        ("text", "'x'"),
+    ]
+
+
+def test_an_index_without_a_name_is_named_as_postgresql_does() -> None:
+    found = table(
+        "CREATE TABLE s.t (a int, b text);"
+        "CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (lower(b));"
+    )
+    assert [i.name for i in found.indexes] == ["t_a_b_idx", "t_a_b_idx1", "t_expr_idx"]
+
+
+def test_names_without_a_schema_are_in_the_search_path() -> None:
+    assert left("SET search_path = s, public; CREATE TABLE a (x int);") == ["s.a"]
+    assert left("CREATE TABLE a (x int);") == ["public.a"]
+
+
+def test_a_dump_is_read() -> None:
+    source = read(
+        "\\restrict abc\n"
+        "SET statement_timeout = 0;\n"
+        "SELECT pg_catalog.set_config('search_path', '', false);\n"
+        "CREATE TABLE s.t (a integer NOT NULL, b text);\n"
+        "ALTER TABLE ONLY s.t ADD CONSTRAINT t_pkey PRIMARY KEY (a);\n"
+        "COPY s.t (a, b) FROM stdin;\n"
+        "1\tit's; (\n"
+        "\\.\n"
+        "CREATE INDEX t_b_idx ON s.t USING btree (b);\n"
+        "\\unrestrict abc\n"
+    )
+    assert source.problems == ()
+    found = source.catalog.tables[Name("s", "t")]
+    assert found.indexes[0].location == Location("f.sql", 10)
+    assert found.primary_key

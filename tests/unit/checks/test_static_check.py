@@ -64,7 +64,6 @@ def test_a_file_that_the_order_does_not_name_is_read_last(schema: Path, settings
 
 def test_a_file_from_elsewhere_stands_alone(schema: Path, settings: Settings) -> None:
     assert places([schema / "s/1.sql"], settings, "SRC004") == [
-        "my schema/s/1.sql:1",
         "my schema/s/1.sql:2",
     ]
 
