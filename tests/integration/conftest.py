@@ -23,7 +23,7 @@ from harness.config import Settings
 from harness.db import Connection, Target
 from harness.deploy.deploy import deploy
 from harness.server.embedded import embedded, running
-from tests.integration.spares import Spares, maintain, name_of, target_of
+from tests.integration.spares import Spares, maintain, name_of, target_of, template
 from tests.integration.spares import database as made_database
 
 PLATFORM = ("system_core/", "tenant_mgmt/", "user_mgmt/", "user_auth/", "user_rbac/")
@@ -56,15 +56,13 @@ def database(server: Target, settings: Settings) -> Iterator[Target]:
 def deployed(server: Target, settings: Settings) -> Iterator[Target]:
     """A database with the reference schema, shared by tests that leave it as it was.
 
-    Copies are made of another that nobody is ever connected to, so that no test loses what the
-    worker's connection has learned.
+    Copies are made of the template that it is a copy of, so that no test loses what the worker's
+    connection has learned.
     """
-    with made_database(server, settings) as target:
-        deploy(target, settings)
-        with ExitStack() as made:
-            untouched = made.enter_context(made_database(server, settings, name_of(target)))
-            _spares[target.admin] = Spares(server, settings, untouched, made)
-            yield target
+    with template(server, settings) as untouched, ExitStack() as made:
+        target = made.enter_context(made_database(server, settings, name_of(untouched)))
+        _spares[target.admin] = Spares(server, settings, untouched, made)
+        yield target
         _end_session(target)
 
 

@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from harness.config import Settings
 from harness.db import Target
+from harness.deploy.deploy import deploy
 
 _serial = itertools.count(1)
 _MUCH = 40 << 20
@@ -43,11 +44,46 @@ def database(server: Target, settings: Settings, template: str = "template0") ->
         drop(server, target)
 
 
+@contextmanager
+def template(server: Target, settings: Settings) -> Iterator[Target]:
+    """The reference schema, deployed once for all workers of a run; only copies are connected to.
+
+    Each worker holds a lock that others may hold too; who can have it alone at its end was the
+    last, and drops the database. Where one ended before another began, it is deployed again.
+    """
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    target = target_of(make_conninfo(server.admin, dbname=f"test_{run}_0"), settings)
+    with psycopg.connect(server.admin, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [run])
+        if not _exists(connection, target):
+            _deploy(server, settings, target)
+        connection.execute("SELECT pg_advisory_lock_shared(%s), pg_advisory_unlock(%s)", [run, run])
+        yield target
+        last = "SELECT pg_advisory_unlock_shared(%s), pg_try_advisory_lock(%s)"
+        if connection.execute(last, [run, run]).fetchone() == (True, True):
+            drop(server, target)
+
+
+def _exists(connection: psycopg.Connection[Any], target: Target) -> bool:
+    query = "SELECT FROM pg_database WHERE datname = %s"
+    return connection.execute(query, [name_of(target)]).fetchone() is not None
+
+
+def _deploy(server: Target, settings: Settings, target: Target) -> None:
+    name = {"name": sql.Identifier(name_of(target))}
+    maintain(server, "CREATE DATABASE {name} TEMPLATE template0", name)
+    try:
+        deploy(target, settings)
+    except BaseException:
+        drop(server, target)
+        raise
+
+
 def create(server: Target, settings: Settings, template: str) -> Target:
     """Creates a database of the worker's own."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    maintain(server, "CREATE DATABASE {name} TEMPLATE {template}", names)
+    maintain(server, "CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy", names)
     return target_of(make_conninfo(server.admin, dbname=name), settings)
 
 
