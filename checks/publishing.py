@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pglast import ast, parse_sql
+from pglast import ast
 from pglast.enums import BoolExprType, JoinType, SetOperation
 from pglast.parser import ParseError
 
 from checks.wording import quoted, tenant_predicate
 from harness.catalog.files.expressions import canonical, deparse, walk
 from harness.catalog.model import Catalog, Name, View
+from harness.catalog.parsing import parse_sql
 from harness.config import Tenancy
 
 

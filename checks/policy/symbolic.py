@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pglast import ast, parse_sql
+from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType, NullTestType, SubLinkType
 from pglast.parser import ParseError
 
 from checks.policy.judgment import Judgment
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants
 from harness.catalog.files.expressions import deparse, parse
+from harness.catalog.parsing import parse_sql
 from harness.catalog.source import Source
 from harness.config import Settings, Tenancy
 

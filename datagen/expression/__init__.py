@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import pglast
+from pglast import Error
 
 from datagen.expression.evaluate import Scope, columns_of, evaluate
 from datagen.expression.unknown import UnknownExpression
 from datagen.values import Values
+from harness.catalog.parsing import parse_sql
 
 __all__ = ["Expression", "Scope", "UnknownExpression", "compile_expression"]
 
@@ -38,8 +39,8 @@ class Expression:
 def compile_expression(text: str) -> Expression:
     """Parses an expression; UnknownExpression where it is none."""
     try:
-        (statement,) = pglast.parse_sql(f"SELECT {text}")
+        (statement,) = parse_sql(f"SELECT {text}")
         (target,) = statement.stmt.targetList
-    except (pglast.Error, ValueError) as error:
+    except (Error, ValueError) as error:
         raise UnknownExpression(f"cannot be parsed: {error}") from None
     return Expression(text, target.val, frozenset(columns_of(target.val)))

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
 
-from pglast import ast, parse_sql
+from pglast import ast
 from pglast.parser import ParseError
 from pglast.stream import RawStream
+
+from harness.catalog.parsing import parse_sql
 
 
 def deparse(node: Any) -> str:

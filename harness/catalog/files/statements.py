@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from pglast import parse_sql
 from pglast.parser import ParseError
 
 from harness.catalog.files.text import SqlText, semicolons
+from harness.catalog.parsing import parse_sql
 from harness.catalog.source import Problem, ProblemKind
 from harness.errors import SchemaError
 from harness.finding import Location
