@@ -9,7 +9,7 @@ from pglast import ast
 
 from checks.subjects import isolated
 from harness.catalog.files.expressions import parse, walk
-from harness.catalog.model import Catalog, Function, Name, Policy, Table
+from harness.catalog.model import Catalog, Function, Policy, Table
 from harness.config import Tenancy
 
 
@@ -36,7 +36,8 @@ def functions_called(tree: Any, catalog: Catalog) -> Iterator[tuple[Any, Functio
     for node in walk(tree):
         if isinstance(node, ast.FuncCall):
             name = [part.sval for part in node.funcname]
-            yield from ((node, f) for f in catalog.functions if _is(f.name, name))
+            candidates = catalog.functions_by_name.get(name[-1], ())
+            yield from ((node, f) for f in candidates if name[-2:-1] in ([], [f.name.schema]))
 
 
 def once_per_statement(tree: Any) -> frozenset[int]:
@@ -46,7 +47,3 @@ def once_per_statement(tree: Any) -> frozenset[int]:
         if isinstance(node, ast.SubLink):
             inside |= {id(below) for below in walk(node.subselect)}
     return frozenset(inside)
-
-
-def _is(function: Name, called: list[str]) -> bool:
-    return function.name == called[-1] and (len(called) == 1 or called[-2] == function.schema)

@@ -7,8 +7,9 @@ Expressions are SQL text. From a live database they are what PostgreSQL prints
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from psycopg import sql
@@ -206,7 +207,7 @@ class Domain:
     location: Location | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """All that a set of files or a database defines, in load order."""
 
@@ -216,3 +217,11 @@ class Catalog:
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     enums: Mapping[Name, tuple[str, ...]] = field(default_factory=dict)
     schemas: tuple[str, ...] = ()
+
+    @cached_property
+    def functions_by_name(self) -> Mapping[str, Sequence[Function]]:
+        """The functions of each name, whatever their schema and arguments."""
+        named: dict[str, list[Function]] = {}
+        for function in self.functions:
+            named.setdefault(function.name.name, []).append(function)
+        return named

@@ -44,13 +44,14 @@ def add(
         message = f"{what} is not known here; write the constraint out"
         statement.refuse("opaque", table, message, node.location)
     owner = draft.table(table, statement)
+    constraint = read(node, owner, (column,) if column else (), statement, draft)
+    taken = {other.name for other in owner.constraints}
     constraint = replace(
-        read(node, owner, (column,) if column else (), statement, draft),
+        constraint,
+        name=node.conname or names.choose(table, constraint, taken),
         deferrable=node.deferrable,
         location=statement.location(node.location),
     )
-    taken = {other.name for other in owner.constraints}
-    constraint = replace(constraint, name=node.conname or names.choose(table, constraint, taken))
     draft.change(table, constraints=(*owner.constraints, constraint))
     if constraint.kind == "primary key":
         _forbid_null(table, constraint.columns, draft)
