@@ -137,9 +137,7 @@ def test_a_leak_is_found_told_and_fails(finished: Run, harness: Harness) -> None
 def test_a_deleted_line_is_found_in_every_format(
     harness: Harness, project: Path, format: str, mark: str
 ) -> None:
-    schema = project / "schema"
-    shutil.rmtree(schema, ignore_errors=True)
-    shutil.copytree(BUNDLED_SCHEMA, schema)
+    schema = _part_of_the_schema(project)
     file = schema / "system_core" / "40_collaboration.sql"
     line = "ALTER TABLE system_core.tag ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
     text = file.read_text()
@@ -150,6 +148,18 @@ def test_a_deleted_line_is_found_in_every_format(
     assert mark in done.stdout
     assert "system_core.tag" in done.stdout
     assert "40_collaboration.sql" in done.stdout
+
+
+def _part_of_the_schema(project: Path) -> Path:
+    """A copy of what others stand on: the rest would only take time to read."""
+    schema = project / "schema"
+    shutil.rmtree(schema, ignore_errors=True)
+    for part in ("system_core", "tenant_mgmt"):
+        shutil.copytree(BUNDLED_SCHEMA / part, schema / part)
+    order = (BUNDLED_SCHEMA / "order.txt").read_text().splitlines()
+    kept = [line for line in order if line.startswith(("system_core/", "tenant_mgmt/"))]
+    (schema / "order.txt").write_text("\n".join(kept))
+    return schema
 
 
 def test_a_file_with_a_syntax_error_is_a_finding(harness: Harness, project: Path) -> None:

@@ -12,8 +12,9 @@ from checks import static
 from checks.policy import symbolic
 from checks.rules import registry
 from harness.catalog import files
+from harness.catalog.model import Catalog
 from harness.config import Settings
-from harness.finding import Location, Severity
+from harness.finding import Finding, Location, Severity
 
 PREFIX = re.compile(r"^CREATE TABLE (?P<name>[\w.]+)", re.MULTILINE)
 PROTECTING = {
@@ -22,6 +23,8 @@ PROTECTING = {
     "RLS003": re.compile(r"CREATE POLICY tenant_isolation ON [^;]*;"),
 }
 LINES = re.compile(r"^.*(?:ENABLE ROW LEVEL SECURITY|CREATE POLICY).*\n", re.MULTILINE)
+
+Judged = tuple[list[Finding], Catalog]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Stretch:
 @pytest.fixture(scope="module")
 def texts(settings: Settings) -> dict[str, str]:
     return static.read_texts([settings.schema_dir])
+
+
+@pytest.fixture(scope="module")
+def judged(texts: dict[str, str], settings: Settings) -> Judged:
+    return static.judge(texts, settings)
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +74,14 @@ def protection(stretch: Stretch, text: str, settings: Settings) -> set[tuple[str
     return {(f.rule, f.object, f.location) for f in found if f.location}
 
 
-def test_nothing_is_found(texts: dict[str, str], settings: Settings) -> None:
-    findings, catalog = static.judge(texts, settings)
+def test_nothing_is_found(judged: Judged) -> None:
+    findings, catalog = judged
     assert [f"{f.location} {f.rule} {f.message}" for f in findings] == []
     assert len(catalog.tables) >= 75
 
 
-def test_every_table_is_cut_out(texts: dict[str, str], stretches: list[Stretch]) -> None:
-    tables = files.read(texts).catalog.tables
-    assert {stretch.table for stretch in stretches} == {str(name) for name in tables}
+def test_every_table_is_cut_out(judged: Judged, stretches: list[Stretch]) -> None:
+    assert {stretch.table for stretch in stretches} == {str(name) for name in judged[1].tables}
 
 
 @pytest.mark.parametrize("rule", PROTECTING)
