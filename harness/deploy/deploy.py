@@ -39,9 +39,20 @@ def deploy(
     Raises RefusedError for a database that holds something else, SchemaError with file:line
     for SQL that PostgreSQL refuses. In either case the database is as it was.
     """
-    started = time.perf_counter()
     files = read(settings.schema_dir)
     require_all_named(settings.schema_dir, files)
+    return deploy_files(database, files, settings, owned, on_progress)
+
+
+def deploy_files(
+    database: Target,
+    files: Sequence[SourceFile],
+    settings: Settings,
+    owned: str | None = None,
+    on_progress: Progress = lambda *_: None,
+) -> DeployResult:
+    """The same with files that were read already."""
+    started = time.perf_counter()
     with connect(database.admin, autocommit=True) as connection:
         if _needs_deployment(connection, files, owned):
             roles.ensure(connection, settings.roles)

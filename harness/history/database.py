@@ -1,8 +1,9 @@
 """The database that keeps the history: `harness_history` beside the runs, or one by DSN.
 
-A run makes its own database anew, so its history lives in another one. That holds the bundled
-schema, whatever schema the runs are about, and in it one business, the operator's. When a later
-release brings another schema, the history is derived anew from the run documents that it keeps.
+A run makes its own database anew, so its history lives in another one. That holds what the
+bundled schema has of observability and what it stands on, whatever schema the runs are about, and
+in it one business, the operator's. When a later release brings other files, the history is derived
+anew from the run documents that it keeps.
 """
 
 from __future__ import annotations
@@ -16,12 +17,21 @@ from psycopg import sql
 from harness.config import Settings, server_dsn
 from harness.db import Connection, Target, as_role, connect
 from harness.deploy import target as targets
-from harness.deploy.deploy import deploy
+from harness.deploy.deploy import deploy_files
+from harness.deploy.source import read
 from harness.errors import RefusedError, UsageError
 from harness.server import database as databases
 from harness.server.embedded import Embedded, embedded, running
 
 NAME = "harness_history"
+SCHEMAS = (
+    "system_core",
+    "tenant_mgmt",
+    "user_mgmt",
+    "user_auth",
+    "user_rbac",
+    "observability",
+)
 OPERATOR = UUID("ffffffff-6861-8e65-b373-000000000001")
 """The business that the history belongs to; sorts behind every tenant that a fill makes."""
 
@@ -75,7 +85,8 @@ def _external(dsn: str, own: Settings) -> Target:
 
 def _prepare(target: Target, own: Settings) -> None:
     """Deploys where nothing is yet, and makes the operator's business."""
-    deploy(target, own)
+    files = [file for file in read(own.schema_dir) if file.path.partition("/")[0] in SCHEMAS]
+    deploy_files(target, files, own)
     with connect(target.loader) as connection:
         connection.execute(_PROVISION, [OPERATOR])
 

@@ -67,10 +67,8 @@ def deployed(server: Target, settings: Settings) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="session")
-def platform(
-    server: Target, settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Target]:
-    """A database with the schemas that every industry stands on, for tests that attack it whole."""
+def part(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings whose schema is what every industry stands on: a tenth of the whole."""
     directory = tmp_path_factory.mktemp("platform")
     order = (settings.schema_dir / "order.txt").read_text(encoding="utf-8").splitlines()
     files = [line for line in order if line.startswith(PLATFORM)]
@@ -78,8 +76,14 @@ def platform(
         (directory / file).parent.mkdir(exist_ok=True)
         shutil.copy(settings.schema_dir / file, directory / file)
     (directory / "order.txt").write_text("\n".join(files), encoding="utf-8")
-    with made_database(server, settings) as target:
-        deploy(target, settings.model_copy(update={"schema_dir": directory}))
+    return settings.model_copy(update={"schema_dir": directory})
+
+
+@pytest.fixture(scope="session")
+def platform(server: Target, part: Settings) -> Iterator[Target]:
+    """A database with the schemas that every industry stands on, for tests that attack it whole."""
+    with made_database(server, part) as target:
+        deploy(target, part)
         yield target
 
 

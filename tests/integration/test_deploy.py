@@ -17,8 +17,8 @@ from harness.errors import DatabaseError, RefusedError, SchemaError
 
 
 @pytest.fixture
-def schema_copy(tmp_path: Path, settings: Settings) -> Path:
-    return Path(shutil.copytree(settings.schema_dir, tmp_path / "schema"))
+def schema_copy(tmp_path: Path, part: Settings) -> Path:
+    return Path(shutil.copytree(part.schema_dir, tmp_path / "schema"))
 
 
 def _spoil(schema: Path, file: str, old: str, new: str) -> Settings:
@@ -29,9 +29,9 @@ def _spoil(schema: Path, file: str, old: str, new: str) -> Settings:
     return load({"schema_dir": schema})
 
 
-def test_second_deploy_changes_nothing(database: Target, settings: Settings) -> None:
-    assert deploy(database, settings).changed
-    assert not deploy(database, settings).changed
+def test_second_deploy_changes_nothing(database: Target, part: Settings) -> None:
+    assert deploy(database, part).changed
+    assert not deploy(database, part).changed
 
 
 def test_every_table_is_deployed_with_row_security_forced(deployed: Target) -> None:
@@ -72,10 +72,8 @@ def test_an_sql_error_is_told_with_file_and_line(
         assert live.read(connection).schemas == ("public",), "nothing is left of a failed deploy"
 
 
-def test_another_version_is_refused(
-    database: Target, schema_copy: Path, settings: Settings
-) -> None:
-    deploy(database, settings)
+def test_another_version_is_refused(database: Target, schema_copy: Path, part: Settings) -> None:
+    deploy(database, part)
     changed = _spoil(schema_copy, "user_mgmt/00_account.sql", "Accounts:", "Accounts, that is:")
     with pytest.raises(RefusedError, match=r"user_mgmt/00_account\.sql differ.*--recreate"):
         deploy(database, changed)
@@ -88,11 +86,11 @@ def test_somebody_elses_database_is_left_alone(database: Target, settings: Setti
         deploy(database, settings)
 
 
-def test_the_owner_may_deploy_beside_what_is_there(database: Target, settings: Settings) -> None:
+def test_the_owner_may_deploy_beside_what_is_there(database: Target, part: Settings) -> None:
     with psycopg.connect(database.admin) as connection:
         connection.execute("CREATE TABLE precious (id integer)")
         name = connection.info.dbname
-    assert deploy(database, settings, owned=name).changed
+    assert deploy(database, part, owned=name).changed
     with psycopg.connect(database.admin) as connection:
         assert connection.execute("SELECT count(*) FROM precious").fetchone() == (0,)
 

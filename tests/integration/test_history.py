@@ -29,6 +29,7 @@ from harness.run import (
     TableFill,
     now,
 )
+from tests.integration.spares import database as made_database
 from tests.unit.conftest import query_result
 
 RULES = [{"code": "RLS001", "title": "Not enabled", "severity": "error", "why": "All is seen."}]
@@ -36,12 +37,19 @@ FINDING = Finding("RLS001", Severity.ERROR, "rest.check", "row security is off",
 HELD = tuple(Stage(n, "held", 1.5) for n in ("check static", "fill", "check isolation", "load"))
 
 
+@pytest.fixture(scope="module")
+def prepared(server: Target, settings: Settings) -> Iterator[Target]:
+    """An empty history."""
+    with made_database(server, settings) as empty, history(empty, settings) as target:
+        yield target
+
+
 @pytest.fixture
 def past(
-    deployed: Target, copy_of: Callable[[Target], Target], settings: Settings
+    prepared: Target, copy_of: Callable[[Target], Target], settings: Settings
 ) -> Iterator[Target]:
     """An empty history, in a database of its own."""
-    with history(copy_of(deployed), settings) as target:
+    with history(copy_of(prepared), settings) as target:
         yield target
 
 

@@ -139,13 +139,13 @@ def test_somebody_elses_database_is_not_loaded(
 
 
 def test_a_server_that_dies_underway_is_a_database_error(
-    settings: Settings, tmp_path: Path
+    settings: Settings, part: Settings, tmp_path: Path
 ) -> None:
     from harness.deploy.deploy import deploy
 
     with running(embedded(settings, checkout=tmp_path)) as server:
         target = server.target("postgres", settings.roles)
-        deploy(target, settings)
+        deploy(target, part)
         with psycopg.connect(target.admin) as connection:
             add_account(connection, add_tenant(connection, "one"), "ada")
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
