@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -61,6 +61,25 @@ class Roles(BaseModel):
     monitor: str = "harness_monitor"
 
 
+FailOn = Literal["error", "warning", "info", "never"]
+
+
+class Checks(BaseModel):
+    """Which findings count. A rule is named by its id or by what ids begin with: RLS001, POL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    select: tuple[str, ...] = ()
+    """Rules to look at; all where it is empty."""
+    ignore: tuple[str, ...] = ()
+    severity: dict[str, Literal["error", "warning", "info"]] = Field(default_factory=dict)
+    """Severities that differ from the rules' own."""
+    fail_on: FailOn = "warning"
+    """The lowest severity that fails a check."""
+    baseline: Path | None = None
+    """A file of findings that are known and do not count."""
+
+
 class Settings(BaseSettings):
     """One frozen value that every command is run with."""
 
@@ -84,6 +103,7 @@ class Settings(BaseSettings):
     """Functions that make partitions with row security, forced, and the tenant policy."""
     tenancy: Tenancy = Field(default_factory=Tenancy)
     roles: Roles = Field(default_factory=Roles)
+    checks: Checks = Field(default_factory=Checks)
 
     from_file: ClassVar[dict[str, Any]] = {}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Severity(StrEnum):
@@ -45,6 +46,17 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """Stays the same when lines move: rule, object and message, hashed."""
-        text = "\0".join((self.rule, self.object, self.message))
+        """Stays the same when lines move or white space changes: rule, object and message, hashed."""
+        message = "".join(self.message.split())
+        text = "\0".join((self.rule, self.object, message))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that somebody accepted: it is told, and fails nothing."""
+
+    finding: Finding
+    kind: Literal["inSource", "external"]
+    """Beside the statement or in a baseline, in the words of SARIF."""
+    reason: str

@@ -1,0 +1,68 @@
+"""From all that was found to what counts: allowances, then the selection, then the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from checks import baseline as baselines
+from checks.allowance import Allowances, Applied, Layer, apply
+from checks.baseline import Baseline, Scope
+from checks.rules import registry
+from checks.selection import is_selected, selected
+from harness.config import Checks
+from harness.finding import Finding
+from harness.verdict import Verdict
+
+
+def settle(
+    findings: Sequence[Finding],
+    allowances: Allowances,
+    layers: Collection[Layer],
+    checks: Checks,
+    today: date | None = None,
+) -> Verdict:
+    """What counts before any baseline; what is wrong with allowances is found here."""
+    applied = apply(findings, allowances, layers, today or date.today())
+    return Verdict(
+        findings=selected([*applied.kept, *_of_allowances(applied)], checks),
+        suppressed=tuple(s for s in applied.suppressed if is_selected(s.finding.rule, checks)),
+        fail_on=checks.fail_on,
+    )
+
+
+def hold_back(verdict: Verdict, baseline: Baseline, scope: Scope, checks: Checks) -> Verdict:
+    """The verdict without what the baseline knows. What is gone is told where the baseline was
+    written by the same check, for another one may not have looked."""
+    compared = baselines.compare(verdict.findings, baseline)
+    gone = [e for e in compared.gone if is_selected(e.rule, checks)]
+    notes = _gone(len(gone)) if baseline.scope == scope else ()
+    return Verdict(
+        compared.new,
+        (*verdict.suppressed, *compared.known),
+        (*verdict.notes, *notes),
+        verdict.fail_on,
+    )
+
+
+def renewed(verdict: Verdict, path: Path, scope: Scope, checks: Checks) -> Baseline:
+    """The baseline that holds back all of a verdict, from the one that the path has.
+
+    Raises UsageError where the file is something else, or the baseline of another check.
+    """
+    before = baselines.read(path) if path.exists() else Baseline(scope)
+    baselines.require_scope(before, scope, path)
+    return baselines.renew(before, verdict.findings, lambda rule: is_selected(rule, checks))
+
+
+def _of_allowances(applied: Applied) -> Iterator[Finding]:
+    for rule in registry():
+        yield from rule.found({"allowances": applied})
+
+
+def _gone(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    return (f"{entries} of the baseline no longer occur: --write-baseline takes them out",)
