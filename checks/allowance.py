@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from harness.finding import Finding, Location, Suppressed
 
-Layer = Literal["static", "catalog", "isolation"]
 UNDECIDED = "POL011"
 """Found where the text does not tell what a policy admits, and a database would."""
 
@@ -39,10 +37,8 @@ class Extent:
     def _is_object(self, found: str) -> bool:
         """A function is found by its signature."""
         name = found.partition("(")[0]
-        bare = name.rpartition(".")[2]
-        return bool(self.object) and self.object in (
-            (name,) if "." in self.object else (name, bare)
-        )
+        bare = name if "." in self.object else name.rpartition(".")[2]
+        return bool(self.object) and self.object in (name, bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +89,10 @@ class Applied:
 
 
 def apply(
-    findings: Sequence[Finding], allowances: Allowances, layers: Collection[Layer], today: date
+    findings: Sequence[Finding], allowances: Allowances, layers: Collection[str], today: date
 ) -> Applied:
-    """Suppresses what is allowed; stale is told only of what the layers looked for."""
+    """Suppresses what is allowed; stale is told only of what the layers (static, catalog,
+    isolation) looked for."""
     counting = [a for a in allowances.all if a.until is None or today <= a.until]
     allowed = {id(finding): _first(counting, finding) for finding in findings}
     return Applied(
@@ -114,17 +111,17 @@ def _first(allowances: Iterable[Allowance], finding: Finding) -> Allowance | Non
 
 
 def _stale(
-    allowances: Iterable[Allowance], findings: Sequence[Finding], layers: Collection[Layer]
+    allowances: Iterable[Allowance], findings: Sequence[Finding], layers: Collection[str]
 ) -> Iterator[Allowance]:
     undecided = [f for f in findings if f.rule == UNDECIDED] if "catalog" not in layers else []
     for allowance in allowances:
         open = allowance.rule.startswith("POL") and any(map(allowance.extent.covers, undecided))
-        if _is_looked_for(allowance.rule, layers) and not open:
-            if not any(map(allowance.covers, findings)):
-                yield allowance
+        used = any(map(allowance.covers, findings))
+        if not (used or open) and _is_looked_for(allowance.rule, layers):
+            yield allowance
 
 
-def _is_looked_for(rule: str, layers: Collection[Layer]) -> bool:
+def _is_looked_for(rule: str, layers: Collection[str]) -> bool:
     if rule.startswith("isolation."):
         return "isolation" in layers
     if rule == "SRC002":

@@ -20,7 +20,7 @@ from pglast.parser import ParseError, scan
 from checks.allowance import Allowance, Allowances, Extent, Misread
 from harness.catalog.files.statements import Statement, parse
 from harness.catalog.files.text import SqlText, comments
-from harness.catalog.model import Catalog
+from harness.catalog.model import Catalog, Function, Table, View
 from harness.finding import Location
 
 _MARK = re.compile(r"--+\s*harness:")
@@ -47,7 +47,12 @@ def of_catalog(
 ) -> Allowances:
     """The allowances in comments on tables, views and functions, of some files or of all."""
     found = Allowances()
-    for thing in (*catalog.tables.values(), *catalog.views.values(), *catalog.functions):
+    commented: tuple[Table | View | Function, ...] = (
+        *catalog.tables.values(),
+        *catalog.views.values(),
+        *catalog.functions,
+    )
+    for thing in commented:
         said = _IN_COMMENT.search(thing.comment or "")
         if said and (files is None or (thing.location and thing.location.file in files)):
             extent = Extent(object=str(thing.name))

@@ -44,13 +44,13 @@ class Entry:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The document."""
 
+    format: int = FORMAT
     scope: Scope
     findings: tuple[Entry, ...] = ()
-    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +125,4 @@ def renew(
     ]
     kept = [e for e in before.findings if not looked_for(e.rule) and e.fingerprint not in first]
     order = sorted((*entries, *kept), key=lambda e: (e.rule, e.object, e.message, e.fingerprint))
-    return Baseline(before.scope, tuple(order))
+    return Baseline(scope=before.scope, findings=tuple(order))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from checks.allowance import Allowances
-from checks.policy.cells import CellVerdict
 from harness.catalog.model import Catalog
 from harness.finding import Finding
 
@@ -17,6 +16,6 @@ class Examined:
 
     findings: list[Finding]
     catalog: Catalog
-    cells: Mapping[CellVerdict, int]
+    cells: Mapping[str, int]
     """The policies' truth table, cells by verdict."""
     allowances: Allowances

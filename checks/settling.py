@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from checks import baseline as baselines
-from checks.allowance import Allowances, Applied, Layer, apply
+from checks.allowance import Allowances, Applied, apply
 from checks.baseline import Baseline, Scope
 from checks.rules import registry
 from checks.selection import is_selected, selected
@@ -19,7 +19,7 @@ from harness.verdict import Verdict
 def settle(
     findings: Sequence[Finding],
     allowances: Allowances,
-    layers: Collection[Layer],
+    layers: Collection[str],
     checks: Checks,
     today: date | None = None,
 ) -> Verdict:
@@ -32,7 +32,7 @@ def settle(
     )
 
 
-def hold_back(verdict: Verdict, baseline: Baseline, scope: Scope, checks: Checks) -> Verdict:
+def hold_back(verdict: Verdict, baseline: Baseline, scope: Scope | None, checks: Checks) -> Verdict:
     """The verdict without what the baseline knows. What is gone is told where the baseline was
     written by the same check, for another one may not have looked."""
     compared = baselines.compare(verdict.findings, baseline)
@@ -46,13 +46,36 @@ def hold_back(verdict: Verdict, baseline: Baseline, scope: Scope, checks: Checks
     )
 
 
-def renewed(verdict: Verdict, path: Path, scope: Scope, checks: Checks) -> Baseline:
-    """The baseline that holds back all of a verdict, from the one that the path has.
+def judged(
+    findings: Sequence[Finding],
+    allowances: Allowances,
+    layers: Collection[str],
+    checks: Checks,
+) -> Verdict:
+    """What counts beside the baseline of the settings."""
+    verdict = settle(findings, allowances, layers, checks)
+    baseline = baseline_of(checks)
+    return hold_back(verdict, baseline, None, checks) if baseline else verdict
 
-    Raises UsageError where the file is something else, or the baseline of another check.
+
+def baseline_of(checks: Checks) -> Baseline | None:
+    """The baseline of the settings; UsageError where the file is something else."""
+    return baselines.read(checks.baseline) if checks.baseline else None
+
+
+def baseline_to_renew(path: Path, scope: Scope) -> Baseline:
+    """The baseline that a file has, or an empty one.
+
+    Raises UsageError where the file is something else, or the baseline of another check, whose
+    entries would be lost.
     """
-    before = baselines.read(path) if path.exists() else Baseline(scope)
+    before = baselines.read(path) if path.exists() else Baseline(scope=scope)
     baselines.require_scope(before, scope, path)
+    return before
+
+
+def renewed(verdict: Verdict, before: Baseline, checks: Checks) -> Baseline:
+    """The baseline that holds back all of a verdict."""
     return baselines.renew(before, verdict.findings, lambda rule: is_selected(rule, checks))
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from harness.errors import UsageError
@@ -61,6 +63,15 @@ class Roles(BaseModel):
     monitor: str = "harness_monitor"
 
 
+def _listed(names: Any) -> Any:
+    """Names that commas separate, as options and environment give them, as a list."""
+    texts = [names] if isinstance(names, str) else names
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return names
+    return [name.strip() for text in texts for name in text.split(",")]
+
+
+RuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 FailOn = Literal["error", "warning", "info", "never"]
 
 
@@ -69,9 +80,9 @@ class Checks(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    select: tuple[str, ...] = ()
+    select: RuleNames = ()
     """Rules to look at; all where it is empty."""
-    ignore: tuple[str, ...] = ()
+    ignore: RuleNames = ()
     severity: dict[str, Literal["error", "warning", "info"]] = Field(default_factory=dict)
     """Severities that differ from the rules' own."""
     fail_on: FailOn = "warning"
@@ -138,6 +149,8 @@ def load(options: dict[str, Any] | None = None, config_file: Path | None = None)
         name = ".".join(str(part) for part in first["loc"])
         where = f"{source}, HARNESS_* or an option" if source else "HARNESS_* or an option"
         raise UsageError(f"setting {name} ({where}): {first['msg'].lower()}") from None
+    except SettingsError as error:
+        raise UsageError(f"HARNESS_*: {error}; what is no text has to be JSON") from None
 
 
 def server_dsn(settings: Settings) -> str | None:

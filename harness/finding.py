@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """Stays the same when lines move or white space changes: rule, object and message, hashed."""
+        """Of rule, object and message: neither lines that move nor white space change it."""
         message = "".join(self.message.split())
         text = "\0".join((self.rule, self.object, message))
         return hashlib.sha256(text.encode()).hexdigest()[:32]

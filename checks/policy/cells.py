@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from checks.policy.judgment import CELLS_OF_A_STEP, Judged, Judgment, Kind
 
@@ -20,10 +20,10 @@ _VERDICT: Mapping[Kind, CellVerdict] = {
 }
 
 
-def count(judgment: Judgment) -> dict[CellVerdict, int]:
+def count(judgment: Judgment) -> dict[str, int]:
     """Cells by verdict: a cell is a role, a step of a command on a table, a context and a row of
     one tenant, of another or of nobody. A fault counts as one cell."""
-    counts: Counter[CellVerdict] = Counter(proven=0, leak=0, denied=0, undecided=0)
+    counts: Counter[CellVerdict] = Counter(dict.fromkeys(get_args(CellVerdict), 0))
     for judged in judgment.steps:
         if judgment.settings.tenancy.column not in judged.table.columns:
             counts["undecided"] += CELLS_OF_A_STEP
@@ -31,7 +31,7 @@ def count(judgment: Judgment) -> dict[CellVerdict, int]:
         verdicts = _of_step(judged)
         counts.update(verdicts)
         counts["proven"] += CELLS_OF_A_STEP - verdicts.total()
-    return dict(counts)
+    return {str(verdict): count for verdict, count in counts.items()}
 
 
 def _of_step(judged: Judged) -> Counter[CellVerdict]:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from checks import catalog, isolation, static
+from checks import catalog, isolation, selection, settling, static
+from checks.examined import Examined
 from datagen.plan import FillSettings
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
@@ -28,11 +29,11 @@ from harness.cli.options import (
 from harness.cli.recording import Recording
 from harness.config import server_dsn
 from harness.db import Target
-from harness.finding import Severity
 from harness.history import counters
 from harness.history.counters import Counters
 from harness.report import terminal
 from harness.server.claim import claimed_database
+from harness.verdict import Verdict
 from loadtests.load import LoadSettings
 
 
@@ -63,6 +64,8 @@ def run(
         quiet=quiet,
         no_color=no_color,
     )
+    selection.require_known(ctx.settings.checks)
+    settling.baseline_of(ctx.settings.checks)  # fails now rather than after the work
     wanted_fill = fill.settings(tenants, scale, seed, None)
     wanted_load = LoadSettings(users, seconds, warmup, think)
     started_at = document.now()
@@ -96,6 +99,13 @@ def _fresh(ctx: Context) -> Iterator[tuple[Context, Target]]:
             yield own, target
 
 
+def _verdict(ctx: Context, written: Examined, *held: Examined) -> Verdict:
+    """Of the files, or of files and database together; files hold the allowances of both."""
+    findings = catalog.merge(f for examined in (written, *held) for f in examined.findings)
+    layers = ("static", "catalog") if held else ("static",)
+    return settling.judged(findings, written.allowances, layers, ctx.settings.checks)
+
+
 def _everything(
     ctx: Context,
     target: Target,
@@ -104,19 +114,21 @@ def _everything(
     wanted_load: LoadSettings,
 ) -> Counters | None:
     """All stages; what the server counted during the last one."""
-    findings, _ = recorded.stage(
+    written = recorded.stage(
         "check static",
-        lambda: static.check([], ctx.settings),
-        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+        lambda: static.examine([], ctx.settings),
+        lambda examined: not _verdict(ctx, examined).failed,
     )
-    recorded.findings += findings
     recorded.deploy = recorded.stage("deploy", lambda: deploy.into(ctx, target), lambda _: True)
-    found, _ = recorded.stage(
+    recorded.verdict = _verdict(ctx, written)
+    held = recorded.stage(
         "check catalog",
-        lambda: catalog.check(target, ctx.settings),
-        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+        lambda: catalog.examine(target, ctx.settings),
+        lambda examined: (
+            set(_verdict(ctx, written, examined).failing) <= set(recorded.verdict.failing)
+        ),
     )
-    recorded.findings = catalog.merge([*findings, *found])
+    recorded.verdict = _verdict(ctx, written, held)
     recorded.fill = recorded.stage(
         "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
     )

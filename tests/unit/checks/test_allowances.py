@@ -7,7 +7,6 @@ from datetime import date
 import pytest
 
 from checks import allowance_comments, static
-from checks.allowance import Layer
 from checks.selection import known
 from checks.settling import settle
 from harness.config import Settings
@@ -20,7 +19,7 @@ ALLOW = '-- harness: allow TEN001 reason="a list of countries"'
 """Of the rule that a table without the tenant's column breaks."""
 
 
-def judged(text: str, settings: Settings, *layers: Layer) -> Verdict:
+def judged(text: str, settings: Settings, *layers: str) -> Verdict:
     findings, catalog = static.judge({"x.sql": text}, settings)
     allowances = allowance_comments.of_files({"x.sql": text}, known())
     allowances += allowance_comments.of_catalog(catalog, known())
@@ -180,7 +179,7 @@ def test_what_suppresses_nothing_is_stale(settings: Settings) -> None:
     ],
 )
 def test_what_was_not_looked_for_is_not_stale(
-    rule: str, layers: tuple[Layer, ...], stale: bool, settings: Settings
+    rule: str, layers: tuple[str, ...], stale: bool, settings: Settings
 ) -> None:
     text = f"""{SCHEMA}CREATE TABLE s.a (business_id uuid NOT NULL, a integer);
 ALTER TABLE s.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
