@@ -87,5 +87,6 @@ def _of_allowances(applied: Applied) -> Iterator[Finding]:
 def _gone(count: int) -> tuple[str, ...]:
     if not count:
         return ()
-    entries = "1 entry" if count == 1 else f"{count} entries"
-    return (f"{entries} of the baseline no longer occur: --write-baseline takes them out",)
+    if count == 1:
+        return ("1 entry of the baseline no longer occurs: --write-baseline takes it out",)
+    return (f"{count} entries of the baseline no longer occur: --write-baseline takes them out",)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from checks.policy.judgment import CELLS_OF_A_STEP, Judged, Judgment, Kind
+from checks.policy.judgment import Judged, Judgment, Kind
+from checks.policy.question import Context
 
-CellVerdict = Literal["proven", "leak", "denied", "undecided"]
+CellVerdict = Literal["leak", "undecided", "denied", "proven"]
+"""Worst first."""
 _VERDICT: Mapping[Kind, CellVerdict] = {
     "other": "leak",
     "nobody": "leak",
@@ -21,18 +22,18 @@ _VERDICT: Mapping[Kind, CellVerdict] = {
 
 
 def count(judgment: Judgment) -> dict[str, int]:
-    """Cells by verdict: a cell is a role, a step of a command on a table, a context and a row of
-    one tenant, of another or of nobody. A fault counts as one cell."""
-    counts: Counter[CellVerdict] = Counter(dict.fromkeys(get_args(CellVerdict), 0))
+    """Cells by verdict. A cell is a step of a command on a table, as a role, in a context: proven
+    where rows of this tenant, of others and of nobody all get what they should."""
+    counts = dict.fromkeys(map(str, get_args(CellVerdict)), 0)
     for judged in judgment.steps:
-        if judgment.settings.tenancy.column not in judged.table.columns:
-            counts["undecided"] += CELLS_OF_A_STEP
-            continue
-        verdicts = _of_step(judged)
-        counts.update(verdicts)
-        counts["proven"] += CELLS_OF_A_STEP - verdicts.total()
-    return {str(verdict): count for verdict, count in counts.items()}
+        for context in Context:
+            counts[_verdict(judged, context, judgment.settings.tenancy.column)] += 1
+    return counts
 
 
-def _of_step(judged: Judged) -> Counter[CellVerdict]:
-    return Counter(_VERDICT[kind] for kind, _ in {(f.kind, f.context) for f in judged.faults})
+def _verdict(judged: Judged, context: Context, tenant_column: str) -> CellVerdict:
+    """Without the tenant's column nothing could be asked."""
+    if tenant_column not in judged.table.columns:
+        return "undecided"
+    found = {_VERDICT[fault.kind] for fault in judged.faults if fault.context is context}
+    return next((verdict for verdict in get_args(CellVerdict) if verdict in found), "proven")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
 
 from harness.finding import Finding, Suppressed
@@ -25,11 +24,6 @@ def render(verdict: Verdict) -> str:
         "notes": verdict.notes,
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def schema() -> str:
-    """The JSON Schema of the document, as published."""
-    return files("harness.report").joinpath("findings.schema.json").read_text(encoding="utf-8")
 
 
 def _suppressed(suppressed: Suppressed) -> dict[str, Any]:
