@@ -12,6 +12,7 @@ from datetime import date
 
 from harness.finding import Finding, Location, Suppressed
 
+_PROBED = "isolation."
 UNDECIDED = "POL011"
 """Found where the text does not tell what a policy admits, and a database would."""
 
@@ -25,14 +26,16 @@ class Extent:
     object: str = ""
     """As findings name it; without a schema it is that of any schema."""
     part: str = ""
-    """What a message has to mention, for a part of an object: `policy p on `."""
+    """What a message has to mention, for a part of an object: `policy p on `. A probe does not tell
+    which part let it through."""
 
     def covers(self, finding: Finding) -> bool:
         """Whether the finding stands in the lines or is about the object."""
         place = finding.location
         if place is not None and place.file == self.file and place.line in self.lines:
             return True
-        return self._is_object(finding.object) and self.part in finding.message
+        named = self.part in finding.message or finding.rule.startswith(_PROBED)
+        return named and self._is_object(finding.object)
 
     def _is_object(self, found: str) -> bool:
         """A function is found by its signature."""
@@ -122,7 +125,7 @@ def _stale(
 
 
 def _is_looked_for(rule: str, layers: Collection[str]) -> bool:
-    if rule.startswith("isolation."):
+    if rule.startswith(_PROBED):
         return "isolation" in layers
     if rule == "SRC002":
         return {"static", "catalog"} <= set(layers)
