@@ -66,7 +66,7 @@ class Rule:
                 rule=self.id,
                 severity=self.severity,
                 object=found.object,
-                message=found.message,
+                message=" ".join(found.message.split()),
                 why=self.why,
                 fix=found.fix,
                 location=found.location,

@@ -39,6 +39,7 @@ class Finding:
     object: str
     """The table or other object, schema-qualified as SQL writes it."""
     message: str
+    """One line; what it quotes of SQL is spaced in one way, so that layout makes no difference."""
     why: str
     fix: str = ""
     """The exact SQL that mends it, where there is one."""
@@ -46,9 +47,8 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """Of rule, object and message: neither lines that move nor white space change it."""
-        message = "".join(self.message.split())
-        text = "\0".join((self.rule, self.object, message))
+        """Stays the same when lines move: rule, object and message, hashed."""
+        text = "\0".join((self.rule, self.object, self.message))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

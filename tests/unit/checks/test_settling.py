@@ -93,7 +93,7 @@ def test_what_is_undecided_fails_by_default() -> None:
 
 def test_a_baseline_holds_back_what_it_knows_however_lines_move() -> None:
     known = renewed(Verdict((OPEN, KNOWN)), Baseline(scope=HERE), Checks())
-    moved = replace(OPEN, location=Location("x.sql", 99), message="s.a  is\nopen")
+    moved = replace(OPEN, location=Location("x.sql", 99))
     verdict = hold_back(Verdict((moved, KNOWN, DECIDED_NOT)), known, HERE, Checks())
     assert rules_of(verdict.findings) == ["POL011"]
     assert [(s.finding.rule, s.kind) for s in verdict.suppressed] == [
