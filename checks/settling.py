@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 from checks import baseline as baselines
 from checks.allowance import Allowances, Applied, apply
 from checks.baseline import Baseline, Scope
+from checks.catalog import merge
+from checks.examined import Examined
 from checks.rules import registry
 from checks.selection import is_selected, selected
 from harness.config import Checks
-from harness.finding import Finding
+from harness.finding import Finding, Location
 from harness.verdict import Verdict
 
 
@@ -26,7 +28,7 @@ def settle(
     """What counts before any baseline; what is wrong with allowances is found here."""
     applied = apply(findings, allowances, layers, today or date.today())
     return Verdict(
-        findings=selected([*applied.kept, *_of_allowances(applied)], checks),
+        findings=selected(_in_place(applied.kept, _of_allowances(applied)), checks),
         suppressed=tuple(s for s in applied.suppressed if is_selected(s.finding.rule, checks)),
         fail_on=checks.fail_on,
     )
@@ -46,14 +48,12 @@ def hold_back(verdict: Verdict, baseline: Baseline, scope: Scope | None, checks:
     )
 
 
-def judged(
-    findings: Sequence[Finding],
-    allowances: Allowances,
-    layers: Collection[str],
-    checks: Checks,
-) -> Verdict:
-    """What counts beside the baseline of the settings."""
-    verdict = settle(findings, allowances, layers, checks)
+def together(checks: Checks, written: Examined, *held: Examined) -> Verdict:
+    """What counts of files, or of files and the database that holds them, beside the baseline of
+    the settings. Files have the allowances of both."""
+    findings = merge(f for examined in (written, *held) for f in examined.findings)
+    layers = ("static", "catalog") if held else ("static",)
+    verdict = settle(findings, written.allowances, layers, checks)
     baseline = baseline_of(checks)
     return hold_back(verdict, baseline, None, checks) if baseline else verdict
 
@@ -82,6 +82,24 @@ def renewed(verdict: Verdict, before: Baseline, checks: Checks) -> Baseline:
 def _of_allowances(applied: Applied) -> Iterator[Finding]:
     for rule in registry():
         yield from rule.found({"allowances": applied})
+
+
+def _in_place(kept: Iterable[Finding], added: Iterable[Finding]) -> list[Finding]:
+    """Those that are added among those of their file."""
+    findings = list(kept)
+    for finding in added:
+        findings.insert(_position(findings, finding.location), finding)
+    return findings
+
+
+def _position(findings: Sequence[Finding], place: Location | None) -> int:
+    """Behind the last of its file that stands above it; the end where the file has none."""
+    placed = [(n, f.location) for n, f in enumerate(findings) if f.location]
+    of_file = [(n, other) for n, other in placed if place and other.file == place.file]
+    above = [n + 1 for n, other in of_file if place and other <= place]
+    if above:
+        return above[-1]
+    return of_file[0][0] if of_file else len(findings)
 
 
 def _gone(count: int) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from checks import catalog, isolation, selection, settling, static
-from checks.examined import Examined
 from datagen.plan import FillSettings
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
@@ -33,7 +32,6 @@ from harness.history import counters
 from harness.history.counters import Counters
 from harness.report import terminal
 from harness.server.claim import claimed_database
-from harness.verdict import Verdict
 from loadtests.load import LoadSettings
 
 
@@ -99,13 +97,6 @@ def _fresh(ctx: Context) -> Iterator[tuple[Context, Target]]:
             yield own, target
 
 
-def _verdict(ctx: Context, written: Examined, *held: Examined) -> Verdict:
-    """Of the files, or of files and database together; files hold the allowances of both."""
-    findings = catalog.merge(f for examined in (written, *held) for f in examined.findings)
-    layers = ("static", "catalog") if held else ("static",)
-    return settling.judged(findings, written.allowances, layers, ctx.settings.checks)
-
-
 def _everything(
     ctx: Context,
     target: Target,
@@ -114,21 +105,20 @@ def _everything(
     wanted_load: LoadSettings,
 ) -> Counters | None:
     """All stages; what the server counted during the last one."""
+    checks = ctx.settings.checks
     written = recorded.stage(
         "check static",
         lambda: static.examine([], ctx.settings),
-        lambda examined: not _verdict(ctx, examined).failed,
+        lambda examined: not settling.together(checks, examined).failed,
     )
     recorded.deploy = recorded.stage("deploy", lambda: deploy.into(ctx, target), lambda _: True)
-    recorded.verdict = _verdict(ctx, written)
+    known = settling.together(checks, written).failing
     held = recorded.stage(
         "check catalog",
         lambda: catalog.examine(target, ctx.settings),
-        lambda examined: (
-            set(_verdict(ctx, written, examined).failing) <= set(recorded.verdict.failing)
-        ),
+        lambda held: set(settling.together(checks, written, held).failing) <= set(known),
     )
-    recorded.verdict = _verdict(ctx, written, held)
+    recorded.verdict = settling.together(checks, written, held)
     recorded.fill = recorded.stage(
         "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
     )

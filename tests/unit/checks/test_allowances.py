@@ -167,6 +167,14 @@ def test_what_suppresses_nothing_is_stale(settings: Settings) -> None:
     assert (str(stale.location), stale.object) == ("x.sql:2", "x.sql")
 
 
+def test_what_is_wrong_with_it_is_told_among_the_findings_of_its_file(settings: Settings) -> None:
+    table = "CREATE TABLE s.{} (code text);\n"
+    text = f"{SCHEMA}{table.format('a')}-- harness: allow TEN001\n{table.format('b')}"
+    lines = [f.location.line for f in judged(text, settings).findings if f.location]
+    assert lines == sorted(lines)
+    assert 3 in lines
+
+
 @pytest.mark.parametrize(
     ("rule", "layers", "stale"),
     [

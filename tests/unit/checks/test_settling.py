@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from checks import baseline, static
-from checks.allowance import Allowances
+from checks.allowance import Allowance, Allowances, Extent
 from checks.baseline import Baseline, Entry, Scope
+from checks.examined import Examined
 from checks.policy import symbolic
 from checks.policy.cells import count
 from checks.rules import registry
 from checks.selection import known, require_known, selected
-from checks.settling import baseline_to_renew, hold_back, judged, renewed, settle
+from checks.settling import baseline_to_renew, hold_back, renewed, settle, together
 from harness.catalog import files
+from harness.catalog.model import Catalog
 from harness.config import Checks, Settings
 from harness.errors import UsageError
 from harness.finding import Finding, Location, Severity
@@ -179,12 +181,25 @@ def test_the_baseline_of_another_check_is_not_overwritten(tmp_path: Path) -> Non
     assert baseline_to_renew(tmp_path / "new.json", HERE) == Baseline(scope=HERE)
 
 
+def examined(findings: list[Finding], *allowed: Allowance) -> Examined:
+    return Examined(findings, Catalog(), {}, Allowances(allowed))
+
+
 def test_a_run_goes_by_the_baseline_of_its_settings(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     known = renewed(Verdict((OPEN,)), Baseline(scope=Scope("all")), Checks())
     path.write_text(baseline.render(known), encoding="utf-8")
-    verdict = judged([OPEN, KNOWN], Allowances(), ("static",), Checks(baseline=path))
+    verdict = together(Checks(baseline=path), examined([OPEN, KNOWN]))
     assert (rules_of(verdict.findings), verdict.failed) == (["SRC005"], False)
+
+
+def test_what_files_allow_is_allowed_in_the_database_that_holds_them() -> None:
+    allowed = Allowance("RLS001", "a list", Extent("x.sql", range(3, 4), "s.a"))
+    elsewhere = replace(OPEN, message="s.a is open to all", location=None)
+    other = replace(elsewhere, object="s.b")
+    verdict = together(Checks(), examined([OPEN], allowed), examined([elsewhere, other]))
+    assert verdict.findings == (other,)
+    assert [s.finding for s in verdict.suppressed] == [OPEN, elsewhere]
 
 
 TABLE = """CREATE TABLE public.a (business_id uuid NOT NULL, shown boolean, other uuid);
