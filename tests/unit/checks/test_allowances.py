@@ -157,7 +157,7 @@ def test_what_has_expired_is_found_again(settings: Settings) -> None:
     last = judged(f"{SCHEMA}{ALLOW} until=2026-11-27\n{table}", settings)
     assert (told(last, "TEN001", "SRC008"), held(last)) == ([], ["TEN001:s.country"])
     over = judged(f"{SCHEMA}{ALLOW} until=2026-11-26\n{table}", settings)
-    assert told(over, "TEN001", "SRC008", "SRC007") == ["TEN001:3", "SRC008:2"]
+    assert told(over, "TEN001", "SRC008", "SRC007") == ["SRC008:2", "TEN001:3"]
 
 
 def test_what_suppresses_nothing_is_stale(settings: Settings) -> None:
