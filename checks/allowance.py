@@ -24,7 +24,7 @@ class Extent:
     file: str = ""
     lines: range = range(0)
     object: str = ""
-    """As findings name it; without a schema it is that of any schema."""
+    """As findings name it; a function without its arguments."""
     part: str = ""
     """What a message has to mention, for a part of an object: `policy p on `. A probe does not tell
     which part let it through."""
@@ -39,9 +39,7 @@ class Extent:
 
     def _is_object(self, found: str) -> bool:
         """A function is found by its signature."""
-        name = found.partition("(")[0]
-        bare = name if "." in self.object else name.rpartition(".")[2]
-        return bool(self.object) and self.object in (name, bare)
+        return bool(self.object) and self.object == found.partition("(")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -33,12 +34,14 @@ _FORM = 'write harness: allow RULE reason="…" until=DATE'
 _PSQL = re.compile(r"\s*\\")
 
 
-def of_files(texts: Mapping[str, str], known: Collection[str]) -> Allowances:
-    """The allowances of files, path to text; `known` are the rules that there are."""
+def of_files(texts: Mapping[str, str], known: Collection[str], catalog: Catalog) -> Allowances:
+    """The allowances of files, path to text, that left a catalog behind; `known` are the rules that
+    there are."""
+    marked = {path: text for path, text in texts.items() if _MARK.search(text)}
+    places = _places(catalog) if marked else {}
     found = Allowances()
-    for path, text in texts.items():
-        if _MARK.search(text):
-            found += _of_file(SqlText.of(path, text), known)
+    for path, text in marked.items():
+        found += _of_file(SqlText.of(path, text), known, places)
     return found
 
 
@@ -47,12 +50,7 @@ def of_catalog(
 ) -> Allowances:
     """The allowances in comments on tables, views and functions, of some files or of all."""
     found = Allowances()
-    commented: tuple[Table | View | Function, ...] = (
-        *catalog.tables.values(),
-        *catalog.views.values(),
-        *catalog.functions,
-    )
-    for thing in commented:
+    for thing in _commented(catalog):
         said = _IN_COMMENT.search(thing.comment or "")
         if said and (files is None or (thing.location and thing.location.file in files)):
             extent = Extent(object=str(thing.name))
@@ -61,7 +59,21 @@ def of_catalog(
     return found
 
 
-def _of_file(file: SqlText, known: Collection[str]) -> Allowances:
+def _places(catalog: Catalog) -> dict[Location | None, str]:
+    """By where it was created, what a name without a schema means there; a policy is its table."""
+    return {
+        **{policy.location: str(t.name) for t in catalog.tables.values() for policy in t.policies},
+        **{thing.location: str(thing.name) for thing in _commented(catalog)},
+    }
+
+
+def _commented(catalog: Catalog) -> tuple[Table | View | Function, ...]:
+    return (*catalog.tables.values(), *catalog.views.values(), *catalog.functions)
+
+
+def _of_file(
+    file: SqlText, known: Collection[str], places: Mapping[Location | None, str]
+) -> Allowances:
     statements, _ = parse(file)
     read = statements[0].file if statements else file  # without the rows of COPY
     found = Allowances()
@@ -69,6 +81,7 @@ def _of_file(file: SqlText, known: Collection[str]) -> Allowances:
         mark = _MARK.match(comment)
         if mark:
             extent = _extent(offset, file, statements)
+            extent = replace(extent, object=_resolved(extent, places))
             words = _without_remark(comment[mark.end() :])
             subject = extent.object or file.path
             found += _understood(words, extent, subject, file.location(offset), known)
@@ -107,6 +120,14 @@ def _extent(offset: int, file: SqlText, statements: Sequence[Statement]) -> Exte
         last = file.location(file.skip_trivia(offset)).line
         return Extent(file.path, range(line, last + 1))
     return _of_statement(following, offset, file)
+
+
+def _resolved(extent: Extent, places: Mapping[Location | None, str]) -> str:
+    """The object with its schema."""
+    if "." in extent.object:
+        return extent.object
+    names = (places.get(Location(extent.file, line), "") for line in extent.lines)
+    return next((n for n in names if n.endswith(f".{extent.object}")), extent.object)
 
 
 def _of_statement(statement: Statement, start: int, file: SqlText) -> Extent:

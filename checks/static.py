@@ -43,7 +43,7 @@ def examine(paths: Sequence[Path], settings: Settings) -> Examined:
         [f for f in findings if f.location is None or f.location.file in wanted],
         catalog,
         cells.count(judgment),
-        allowance_comments.of_files(wanted, known())
+        allowance_comments.of_files(wanted, known(), catalog)
         + allowance_comments.of_catalog(catalog, known(), wanted),
     )
 

@@ -9,6 +9,7 @@ import pytest
 from checks import allowance_comments, static
 from checks.selection import known
 from checks.settling import settle
+from harness.catalog.model import Catalog
 from harness.config import Settings
 from harness.finding import Finding, Severity
 from harness.verdict import Verdict
@@ -21,7 +22,7 @@ ALLOW = '-- harness: allow TEN001 reason="a list of countries"'
 
 def judged(text: str, settings: Settings, *layers: str) -> Verdict:
     findings, catalog = static.judge({"x.sql": text}, settings)
-    allowances = allowance_comments.of_files({"x.sql": text}, known())
+    allowances = allowance_comments.of_files({"x.sql": text}, known(), catalog)
     allowances += allowance_comments.of_catalog(catalog, known())
     return settle(findings, allowances, layers or ("static",), settings.checks, TODAY)
 
@@ -79,6 +80,21 @@ ALTER TABLE s.a NO FORCE ROW LEVEL SECURITY;"""
     assert held(judged(text, settings)) == ["RLS002:s.a"]
 
 
+def test_without_a_schema_it_is_that_of_the_search_path(settings: Settings) -> None:
+    text = f"""{SCHEMA}CREATE SCHEMA t;
+SET search_path = s;
+-- harness: allow RLS002 reason="its owner loads it"
+CREATE TABLE a (business_id uuid NOT NULL);
+SET search_path = t;
+CREATE TABLE a (business_id uuid NOT NULL);
+ALTER TABLE s.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE s.a NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE t.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE t.a NO FORCE ROW LEVEL SECURITY;"""
+    verdict = judged(text, settings)
+    assert (held(verdict), told(verdict, "RLS002")) == (["RLS002:s.a"], ["RLS002:11"])
+
+
 def test_of_a_policy_it_allows_what_is_said_of_that_policy(settings: Settings) -> None:
     text = f"""{SCHEMA}CREATE TABLE s.a (business_id uuid NOT NULL);
 ALTER TABLE s.a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -90,7 +106,7 @@ CREATE POLICY q ON s.a FOR SELECT USING (true);"""
     verdict = judged(text, settings)
     assert held(verdict) == ["POL001:s.a"]
     of_database = [_without_place(f, "(select as app_user; another)") for f in _all(verdict)]
-    allowances = allowance_comments.of_files({"x.sql": text}, known())
+    allowances = allowance_comments.of_files({"x.sql": text}, known(), Catalog())
     again = settle(of_database, allowances, ("catalog",), settings.checks, TODAY)
     assert held(again) == ["POL001:s.a"]
 

@@ -25,8 +25,8 @@ def find(rule: Rule, example: str, settings: Settings) -> list[Finding]:
     if rule.tenancy is not None:
         settings = settings.model_copy(update={"tenancy": rule.tenancy})
     texts = {"prelude.sql": PRELUDE, "example.sql": example}
-    found, _ = static.judge(texts, settings)
-    allowances = allowance_comments.of_files(texts, known())
+    found, catalog = static.judge(texts, settings)
+    allowances = allowance_comments.of_files(texts, known(), catalog)
     findings = settle(found, allowances, ("static",), settings.checks).findings
     unread = [f for f in findings if f.rule.startswith("SRC") and rule.id[:3] != "SRC"]
     assert not unread, unread
