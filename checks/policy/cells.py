@@ -26,14 +26,16 @@ def count(judgment: Judgment) -> dict[str, int]:
     where rows of this tenant, of others and of nobody all get what they should."""
     counts = dict.fromkeys(map(str, get_args(CellVerdict)), 0)
     for judged in judgment.steps:
-        for context in Context:
-            counts[_verdict(judged, context, judgment.settings.tenancy.column)] += 1
+        if judgment.settings.tenancy.column not in judged.table.columns:
+            counts["undecided"] += len(Context)  # nothing could be asked
+        elif not judged.faults:
+            counts["proven"] += len(Context)
+        else:
+            for context in Context:
+                counts[_verdict(judged, context)] += 1
     return counts
 
 
-def _verdict(judged: Judged, context: Context, tenant_column: str) -> CellVerdict:
-    """Without the tenant's column nothing could be asked."""
-    if tenant_column not in judged.table.columns:
-        return "undecided"
+def _verdict(judged: Judged, context: Context) -> CellVerdict:
     found = {_VERDICT[fault.kind] for fault in judged.faults if fault.context is context}
     return next((verdict for verdict in get_args(CellVerdict) if verdict in found), "proven")

@@ -75,7 +75,7 @@ def _result(
 
 
 def _suppression(suppressed: Suppressed) -> dict[str, str]:
-    said = {"kind": suppressed.kind, "status": "accepted"}
+    said: dict[str, str] = {"kind": suppressed.kind}
     return said | ({"justification": suppressed.reason} if suppressed.reason else {})
 
 
