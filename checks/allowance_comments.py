@@ -24,10 +24,12 @@ from harness.catalog.files.text import SqlText, comments
 from harness.catalog.model import Catalog, Function, Table, View
 from harness.finding import Location
 
-_MARK = re.compile(r"--+\s*harness:")
-_IN_COMMENT = re.compile(r"\bharness:\s*allow\b.*", re.DOTALL)
+_MARK = re.compile(r"--+\s*harness:", re.I)
+_MEANT = re.compile(r"\s*allow\b|.*(\b[a-z]{3}\d{3}\b|\breason\s*=)", re.I)
+"""What tells an allowance, well written or not, from a remark on harnesses."""
+_IN_COMMENT = re.compile(r"\bharness:\s*allow\b.*", re.S | re.I)
 _ALLOW = re.compile(
-    r"\s*allow\b(?P<rules>(?:[\s,]*(?!reason=|until=)[\w.]+)*)(?P<rest>.*)", re.DOTALL
+    r"\s*allow\b(?P<rules>(?:[\s,]*(?!reason=|until=)[\w.]+)*)(?P<rest>.*)", re.S | re.I
 )
 _SETTING = re.compile(r"""\s*(?P<name>reason|until)=(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))""")
 _FORM = 'write harness: allow RULE reason="…" until=DATE'
@@ -79,7 +81,7 @@ def _of_file(
     found = Allowances()
     for offset, comment in _comments(read.text):
         mark = _MARK.match(comment)
-        if mark:
+        if mark and _MEANT.match(comment, mark.end()):
             extent = _extent(offset, file, statements)
             extent = replace(extent, object=_resolved(extent, places))
             words = _without_remark(comment[mark.end() :])

@@ -228,6 +228,7 @@ CREATE POLICY p ON s.a USING (business_id = public.unseen(a));"""
         ('allow TEN001 because="x"', "is not understood"),
         ('allow TEN001 reason="x', "is not understood"),
         ("silence TEN001", "silence TEN001 is not understood"),
+        ('ten001 reason="x"', "is not understood"),
     ],
 )
 def test_what_is_not_understood_is_an_error(words: str, message: str, settings: Settings) -> None:
@@ -237,6 +238,11 @@ def test_what_is_not_understood_is_an_error(words: str, message: str, settings: 
     assert "\n" not in found.message
     assert (found.severity, str(found.location)) == (Severity.ERROR, "x.sql:2")
     assert verdict.suppressed == ()
+
+
+def test_a_remark_on_harnesses_is_no_allowance(settings: Settings) -> None:
+    text = f"{SCHEMA}-- harness: the wiring of a car, see page 12\nCREATE TABLE s.c (code text);"
+    assert told(judged(text, settings), "SRC006") == []
 
 
 def test_the_known_rules_beside_an_unknown_one_count(settings: Settings) -> None:
