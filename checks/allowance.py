@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from checks import drift
+from checks.rules import registry
 from harness.finding import Finding, Location, Suppressed
 
 _PROBED = "isolation."
@@ -123,8 +125,8 @@ def _stale(
 
 
 def _is_looked_for(rule: str, layers: Collection[str]) -> bool:
-    if rule.startswith(_PROBED):
-        return "isolation" in layers
-    if rule == "SRC002":
+    if rule == drift.RULE:
         return {"static", "catalog"} <= set(layers)
-    return "static" in layers or "catalog" in layers
+    if any(rule == each.id for each in registry()):
+        return "static" in layers or "catalog" in layers
+    return "isolation" in layers

@@ -6,7 +6,6 @@ import importlib
 import inspect
 from collections.abc import Iterable
 
-from checks import isolation
 from harness.finding import Finding, Severity
 from harness.run import ProbeResult
 
@@ -23,19 +22,10 @@ def findings(results: Iterable[ProbeResult]) -> list[Finding]:
     return [_finding(result) for result in results if result.verdict != "held"]
 
 
-def rules() -> frozenset[str]:
-    """The ids that these findings may have."""
-    return frozenset(_id(probe) for probe in (*isolation.attempts(), *_RELATIONS))
-
-
-def _id(probe: str) -> str:
-    return f"isolation.{probe}"
-
-
 def _finding(result: ProbeResult) -> Finding:
     leaked = result.verdict == "leak"
     return Finding(
-        rule=_id(result.probe),
+        rule=f"isolation.{result.probe}",
         severity=Severity.ERROR,
         object=result.object,
         message=f"{result.object}: {result.verdict}: {result.detail}",
