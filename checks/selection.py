@@ -12,7 +12,6 @@ from harness.config import Checks
 from harness.errors import UsageError
 from harness.finding import Finding, Severity
 
-
 _OF_RELATIONS = ("partitions", "view")
 """Probes of checks.relations, beside those that attack tables."""
 

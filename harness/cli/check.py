@@ -69,6 +69,11 @@ def check(
         list[Path] | None,
         typer.Argument(help="SQL files or directories instead of the schema.", show_default=False),
     ] = None,
+    dsn: Dsn = None,
+    database: Database = None,
+    schema_dir: SchemaDir = None,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.TEXT,
+    output: Output = None,
     select: Rules = None,
     ignore: Rules = None,
     fail_on: FailOn = None,
@@ -76,11 +81,6 @@ def check(
     write_baseline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Make what is found now the baseline.")
     ] = None,
-    dsn: Dsn = None,
-    database: Database = None,
-    schema_dir: SchemaDir = None,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.TEXT,
-    output: Output = None,
     owned: Owned = None,
     config: ConfigFile = None,
     quiet: Quiet = False,

@@ -75,6 +75,12 @@ def test_the_action_writes_what_it_uploads(act: Act, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "harness.sarif").read_text())["version"] == "2.1.0"
 
 
+def test_the_action_does_not_pass_where_it_is_told_of_nothing_to_check(act: Act) -> None:
+    done = act()
+    assert done.returncode == 2
+    assert done.stdout.startswith("::error title=harness::name paths, schema-dir or config")
+
+
 def test_the_action_tells_no_secret(act: Act) -> None:
     done = act(layer="catalog", dsn="host=127.0.0.1 port=1 user=u password=hunter2 dbname=x")
     assert done.returncode == 3
