@@ -74,9 +74,9 @@ def check(
         connection.execute(ROWS)
     capsys.readouterr()
 
-    def run(schema: str, *options: str) -> tuple[int, Found, Found]:
+    def run(schema: str, *options: str, layer: str = "all") -> tuple[int, Found, Found]:
         file.write_text(schema)
-        code = main(["check", "all", "--dsn", database.admin, "--format", "json", *options])
+        code = main(["check", layer, "--dsn", database.admin, "--format", "json", *options])
         document = json.loads(capsys.readouterr().out)
         found, held = (
             [(f["rule"], f["object"]) for f in document[part]]
@@ -105,3 +105,14 @@ def test_a_baseline_of_everything_holds_back_everything(
     assert (code, found) == (0, [])
     code, found, again = check("\n\n" + SCHEMA, "--baseline", "known.json")
     assert (code, found, again) == (0, [], held)
+
+
+def test_a_database_alone_knows_what_its_comments_allow(
+    check: Callable[..., tuple[int, Found, Found]], database: Target
+) -> None:
+    allow = 'Pages. harness: allow ORA001, POL001, POL004 reason="public" until=9999-12-31'
+    with psycopg.connect(database.admin) as connection:
+        connection.execute(f"COMMENT ON TABLE app.page IS '{allow}'".encode())
+    code, found, held = check(SCHEMA, layer="catalog")
+    assert (code, found) == (0, [])
+    assert held == [("ORA001", "app.page"), ("POL001", "app.page"), ("POL004", "app.page")]
