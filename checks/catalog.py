@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from checks.policy import server
+from checks import allowance_comments
+from checks.examined import Examined
+from checks.policy import cells, server
+from checks.policy.judgment import Judgment
 from checks.rules import registry
+from checks.selection import known
 from harness.catalog import live_source
 from harness.catalog.model import Catalog
 from harness.config import Settings
@@ -14,10 +18,19 @@ from harness.finding import Finding
 
 
 def check(database: Target, settings: Settings) -> tuple[list[Finding], Catalog]:
+    """What `examine` finds, and the catalog it finds it in."""
+    examined = examine(database, settings)
+    return examined.findings, examined.catalog
+
+
+def examine(database: Target, settings: Settings) -> Examined:
     """What the rules find in the database, by object."""
     with connect(database.admin) as connection:
         connection.execute("SET TRANSACTION READ ONLY")
-        return judge(connection, settings)
+        findings, judgment = _judged(connection, settings)
+        catalog = judgment.source.catalog
+        allowances = allowance_comments.of_catalog(catalog, known())
+        return Examined(findings, catalog, cells.count(judgment), allowances)
 
 
 def judge(connection: Connection, settings: Settings) -> tuple[list[Finding], Catalog]:
@@ -25,10 +38,15 @@ def judge(connection: Connection, settings: Settings) -> tuple[list[Finding], Ca
 
     No tenant may have been set on the connection before.
     """
+    findings, judgment = _judged(connection, settings)
+    return findings, judgment.source.catalog
+
+
+def _judged(connection: Connection, settings: Settings) -> tuple[list[Finding], Judgment]:
     source = live_source.read(connection)
     judgment = server.judgment(source, settings, connection)
     findings = [finding for rule in registry() for finding in rule.findings(judgment)]
-    return sorted(findings, key=lambda f: (f.object, f.rule, f.message)), source.catalog
+    return sorted(findings, key=lambda f: (f.object, f.rule, f.message)), judgment
 
 
 def merge(findings: Iterable[Finding]) -> list[Finding]:

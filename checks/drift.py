@@ -14,6 +14,7 @@ from harness.catalog.files.expressions import canonical
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
 from harness.finding import Finding, Location, Severity
 
+RULE = "SRC002"
 _WHY = "What was reviewed is not what runs: somebody changed one without the other."
 Aspect = Callable[[Any], frozenset[Hashable]]
 
@@ -89,7 +90,7 @@ def _words(thing: Any) -> str:
 
 
 def _finding(name: str, message: str, location: Location | None) -> Finding:
-    return Finding("SRC002", Severity.ERROR, name, message, _WHY, location=location)
+    return Finding(RULE, Severity.ERROR, name, message, _WHY, location=location)
 
 
 def row_security(table: Table) -> frozenset[Hashable]:

@@ -4,13 +4,13 @@ The module's name is the rule's: `rls001_not_enabled` is RLS001. Its docstring i
 the first line of it the title. It has SEVERITY, GOOD and BAD (examples, each one text or
 several; in a BAD the line to be found ends with `-- here`), and `check`, whose parameters say
 what it judges: `catalog`, `source` (what stands beside it), `judgment` (the truth table of its
-policies), `tenancy`, `roles`.
+policies), `tenancy`, `roles`; or `allowances`, what came of them once all else was found.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -54,13 +54,19 @@ class Rule:
             "tenancy": judgment.settings.tenancy,
             "roles": judgment.settings.roles,
         }
-        wanted = {name: known[name] for name in inspect.signature(self.check).parameters}
-        for found in self.check(**wanted):
+        return self.found(known)
+
+    def found(self, known: Mapping[str, object]) -> Iterator[Finding]:
+        """What the rule finds in what is known, by name; nothing where it judges something else."""
+        wanted = inspect.signature(self.check).parameters.keys()
+        if not wanted <= known.keys():
+            return
+        for found in self.check(**{name: known[name] for name in wanted}):
             yield Finding(
                 rule=self.id,
                 severity=self.severity,
                 object=found.object,
-                message=found.message,
+                message=" ".join(found.message.split()),
                 why=self.why,
                 fix=found.fix,
                 location=found.location,

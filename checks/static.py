@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from checks.policy import symbolic
+from checks import allowance_comments
+from checks.examined import Examined
+from checks.policy import cells, symbolic
+from checks.policy.judgment import Judgment
 from checks.rules import registry
+from checks.selection import known
 from harness.catalog import files
 from harness.catalog.model import Catalog
 from harness.config import Settings
@@ -16,6 +20,12 @@ from harness.finding import Finding
 
 
 def check(paths: Sequence[Path], settings: Settings) -> tuple[list[Finding], Catalog]:
+    """What `examine` finds, and the catalog it finds it in."""
+    examined = examine(paths, settings)
+    return examined.findings, examined.catalog
+
+
+def examine(paths: Sequence[Path], settings: Settings) -> Examined:
     """What the rules find in the SQL files that paths name, in the order of the files.
 
     A directory is read as order.txt says. A single file of the settings' schema is read with
@@ -27,17 +37,29 @@ def check(paths: Sequence[Path], settings: Settings) -> tuple[list[Finding], Cat
     wanted = texts = read_texts(paths or [whole])
     if paths and all(_is_below(path, whole) for path in paths):
         texts = read_texts([whole]) | wanted
-    findings, catalog = judge(texts, settings)
-    return [f for f in findings if f.location is None or f.location.file in wanted], catalog
+    findings, judgment = _judged(texts, settings)
+    catalog = judgment.source.catalog
+    return Examined(
+        [f for f in findings if f.location is None or f.location.file in wanted],
+        catalog,
+        cells.count(judgment),
+        allowance_comments.of_files(wanted, known(), catalog)
+        + allowance_comments.of_catalog(catalog, known(), wanted),
+    )
 
 
 def judge(texts: Mapping[str, str], settings: Settings) -> tuple[list[Finding], Catalog]:
     """What the rules find in texts, path to text in load order."""
+    findings, judgment = _judged(texts, settings)
+    return findings, judgment.source.catalog
+
+
+def _judged(texts: Mapping[str, str], settings: Settings) -> tuple[list[Finding], Judgment]:
     read = files.read(texts, settings.partition_functions)
     order = {path: position for position, path in enumerate(texts)}
     judgment = symbolic.judgment(read, settings)
     findings = [finding for rule in registry() for finding in rule.findings(judgment)]
-    return sorted(findings, key=lambda finding: _place(finding, order)), read.catalog
+    return sorted(findings, key=lambda finding: _place(finding, order)), judgment
 
 
 def read_texts(paths: Iterable[Path]) -> dict[str, str]:

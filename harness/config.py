@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from harness.errors import UsageError
@@ -61,6 +63,34 @@ class Roles(BaseModel):
     monitor: str = "harness_monitor"
 
 
+def _listed(names: Any) -> Any:
+    """Names that commas separate, as options and environment give them, as a list."""
+    texts = [names] if isinstance(names, str) else names
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return names
+    return [name.strip() for text in texts for name in text.split(",")]
+
+
+RuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+FailOn = Literal["error", "warning", "info", "never"]
+
+
+class Checks(BaseModel):
+    """Which findings count. A rule is named by its id or by what ids begin with: RLS001, POL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    select: RuleNames = ()
+    """Rules to look at; all where it is empty."""
+    ignore: RuleNames = ()
+    severity: dict[str, Literal["error", "warning", "info"]] = Field(default_factory=dict)
+    """Severities that differ from the rules' own."""
+    fail_on: FailOn = "warning"
+    """The lowest severity that fails a check."""
+    baseline: Path | None = None
+    """A file of findings that are known and do not count."""
+
+
 class Settings(BaseSettings):
     """One frozen value that every command is run with."""
 
@@ -84,6 +114,7 @@ class Settings(BaseSettings):
     """Functions that make partitions with row security, forced, and the tenant policy."""
     tenancy: Tenancy = Field(default_factory=Tenancy)
     roles: Roles = Field(default_factory=Roles)
+    checks: Checks = Field(default_factory=Checks)
 
     from_file: ClassVar[dict[str, Any]] = {}
 
@@ -118,6 +149,8 @@ def load(options: dict[str, Any] | None = None, config_file: Path | None = None)
         name = ".".join(str(part) for part in first["loc"])
         where = f"{source}, HARNESS_* or an option" if source else "HARNESS_* or an option"
         raise UsageError(f"setting {name} ({where}): {first['msg'].lower()}") from None
+    except SettingsError as error:
+        raise UsageError(f"HARNESS_*: {error}; what is no text has to be JSON") from None
 
 
 def server_dsn(settings: Settings) -> str | None:

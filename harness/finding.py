@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Severity(StrEnum):
@@ -38,6 +39,7 @@ class Finding:
     object: str
     """The table or other object, schema-qualified as SQL writes it."""
     message: str
+    """One line; what it quotes of SQL is spaced in one way, so that layout makes no difference."""
     why: str
     fix: str = ""
     """The exact SQL that mends it, where there is one."""
@@ -48,3 +50,13 @@ class Finding:
         """Stays the same when lines move: rule, object and message, hashed."""
         text = "\0".join((self.rule, self.object, self.message))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that somebody accepted: it is told, and fails nothing."""
+
+    finding: Finding
+    kind: Literal["inSource", "external"]
+    """Beside the statement or in a baseline, in the words of SARIF."""
+    reason: str

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.config import FailOn
 from harness.errors import UsageError
-from harness.finding import Finding, Severity
+from harness.finding import Finding, Suppressed
+from harness.verdict import fails
 
 FORMAT = 1
 
@@ -177,6 +179,10 @@ class Run:
     stages: tuple[Stage, ...] = ()
     deploy: DeployResult | None = None
     findings: tuple[Finding, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    """Findings that somebody accepted."""
+    fail_on: FailOn = "warning"
+    """The lowest severity of a finding that fails the run."""
     fill: FillResult | None = None
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
@@ -200,8 +206,8 @@ class Run:
 
     @property
     def blocking_findings(self) -> tuple[Finding, ...]:
-        """Findings that fail a run: all but those of severity info."""
-        return tuple(f for f in self.findings if f.severity is not Severity.INFO)
+        """Findings that fail the run."""
+        return tuple(f for f in self.findings if fails(f.severity, self.fail_on))
 
     @property
     def held(self) -> bool:

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
-from checks import catalog, isolation, leak_findings, static
-from checks.drift import drift
+from checks import baseline as baselines
+from checks import selection, settling
+from checks.baseline import Scope
 from checks.rules import registry
+from harness.cli.looking import Layer, Looked, look
 from harness.cli.options import (
     ConfigFile,
     Database,
@@ -24,18 +26,9 @@ from harness.cli.options import (
     context,
     write,
 )
-from harness.finding import Finding, Severity
-from harness.report import github, junit, sarif, terminal, text
+from harness.report import github, junit, prometheus_check, sarif, text
 from harness.report import json as findings_json
-
-
-class Layer(StrEnum):
-    """What to check."""
-
-    STATIC = "static"
-    CATALOG = "catalog"
-    ISOLATION = "isolation"
-    ALL = "all"
+from harness.verdict import Verdict
 
 
 class Format(StrEnum):
@@ -46,6 +39,28 @@ class Format(StrEnum):
     SARIF = "sarif"
     JUNIT = "junit"
     GITHUB = "github"
+    PROMETHEUS = "prometheus"
+
+
+class Threshold(StrEnum):
+    """The lowest severity that fails the check."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    NEVER = "never"
+
+
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULES", help="Rules, or what ids begin with: POL,RLS001."),
+]
+FailOn = Annotated[
+    Threshold | None, typer.Option(help="The lowest severity that fails.", show_default="warning")
+]
+BaselineFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Known findings, which do not count.")
+]
 
 
 def check(
@@ -59,6 +74,13 @@ def check(
     schema_dir: SchemaDir = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.TEXT,
     output: Output = None,
+    select: Rules = None,
+    ignore: Rules = None,
+    fail_on: FailOn = None,
+    baseline: BaselineFile = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Make what is found now the baseline.")
+    ] = None,
     owned: Owned = None,
     config: ConfigFile = None,
     quiet: Quiet = False,
@@ -69,39 +91,44 @@ def check(
         dsn=dsn,
         database=database,
         schema_dir=schema_dir,
+        checks={
+            "select": select,
+            "ignore": ignore,
+            "fail_on": fail_on,
+            "baseline": baseline,
+        },
         config=config,
         quiet=quiet,
         no_color=no_color,
     )
-    findings: list[Finding] = []
-    checked: list[str] = []
-    if layer in (Layer.STATIC, Layer.ALL):
-        found, written = static.check(paths or [], ctx.settings)
-        findings += found
-        checked.append(f"{len(written.tables)} tables by {len(registry())} rules")
-    if layer in (Layer.CATALOG, Layer.ALL):
-        with ctx.target() as target:
-            found, held = catalog.check(target, ctx.settings)
-        findings = catalog.merge([*findings, *found])
-        checked.append(f"the catalog's {len(held.tables)} tables and partitions")
-    if layer is Layer.ALL and not paths:
-        findings += drift(written, held, ctx.settings.roles.owner)
-    if layer in (Layer.ISOLATION, Layer.ALL):
-        with ctx.target() as target, ctx.progress("Attacking") as moved:
-            probes = isolation.check(target, ctx.settings, owned, moved)
-        findings += leak_findings.findings(probes)
-        checked.append(terminal.told_probes(probes))
+    checks = ctx.settings.checks
+    selection.require_known(checks)
+    scope = Scope(layer.value, tuple(path.as_posix() for path in paths or ()))
+    known = (
+        settling.baseline_to_renew(write_baseline, scope)
+        if write_baseline
+        else settling.baseline_of(checks)
+    )
+    looked = look(ctx, layer, paths or [], owned)
+    verdict = settling.settle(looked.findings, looked.allowances, looked.layers, checks)
+    if known and write_baseline:
+        known = settling.renewed(verdict, known, checks)
+        write(baselines.render(known), write_baseline)
+    if known:
+        verdict = settling.hold_back(verdict, known, scope, checks)
     color = output is None and sys.stdout.isatty() and not ctx.console.no_color
-    write(_render(findings, format, ", ".join(checked), color), output)
-    raise typer.Exit(1 if any(f.severity is not Severity.INFO for f in findings) else 0)
+    write(_render(verdict, looked, format, color), output)
+    raise typer.Exit(1 if verdict.failed else 0)
 
 
-def _render(findings: list[Finding], format: Format, checked: str, color: bool) -> str:
+def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> str:
     if format is Format.TEXT:
-        return text.render(findings, checked, color=color)
+        return text.render(verdict, ", ".join(looked.checked), color=color)
     if format is Format.JSON:
-        return findings_json.render(findings)
+        return findings_json.render(verdict)
     if format is Format.GITHUB:
-        return github.render(findings)
+        return github.render(verdict)
+    if format is Format.PROMETHEUS:
+        return prometheus_check.textfile(verdict, len(looked.catalog.tables), looked.cells)
     render = sarif.render if format is Format.SARIF else junit.render
-    return render(findings, registry())
+    return render(verdict, registry())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,7 @@ def context(
     dsn: str | None = None,
     database: str | None = None,
     schema_dir: Path | None = None,
+    checks: Mapping[str, Any] | None = None,
     config: Path | None = None,
     quiet: bool = False,
     no_color: bool = False,
@@ -115,6 +116,7 @@ def context(
         "dsn": SecretStr(dsn) if dsn is not None else None,
         "database": database,
         "schema_dir": schema_dir,
+        "checks": {name: given for name, given in (checks or {}).items() if given is not None},
     }
     console = Console(stderr=True, no_color=no_color or None, highlight=False)
     return Context(load(options, config), console, quiet)

@@ -20,7 +20,6 @@ from harness import __version__
 from harness import run as document
 from harness.cli.options import write
 from harness.db import Connection, Target, connect
-from harness.finding import Finding
 from harness.run import (
     Attacked,
     DeployResult,
@@ -31,6 +30,7 @@ from harness.run import (
     Run,
     Stage,
 )
+from harness.verdict import Verdict
 
 Result = TypeVar("Result")
 
@@ -52,7 +52,7 @@ class Recording:
 
     stages: list[Stage] = field(default_factory=list)
     deploy: DeployResult | None = None
-    findings: list[Finding] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
     fill: FillResult | None = None
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
@@ -78,7 +78,9 @@ class Recording:
             environment=environment(target),
             stages=tuple(self.stages),
             deploy=self.deploy,
-            findings=tuple(self.findings),
+            findings=self.verdict.findings,
+            suppressed=self.verdict.suppressed,
+            fail_on=self.verdict.fail_on,
             fill=self.fill,
             probes=self.probes,
             attacked=self.attacked,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from checks import catalog, isolation, static
+from checks import catalog, isolation, selection, settling, static
 from datagen.plan import FillSettings
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
@@ -28,7 +28,6 @@ from harness.cli.options import (
 from harness.cli.recording import Recording
 from harness.config import server_dsn
 from harness.db import Target
-from harness.finding import Severity
 from harness.history import counters
 from harness.history.counters import Counters
 from harness.report import terminal
@@ -63,6 +62,8 @@ def run(
         quiet=quiet,
         no_color=no_color,
     )
+    selection.require_known(ctx.settings.checks)
+    settling.baseline_of(ctx.settings.checks)  # fails now rather than after the work
     wanted_fill = fill.settings(tenants, scale, seed, None)
     wanted_load = LoadSettings(users, seconds, warmup, think)
     started_at = document.now()
@@ -104,19 +105,20 @@ def _everything(
     wanted_load: LoadSettings,
 ) -> Counters | None:
     """All stages; what the server counted during the last one."""
-    findings, _ = recorded.stage(
+    checks = ctx.settings.checks
+    written = recorded.stage(
         "check static",
-        lambda: static.check([], ctx.settings),
-        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+        lambda: static.examine([], ctx.settings),
+        lambda examined: not settling.together(checks, examined).failed,
     )
-    recorded.findings += findings
     recorded.deploy = recorded.stage("deploy", lambda: deploy.into(ctx, target), lambda _: True)
-    found, _ = recorded.stage(
+    known = settling.together(checks, written).failing
+    held = recorded.stage(
         "check catalog",
-        lambda: catalog.check(target, ctx.settings),
-        lambda found: all(f.severity is Severity.INFO for f in found[0]),
+        lambda: catalog.examine(target, ctx.settings),
+        lambda held: set(settling.together(checks, written, held).failing) <= set(known),
     )
-    recorded.findings = catalog.merge([*findings, *found])
+    recorded.verdict = settling.together(checks, written, held)
     recorded.fill = recorded.stage(
         "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
     )

@@ -1,34 +1,40 @@
 """Findings as annotations of GitHub Actions: workflow commands on standard output.
 
-GitHub shows ten errors and ten warnings of a step and drops the rest without a word, so the
-rest is counted in a notice.
+GitHub shows ten errors, ten warnings and ten notices of a step and drops the rest without a
+word, so that the rest is counted in a notice, which comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.finding import Finding, Severity
+from harness.verdict import Verdict, told_suppressed
 
 SHOWN = 10
 """So many annotations of a level GitHub takes from one step."""
 _COMMAND = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def render(findings: Sequence[Finding]) -> str:
-    """A line per annotation; empty where nothing was found."""
-    shown = [
-        finding
-        for severity in Severity
-        for finding in [f for f in findings if f.severity is severity][:SHOWN]
+def render(verdict: Verdict) -> str:
+    """A line per annotation; empty where nothing is to be said."""
+    groups = {s: [f for f in verdict.findings if f.severity is s] for s in Severity}
+    said = [*told_suppressed(verdict), *verdict.notes]
+    if any(len(group) > SHOWN for group in groups.values()):
+        said = [_counted(groups), *said]
+    notice = [f"::notice title=harness::{_data(chr(10).join(said))}"] if said else []
+    room = dict.fromkeys(Severity, SHOWN) | {Severity.INFO: SHOWN - len(notice)}
+    lines = [_annotation(f) for severity, group in groups.items() for f in group[: room[severity]]]
+    return "".join(f"{line}\n" for line in (*notice, *lines))
+
+
+def _counted(groups: Mapping[Severity, Sequence[Finding]]) -> str:
+    rest = [
+        f"{len(group) - SHOWN} more of {len(group)} findings of severity {severity.value}"
+        for severity, group in groups.items()
+        if len(group) > SHOWN
     ]
-    lines = [_annotation(finding) for finding in shown]
-    if len(shown) < len(findings):
-        lines.append(
-            f"::notice title=harness::{len(findings)} findings, of which GitHub shows"
-            f" {len(shown)}; the log of harness check has them all"
-        )
-    return "".join(f"{line}\n" for line in lines)
+    return f"GitHub does not show {' and '.join(rest)}: harness check without --format lists them"
 
 
 def _annotation(finding: Finding) -> str:

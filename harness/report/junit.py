@@ -1,20 +1,28 @@
-"""Findings as JUnit XML: a failed case per rule and object, a passed one per rule that held."""
+"""Findings as JUnit XML: a failed case per rule and object, a skipped one per finding that was held
+back, a passed one per rule that held."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from junitparser import Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.finding import Finding, Severity
+from harness.finding import Finding, Suppressed
 from harness.report.rules import RuleDescription
+from harness.verdict import Verdict
 
 
-def render(findings: Sequence[Finding], rules: Sequence[RuleDescription]) -> str:
-    """The XML document as text; findings of severity info do not fail their rule."""
-    failing = [finding for finding in findings if finding.severity is not Severity.INFO]
-    suite = TestSuite("static")
-    suite.add_testcases([*_failed(failing), *_passed(failing, rules)])
+def render(verdict: Verdict, rules: Sequence[RuleDescription]) -> str:
+    """The XML document as text; only findings that fail the check fail their rule, and what was
+    held back is skipped."""
+    suite = TestSuite("check")
+    suite.add_testcases(
+        [
+            *_failed(verdict.failing),
+            *map(_skipped, verdict.suppressed),
+            *_passed(verdict.failing, rules),
+        ]
+    )
     xml = JUnitXml("harness")
     xml.add_testsuite(suite)
     xml.update_statistics()
@@ -30,6 +38,12 @@ def _failed(findings: Sequence[Finding]) -> Iterator[TestCase]:
         case = TestCase(thing, rule)
         case.result = [_failure(finding) for finding in group]
         yield case
+
+
+def _skipped(suppressed: Suppressed) -> TestCase:
+    case = TestCase(suppressed.finding.object, suppressed.finding.rule)
+    case.result = [Skipped(suppressed.reason or "in the baseline")]
+    return case
 
 
 def _passed(findings: Sequence[Finding], rules: Sequence[RuleDescription]) -> Iterator[TestCase]:

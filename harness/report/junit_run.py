@@ -3,8 +3,9 @@ not hold. Findings of the static check have a renderer of their own."""
 
 from __future__ import annotations
 
-from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.finding import Finding, Suppressed
 from harness.run import ProbeResult, QueryResult, Run, Stage
 
 
@@ -13,7 +14,7 @@ def render(run: Run) -> str:
     xml = JUnitXml("harness")
     for name, cases in (
         ("stages", [_stage(stage) for stage in run.stages]),
-        ("findings", [_finding_case(f.rule, f.object, f.message) for f in run.blocking_findings]),
+        ("findings", [*map(_finding, run.blocking_findings), *map(_accepted, run.suppressed)]),
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
     ):
@@ -33,9 +34,15 @@ def _stage(stage: Stage) -> TestCase:
     return case
 
 
-def _finding_case(rule: str, thing: str, message: str) -> TestCase:
-    case = TestCase(thing, rule)
-    case.result = [Failure(message, rule)]
+def _finding(finding: Finding) -> TestCase:
+    case = TestCase(finding.object, finding.rule)
+    case.result = [Failure(finding.message, finding.rule)]
+    return case
+
+
+def _accepted(suppressed: Suppressed) -> TestCase:
+    case = TestCase(suppressed.finding.object, suppressed.finding.rule)
+    case.result = [Skipped(suppressed.reason or "in the baseline")]
     return case
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from harness.report import prometheus_check
 from harness.run import QueryResult, Run
 
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -32,7 +33,7 @@ class RunCollector(Collector):
         """All metric families that the run has figures for."""
         run = self._run
         yield from _stages(run)
-        yield from _findings(run)
+        yield prometheus_check.findings(run.findings)
         if run.deploy is not None or run.fill is not None:
             yield from _tables(run)
         if run.probes:
@@ -72,18 +73,6 @@ def _stages(run: Run) -> Iterator[Metric]:
         if stage.status == "held":
             success.add_metric([stage.name], run.finished_at.timestamp())
     yield from (seconds, success)
-
-
-def _findings(run: Run) -> Iterator[Metric]:
-    family = GaugeMetricFamily(
-        "harness_static_findings",
-        "Findings of the last static check.",
-        labels=["rule", "severity"],
-    )
-    counts = Counter((finding.rule, finding.severity.value) for finding in run.findings)
-    for labels, count in sorted(counts.items()):
-        family.add_metric(labels, count)
-    yield family
 
 
 def _tables(run: Run) -> Iterator[Metric]:

@@ -9,18 +9,20 @@ from typing import Any
 from urllib.parse import quote
 
 from harness import __version__
-from harness.finding import Finding, Location, Severity
+from harness.finding import Finding, Location, Severity, Suppressed
 from harness.report.rules import RuleDescription
+from harness.verdict import Verdict
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
-def render(findings: Sequence[Finding], rules: Sequence[RuleDescription]) -> str:
+def render(verdict: Verdict, rules: Sequence[RuleDescription]) -> str:
     """The document, indented, ending with a newline.
 
     Paths of files below the working directory are relative to %SRCROOT%. A fingerprint does not
-    change when lines move, so that a finding keeps its identity over commits.
+    change when lines move, so that a finding keeps its identity over commits. A finding that was
+    held back is a result with its suppression, and each other one says that it has none.
     """
     index = {rule.id: position for position, rule in enumerate(rules)}
     driver = {
@@ -32,7 +34,10 @@ def render(findings: Sequence[Finding], rules: Sequence[RuleDescription]) -> str
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, index) for finding in findings],
+        "results": [
+            *(_result(f, index, []) for f in verdict.findings),
+            *(_result(s.finding, index, [_suppression(s)]) for s in verdict.suppressed),
+        ],
     }
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -49,7 +54,9 @@ def _rule(rule: RuleDescription) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
+def _result(
+    finding: Finding, index: dict[str, int], suppressions: list[dict[str, str]]
+) -> dict[str, Any]:
     text = f"{finding.message}\n\n{finding.fix}" if finding.fix else finding.message
     location: dict[str, Any] = {
         "logicalLocations": [{"fullyQualifiedName": finding.object, "kind": "resource"}]
@@ -62,8 +69,14 @@ def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
         "message": {"text": text},
         "locations": [location],
         "partialFingerprints": {"harnessFinding/v1": finding.fingerprint},
+        "suppressions": suppressions,
     }
     return result | ({"ruleIndex": index[finding.rule]} if finding.rule in index else {})
+
+
+def _suppression(suppressed: Suppressed) -> dict[str, str]:
+    said: dict[str, str] = {"kind": suppressed.kind}
+    return said | ({"justification": suppressed.reason} if suppressed.reason else {})
 
 
 def _physical(location: Location) -> dict[str, Any]:

@@ -97,9 +97,10 @@ def figures(run: Run, stage: str) -> str:
     if stage == "deploy" and run.deploy:
         return told_deploy(run.deploy)
     if stage in ("check static", "check catalog"):
-        return (
-            f"{sum(bool(f.location) is (stage == 'check static') for f in run.findings)} findings"
-        )
+        located = stage == "check static"
+        found = sum(bool(f.location) is located for f in run.findings)
+        back = sum(bool(s.finding.location) is located for s in run.suppressed)
+        return f"{found} findings, {back} held back" if back else f"{found} findings"
     if stage == "fill" and run.fill:
         return told_fill(run.fill)
     if stage == "check isolation":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import StringIO
 from itertools import groupby
 from textwrap import wrap
@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.finding import Finding, Severity
+from harness.verdict import Verdict, told_suppressed
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _INDENT = " " * 16
 
 
-def render(
-    findings: Sequence[Finding], checked: str = "", *, color: bool = False, width: int = 100
-) -> str:
+def render(verdict: Verdict, checked: str = "", *, color: bool = False, width: int = 100) -> str:
     """The report as text; `checked` says what was looked at: `84 tables by 43 rules`.
 
     The reason of a rule stands with its first finding, the SQL to paste with each.
@@ -33,9 +32,11 @@ def render(
         legacy_windows=False,
     )
     with console.capture() as capture:
-        console.print(_verdict(findings, checked), soft_wrap=True)
+        console.print(_verdict(verdict, checked), soft_wrap=True)
+        for line in (*told_suppressed(verdict), *verdict.notes):
+            console.print(Text(line, "dim"), soft_wrap=True)
         explained: set[str] = set()
-        for file, group in groupby(findings, key=_file):
+        for file, group in groupby(verdict.findings, key=_file):
             console.print(f"\n[bold]{file}[/]" if file else "", soft_wrap=True)
             for finding in group:
                 _print(finding, finding.rule not in explained, console)
@@ -50,10 +51,9 @@ def told(findings: Iterable[Finding]) -> str:
     return ", ".join(part for part in parts if part) or "nothing found"
 
 
-def _verdict(findings: Sequence[Finding], checked: str) -> Text:
-    failed = any(finding.severity is not Severity.INFO for finding in findings)
-    verdict = Text("FAILED", "bold red") if failed else Text("HELD", "bold green")
-    return Text.assemble(verdict, f" {told(findings)}{f' in {checked}' if checked else ''}")
+def _verdict(verdict: Verdict, checked: str) -> Text:
+    word = Text("FAILED", "bold red") if verdict.failed else Text("HELD", "bold green")
+    return Text.assemble(word, f" {told(verdict.findings)}{f' in {checked}' if checked else ''}")
 
 
 def _print(finding: Finding, explain: bool, console: Console) -> None:

@@ -245,10 +245,14 @@ CREATE FUNCTION observability.has_held(document jsonb) RETURNS boolean
         jsonb_path_exists(document, '$.stages[*] ? (@.status != "held" && @.status != "skipped")')
         OR jsonb_path_exists(document, '$.probes[*] ? (@.verdict != "held")')
         OR jsonb_path_exists(document, '$.load.queries[*] ? (@.verdict != "pass")')
-        OR jsonb_path_exists(document, '$.findings[*] ? (@.severity != "info")'));
+        OR jsonb_path_exists(document, CASE coalesce(document ->> 'fail_on', 'warning')
+            WHEN 'error'   THEN jsonpath '$.findings[*] ? (@.severity == "error")'
+            WHEN 'warning' THEN jsonpath '$.findings[*] ? (@.severity != "info")'
+            WHEN 'info'    THEN jsonpath '$.findings[*]'
+            ELSE                jsonpath '$.none' END));
 COMMENT ON FUNCTION observability.has_held(jsonb) IS
     'Whether everything held that a run document tells of: no stage failed, no probe leaked or
-     proved nothing, no budget was missed, nothing but infos was found.';
+     proved nothing, no budget was missed, no finding reached the severity that fails a run.';
 
 
 CREATE FUNCTION observability.scenario_of(document jsonb) RETURNS uuid

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
-from harness.config import Settings
+from harness.config import FailOn, Settings
 from harness.db import Target, connect
 from harness.errors import RefusedError
 from harness.finding import Finding, Severity
@@ -28,6 +28,7 @@ from harness.run import (
     Stage,
     TableFill,
     now,
+    to_json,
 )
 from tests.integration.spares import database as made_database
 from tests.unit.conftest import query_result
@@ -150,6 +151,17 @@ def test_a_finding_is_closed_when_it_is_gone_and_opened_when_it_is_back(past: Ta
     store.store(past, made(3, findings=(FINDING,), stages=failed), RULES)
     assert rows(past, status) == [("reopened", 2)]
     assert not read.read(past, 1).runs[0].held
+
+
+def test_the_run_says_which_findings_fail_it(past: Target) -> None:
+    held: list[FailOn] = []
+    for fail_on in get_args(FailOn):
+        run = made(findings=(replace(FINDING, severity=Severity.WARNING),), fail_on=fail_on)
+        document = to_json(run).replace("'", "''")
+        ((has_held,),) = rows(past, f"SELECT observability.has_held('{document}')")
+        assert has_held is run.held
+        held += [fail_on] if has_held else []
+    assert held == ["error", "never"]
 
 
 def test_a_leak_becomes_a_critical_finding(past: Target) -> None:

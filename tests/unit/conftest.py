@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from harness.finding import Finding, Location, Severity
+from harness.finding import Finding, Location, Severity, Suppressed
 from harness.run import (
     DeployResult,
     Environment,
@@ -74,7 +74,7 @@ def held_run() -> Run:
 
 @pytest.fixture
 def failed_run(held_run: Run) -> Run:
-    """The same run with a leak, a finding and a missed budget."""
+    """The same run with a leak, a finding, one that was accepted, and a missed budget."""
     from dataclasses import replace
 
     assert held_run.load
@@ -92,6 +92,13 @@ def failed_run(held_run: Run) -> Run:
                 "Every tenant sees every row.",
                 "ALTER TABLE rest.check ENABLE ROW LEVEL SECURITY;",
                 Location("rest/10_check.sql", 12),
+            ),
+        ),
+        suppressed=(
+            Suppressed(
+                Finding("TEN001", Severity.ERROR, "rest.unit", "rest.unit has no tenant", "Why."),
+                "inSource",
+                "<units> are everybody's",
             ),
         ),
         probes=(*held_run.probes, ProbeResult("rest.tip", "select", "leak", "read 7 rows")),

@@ -78,6 +78,12 @@ def semicolons(text: str) -> Iterator[int]:
     return (match.start() for match in _TOKEN.finditer(text) if match.group() == ";")
 
 
+def comments(text: str) -> Iterator[tuple[int, str]]:
+    """Where a comment of one line begins, and its text."""
+    found = (match for match in _TOKEN.finditer(text) if match.group().startswith("--"))
+    return ((match.start(), match.group()) for match in found)
+
+
 @cache
 def _token_or(words: str) -> re.Pattern[str]:
     pattern = r"\b(?P<words>" + words.replace(" ", r"\s+") + r")\b"

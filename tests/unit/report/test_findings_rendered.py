@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json as json_module
+from collections import Counter
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 from checks.rules import registry
-from harness.finding import Finding, Location, Severity
-from harness.report import github, json, junit, sarif, text
+from harness.finding import Finding, Location, Severity, Suppressed
+from harness.report import github, json, junit, prometheus_check, sarif, text
+from harness.verdict import Verdict
+from tests.conftest import ROOT
 
 LEAK = Finding(
     "RLS001",
@@ -24,10 +28,15 @@ LEAK = Finding(
 WARNING = replace(LEAK, rule="DOC001", severity=Severity.WARNING, message="no comment", fix="")
 NOWHERE = replace(LEAK, rule="TEN006", object="auto.make", message="not there", location=None)
 FINDINGS = [LEAK, WARNING, replace(LEAK, location=Location("/abs/20 x.sql", 3)), NOWHERE]
+VERDICT = Verdict(tuple(FINDINGS))
+ACCEPTED = Verdict(
+    suppressed=(Suppressed(LEAK, "inSource", "a list"), Suppressed(NOWHERE, "external", "")),
+    notes=("2 entries are gone",),
+)
 
 
 def test_text_says_the_verdict_first() -> None:
-    lines = text.render(FINDINGS, "84 tables by 43 rules").splitlines()
+    lines = text.render(VERDICT, "84 tables by 43 rules").splitlines()
     assert lines[0] == "FAILED 3 errors, 1 warning in 84 tables by 43 rules"
     assert lines[2:4] == [
         "schema/my, auto/10_bay.sql",
@@ -37,7 +46,7 @@ def test_text_says_the_verdict_first() -> None:
 
 
 def test_text_gives_a_reason_once() -> None:
-    assert text.render([LEAK, LEAK]).count(LEAK.why) == 1
+    assert text.render(Verdict((LEAK, LEAK))).count(LEAK.why) == 1
 
 
 @pytest.mark.parametrize(
@@ -49,21 +58,21 @@ def test_text_gives_a_reason_once() -> None:
     ],
 )
 def test_only_what_is_worth_knowing_does_not_fail(findings: list[Finding], line: str) -> None:
-    assert text.render(findings).splitlines()[0] == line
+    assert text.render(Verdict(tuple(findings))).splitlines()[0] == line
 
 
 def test_text_is_colored_only_where_asked() -> None:
-    assert "\x1b[" in text.render(FINDINGS, color=True)
-    assert "\x1b[" not in text.render(FINDINGS)
+    assert "\x1b[" in text.render(VERDICT, color=True)
+    assert "\x1b[" not in text.render(VERDICT)
 
 
 def test_text_does_not_take_sql_for_markup() -> None:
     array = replace(LEAK, message="integer[/] is [bold] here")
-    assert "integer[/] is [bold] here" in text.render([array])
+    assert "integer[/] is [bold] here" in text.render(Verdict((array,)))
 
 
 def test_json_is_a_versioned_list() -> None:
-    document = json_module.loads(json.render(FINDINGS))
+    document = json_module.loads(json.render(VERDICT))
     assert document["format"] == 1
     first = document["findings"][0]
     assert first["severity"] == "error"
@@ -73,7 +82,7 @@ def test_json_is_a_versioned_list() -> None:
 
 
 def test_github_escapes_what_its_commands_are_made_of() -> None:
-    first = github.render([LEAK]).splitlines()[0]
+    first = github.render(Verdict((LEAK,))).splitlines()[0]
     assert first == (
         "::error file=schema/my%2C auto/10_bay.sql,line=12,title=RLS001 auto.bay"
         "::row level security of auto.bay is not enabled: 100 %25%0AEvery tenant sees every row."
@@ -81,16 +90,62 @@ def test_github_escapes_what_its_commands_are_made_of() -> None:
     )
 
 
-def test_github_counts_what_it_does_not_show() -> None:
-    lines = github.render([LEAK] * 12 + [WARNING] * 3).splitlines()
-    assert [line.split(" ", 1)[0] for line in lines] == (
-        ["::error"] * 10 + ["::warning"] * 3 + ["::notice"]
+@pytest.mark.parametrize("notices", [0, 3, 12])
+def test_github_counts_what_it_does_not_show(notices: int) -> None:
+    info = replace(LEAK, severity=Severity.INFO)
+    found = (*[LEAK] * 12, *[WARNING] * 3, *[info] * notices)
+    lines = github.render(Verdict(found)).splitlines()
+    assert "2 more of 12 findings of severity error" in lines[0]
+    assert ("2 more of 12 findings of severity info" in lines[0]) is (notices == 12)
+    kinds = Counter(line.split(" ", 1)[0] for line in lines)
+    assert kinds == {"::error": 10, "::warning": 3, "::notice": min(10, notices + 1)}
+
+
+def test_github_says_what_was_held_back() -> None:
+    assert github.render(ACCEPTED).splitlines()[0] == (
+        "::notice title=harness::1 finding allowed beside the statement%0A"
+        "1 finding held back by the baseline%0A2 entries are gone"
     )
-    assert "15 findings, of which GitHub shows 13" in lines[-1]
+    assert github.render(Verdict()) == ""
+
+
+def test_text_says_what_was_held_back() -> None:
+    assert text.render(ACCEPTED).splitlines()[:4] == [
+        "HELD nothing found",
+        "1 finding allowed beside the statement",
+        "1 finding held back by the baseline",
+        "2 entries are gone",
+    ]
+
+
+def test_json_follows_its_published_schema() -> None:
+    schema = json_module.loads((ROOT / "harness/report/findings.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for verdict in (VERDICT, ACCEPTED, Verdict()):
+        document = json_module.loads(json.render(verdict))
+        jsonschema.validate(document, schema)
+    assert schema["properties"]["format"]["const"] == json.FORMAT
+    assert set(schema["$defs"]["finding"]["required"]) == set(document_of(LEAK))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"format": 1, "findings": []}, schema)
+
+
+def document_of(finding: Finding) -> dict[str, object]:
+    (found,) = json_module.loads(json.render(Verdict((finding,))))["findings"]
+    return dict(found)
+
+
+def test_json_has_what_was_held_back_beside_the_findings() -> None:
+    document = json_module.loads(json.render(ACCEPTED))
+    assert (document["failed"], document["findings"]) == (False, [])
+    assert [s["suppression"] for s in document["suppressed"]] == [
+        {"kind": "inSource", "reason": "a list"},
+        {"kind": "external", "reason": ""},
+    ]
 
 
 def test_junit_has_a_case_per_rule_and_object_and_one_per_rule_that_held() -> None:
-    suite = ElementTree.fromstring(junit.render(FINDINGS, registry())).find("testsuite")  # noqa: S314
+    suite = ElementTree.fromstring(junit.render(VERDICT, registry())).find("testsuite")  # noqa: S314
     assert suite is not None
     failed = [case for case in suite if case.find("failure") is not None]
     passed = [case for case in suite if case.find("failure") is None]
@@ -104,8 +159,29 @@ def test_junit_has_a_case_per_rule_and_object_and_one_per_rule_that_held() -> No
     assert suite.get("failures") == "4"
 
 
+def test_junit_skips_what_was_held_back() -> None:
+    suite = ElementTree.fromstring(junit.render(ACCEPTED, registry())).find("testsuite")  # noqa: S314
+    assert suite is not None
+    skipped = [(case, case.find("skipped")) for case in suite]
+    assert [(c.get("classname"), s.get("message")) for c, s in skipped if s is not None] == [
+        ("RLS001", "a list"),
+        ("TEN006", "in the baseline"),
+    ]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "2")
+
+
+def test_junit_fails_what_fails_the_check() -> None:
+    lenient = replace(VERDICT, fail_on="error")
+    suite = ElementTree.fromstring(junit.render(lenient, registry())).find("testsuite")  # noqa: S314
+    assert suite is not None
+    assert {c.get("classname") for c in suite if c.find("failure") is not None} == {
+        "RLS001",
+        "TEN006",
+    }
+
+
 def test_sarif_has_what_code_scanning_asks_for() -> None:
-    document = json_module.loads(sarif.render(FINDINGS, registry()))
+    document = json_module.loads(sarif.render(VERDICT, registry()))
     assert document["version"] == "2.1.0"
     (run,) = document["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -119,7 +195,7 @@ def test_sarif_has_what_code_scanning_asks_for() -> None:
 
 
 def test_sarif_paths_are_relative_uris() -> None:
-    results = json_module.loads(sarif.render(FINDINGS, ()))["runs"][0]["results"]
+    results = json_module.loads(sarif.render(VERDICT, ()))["runs"][0]["results"]
     below, outside, nowhere = (results[position]["locations"][0] for position in (0, 2, 3))
     assert below["physicalLocation"] == {
         "artifactLocation": {"uri": "schema/my%2C%20auto/10_bay.sql", "uriBaseId": "%SRCROOT%"},
@@ -127,3 +203,156 @@ def test_sarif_paths_are_relative_uris() -> None:
     }
     assert outside["physicalLocation"]["artifactLocation"] == {"uri": "file:///abs/20%20x.sql"}
     assert "physicalLocation" not in nowhere
+
+
+SARIF_SHAPE = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "properties": {
+        "version": {"const": "2.1.0"},
+        "runs": {"type": "array", "items": {"$ref": "#/$defs/run"}},
+    },
+    "$defs": {
+        "text": {
+            "type": "object",
+            "required": ["text"],
+            "properties": {"text": {"type": "string", "minLength": 1}},
+            "additionalProperties": False,
+        },
+        "run": {
+            "required": ["tool", "results"],
+            "properties": {
+                "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                "tool": {
+                    "required": ["driver"],
+                    "properties": {"driver": {"$ref": "#/$defs/driver"}},
+                },
+                "results": {"type": "array", "items": {"$ref": "#/$defs/result"}},
+            },
+            "additionalProperties": False,
+        },
+        "driver": {
+            "required": ["name"],
+            "properties": {
+                "rules": {
+                    "uniqueItems": True,
+                    "items": {
+                        "required": ["id"],
+                        "properties": {
+                            "id": {"type": "string"},
+                            "name": {"type": "string"},
+                            "shortDescription": {"$ref": "#/$defs/text"},
+                            "fullDescription": {"$ref": "#/$defs/text"},
+                            "help": {"$ref": "#/$defs/text"},
+                            "defaultConfiguration": {
+                                "properties": {"level": {"$ref": "#/$defs/level"}},
+                                "additionalProperties": False,
+                            },
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+            },
+        },
+        "level": {"enum": ["none", "note", "warning", "error"]},
+        "result": {
+            "required": ["message", "ruleId", "locations", "partialFingerprints", "suppressions"],
+            "properties": {
+                "ruleId": {"type": "string"},
+                "ruleIndex": {"type": "integer", "minimum": -1},
+                "level": {"$ref": "#/$defs/level"},
+                "message": {"$ref": "#/$defs/text"},
+                "partialFingerprints": {"additionalProperties": {"type": "string"}},
+                "locations": {"type": "array", "items": {"$ref": "#/$defs/location"}},
+                "suppressions": {
+                    "type": "array",
+                    "items": {
+                        "required": ["kind"],
+                        "properties": {
+                            "kind": {"enum": ["inSource", "external"]},
+                            "justification": {"type": "string", "minLength": 1},
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "additionalProperties": False,
+        },
+        "location": {
+            "properties": {
+                "physicalLocation": {
+                    "required": ["artifactLocation"],
+                    "properties": {
+                        "artifactLocation": {
+                            "required": ["uri"],
+                            "properties": {
+                                "uri": {"type": "string", "pattern": "^[^ ]+$"},
+                                "uriBaseId": {"type": "string"},
+                            },
+                            "additionalProperties": False,
+                        },
+                        "region": {
+                            "required": ["startLine"],
+                            "properties": {"startLine": {"type": "integer", "minimum": 1}},
+                            "additionalProperties": False,
+                        },
+                    },
+                    "additionalProperties": False,
+                },
+                "logicalLocations": {
+                    "type": "array",
+                    "items": {
+                        "properties": {
+                            "fullyQualifiedName": {"type": "string"},
+                            "kind": {"enum": ["resource"]},
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "additionalProperties": False,
+        },
+    },
+}
+"""The members of SARIF 2.1.0 that we write, as the standard describes them."""
+
+
+@pytest.mark.parametrize("verdict", [VERDICT, ACCEPTED, Verdict()])
+def test_sarif_has_the_shape_of_the_standard(verdict: Verdict) -> None:
+    jsonschema.validate(json_module.loads(sarif.render(verdict, registry())), SARIF_SHAPE)
+
+
+def test_sarif_says_of_each_result_whether_it_was_held_back() -> None:
+    both = replace(ACCEPTED, findings=(WARNING,))
+    (run,) = json_module.loads(sarif.render(both, registry()))["runs"]
+    assert [(r["ruleId"], r["suppressions"]) for r in run["results"]] == [
+        ("DOC001", []),
+        ("RLS001", [{"kind": "inSource", "justification": "a list"}]),
+        ("TEN006", [{"kind": "external"}]),
+    ]
+
+
+def test_prometheus_counts_findings_by_rule_severity_and_schema() -> None:
+    role = replace(NOWHERE, rule="PRV005", object="app_user")
+    file = replace(WARNING, rule="SRC007", object="x.sql", location=Location("x.sql", 1))
+    found = (*FINDINGS, role, file, replace(LEAK, object="rest.f(integer, text)"))
+    lines = prometheus_check.textfile(Verdict(found), 84, {"proven": 12, "leak": 0}).splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert samples == [
+        "harness_check_held 0.0",
+        'harness_check_findings{rule="DOC001",schema="auto",severity="warning"} 1.0',
+        'harness_check_findings{rule="PRV005",schema="",severity="error"} 1.0',
+        'harness_check_findings{rule="RLS001",schema="auto",severity="error"} 2.0',
+        'harness_check_findings{rule="RLS001",schema="rest",severity="error"} 1.0',
+        'harness_check_findings{rule="SRC007",schema="",severity="warning"} 1.0',
+        'harness_check_findings{rule="TEN006",schema="auto",severity="error"} 1.0',
+        "harness_check_tables 84.0",
+        'harness_check_policy_cells{verdict="leak"} 0.0',
+        'harness_check_policy_cells{verdict="proven"} 12.0',
+    ]
+
+
+def test_prometheus_counts_what_was_held_back() -> None:
+    text_of = prometheus_check.textfile(ACCEPTED, 1, {})
+    assert 'harness_check_suppressed{kind="inSource",rule="RLS001"} 1.0' in text_of
+    assert "harness_check_held 1.0" in text_of

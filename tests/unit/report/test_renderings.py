@@ -40,6 +40,13 @@ def test_the_page_of_a_held_run_has_no_failures(held_run: Run) -> None:
     page = html.render(held_run)
     assert "✓ Held" in page
     assert "What did not hold" not in page
+    assert "What was accepted" not in page
+
+
+def test_the_page_says_what_was_accepted_and_why(failed_run: Run) -> None:
+    accepted = html.render(failed_run).partition("What was accepted")[2]
+    for text in ("TEN001", "rest.unit has no tenant", "&lt;units&gt; are", "beside the statement"):
+        assert text in accepted
 
 
 def test_the_page_holds_the_document_itself(failed_run: Run) -> None:
@@ -85,7 +92,7 @@ def test_junit_counts_what_failed(failed_run: Run) -> None:
     counted = {s.get("name"): (s.get("tests"), s.get("failures")) for s in suites}
     assert counted["isolation"] == ("3", "1")
     assert counted["load"] == ("2", "1")
-    assert counted["findings"] == ("1", "1")
+    assert counted["findings"] == ("2", "1"), "one was accepted"
 
 
 def test_a_budget_is_an_exact_bucket_bound(held_run: Run) -> None:
