@@ -2,9 +2,10 @@
 
 from checks.attempt import Outcome, Session, Subject, count_rows
 
+WRITES = True
 STATEMENT = (
-    "INSERT INTO {table} ({tenant}, {columns}) OVERRIDING SYSTEM VALUE"
-    " SELECT %s, {columns} FROM {table} WHERE {tenant} = %s LIMIT 1"
+    "INSERT INTO {table} ({tenant}{columns}) OVERRIDING SYSTEM VALUE"
+    " SELECT %s{columns} FROM {table} WHERE {tenant} = %s LIMIT 1"
 )
 
 

@@ -2,6 +2,7 @@
 
 from checks.attempt import Outcome, Session, Subject
 
+WRITES = True
 # A cursor finds the row, so that the update reads no column: one that does is also held to the
 # policies for SELECT, which would hide that those for UPDATE let it pass.
 FIND = "DECLARE own_row CURSOR FOR SELECT FROM {table} WHERE {tenant} = %s"

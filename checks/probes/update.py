@@ -2,6 +2,7 @@
 
 from checks.attempt import Outcome, Session, Subject, count_rows
 
+WRITES = True
 STATEMENT = "UPDATE {table} SET {tenant} = {tenant} WHERE {tenant} = %s"
 
 
