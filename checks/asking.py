@@ -13,13 +13,10 @@ from harness.db import is_lost
 Answer = list[str] | psycopg.Error
 
 
-def ask(
-    session: Session, function: Callable, values: list[str | None], tenant: Any, limits: str
-) -> Answer:
+def ask(session: Session, function: Callable, values: list[str | None], tenant: Any) -> Answer:
     """The rows that a function gives the tenant, as texts, or the error that it raises."""
     try:
         with session.transaction(tenant) as connection:
-            connection.execute(limits.encode())
             cursor = connection.execute(function.statement, values)
             return [_text(row) for row in cursor.fetchall()] if cursor.description else []
     except psycopg.Error as error:

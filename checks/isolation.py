@@ -8,10 +8,10 @@ write is row security and not a rule of the business. What is not a table is sur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 
-from checks import rows_in_common
+from checks import blind, rows_in_common
 from checks.attempt import Outcome, Session, Subject, as_application, judge
 from checks.ground import Ground, limit, two_tenants
 from checks.probe import Attempt, attempts, registry, surveys
@@ -56,11 +56,24 @@ def attack(ground: Ground, subject: Subject) -> tuple[ProbeResult, ...]:
     """All probes on one table, with their control experiment."""
     known, writing = attempts(), {name for name in attempts() if registry()[name].writes}
     outcomes = {name: _try(known[name], ground.wire, subject) for name in known.keys() - writing}
-    with as_application(ground.admin, ground.settings) as session:
-        outcomes |= {name: _try(known[name], session, subject) for name in writing}
-    with as_application(ground.admin, ground.settings, opened=subject.table) as session:
-        control = {name: _try(attempt, session, subject) for name, attempt in known.items()}
+    prepared = blind.cursors(subject)
+    with as_application(ground.admin, ground.settings, prepared) as session:
+        outcomes |= _try_all(writing, session, subject)
+    opened = [subject.compose("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"), *prepared]
+    with as_application(ground.admin, ground.settings, opened) as session:
+        control = _try_all(known.keys(), session, subject)
     return tuple(_verdict(subject, name, outcomes[name], control[name]) for name in known)
+
+
+def _try_all(names: Set[str], session: Session, subject: Subject) -> dict[str, Outcome]:
+    """Outcomes of probes; those without a tenant come first, and then it is set once."""
+    known, probes = attempts(), registry()
+    unset = sorted(name for name in names if probes[name].unset)
+    outcomes = {name: _try(known[name], session, subject) for name in unset}
+    with session.working_for(subject.own) as standing:
+        for name in sorted(names - outcomes.keys()):
+            outcomes[name] = _try(known[name], standing, subject)
+    return outcomes
 
 
 def attacked(database: Target, settings: Settings) -> Attacked:
@@ -99,6 +112,8 @@ def _verdict(subject: Subject, probe: str, real: Outcome, control: Outcome) -> P
         return ProbeResult(name, probe, "leak", real.detail)
     if real.crossed is None:
         return ProbeResult(name, probe, "error", real.detail)
+    if real.vacuous:
+        return ProbeResult(name, probe, "vacuous", real.detail)
     if not control.crossed and "permission denied" not in control.detail:
         detail = f"crosses nothing even without row security: {control.detail}"
         return ProbeResult(name, probe, "vacuous", detail)

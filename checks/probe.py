@@ -3,7 +3,8 @@
 A probe of tables has `attempt(session, subject)`, which tries to cross and says what happened.
 It runs twice, on the table as it is and on the table without row security, where it must cross:
 a probe that cannot cross an open table proves nothing. WRITES says that triggers must be out of
-its way; without it the attempt goes through the application's own connection.
+its way; without it the attempt goes through the application's own connection. UNSET says that the
+attempt begins where no tenant is set.
 
 A probe of whatever else there is has `survey(ground)`, which looks for its objects itself and
 gives a result for each.
@@ -40,6 +41,7 @@ class Probe:
     attempt: Attempt | None
     survey: Survey | None
     writes: bool
+    unset: bool
 
 
 @cache
@@ -69,4 +71,5 @@ def _probe(name: str) -> Probe:
         attempt=getattr(module, "attempt", None),
         survey=getattr(module, "survey", None),
         writes=getattr(module, "WRITES", False),
+        unset=getattr(module, "UNSET", False),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from checks.asking import ask
 from checks.attempt import Session, Subject, as_application
@@ -21,6 +21,7 @@ SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = ANY (%s) AND p.prokind IN ('f', 'p')
 """
+_LIMIT = sql.SQL("SET LOCAL statement_timeout = '3s'")
 _WORD = re.compile(r"\w+")
 _REMOVE = "DELETE FROM {table} WHERE {tenant} = %s"
 
@@ -35,7 +36,7 @@ class Removal:
     def changes(self, function: Callable, values: list[str | None]) -> str | None:
         """How the answer changes without the other tenant's rows, None where it does not."""
         subjects = self._read_by(function)
-        with as_application(self.ground.admin, self.ground.settings) as session:
+        with as_application(self.ground.admin, self.ground.settings, [_LIMIT]) as session:
             before = self._answer(session, function, values)
             repeated = self._answer(session, function, values)
             if before is None or before != repeated or not self._remove(session, subjects):
@@ -54,10 +55,7 @@ class Removal:
         self, session: Session, function: Callable, values: list[str | None]
     ) -> tuple[str, ...] | None:
         """The answer, or how it failed; None where it took too long."""
-        limits = "SET LOCAL statement_timeout = '3s'"
-        if not self.ground.ours:
-            limits = f"SET TRANSACTION READ ONLY; {limits}"
-        answer = ask(session, function, values, self.ground.own, limits)
+        answer = ask(session, function, values, self.ground.own)
         if isinstance(answer, errors.QueryCanceled):
             return None
         if isinstance(answer, psycopg.Error):

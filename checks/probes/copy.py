@@ -8,12 +8,11 @@ OF_PARTITIONS = "COPY (SELECT {tenant} FROM {table}) TO STDOUT"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:
-    statement = OF_PARTITIONS if subject.table.partition_by else STATEMENT
-    foreign = 0
+    statement = subject.compose(OF_PARTITIONS if subject.table.partition_by else STATEMENT)
+    own = (str(subject.own),)
     with (
         session.transaction(subject.own) as connection,
-        connection.cursor().copy(subject.compose(statement)) as copy,
+        connection.cursor().copy(statement) as copy,
     ):
-        for row in copy.rows():
-            foreign += row != (str(subject.own),)
+        foreign = sum(row != own for row in copy.rows())
     return count_rows(foreign, "exported")

@@ -32,8 +32,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 def _fetch_what_the_other_left(ground: Ground, subject: Subject) -> Outcome:
     """The transaction of the cursor must end well, or it would not outlive it; it only reads."""
     victim = Subject(subject.table, subject.tenant_column, ground.other, ground.own)
-    with ground.wire.transaction(ground.other, commit=True) as connection:
-        connection.execute(victim.compose(DECLARE))
+    ground.wire.leave(ground.other, victim.compose(DECLARE))
     try:
         with ground.wire.transaction(ground.own) as connection:
             rows = connection.execute("FETCH harness_held").rowcount

@@ -3,8 +3,9 @@
 from checks.attempt import Outcome, Session, Subject, unless_closed
 from checks.probes.no_tenant import STATEMENT, look
 
+UNSET = True
+
 
 def attempt(session: Session, subject: Subject) -> Outcome:
-    with session.transaction(subject.other, commit=True) as connection:
-        connection.execute(subject.compose(STATEMENT))
+    session.leave(subject.other, subject.compose(STATEMENT))
     return unless_closed(lambda: look(session, subject, "after another tenant's transaction, read"))

@@ -4,12 +4,11 @@ from checks.attempt import Outcome, Session, Subject, count_rows
 
 WRITES = True
 STATEMENT = (
-    "MERGE INTO {table} AS it USING (SELECT) AS nothing ON it.{tenant} = %s"
+    "MERGE INTO {table} AS it USING (SELECT) AS nothing ON it.{tenant} = {other}"
     " WHEN MATCHED THEN UPDATE SET {tenant} = it.{tenant}"
 )
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:
-    with session.transaction(subject.own) as connection:
-        cursor = connection.execute(subject.compose(STATEMENT), [subject.other])
-    return count_rows(cursor.rowcount, "merged into")
+    (rows,) = session.figures(subject.own, subject.compose(STATEMENT))
+    return count_rows(rows, "merged into")

@@ -1,7 +1,8 @@
 """Forgetting: a transaction that names no tenant sees somebody's rows (it should fail closed)."""
 
-from checks.attempt import Outcome, Session, Subject, count_rows, first, unless_closed
+from checks.attempt import Outcome, Session, Subject, count_rows, unless_closed
 
+UNSET = True
 STATEMENT = "SELECT count(*) FROM (SELECT FROM {table} LIMIT 100) AS it"
 
 
@@ -11,5 +12,5 @@ def attempt(session: Session, subject: Subject) -> Outcome:
 
 def look(session: Session, subject: Subject, doing: str) -> Outcome:
     """What a transaction sees that names no tenant."""
-    with session.transaction(None) as connection:
-        return count_rows(first(connection, subject.compose(STATEMENT)), doing)
+    (rows,) = session.figures(None, subject.compose(STATEMENT))
+    return count_rows(rows, doing)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from psycopg import sql
+
 from checks.attempt import Outcome, Session, Subject, first, judge, unless_closed, verdict_of
 from checks.ground import Ground, limit
 from checks.probes.no_tenant import look
@@ -31,8 +33,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 
 def _use_and_discard(session: Session, ground: Ground) -> None:
-    with session.transaction(ground.other, commit=True):
-        pass
+    session.leave(ground.other, sql.SQL("SELECT"))
     _discard(session.connection)
 
 
