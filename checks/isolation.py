@@ -36,18 +36,17 @@ def check(
     Raises RefusedError where the database is not a harness target, UsageError where it does
     not hold two tenants.
     """
-    with _ground(database, settings, owned) as ground:
-        results: list[ProbeResult] = []
-        tables = list(ground.tables())
-        stages = [name for name, _ in surveys()]
-        total = len(tables) + len(stages)
-        for subject in ground.subjects():
-            on_progress(len(results) // len(attempts()), total)
-            results += attack(ground, subject)
-        results += rows_in_common.check(ground)
-        for done, (_, survey) in enumerate(surveys(), len(tables)):
+    results: list[ProbeResult] = []
+    with ground(database, settings, owned) as found:
+        tables, rest = list(found.subjects()), list(surveys())
+        total = len(tables) + len(rest)
+        for done, subject in enumerate(tables):
             on_progress(done, total)
-            results += survey(ground)
+            results += attack(found, subject)
+        results += rows_in_common.check(found)
+        for done, survey in enumerate(rest, len(tables)):
+            on_progress(done, total)
+            results += survey(found)
         on_progress(total, total)
     return tuple(results)
 
@@ -88,7 +87,8 @@ def attacked(database: Target, settings: Settings) -> Attacked:
 
 
 @contextmanager
-def _ground(database: Target, settings: Settings, owned: str | None) -> Iterator[Ground]:
+def ground(database: Target, settings: Settings, owned: str | None = None) -> Iterator[Ground]:
+    """The database, ready to be attacked; raises as `check` does."""
     with (
         connect(database.admin, autocommit=True) as admin,
         connect(database.app, autocommit=True) as app,

@@ -57,9 +57,9 @@ def attempts() -> Mapping[str, Attempt]:
     return {name: probe.attempt for name, probe in registry().items() if probe.attempt}
 
 
-def surveys() -> Iterator[tuple[str, Survey]]:
+def surveys() -> Iterator[Survey]:
     """What is done once in a database."""
-    return ((name, probe.survey) for name, probe in registry().items() if probe.survey)
+    return (probe.survey for probe in registry().values() if probe.survey)
 
 
 def _probe(name: str) -> Probe:

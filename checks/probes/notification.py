@@ -38,6 +38,7 @@ SELECT set_config('search_path',
                             nullif(current_setting('search_path'), '')), true);
 """
 _FIND = "DECLARE told_row CURSOR FOR SELECT it::text FROM {table} AS it WHERE {tenant} = %s"
+_FOREIGN_KEYS = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND tgisinternal"
 _CHANGE = "UPDATE {table} SET {tenant} = {tenant} WHERE CURRENT OF told_row"
 _REMOVE = "DELETE FROM {table} WHERE CURRENT OF told_row"
 _ADD = (
@@ -68,6 +69,7 @@ def _listen(ground: Ground, subject: Subject) -> Outcome:
     """Writes a row of the other tenant in the admin's role: triggers are the same for all."""
     with ground.admin.transaction(force_rollback=True):
         ground.admin.execute(_EAR)
+        _let_go_of_foreign_keys(ground.admin, subject)
         Session(ground.admin, ground.settings.tenancy).work_for(ground.other)
         ground.admin.execute("SET LOCAL enable_indexonlyscan = off")
         ground.admin.execute(subject.compose(_FIND), [subject.other])
@@ -79,6 +81,13 @@ def _listen(ground: Ground, subject: Subject) -> Outcome:
         _write(ground.admin, subject.compose(_ADD), [row])
         heard = [payload for (payload,) in ground.admin.execute(_HEARD).fetchall()]
     return _told(row, heard)
+
+
+def _let_go_of_foreign_keys(admin: Connection, subject: Subject) -> None:
+    """So that a row to which others refer can be removed and added again."""
+    for (name,) in admin.execute(_FOREIGN_KEYS, [subject.regclass]).fetchall():
+        off = sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}")
+        _write(admin, off.format(subject.table.name.identifier, sql.Identifier(name)))
 
 
 def _write(admin: Connection, statement: sql.Composed, values: list[str] | None = None) -> None:
