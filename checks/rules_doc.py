@@ -19,6 +19,7 @@ _GROUPS = {
     "PRV": "Privileges",
     "PRF": "Performance",
     "CIT": "Citus",
+    "SRV": "The server",
     "DOC": "Comments",
     "TYP": "Types",
 }
