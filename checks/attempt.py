@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
     """Whether there was nothing to cross to, so that it proves nothing that it was held."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """A table and two tenants: `own` is whom the session works for, `other` whom it is not."""
 
@@ -43,18 +44,24 @@ class Subject:
     def compose(self, statement: LiteralString) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
         without the tenant), {own} and {other} filled in."""
+        return sql.SQL(statement).format(**self._parts)
+
+    @cached_property
+    def _parts(self) -> Mapping[str, sql.Composable]:
+        """Rendered once, for a table's statements are many."""
         columns = [
             sql.Identifier(column.name)
             for column in self.table.columns.values()
             if column.generated is None and column.name != self.tenant_column
         ]
-        return sql.SQL(statement).format(
-            table=self.table.name.identifier,
-            tenant=sql.Identifier(self.tenant_column),
-            columns=sql.SQL(", ").join([sql.SQL(""), *columns]),
-            own=sql.Literal(self.own),
-            other=sql.Literal(self.other),
-        )
+        parts: dict[str, sql.Composable] = {
+            "table": self.table.name.identifier,
+            "tenant": sql.Identifier(self.tenant_column),
+            "columns": sql.SQL(", ").join([sql.SQL(""), *columns]),
+            "own": sql.Literal(self.own),
+            "other": sql.Literal(self.other),
+        }
+        return {name: sql.SQL(part.as_string(None)) for name, part in parts.items()}
 
 
 class _Bounds(NamedTuple):

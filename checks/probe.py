@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from checks.attempt import Outcome, Session, Subject
 from checks.ground import Ground
 from harness.run import ProbeResult
 
+_FIRST_SENTENCE = re.compile(r"(?<=[.])\s")
 Attempt = Callable[[Session, Subject], Outcome]
 Survey = Callable[[Ground], Iterator[ProbeResult]]
 
@@ -37,6 +39,7 @@ class Probe:
 
     name: str
     rule: str
+    title: str
     why: str
     attempt: Attempt | None
     survey: Survey | None
@@ -64,10 +67,12 @@ def surveys() -> Iterator[Survey]:
 
 def _probe(name: str) -> Probe:
     module = importlib.import_module(f"checks.probes.{name}")
+    why = " ".join(inspect.cleandoc(module.__doc__ or "").split())
     return Probe(
         name=name,
         rule=getattr(module, "RULE", f"isolation.{name}"),
-        why=" ".join(inspect.cleandoc(module.__doc__ or "").split()),
+        title=_FIRST_SENTENCE.split(why, maxsplit=1)[0].rstrip("."),
+        why=why,
         attempt=getattr(module, "attempt", None),
         survey=getattr(module, "survey", None),
         writes=getattr(module, "WRITES", False),
