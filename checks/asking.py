@@ -17,7 +17,7 @@ def ask(session: Session, function: Callable, values: list[str | None], tenant: 
     """The rows that a function gives the tenant, as texts, or the error that it raises."""
     try:
         with session.transaction(tenant) as connection:
-            cursor = connection.execute(function.statement, values)
+            cursor = connection.execute(function.statement(values))
             return [_text(row) for row in cursor.fetchall()] if cursor.description else []
     except psycopg.Error as error:
         if is_lost(error):

@@ -41,10 +41,10 @@ class Subject:
         """The table's name as a cast to regclass reads it."""
         return self.table.name.identifier.as_string(None)
 
-    def compose(self, statement: LiteralString) -> sql.Composed:
+    def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
-        without the tenant), {own} and {other} filled in."""
-        return sql.SQL(statement).format(**self._parts)
+        without the tenant), {own} and {other} filled in, and what else is given."""
+        return sql.SQL(statement).format(**self._parts, **more)
 
     @cached_property
     def _parts(self) -> Mapping[str, sql.Composable]:

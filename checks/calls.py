@@ -102,12 +102,13 @@ class Callable:
     variadic: bool
     arguments: tuple[Argument, ...]
 
-    @property
-    def statement(self) -> sql.Composed:
-        """The call, with a placeholder per argument; every row comes as one text of JSON."""
+    def statement(self, values: list[str | None]) -> sql.Composed:
+        """The call with values of its arguments; every row comes as one text of JSON."""
         casts: list[sql.Composable] = [
-            sql.SQL("CAST(%s AS {})").format(sql.SQL(_POLYMORPHIC.get(a.type, a.type)))
-            for a in self.arguments
+            sql.SQL("CAST({} AS {})").format(
+                sql.Literal(value), sql.SQL(_POLYMORPHIC.get(argument.type, argument.type))
+            )
+            for argument, value in zip(self.arguments, values, strict=True)
         ]
         if self.variadic:
             casts[-1] = sql.SQL("VARIADIC ") + casts[-1]

@@ -16,8 +16,8 @@ from checks.ground import Ground
 from harness.db import is_lost
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_KEYS = "SELECT {key}::text FROM {table} WHERE {tenant} = {whose} LIMIT 50"
-_MINE = "SELECT EXISTS (SELECT FROM {table} WHERE {tenant} = {whose} AND {key}::text = %s)"
+_KEYS = "SELECT {key}::text FROM {table} WHERE {tenant} = {other} LIMIT 50"
+_MINE = "SELECT EXISTS (SELECT FROM {table} WHERE {tenant} = {own} AND {key}::text = {value})"
 _TELLING = 6
 """A tenant's id of fewer characters occurs by chance."""
 
@@ -54,12 +54,12 @@ class Evidence:
         """Keys of rows of the other tenant, some of every table."""
         keys: dict[str, Subject] = {}
         for subject in self.ground.subjects():
-            if _key(subject):
-                keys |= dict.fromkeys(self._of_other(subject), subject)
+            if key := _key(subject):
+                keys |= dict.fromkeys(self._of_other(subject, key), subject)
         return keys
 
-    def _of_other(self, subject: Subject) -> list[str]:
-        query = _compose(_KEYS, subject, self.ground.other)
+    def _of_other(self, subject: Subject, key: str) -> list[str]:
+        query = subject.compose(_KEYS, key=sql.Identifier(key))
         try:
             return [key for (key,) in self.ground.admin.execute(query).fetchall()]
         except psycopg.Error as error:
@@ -69,8 +69,10 @@ class Evidence:
 
     def _is_mine(self, key: str) -> bool:
         """Copies of a catalogue may carry the same keys for every tenant."""
-        query = _compose(_MINE, self._keys[key], self.ground.own)
-        return bool(first(self.ground.admin, query, [key]))
+        subject = self._keys[key]
+        column = sql.Identifier(_key(subject) or "")
+        query = subject.compose(_MINE, key=column, value=sql.Literal(key))
+        return bool(first(self.ground.admin, query))
 
 
 def _key(subject: Subject) -> str | None:
@@ -78,15 +80,6 @@ def _key(subject: Subject) -> str | None:
     key = subject.table.primary_key
     columns = [c for c in (key.columns if key else ()) if c != subject.tenant_column]
     return next((c for c in columns if subject.table.columns[c].type == "uuid"), None)
-
-
-def _compose(statement: str, subject: Subject, whose: Any) -> sql.Composed:
-    return sql.SQL(statement).format(
-        key=sql.Identifier(_key(subject) or ""),
-        table=subject.table.name.identifier,
-        tenant=sql.Identifier(subject.tenant_column),
-        whose=sql.Literal(whose),
-    )
 
 
 def _tenant_of(row: str, column: str) -> Any:

@@ -15,7 +15,7 @@ from harness.db import Connection, Target
 from harness.errors import UsageError
 
 _LIMITS = (
-    "SET lock_timeout = '2s'",
+    "SET lock_timeout = '500ms'",
     "SET statement_timeout = '15s'",
     "SET idle_in_transaction_session_timeout = '5min'",
 )

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 
+import psycopg
+
 from checks import blind, rows_in_common
 from checks.attempt import Outcome, Session, Subject, as_application, judge
 from checks.ground import Ground, limit, two_tenants
-from checks.probe import Attempt, attempts, registry, surveys
+from checks.probe import Attempt, Probe, attempts, registry, surveys
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
-from harness.db import Target, connect
+from harness.db import Target, connect, is_lost, one_line
 from harness.deploy import target
 from harness.run import Attacked, ProbeResult
 
@@ -44,15 +46,36 @@ def check(
             on_progress(done, total)
             results += attack(found, subject)
         results += rows_in_common.check(found)
-        for done, survey in enumerate(rest, len(tables)):
+        for done, probe in enumerate(rest, len(tables)):
             on_progress(done, total)
-            results += survey(found)
+            results += _survey(found, probe)
         on_progress(total, total)
     return tuple(results)
 
 
+def _survey(ground: Ground, probe: Probe) -> list[ProbeResult]:
+    """What a survey tells; one that fails as a whole proves nothing."""
+    try:
+        return list(probe.survey(ground)) if probe.survey else []
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return [ProbeResult(ground.name, probe.name, "error", one_line(error))]
+
+
 def attack(ground: Ground, subject: Subject) -> tuple[ProbeResult, ...]:
-    """All probes on one table, with their control experiment."""
+    """All probes on one table, with their control experiment; those on a table that another
+    session has locked, or that the admin does not own, prove nothing."""
+    try:
+        return _attack(ground, subject)
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        name, told = str(subject.table.name), f"no control experiment: {one_line(error)}"
+        return tuple(ProbeResult(name, probe, "error", told) for probe in attempts())
+
+
+def _attack(ground: Ground, subject: Subject) -> tuple[ProbeResult, ...]:
     known, writing = attempts(), {name for name in attempts() if registry()[name].writes}
     outcomes = {name: _try(known[name], ground.wire, subject) for name in known.keys() - writing}
     prepared = blind.cursors(subject)

@@ -60,9 +60,9 @@ def attempts() -> Mapping[str, Attempt]:
     return {name: probe.attempt for name, probe in registry().items() if probe.attempt}
 
 
-def surveys() -> Iterator[Survey]:
-    """What is done once in a database."""
-    return (probe.survey for probe in registry().values() if probe.survey)
+def surveys() -> Iterator[Probe]:
+    """The probes that are done once in a database."""
+    return (probe for probe in registry().values() if probe.survey)
 
 
 def _probe(name: str) -> Probe:

@@ -23,7 +23,7 @@ WHERE n.nspname = ANY (%s) AND p.prokind IN ('f', 'p')
 """
 _LIMIT = sql.SQL("SET LOCAL statement_timeout = '3s'")
 _WORD = re.compile(r"\w+")
-_REMOVE = "DELETE FROM {table} WHERE {tenant} = %s"
+_REMOVE = "DELETE FROM {table} WHERE {tenant} = {other}"
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Removal:
             try:
                 with admin.transaction():
                     for subject in subjects:
-                        rows = admin.execute(subject.compose(_REMOVE), [subject.other])
+                        rows = admin.execute(subject.compose(_REMOVE))
                         removed += rows.rowcount
             except psycopg.Error as error:
                 if is_lost(error):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 
-from checks.attempt import Outcome, Subject, first
+from checks.attempt import Outcome, Subject
 from checks.ground import Ground
 from harness.db import is_lost
 from harness.run import ProbeResult
 
-_HAS_ROWS = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = %s LIMIT 1) AS it"
+_HAS_ROWS = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {own} LIMIT 1) AS it"
 
 
-def first_readable(ground: Ground, tenant: Any) -> Subject | None:
-    """The first table of which the tenant sees rows of its own; None where there is none."""
-    for subject in ground.subjects():
+def first_readable(ground: Ground) -> Subject | None:
+    """The first table of which the other tenant sees rows of its own, with that tenant as the own
+    one; None where there is none."""
+    for known in ground.subjects():
+        subject = Subject(known.table, known.tenant_column, ground.other, ground.own)
         try:
-            with ground.wire.transaction(tenant) as connection:
-                if first(connection, subject.compose(_HAS_ROWS), [tenant]):
-                    return subject
+            if ground.wire.figures(ground.other, subject.compose(_HAS_ROWS)) == [1]:
+                return subject
         except psycopg.Error as error:
             if is_lost(error):
                 raise

@@ -14,15 +14,14 @@ from checks.ground import Ground
 from harness.run import ProbeResult
 
 # The other tenant's row, stamped with the own tenant: nothing else of it can be known to collide.
-_ROW = "SELECT it::text FROM {table} AS it WHERE {tenant} = %s LIMIT 1"
+_ROW = "SELECT it::text FROM {table} AS it WHERE {tenant} = {other} LIMIT 1"
 _INSERT = (
     "INSERT INTO {table} ({tenant}{columns}) OVERRIDING SYSTEM VALUE"
-    " SELECT {own}{columns} FROM (SELECT (CAST(%s AS {table})).*) AS it"
+    " SELECT {own}{columns} FROM (SELECT (CAST({row} AS {table})).*) AS it"
 )
-
 _OWN_ROW = "DECLARE own_row CURSOR FOR SELECT FROM {table} WHERE {tenant} = {own}"
 _CHANGE = (
-    "UPDATE {} SET ({}) = (SELECT {} FROM (SELECT (CAST(%s AS {})).*) AS it)"
+    "UPDATE {table} SET ({key}) = (SELECT {key} FROM (SELECT (CAST({row} AS {table})).*) AS it)"
     " WHERE CURRENT OF own_row"
 )
 ACCEPTED = Outcome(False, "a value of another tenant is accepted")
@@ -50,16 +49,16 @@ def _result(ground: Ground, subject: Subject) -> ProbeResult:
     name = str(subject.table.name)
     with as_application(ground.admin, ground.settings) as session:
         with session.as_admin() as admin:
-            row = first(admin, subject.compose(_ROW), [subject.other])
+            row = first(admin, subject.compose(_ROW))
         if row is None:
             told = "the other tenant has no row whose value could be tried"
             return ProbeResult(name, "duplicate_key", "vacuous", told)
-        outcome = judge(lambda: _collide(session, subject, row))
+        outcome = judge(lambda: _collide(session, subject, sql.Literal(row)))
     verdict = {True: "weak", False: "held", None: "error"}[outcome.crossed]
     return ProbeResult(name, "duplicate_key", verdict, outcome.detail)  # type: ignore[arg-type]
 
 
-def _collide(session: Session, subject: Subject, row: str) -> Outcome:
+def _collide(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
     """By a new row; where that cannot be, by changing a row that is there."""
     outcome = judge(lambda: _insert(session, subject, row))
     for columns in _keys_over_all(subject).values():
@@ -70,20 +69,21 @@ def _collide(session: Session, subject: Subject, row: str) -> Outcome:
     return outcome
 
 
-def _insert(session: Session, subject: Subject, row: str) -> Outcome:
+def _insert(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
     with _told_of_keys(subject) as told, session.transaction(subject.own) as connection:
-        connection.execute(subject.compose(_INSERT), [row])
+        connection.execute(subject.compose(_INSERT, row=row))
     return told[0] if told else ACCEPTED
 
 
-def _change(session: Session, subject: Subject, row: str, columns: tuple[str, ...]) -> Outcome:
+def _change(
+    session: Session, subject: Subject, row: sql.Literal, columns: tuple[str, ...]
+) -> Outcome:
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     with _told_of_keys(subject) as told, session.transaction(subject.own) as connection:
         connection.execute(subject.compose(_OWN_ROW))
         if connection.execute("FETCH own_row").fetchone() is None:
             return Outcome(None, "the tenant has no row of its own to change")
-        parts = (subject.table.name.identifier, names, names, subject.table.name.identifier)
-        connection.execute(sql.SQL(_CHANGE).format(*parts), [row])
+        connection.execute(subject.compose(_CHANGE, key=names, row=row))
     return told[0] if told else ACCEPTED
 
 

@@ -21,7 +21,7 @@ DECLARE = (
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    subject = first_readable(ground, ground.other)
+    subject = first_readable(ground)
     if subject is None:
         yield ProbeResult(ground.name, "held_cursor", "vacuous", "the application reads no table")
         return
@@ -31,8 +31,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 def _fetch_what_the_other_left(ground: Ground, subject: Subject) -> Outcome:
     """The transaction of the cursor must end well, or it would not outlive it; it only reads."""
-    victim = Subject(subject.table, subject.tenant_column, ground.other, ground.own)
-    ground.wire.leave(ground.other, victim.compose(DECLARE))
+    ground.wire.leave(ground.other, subject.compose(DECLARE))
     try:
         with ground.wire.transaction(ground.own) as connection:
             rows = connection.execute("FETCH harness_held").rowcount

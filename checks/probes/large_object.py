@@ -34,7 +34,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 
 def _get(ground: Ground, subject: Subject, column: str) -> Outcome:
-    stored = first(ground.admin, _stored(subject, column))
+    stored = first(ground.admin, subject.compose(_STORED, column=sql.Identifier(column)))
     if stored is None:
         return _get_what_the_other_makes(ground)
     with ground.wire.transaction(ground.own) as connection:
@@ -49,12 +49,3 @@ def _get_what_the_other_makes(ground: Ground) -> Outcome:
         ground.wire.work_for(ground.own)
         first(connection, "SELECT lo_get(%s, 0, 1)", [made])
     return Outcome(True, "a large object that another tenant stores can be read")
-
-
-def _stored(subject: Subject, column: str) -> sql.Composed:
-    return sql.SQL(_STORED).format(
-        column=sql.Identifier(column),
-        table=subject.table.name.identifier,
-        tenant=sql.Identifier(subject.tenant_column),
-        other=sql.Literal(subject.other),
-    )

@@ -37,13 +37,14 @@ SELECT set_config('search_path',
                   concat_ws(', ', 'harness_ear', 'pg_catalog',
                             nullif(current_setting('search_path'), '')), true);
 """
-_FIND = "DECLARE told_row CURSOR FOR SELECT it::text FROM {table} AS it WHERE {tenant} = %s"
+_FIND = "DECLARE told_row CURSOR FOR SELECT it::text FROM {table} AS it WHERE {tenant} = {other}"
 _FOREIGN_KEYS = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND tgisinternal"
+_OFF = "ALTER TABLE {table} DISABLE TRIGGER {trigger}"
 _CHANGE = "UPDATE {table} SET {tenant} = {tenant} WHERE CURRENT OF told_row"
 _REMOVE = "DELETE FROM {table} WHERE CURRENT OF told_row"
 _ADD = (
     "INSERT INTO {table} ({tenant}{columns}) OVERRIDING SYSTEM VALUE"
-    " SELECT {tenant}{columns} FROM (SELECT (CAST(%s AS {table})).*) AS it"
+    " SELECT {tenant}{columns} FROM (SELECT (CAST({row} AS {table})).*) AS it"
 )
 _HEARD = "SELECT payload FROM harness_ear.heard WHERE payload <> ''"
 
@@ -72,13 +73,13 @@ def _listen(ground: Ground, subject: Subject) -> Outcome:
         _let_go_of_foreign_keys(ground.admin, subject)
         Session(ground.admin, ground.settings.tenancy).work_for(ground.other)
         ground.admin.execute("SET LOCAL enable_indexonlyscan = off")
-        ground.admin.execute(subject.compose(_FIND), [subject.other])
+        ground.admin.execute(subject.compose(_FIND))
         row = first(ground.admin, "FETCH told_row")
         if row is None:
             return Outcome(None, "the other tenant has no row that could be written")
         _write(ground.admin, subject.compose(_CHANGE))
         _write(ground.admin, subject.compose(_REMOVE))
-        _write(ground.admin, subject.compose(_ADD), [row])
+        _write(ground.admin, subject.compose(_ADD, row=sql.Literal(row)))
         heard = [payload for (payload,) in ground.admin.execute(_HEARD).fetchall()]
     return _told(row, heard)
 
@@ -86,15 +87,14 @@ def _listen(ground: Ground, subject: Subject) -> Outcome:
 def _let_go_of_foreign_keys(admin: Connection, subject: Subject) -> None:
     """So that a row to which others refer can be removed and added again."""
     for (name,) in admin.execute(_FOREIGN_KEYS, [subject.regclass]).fetchall():
-        off = sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}")
-        _write(admin, off.format(subject.table.name.identifier, sql.Identifier(name)))
+        _write(admin, subject.compose(_OFF, trigger=sql.Identifier(name)))
 
 
-def _write(admin: Connection, statement: sql.Composed, values: list[str] | None = None) -> None:
+def _write(admin: Connection, statement: sql.Composed) -> None:
     """What a rule of the business or a foreign key refuses tells nothing."""
     try:
         with admin.transaction():
-            admin.execute(statement, values)
+            admin.execute(statement)
     except psycopg.Error as error:
         if is_lost(error):
             raise

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg import sql
-
 from checks.attempt import Outcome, Subject, first, judge
 from checks.ground import Ground
 from checks.surveying import noted
@@ -33,17 +31,9 @@ def _estimate(ground: Ground) -> Outcome:
         for schema, name, rows in counted:
             subject = known.get((schema, name))  # type: ignore[call-overload]
             if subject is not None:
-                plan = first(connection, _of(subject))[0]["Plan"]
+                plan = first(connection, subject.compose(_ESTIMATE))[0]["Plan"]
                 return Outcome(True, _told(subject, rows, plan["Plan Rows"]))
     return Outcome(False, "no table that the application reads was ever analyzed")
-
-
-def _of(subject: Subject) -> sql.Composed:
-    return sql.SQL(_ESTIMATE).format(
-        table=subject.table.name.identifier,
-        tenant=sql.Identifier(subject.tenant_column),
-        other=sql.Literal(subject.other),
-    )
 
 
 def _told(subject: Subject, rows: int, estimate: int) -> str:

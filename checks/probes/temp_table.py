@@ -20,7 +20,7 @@ CREATE = (
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    subject = first_readable(ground, ground.other)
+    subject = first_readable(ground)
     if subject is None:
         yield ProbeResult(ground.name, "temp_table", "vacuous", "the application reads no table")
         return
@@ -30,11 +30,10 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 def _read_what_the_other_kept(ground: Ground, subject: Subject) -> Outcome:
     """In one transaction, which is rolled back: a temporary table that stays would be written."""
-    victim = Subject(subject.table, subject.tenant_column, ground.other, ground.own)
     with ground.wire.transaction(ground.other) as connection:
         if not first(connection, MAY):
             return Outcome(False, "the application may not make temporary tables")
-        connection.execute(victim.compose(CREATE))
+        connection.execute(subject.compose(CREATE))
         ground.wire.work_for(ground.own)
         rows = first(connection, "SELECT count(*) FROM pg_temp.harness_kept")
     return Outcome(

@@ -68,3 +68,48 @@ def test_a_hole_is_a_leak(
     results = attack(conventions[name], database, settings, plant)
     leaks = {r.probe for r in results if r.verdict == "leak" and r.object == "shop.item"}
     assert leaks - {"no_tenant", "left_over", "reset"} == expected
+
+
+ODD = r"""
+CREATE SCHEMA "Odd 100%";
+GRANT USAGE ON SCHEMA "Odd 100%" TO app_user;
+CREATE TYPE "Odd 100%"."Mood" AS ENUM ('good', '50%s');
+CREATE TABLE "Odd 100%"."Thing's %s" (
+    "Org Id" uuid NOT NULL, "No {x}" bigint GENERATED ALWAYS AS IDENTITY, "a""b" "Odd 100%"."Mood",
+    PRIMARY KEY ("Org Id", "No {x}")
+);
+ALTER TABLE "Odd 100%"."Thing's %s" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON "Odd 100%"."Thing's %s" USING ("Org Id" = current_setting('shop.org')::uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON "Odd 100%"."Thing's %s" TO app_user;
+INSERT INTO "Odd 100%"."Thing's %s" ("Org Id", "a""b")
+SELECT o, '50%s' FROM unnest(array['{own}', '{other}']::uuid[]) AS o, generate_series(1, 2);
+CREATE UNIQUE INDEX "one %s" ON "Odd 100%"."Thing's %s" ("No {x}");
+CREATE FUNCTION "Odd 100%"."How %s?"("Org Id" uuid, "a%" "Odd 100%"."Mood") RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM "Odd 100%"."Thing''s %s"';
+"""
+
+
+def test_names_may_be_odd(database: Target, settings: Settings) -> None:
+    convention = CONVENTIONS["setting"]
+    plant = ODD.replace("{own}", convention.own).replace("{other}", convention.other)
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        convention.create(connection)
+        connection.execute("DROP SCHEMA shop CASCADE")
+        connection.execute(plant.encode())
+    tenancy = convention.tenancy.model_copy(update={"column": "Org Id", "root_table": "no.table"})
+    odd = settings.model_copy(update={"tenancy": tenancy})
+    results = isolation.check(database, odd, name_of(database))
+    told = {(r.probe, r.verdict) for r in results if r.verdict not in ("held", "noted")}
+    assert told == {("duplicate_key", "weak"), ("function", "leak")}
+
+
+def test_what_somebody_has_locked_is_unproven(database: Target, settings: Settings) -> None:
+    convention = CONVENTIONS["setting"]
+    with psycopg.connect(database.admin) as connection:
+        convention.create(connection)
+        connection.commit()
+        connection.execute("LOCK TABLE shop.line IN SHARE MODE")
+        results = isolation.check(database, convention.settings(settings), name_of(database))
+    bad = {r.object for r in results if r.verdict not in ("held", "noted")}
+    assert bad == {"shop.line"}
+    assert {r.verdict for r in results if r.object == "shop.line"} == {"error"}
