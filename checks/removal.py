@@ -94,9 +94,12 @@ class Removal:
         values = [list(self.ground.catalog.schemas)]
         texts = self.ground.admin.execute(_DEFINITIONS, values).fetchall()
         texts += [(view.name.name, view.query) for view in self.ground.catalog.views.values()]
+        names = {name for name, _ in texts} | {s.table.name.name for s in self.ground.subjects()}
+        odd = {name for name in names if not _WORD.fullmatch(name)}
         words: dict[str, set[str]] = {}
         for name, text in texts:
-            words.setdefault(name, set()).update(_WORD.findall(text))
+            said = words.setdefault(name, set())
+            said.update(_WORD.findall(text), (other for other in odd if other in text))
         return words
 
 
