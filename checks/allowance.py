@@ -14,7 +14,8 @@ from checks import drift
 from checks.rules import registry
 from harness.finding import Finding, Location, Suppressed
 
-_PROBED = "isolation."
+PROBED = ("isolation.", "CTX003", "CTX004", "ORA007", "PRF004")
+"""How the ids of what only probes find begin."""
 UNDECIDED = "POL011"
 """Found where the text does not tell what a policy admits, and a database would."""
 
@@ -36,7 +37,7 @@ class Extent:
         place = finding.location
         if place is not None and place.file == self.file and place.line in self.lines:
             return True
-        named = self.part in finding.message or finding.rule.startswith(_PROBED)
+        named = self.part in finding.message or finding.rule.startswith(PROBED)
         return named and self._is_object(finding.object)
 
     def _is_object(self, found: str) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
 
 from harness.catalog.model import Table
-from harness.config import Tenancy
+from harness.config import Settings, Tenancy
 from harness.db import Connection, is_lost, one_line
+from harness.run import ProbeVerdict
 
 
 class Outcome(NamedTuple):
@@ -20,9 +23,11 @@ class Outcome(NamedTuple):
 
     crossed: bool | None
     detail: str
+    vacuous: bool = False
+    """Whether there was nothing to cross to, so that it proves nothing that it was held."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """A table and two tenants: `own` is whom the session works for, `other` whom it is not."""
 
@@ -31,38 +36,172 @@ class Subject:
     own: Any
     other: Any
 
-    def compose(self, statement: LiteralString) -> sql.Composed:
-        """The statement with {table}, {tenant} and {columns} (all that may be inserted, without
-        the tenant) filled in."""
+    @property
+    def regclass(self) -> str:
+        """The table's name as a cast to regclass reads it."""
+        return self.table.name.identifier.as_string(None)
+
+    def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
+        """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
+        without the tenant), {own} and {other} filled in, and what else is given."""
+        return sql.SQL(statement).format(**self._parts, **more)
+
+    @cached_property
+    def _parts(self) -> Mapping[str, sql.Composable]:
+        """Rendered once, for a table's statements are many."""
         columns = [
             sql.Identifier(column.name)
             for column in self.table.columns.values()
             if column.generated is None and column.name != self.tenant_column
         ]
-        return sql.SQL(statement).format(
-            table=self.table.name.identifier,
-            tenant=sql.Identifier(self.tenant_column),
-            columns=sql.SQL(", ").join(columns),
-        )
+        parts: dict[str, sql.Composable] = {
+            "table": self.table.name.identifier,
+            "tenant": sql.Identifier(self.tenant_column),
+            "columns": sql.SQL(", ").join([sql.SQL(""), *columns]),
+            "own": sql.Literal(self.own),
+            "other": sql.Literal(self.other),
+        }
+        return {name: sql.SQL(part.as_string(None)) for name, part in parts.items()}
+
+
+class _Bounds(NamedTuple):
+    """What begins a transaction, undoes it and makes it last."""
+
+    begin: tuple[LiteralString, ...]
+    undo: LiteralString
+    keep: LiteralString
+
+
+_WHOLE = _Bounds(("BEGIN",), "ROLLBACK", "COMMIT")
+_NESTED = _Bounds(
+    ("SAVEPOINT nested",),
+    "ROLLBACK TO SAVEPOINT nested; RELEASE SAVEPOINT nested",
+    "RELEASE SAVEPOINT nested",
+)
+_STANDING = _Bounds((), "ROLLBACK TO SAVEPOINT standing", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Transactions of the application role; each is rolled back unless it only reads.
-
-    `nested` sessions run inside an outer transaction, as savepoints.
-    """
+    """Transactions of the application role; each is rolled back unless it only reads. Inside an
+    outer transaction they are savepoints."""
 
     connection: Connection
     tenancy: Tenancy
+    role: str | None = None
+    """The application role, where the connection is the admin's that has taken it."""
+    standing: Any | None = None
+    """The tenant that the outer transaction works for already."""
+
+    def figures(self, tenant: Any | None, *statements: sql.Composable) -> list[int]:
+        """What statements come to in a transaction of the tenant, or of none, that is rolled
+        back: the number that a query selects, the rows that a command touches.
+
+        They are sent in one message, for there are thousands of them.
+        """
+        bounds = self._bounds(tenant)
+        return self._send(tenant, bounds, statements, bounds.undo)
+
+    def leave(self, tenant: Any, statement: sql.Composable) -> None:
+        """A transaction that is committed; it must only read."""
+        bounds = self._bounds(tenant)
+        self._send(tenant, bounds, (statement,), bounds.keep)
 
     @contextmanager
-    def transaction(self, tenant: Any | None, commit: bool = False) -> Iterator[Connection]:
-        """A transaction for the tenant, or for none."""
-        with self.connection.transaction(force_rollback=not commit):
-            if tenant is not None:
-                self.connection.execute(self.tenancy.set_tenant.encode(), [tenant])
+    def transaction(self, tenant: Any | None) -> Iterator[Connection]:
+        """A transaction for the tenant, or for none, that is rolled back."""
+        bounds = self._bounds(tenant)
+        self._execute([*map(sql.SQL, bounds.begin), *self._naming(tenant, bounds)])
+        try:
             yield self.connection
+        finally:
+            if not self.connection.broken:
+                self.connection.execute(bounds.undo)
+
+    @contextmanager
+    def working_for(self, tenant: Any, limits: LiteralString = "") -> Iterator[Session]:
+        """A session in which a transaction of the tenant is no more than a rollback to where the
+        tenant was set."""
+        with self.transaction(None) as connection:
+            self._execute([self.name(tenant), sql.SQL(limits), sql.SQL("SAVEPOINT standing")])
+            yield replace(self, connection=connection, standing=tenant)
+
+    def name(self, tenant: Any) -> sql.Composable:
+        """The statement after which the transaction works for the tenant."""
+        named = psycopg.ClientCursor(self.connection).mogrify(self.tenancy.set_tenant, [tenant])
+        return sql.SQL(named)
+
+    def work_for(self, tenant: Any) -> None:
+        """From here to the end of the transaction the session works for the tenant."""
+        self._execute([self.name(tenant)])
+
+    @contextmanager
+    def as_admin(self) -> Iterator[Connection]:
+        """What the application may not do: for the block, in the admin's own role."""
+        if self.role is None:
+            raise ValueError("the application's own connection is no admin's")
+        self.connection.execute("SET LOCAL ROLE NONE")
+        yield self.connection
+        take_role(self.connection, self.role)
+
+    def _bounds(self, tenant: Any | None) -> _Bounds:
+        if tenant is not None and tenant == self.standing:
+            return _STANDING
+        idle = self.connection.info.transaction_status == TransactionStatus.IDLE
+        return _WHOLE if idle else _NESTED
+
+    def _naming(self, tenant: Any | None, bounds: _Bounds) -> list[sql.Composable]:
+        return [] if tenant is None or bounds is _STANDING else [self.name(tenant)]
+
+    def _send(
+        self,
+        tenant: Any | None,
+        bounds: _Bounds,
+        statements: Sequence[sql.Composable],
+        end: LiteralString,
+    ) -> list[int]:
+        before = [*map(sql.SQL, bounds.begin), *self._naming(tenant, bounds)]
+        try:
+            cursor = self._execute([*before, *statements, sql.SQL(end)])
+        except psycopg.Error:
+            if not self.connection.broken:
+                self.connection.execute(bounds.undo)
+            raise
+        return [*_figures(cursor)][len(before) : len(before) + len(statements)]
+
+    def _execute(self, statements: Sequence[sql.Composable]) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self.connection.execute(sql.SQL("; ").join(statements))
+
+
+def _figures(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Iterator[int]:
+    """A number for each result of a message."""
+    yield _figure(cursor)
+    while cursor.nextset():
+        yield _figure(cursor)
+
+
+def _figure(cursor: psycopg.Cursor[tuple[Any, ...]]) -> int:
+    row = cursor.fetchone() if cursor.description else None
+    return row[0] if row and isinstance(row[0], int) else cursor.rowcount
+
+
+def take_role(connection: Connection, role: str) -> None:
+    """From here to the end of the transaction the connection acts as the role."""
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+
+
+@contextmanager
+def as_application(
+    admin: Connection, settings: Settings, before: Sequence[sql.Composable] = ()
+) -> Iterator[Session]:
+    """A transaction of the application role without triggers, rolled back at the end; with what
+    the admin does `before` it takes the role."""
+    is_superuser = admin.info.parameter_status("is_superuser") == "on"
+    replica = [sql.SQL("SET LOCAL session_replication_role = replica")] if is_superuser else []
+    role = sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(settings.roles.app))
+    with admin.transaction(force_rollback=True):
+        admin.execute(sql.SQL("; ").join([*replica, *before, role]))
+        yield Session(admin, settings.tenancy, settings.roles.app)
 
 
 def judge(action: Callable[[], Outcome]) -> Outcome:
@@ -83,6 +222,32 @@ def judge(action: Callable[[], Outcome]) -> Outcome:
         return Outcome(None, one_line(error))
 
 
+def unless_closed(action: Callable[[], Outcome]) -> Outcome:
+    """The outcome of an action without a tenant. One that raises shows nothing: that may be an
+    outage, but it is no leak."""
+    try:
+        return action()
+    except (errors.QueryCanceled, errors.LockNotAvailable):
+        raise
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return Outcome(False, f"failed closed: {error.diag.message_primary or one_line(error)}")
+
+
+def verdict_of(outcome: Outcome) -> ProbeVerdict:
+    """What an outcome is called where there is no control experiment."""
+    if outcome.crossed is None:
+        return "error"
+    return "leak" if outcome.crossed else "held"
+
+
 def count_rows(rows: int, doing: str) -> Outcome:
     """Crossed when any row was touched."""
     return Outcome(rows > 0, f"{doing} {rows} rows of another tenant")
+
+
+def first(connection: Connection, query: Any, values: list[Any] | None = None) -> Any:
+    """The first value of the first row of an answer, None where there is none."""
+    row = connection.execute(query, values).fetchone()
+    return row[0] if row else None

@@ -1,39 +1,46 @@
-"""Probes that did not hold, as findings: one type for static, catalog and live checks."""
+"""What probes told, as findings: one type for static, catalog and live checks."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Iterable
 
+from checks.probe import registry
 from harness.finding import Finding, Severity
 from harness.run import ProbeResult
 
-_RELATIONS = {
-    "partitions": "A partition is reached by its own name, past the policy of its parent.",
-    "view": "A view runs with its owner's rights unless it is told otherwise; a materialized "
-    "view holds the rows of all tenants.",
-}
 _UNPROVEN = "A probe that could not have failed, or could not be carried out, proves nothing."
+_LISTED = 10
+"""So many objects are named where many are only noted."""
 
 
 def findings(results: Iterable[ProbeResult]) -> list[Finding]:
-    """A finding per probe that leaked or proved nothing, in the order of the results."""
-    return [_finding(result) for result in results if result.verdict != "held"]
+    """A finding per probe that did not hold, in the order of the results; then one per probe that
+    noted something, of however many objects."""
+    results = list(results)
+    failed = [_finding(r) for r in results if r.verdict not in ("held", "noted")]
+    noted: dict[str, list[ProbeResult]] = {}
+    for result in results:
+        if result.verdict == "noted":
+            noted.setdefault(result.probe, []).append(result)
+    return [*failed, *(_note(probe, found) for probe, found in noted.items())]
 
 
 def _finding(result: ProbeResult) -> Finding:
-    leaked = result.verdict == "leak"
+    probe = registry()[result.probe]
     return Finding(
-        rule=f"isolation.{result.probe}",
-        severity=Severity.ERROR,
+        rule=probe.rule,
+        severity=Severity.WARNING if result.verdict == "weak" else Severity.ERROR,
         object=result.object,
         message=f"{result.object}: {result.verdict}: {result.detail}",
-        why=_reason(result.probe) if leaked else _UNPROVEN,
+        why=probe.why if result.verdict in ("leak", "weak") else _UNPROVEN,
     )
 
 
-def _reason(probe: str) -> str:
-    if probe in _RELATIONS:
-        return _RELATIONS[probe]
-    return inspect.cleandoc(importlib.import_module(f"checks.probes.{probe}").__doc__ or "")
+def _note(name: str, found: list[ProbeResult]) -> Finding:
+    probe, (first, *rest) = registry()[name], found
+    message = f"{first.object}: {first.detail}"
+    if rest:
+        listed = "; ".join(f"{result.object}: {result.detail}" for result in found[:_LISTED])
+        more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        message = f"{len(found)} noted: {listed}{more}"
+    return Finding(probe.rule, Severity.INFO, first.object, message, probe.why)

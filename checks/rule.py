@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from checks.policy.judgment import Judgment
+from harness.catalog.source import Source
 from harness.config import Tenancy
 from harness.finding import Finding, Location, Severity
 
@@ -44,6 +45,8 @@ class Rule:
     check: Callable[..., Iterator[Violation]]
     tenancy: Tenancy | None = None
     """What the examples assume, where it is not the default."""
+    read: Callable[[str], Source] | None = None
+    """How an example becomes a source, where it is not SQL that files hold."""
 
     def findings(self, judgment: Judgment) -> Iterator[Finding]:
         """What the rule finds in the source that is judged."""
@@ -87,6 +90,7 @@ def of_module(module: ModuleType) -> Rule:
         bad=_several(module.BAD),
         check=module.check,
         tenancy=getattr(module, "TENANCY", None),
+        read=getattr(module, "READ", None),
     )
 
 

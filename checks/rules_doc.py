@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from checks.probe import registry as probe_registry
 from checks.rule import Rule
 from checks.rules import registry
 
@@ -19,6 +20,7 @@ _GROUPS = {
     "PRV": "Privileges",
     "PRF": "Performance",
     "CIT": "Citus",
+    "SRV": "The server",
     "DOC": "Comments",
     "TYP": "Types",
 }
@@ -26,7 +28,8 @@ _GROUPS = {
 
 def render() -> str:
     """The page: an overview by group, then each rule with its reason and its examples."""
-    return "\n".join([*_head(), *(line for rule in _in_order() for line in _section(rule))])
+    rules = (line for rule in _in_order() for line in _section(rule))
+    return "\n".join([*_head(), *rules, *_probes()])
 
 
 def _head() -> Iterator[str]:
@@ -58,6 +61,18 @@ def _section(rule: Rule) -> Iterator[str]:
     yield from ("", rule.why, "")
     yield from ("Not found:", "", "```sql", *_example(rule.good[0]), "```", "")
     yield from ("Found:", "", "```sql", *_example(rule.bad[0]), "```", "")
+
+
+def _probes() -> Iterator[str]:
+    yield from ("", "## Probes", "")
+    yield "What `harness check isolation` tries on a filled database, as the application role, and"
+    yield "the name under which it tells what it found: an error where rows of another tenant were"
+    yield "reached or nothing was proven, a warning where something of them can be told, an info"
+    yield "where that is how PostgreSQL works or a function could not be called."
+    yield from ("", "| probe | finding | what it tries |", "|---|---|---|")
+    for probe in probe_registry().values():
+        yield f"| {probe.name} | {probe.rule} | {probe.title} |"
+    yield ""
 
 
 def _example(text: str) -> list[str]:

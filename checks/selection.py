@@ -6,21 +6,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
-from checks import drift, isolation
+from checks import drift, probe
 from checks.rules import registry
 from harness.config import Checks
 from harness.errors import UsageError
 from harness.finding import Finding, Severity
 
-_OF_RELATIONS = ("partitions", "view")
-"""Probes of checks.relations, beside those that attack tables."""
-
 
 @cache
 def known() -> frozenset[str]:
     """The ids that findings may have: of rules, of the comparison with a database, of probes."""
-    probes = {f"isolation.{name}" for name in (*isolation.attempts(), *_OF_RELATIONS)}
-    return frozenset({rule.id for rule in registry()} | {drift.RULE} | probes)
+    probed = {each.rule for each in probe.registry().values()}
+    return frozenset({rule.id for rule in registry()} | {drift.RULE} | probed)
 
 
 def require_known(checks: Checks) -> None:

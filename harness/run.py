@@ -92,14 +92,16 @@ class FillResult:
         return sum(table.rows for table in self.tables)
 
 
-ProbeVerdict = Literal["held", "leak", "vacuous", "error"]
+ProbeVerdict = Literal["held", "leak", "weak", "noted", "vacuous", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One live attempt to cross the tenant boundary on one object.
 
-    `vacuous`: it could not have failed (no rows to find), so it proves nothing.
+    `weak`: no row crossed, but something of another tenant can be told; `noted`: to be known, as
+    what PostgreSQL does by design or what could not be called; `vacuous`: it could not have failed
+    (no rows to find), so it proves nothing.
     """
 
     object: str
@@ -195,6 +197,11 @@ class Run:
         return tuple(p for p in self.probes if p.verdict == "leak")
 
     @property
+    def weaknesses(self) -> tuple[ProbeResult, ...]:
+        """Probes that told something of another tenant without reaching its rows."""
+        return tuple(p for p in self.probes if p.verdict == "weak")
+
+    @property
     def unproven(self) -> tuple[ProbeResult, ...]:
         """Probes that could not have failed or could not be carried out."""
         return tuple(p for p in self.probes if p.verdict in ("vacuous", "error"))
@@ -214,7 +221,7 @@ class Run:
         """True when everything that was looked at held."""
         stages_fine = all(stage.status in ("held", "skipped") for stage in self.stages)
         return stages_fine and not (
-            self.leaks or self.unproven or self.missed or self.blocking_findings
+            self.leaks or self.weaknesses or self.unproven or self.missed or self.blocking_findings
         )
 
 

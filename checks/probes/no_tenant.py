@@ -1,16 +1,16 @@
 """Forgetting: a transaction that names no tenant sees somebody's rows (it should fail closed)."""
 
-from psycopg import errors
+from checks.attempt import Outcome, Session, Subject, count_rows, unless_closed
 
-from checks.attempt import Outcome, Session, Subject, count_rows
-
+UNSET = True
 STATEMENT = "SELECT count(*) FROM (SELECT FROM {table} LIMIT 100) AS it"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:
-    try:
-        with session.transaction(None) as connection:
-            row = connection.execute(subject.compose(STATEMENT)).fetchone()
-    except (errors.UndefinedObject, errors.InvalidTextRepresentation) as error:
-        return Outcome(False, f"failed closed: {error.diag.message_primary}")
-    return count_rows(row[0] if row else 0, "without a tenant, read")
+    return unless_closed(lambda: look(session, subject, "without a tenant, read"))
+
+
+def look(session: Session, subject: Subject, doing: str) -> Outcome:
+    """What a transaction sees that names no tenant."""
+    (rows,) = session.figures(None, subject.compose(STATEMENT))
+    return count_rows(rows, doing)

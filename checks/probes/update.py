@@ -2,10 +2,10 @@
 
 from checks.attempt import Outcome, Session, Subject, count_rows
 
-STATEMENT = "UPDATE {table} SET {tenant} = {tenant} WHERE {tenant} = %s"
+WRITES = True
+STATEMENT = "UPDATE {table} SET {tenant} = {tenant} WHERE {tenant} = {other}"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:
-    with session.transaction(subject.own) as connection:
-        cursor = connection.execute(subject.compose(STATEMENT), [subject.other])
-    return count_rows(cursor.rowcount, "updated")
+    (rows,) = session.figures(subject.own, subject.compose(STATEMENT))
+    return count_rows(rows, "updated")

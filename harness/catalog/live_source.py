@@ -47,6 +47,7 @@ def read(connection: Connection, only: Collection[str] | None = None) -> Source:
             RewriteRule(name, Name(schema, table)) for name, schema, table in rows("rewrite_rules")
         ),
         foreign_tables=_foreign_tables(rows("foreign_tables"), rows("grants")),
+        server_version=connection.info.server_version,
     )
 
 

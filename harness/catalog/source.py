@@ -114,3 +114,5 @@ class Source:
     rewrite_rules: tuple[RewriteRule, ...] = ()
     foreign_tables: Mapping[Name, tuple[Grant, ...]] = field(default_factory=dict)
     """What roles may do with each foreign table."""
+    server_version: int | None = None
+    """`server_version_num` of the server: 170006 is 17.6. Files have none."""

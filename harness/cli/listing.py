@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from checks.probe import registry as probe_registry
 from checks.rules import registry
 from harness.cli.options import ConfigFile, Database, Dsn, context
 from harness.db import connect
@@ -50,10 +51,12 @@ def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile =
 
 
 def rules() -> None:
-    """List the rules: what each looks for and why."""
+    """List the rules and the probes of a live database: what each looks for and why."""
     table = _table("rule", "severity", "what it looks for")
     for rule in registry():
         table.add_row(rule.id, rule.severity.value, rule.title)
+    for probe in probe_registry().values():
+        table.add_row(probe.rule, "probe", probe.title)
     _print(table)
 
 

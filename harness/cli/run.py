@@ -127,7 +127,7 @@ def _everything(
         recorded.probes = recorded.stage(
             "check isolation",
             lambda: isolation.check(target, ctx.settings, on_progress=moved),
-            lambda probes: all(probe.verdict == "held" for probe in probes),
+            lambda probes: all(probe.verdict in ("held", "noted") for probe in probes),
         )
     before = counters.read(target)
     recorded.load = recorded.stage(

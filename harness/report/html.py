@@ -20,8 +20,18 @@ from harness.report import terminal
 from harness.report.chart import ecdf
 from harness.run import ProbeResult, QueryResult, Run, to_json
 
-PROBES = ("select", "insert", "update", "delete", "move", "no_tenant", "left_over", "partitions")
-SIGNS = {"held": "✓", "leak": "✗ leak", "vacuous": "○ unproven", "error": "! error"}
+PROBES = (
+    *("select", "copy", "prepared", "insert", "update", "blind_update", "delete", "blind_delete"),
+    *("merge", "move", "truncate", "no_tenant", "left_over", "partitions"),
+)
+SIGNS = {
+    "held": "✓",
+    "leak": "✗ leak",
+    "weak": "✗ weak",
+    "noted": "– noted",
+    "vacuous": "○ unproven",
+    "error": "! error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ def render(run: Run) -> str:
         else (),
         chart=_chart,
         matrices=matrices(run.probes),
-        views=[probe for probe in run.probes if probe.probe == "view"],
+        surveys=surveys(run.probes),
         probes=PROBES,
         signs=SIGNS,
         kinds=_kinds(run),
@@ -71,7 +81,7 @@ def failures(run: Run) -> tuple[Failure, ...]:
     ]
     leaks = [
         Failure(f"{probe.verdict}: {probe.object}, {probe.probe}", probe.detail, _ISOLATION)
-        for probe in (*run.leaks, *run.unproven)
+        for probe in (*run.leaks, *run.weaknesses, *run.unproven)
     ]
     findings = [
         Failure(f"{f.rule}: {f.object}", _place(f), _command(f)) for f in run.blocking_findings
@@ -100,6 +110,15 @@ def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:
     cells = cells.reindex(columns=list(PROBES)).astype(object).where(lambda c: c.notna(), "")
     schemas = cells.index.str.partition(".").get_level_values(0)
     return tuple(_matrix(str(schema), rows) for schema, rows in cells.groupby(schemas))
+
+
+def surveys(probes: Iterable[ProbeResult]) -> Mapping[str, list[ProbeResult]]:
+    """What was probed beside tables, by probe."""
+    found: dict[str, list[ProbeResult]] = {}
+    for probe in probes:
+        if probe.probe not in PROBES:
+            found.setdefault(probe.probe, []).append(probe)
+    return dict(sorted(found.items()))
 
 
 def _matrix(schema: str, rows: pd.DataFrame) -> Matrix:

@@ -50,7 +50,7 @@ def _probe(probe: ProbeResult) -> TestCase:
     case = TestCase(probe.object, f"isolation.{probe.probe}")
     if probe.verdict == "leak":
         case.result = [Failure(probe.detail, "leak")]
-    elif probe.verdict != "held":
+    elif probe.verdict not in ("held", "noted"):
         case.result = [Error(probe.detail, probe.verdict)]
     return case
 

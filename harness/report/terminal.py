@@ -50,7 +50,7 @@ def print_load(load: LoadResult, console: Console) -> None:
 
 def print_probes(probes: Iterable[ProbeResult], console: Console) -> None:
     """The probes that did not hold."""
-    bad = [probe for probe in probes if probe.verdict != "held"]
+    bad = [probe for probe in probes if probe.verdict not in ("held", "noted")]
     for probe in bad[:_SHOWN]:
         console.print(
             f"[red]✗[/] {probe.verdict}: {probe.object} {probe.probe}: {probe.detail}",
@@ -67,7 +67,8 @@ def told_probes(probes: Iterable[ProbeResult]) -> str:
     objects = len({probe.object for probe in probes})
     told = f"{counts['leak']} leaks in {len(probes)} probes of {objects} objects"
     unproven = counts["vacuous"] + counts["error"]
-    return f"{told}, {unproven} unproven" if unproven else told
+    further = {"weak": counts["weak"], "unproven": unproven, "noted": counts["noted"]}
+    return ", ".join([told, *(f"{count} {word}" for word, count in further.items() if count)])
 
 
 def told_fill(fill: FillResult) -> str:

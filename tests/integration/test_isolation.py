@@ -9,14 +9,17 @@ import psycopg
 import pytest
 
 from checks import isolation
+from checks.probe import attempts
 from harness.config import Settings
 from harness.db import Target
 from harness.errors import RefusedError, UsageError
 from harness.run import ProbeResult
 from tests.integration.conftest import add_account, add_tenant
+from tests.integration.small_schemas import SETTING
+from tests.integration.spares import name_of
 
-ACCOUNT = "user_mgmt.user_account"
-TENANT = "tenant_mgmt.current_business_id()"
+ITEM = "shop.item"
+TENANT = SETTING.tenancy.current_tenant
 
 
 class Fault(NamedTuple):
@@ -24,108 +27,127 @@ class Fault(NamedTuple):
     probes: set[str]
 
 
+UNSET = {"no_tenant", "left_over", "reset"}
+READS = {"select", "copy", "prepared"}
+WRITES = {"insert", "update", "delete", "move", "merge", "blind_update", "blind_delete"}
+
 FAULTS = {
     "row security off": Fault(
-        f"ALTER TABLE {ACCOUNT} DISABLE ROW LEVEL SECURITY",
-        {"select", "insert", "update", "delete", "move", "no_tenant", "left_over"},
+        f"ALTER TABLE {ITEM} DISABLE ROW LEVEL SECURITY", UNSET | READS | WRITES
     ),
     "a second, permissive policy": Fault(
-        f"CREATE POLICY everyone ON {ACCOUNT} FOR SELECT USING (true)",
-        {"select", "no_tenant", "left_over"},
+        f"CREATE POLICY everyone ON {ITEM} FOR SELECT USING (true)", UNSET | READS
     ),
     "writes unchecked": Fault(
-        f"DROP POLICY tenant_isolation ON {ACCOUNT};"
-        f"CREATE POLICY tenant_isolation ON {ACCOUNT}"
-        f" USING (business_id = {TENANT}) WITH CHECK (true)",
+        f"DROP POLICY p ON {ITEM};"
+        f"CREATE POLICY p ON {ITEM} USING (org_id = {TENANT}) WITH CHECK (true)",
         {"insert", "move"},
     ),
     "open without a tenant": Fault(
-        f"ALTER POLICY tenant_isolation ON {ACCOUNT} USING ("
-        "nullif(current_setting('app.business_id', true), '') IS NULL"
-        " OR business_id::text = current_setting('app.business_id', true))",
-        {"no_tenant", "left_over"},
+        f"ALTER POLICY p ON {ITEM} USING (coalesce(org_id = {TENANT}, true))", UNSET
     ),
     "a tautology": Fault(
-        f"ALTER POLICY tenant_isolation ON {ACCOUNT} USING (business_id = business_id)",
-        {"select", "insert", "update", "delete", "move", "no_tenant", "left_over"},
+        f"ALTER POLICY p ON {ITEM} USING (org_id = org_id)", UNSET | READS | WRITES
     ),
-    "blind update": Fault(
-        f"CREATE POLICY u ON {ACCOUNT} FOR UPDATE USING (true) WITH CHECK (true);"
-        f"CREATE POLICY s ON {ACCOUNT} FOR SELECT USING (true)",
-        {"select", "update", "move", "no_tenant", "left_over"},
+    "update of what is seen": Fault(
+        f"CREATE POLICY u ON {ITEM} FOR UPDATE USING (true) WITH CHECK (true);"
+        f"CREATE POLICY s ON {ITEM} FOR SELECT USING (true)",
+        UNSET | READS | {"update", "move", "merge", "blind_update"},
+    ),
+    "update of what is not seen": Fault(
+        f"CREATE POLICY u ON {ITEM} FOR UPDATE USING (true)", {"move", "blind_update"}
+    ),
+    "update of a column of what is not seen": Fault(
+        f"REVOKE UPDATE ON {ITEM} FROM app_user; GRANT UPDATE (name) ON {ITEM} TO app_user;"
+        f"ALTER TABLE {ITEM} ALTER name SET DEFAULT 'x';"
+        f"CREATE POLICY u ON {ITEM} FOR UPDATE USING (true)",
+        {"blind_update"},
+    ),
+    "delete of what is not seen": Fault(
+        f"CREATE POLICY d ON {ITEM} FOR DELETE USING (true)", {"blind_delete"}
+    ),
+    "an immutable context": Fault(
+        "CREATE FUNCTION shop.org_of_session() RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS"
+        " 'BEGIN RETURN nullif(current_setting(''shop.org'', true), '''')::uuid; END';"
+        f"ALTER POLICY p ON {ITEM} USING (org_id = shop.org_of_session())",
+        {"prepared"},
+    ),
+    "truncate": Fault(f"GRANT TRUNCATE ON {ITEM} TO app_user", {"truncate"}),
+    "a tenant that stays": Fault(
+        "CREATE FUNCTION shop.set_org(org uuid) RETURNS text LANGUAGE sql"
+        " RETURN set_config('shop.org', org::text, false)",
+        {"no_tenant", "left_over"},  # the table before it had left a tenant, too
     ),
 }
 
 
 @pytest.fixture
-def two_tenants(
-    platform: Target, copy_of: Callable[[Target], Target]
-) -> Iterator[psycopg.Connection]:
-    """Two tenants with one account each, in a database of the test's own."""
-    copy = copy_of(platform)
-    with psycopg.connect(copy.admin, autocommit=True) as connection:
-        for slug in ("one", "two"):
-            add_account(connection, add_tenant(connection, slug), "ada")
+def small(database: Target) -> Iterator[psycopg.Connection]:
+    """Two tenants with some items each, in a database of the test's own."""
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        SETTING.create(connection)
         yield connection
 
 
-def _attack(connection: psycopg.Connection, settings: Settings) -> dict[str, ProbeResult]:
-    """Results of the attack on user_account, by probe."""
-    dsn = connection.info.dsn
-    target = Target(dsn, dsn.replace("user=postgres", "user=app_user"), dsn)
-    found = isolation.check(target, settings)
-    return {result.probe: result for result in found if result.object == ACCOUNT}
-
-
-def test_a_sound_table_holds(two_tenants: psycopg.Connection, settings: Settings) -> None:
-    results = _attack(two_tenants, settings)
-    assert set(results) == set(isolation.attempts())
-    assert {result.verdict for result in results.values()} == {"held"}, results
+def _attack(database: Target, settings: Settings) -> dict[str, ProbeResult]:
+    """Results of the attack on the items, by probe."""
+    found = isolation.check(database, settings, name_of(database))
+    return {result.probe: result for result in found if result.object == ITEM}
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_planted_hole_is_a_leak(
-    two_tenants: psycopg.Connection, settings: Settings, fault: Fault
+    small: psycopg.Connection, database: Target, settings: Settings, fault: Fault
 ) -> None:
-    two_tenants.execute(fault.plant.encode())
-    results = _attack(two_tenants, settings)
+    small.execute(fault.plant.encode())
+    own = SETTING.settings(settings)
+    if "set_org" in fault.plant:
+        tenancy = own.tenancy.model_copy(update={"set_tenant": "SELECT shop.set_org(%s)"})
+        own = own.model_copy(update={"tenancy": tenancy})
+    results = _attack(database, own)
     assert {name for name, r in results.items() if r.verdict == "leak"} == fault.probes, results
 
 
-def test_an_empty_table_proves_nothing(two_tenants: psycopg.Connection, settings: Settings) -> None:
-    two_tenants.execute("DELETE FROM user_mgmt.user_account")
-    results = _attack(two_tenants, settings)
-    assert {result.verdict for result in results.values()} == {"vacuous"}
-
-
-def test_nothing_is_left_behind(two_tenants: psycopg.Connection, settings: Settings) -> None:
-    before = two_tenants.execute("SELECT * FROM user_mgmt.user_account ORDER BY 1, 2").fetchall()
-    _attack(two_tenants, settings)
-    after = two_tenants.execute("SELECT * FROM user_mgmt.user_account ORDER BY 1, 2").fetchall()
-    assert after == before
-    security = two_tenants.execute(
-        "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = %s::regclass",
-        [ACCOUNT],
-    ).fetchone()
-    assert security == (True, True)
-
-
-def test_a_materialized_view_granted_to_the_application_is_a_leak(
-    two_tenants: psycopg.Connection, settings: Settings
+def test_an_empty_table_proves_nothing(
+    small: psycopg.Connection, database: Target, settings: Settings
 ) -> None:
-    two_tenants.execute(
-        "CREATE MATERIALIZED VIEW user_mgmt.mv AS SELECT business_id FROM user_mgmt.user_account;"
-        "GRANT SELECT ON user_mgmt.mv TO app_user"
-    )
-    dsn = two_tenants.info.dsn
-    target = Target(dsn, dsn.replace("user=postgres", "user=app_user"), dsn)
-    results = {r.object: r for r in isolation.check(target, settings)}
-    assert results["user_mgmt.mv"].verdict == "leak"
+    small.execute(f"DELETE FROM shop.line; DELETE FROM {ITEM}")
+    results = _attack(database, SETTING.settings(settings))
+    refused = {"truncate"}  # whatever a table holds, who may not truncate is refused
+    assert {name for name, r in results.items() if r.verdict != "vacuous"} == refused
+
+
+def test_the_reference_schema_holds_and_nothing_is_left_behind(
+    platform: Target, copy_of: Callable[[Target], Target], settings: Settings
+) -> None:
+    copy = copy_of(platform)
+    query = "SELECT * FROM user_mgmt.user_account ORDER BY 1, 2"
+    security = "SELECT oid, relrowsecurity, relforcerowsecurity FROM pg_class ORDER BY 1"
+    with psycopg.connect(copy.admin, autocommit=True) as connection:
+        for slug in ("one", "two"):
+            add_account(connection, add_tenant(connection, slug), "ada")
+        before = [connection.execute(q).fetchall() for q in (query, security)]
+        found = isolation.check(copy, settings)
+        assert [connection.execute(q).fetchall() for q in (query, security)] == before
+    results = {r.probe: r for r in found if r.object == "user_mgmt.user_account"}
+    assert set(results) == set(attempts())
+    assert {result.verdict for result in results.values()} == {"held"}, results
+    assert [result for result in found if result.verdict in ("leak", "weak")] == []
 
 
 def test_two_tenants_are_needed(platform: Target, settings: Settings) -> None:
     with pytest.raises(UsageError, match="run harness fill"):
         isolation.check(platform, settings)
+
+
+def test_tenants_are_found_where_no_table_lists_them(
+    small: psycopg.Connection, database: Target, settings: Settings
+) -> None:
+    small.execute("DROP TABLE shop.org")
+    own = SETTING.settings(settings)
+    attacked = isolation.attacked(database, own)
+    assert (attacked.attacker, attacked.victim) == (SETTING.own, SETTING.other)
+    assert {r.verdict for r in _attack(database, own).values()} == {"held"}
 
 
 def test_somebody_elses_database_is_not_attacked(database: Target, settings: Settings) -> None:

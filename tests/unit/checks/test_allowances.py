@@ -6,7 +6,9 @@ from datetime import date
 
 import pytest
 
-from checks import allowance_comments, static
+from checks import allowance_comments, probe, static
+from checks.allowance import PROBED
+from checks.rules import registry
 from checks.selection import known
 from checks.settling import settle
 from harness.catalog.model import Catalog
@@ -249,3 +251,10 @@ def test_the_known_rules_beside_an_unknown_one_count(settings: Settings) -> None
     text = f'{SCHEMA}-- harness: allow TEN001, XYZ reason="x"\nCREATE TABLE s.c (code text);'
     verdict = judged(text, settings)
     assert (held(verdict), told(verdict, "SRC006")) == (["TEN001:s.c"], ["SRC006:2"])
+
+
+def test_what_only_probes_find_is_known_as_such() -> None:
+    probed = {each.rule for each in probe.registry().values()} - {rule.id for rule in registry()}
+    assert all(rule.startswith(PROBED) for rule in probed)
+    assert not any(rule.id.startswith(PROBED) for rule in registry())
+    assert all(any(rule.startswith(name) for rule in probed) for name in PROBED)

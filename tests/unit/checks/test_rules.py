@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from checks import allowance_comments, rules_doc, static
+from checks.policy import symbolic
 from checks.rule import Rule
 from checks.rules import registry
 from checks.selection import known
@@ -16,8 +17,9 @@ from harness.finding import Finding
 from tests.conftest import ROOT
 
 PRELUDE = Path(__file__).with_name("prelude.sql").read_text(encoding="utf-8")
-GOOD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in registry() for n, e in enumerate(r.good)]
-BAD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in registry() for n, e in enumerate(r.bad)]
+READ_FROM_FILES = [rule for rule in registry() if rule.read is None]
+GOOD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in READ_FROM_FILES for n, e in enumerate(r.good)]
+BAD = [pytest.param(r, e, id=f"{r.id}-{n}") for r in READ_FROM_FILES for n, e in enumerate(r.bad)]
 
 
 def find(rule: Rule, example: str, settings: Settings) -> list[Finding]:
@@ -45,6 +47,19 @@ def test_the_marked_line_of_the_bad_is_found(rule: Rule, example: str, settings:
     assert [(place.file, place.line) for place in found if place] == [
         ("example.sql", line) for line in marked
     ]
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in registry() if rule.read], ids=lambda rule: rule.id
+)
+def test_what_no_file_says_is_found_in_a_source(rule: Rule, settings: Settings) -> None:
+    def found(example: str) -> int:
+        assert rule.read
+        judged = symbolic.judgment(rule.read(example), settings)
+        return len(list(rule.findings(judged)))
+
+    assert [found(example) for example in rule.good] == [0] * len(rule.good)
+    assert [found(example) for example in rule.bad] == [1] * len(rule.bad)
 
 
 @pytest.mark.parametrize("rule", registry(), ids=lambda rule: rule.id)

@@ -1,0 +1,112 @@
+"""The ground that probes stand on: a live database, two of its tenants, and the connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from checks.attempt import Session, Subject
+from harness.catalog.model import Catalog, Name, Table
+from harness.config import Settings, Tenancy
+from harness.db import Connection, Target
+from harness.errors import UsageError
+
+_LIMITS = (
+    "SET lock_timeout = '500ms'",
+    "SET statement_timeout = '15s'",
+    "SET idle_in_transaction_session_timeout = '5min'",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A database under attack."""
+
+    database: Target
+    settings: Settings
+    admin: Connection
+    app: Connection
+    catalog: Catalog
+    own: Any
+    """The tenant that attacks."""
+    other: Any
+    """The tenant that is attacked."""
+    ours: bool
+    """Whether the harness made the database; in anybody else's, nothing is done that a rollback
+    does not undo."""
+
+    @property
+    def name(self) -> str:
+        """The database's name, which stands for what is not about one object of it."""
+        return self.admin.info.dbname
+
+    @property
+    def wire(self) -> Session:
+        """The application's own connection."""
+        return Session(self.app, self.settings.tenancy)
+
+    def subjects(self) -> Iterator[Subject]:
+        """The tables that tenants share and that hold the tenant."""
+        for table in self.tables():
+            column = tenant_column(table, self.settings.tenancy)
+            if column is not None:
+                yield Subject(table, column, self.own, self.other)
+
+    def tables(self) -> Iterator[Table]:
+        """The tables that tenants share; partitions are attacked through their parents."""
+        return attacked_tables(self.catalog, self.settings.tenancy)
+
+
+def attacked_tables(catalog: Catalog, tenancy: Tenancy) -> Iterator[Table]:
+    """The tables that must keep tenants apart, partitions aside."""
+    for table in catalog.tables.values():
+        if table.partition_of is None and str(table.name) not in tenancy.shared_tables:
+            yield table
+
+
+def tenant_column(table: Table, tenancy: Tenancy) -> str | None:
+    """The column that tells whose a row is: of the root table its key, where tenants are called
+    otherwise there."""
+    if tenancy.column in table.columns:
+        return tenancy.column
+    key = table.primary_key
+    if table.name == Name.parse(tenancy.root_table) and key and len(key.columns) == 1:
+        return key.columns[0]
+    return None
+
+
+def limit(connection: Connection) -> None:
+    """No statement waits long for a lock or works for long."""
+    for statement in _LIMITS:
+        connection.execute(statement.encode())
+
+
+def two_tenants(admin: Connection, catalog: Catalog, tenancy: Tenancy) -> tuple[Any, Any]:
+    """The two first tenants of the root table, or of all tables where there is no such table.
+
+    Raises UsageError where there are not two.
+    """
+    root = catalog.tables.get(Name.parse(tenancy.root_table))
+    tables = [root] if root is not None else list(attacked_tables(catalog, tenancy))
+    found: dict[Any, None] = {}
+    for table in tables:
+        column = tenant_column(table, tenancy)
+        if column is not None and len(found) < 2:
+            found |= dict.fromkeys(_tenants(admin, table, column))
+    if len(found) < 2:
+        where = tenancy.root_table if root is not None else "the database"
+        raise UsageError(
+            f"{where} holds {len(found)} tenants and probes need two: run harness fill"
+        )
+    own, other, *_ = found
+    return own, other
+
+
+def _tenants(admin: Connection, table: Table, column: str) -> list[Any]:
+    query = sql.SQL(
+        "SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 2"
+    ).format(column=sql.Identifier(column), table=table.name.identifier)
+    return [value for (value,) in admin.execute(query).fetchall()]

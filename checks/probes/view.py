@@ -1,0 +1,62 @@
+"""A view runs with its owner's rights unless it is told otherwise; a materialized view holds the
+rows of all tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+from psycopg import sql
+
+from checks.attempt import Outcome, Session, first, judge, unless_closed, verdict_of
+from checks.ground import Ground
+from harness.catalog.model import Name, View
+from harness.run import ProbeResult
+
+_COLUMNS = """
+SELECT n.nspname, c.relname FROM pg_attribute AS a
+JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND a.attname = %s AND NOT a.attisdropped
+"""
+_FOREIGN = (
+    "SELECT count(*) FROM (SELECT FROM {view} WHERE {tenant} IS DISTINCT FROM {own} LIMIT 100)"
+)
+_ANY = "SELECT count(*) FROM (SELECT FROM {view} LIMIT 100)"
+
+
+def survey(ground: Ground) -> Iterator[ProbeResult]:
+    column = ground.settings.tenancy.column
+    with_tenant = {Name(*row) for row in ground.admin.execute(_COLUMNS, [column]).fetchall()}
+    for view in ground.catalog.views.values():
+        look = _look if view.name in with_tenant else _look_without_tenant
+        outcome = judge(lambda look=look, view=view: look(ground, view))  # type: ignore[misc]
+        yield ProbeResult(str(view.name), "view", verdict_of(outcome), outcome.detail)
+
+
+def _look(ground: Ground, view: View) -> Outcome:
+    if foreign := _count(ground.wire, _FOREIGN, ground, view):
+        return Outcome(True, f"shows {foreign} rows of another tenant")
+    own_rows = _count(Session(ground.admin, ground.settings.tenancy), _ANY, ground, view)
+    return Outcome(False, "shows own rows only" if own_rows else "empty for this tenant")
+
+
+def _look_without_tenant(ground: Ground, view: View) -> Outcome:
+    """Without the tenant among its columns all that can be told is whether it fails closed."""
+
+    def look() -> Outcome:
+        with ground.wire.transaction(None) as connection:
+            query = sql.SQL("SELECT FROM {} LIMIT 1").format(view.name.identifier)
+            rows = connection.execute(query).rowcount
+        return Outcome(rows > 0, f"shows {rows} rows without a tenant")
+
+    return unless_closed(look)
+
+
+def _count(session: Session, statement: LiteralString, ground: Ground, view: View) -> int:
+    parts: dict[str, Any] = {
+        "view": view.name.identifier,
+        "tenant": sql.Identifier(ground.settings.tenancy.column),
+        "own": sql.Literal(ground.own),
+    }
+    with session.transaction(ground.own) as connection:
+        return int(first(connection, sql.SQL(statement).format(**parts)))

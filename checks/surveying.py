@@ -1,0 +1,34 @@
+"""What surveys share: a table that can be read, and results about a whole database."""
+
+from __future__ import annotations
+
+import psycopg
+
+from checks.attempt import Outcome, Subject
+from checks.ground import Ground
+from harness.db import is_lost
+from harness.run import ProbeResult
+
+_HAS_ROWS = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {own} LIMIT 1) AS it"
+
+
+def first_readable(ground: Ground) -> Subject | None:
+    """The first table of which the other tenant sees rows of its own, with that tenant as the own
+    one; None where there is none."""
+    for known in ground.subjects():
+        subject = Subject(known.table, known.tenant_column, ground.other, ground.own)
+        try:
+            if ground.wire.figures(ground.other, subject.compose(_HAS_ROWS)) == [1]:
+                return subject
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+    return None
+
+
+def noted(ground: Ground, probe: str, outcome: Outcome) -> ProbeResult:
+    """A result about the database for what PostgreSQL does by design: to be known, no leak."""
+    if outcome.crossed is None:
+        return ProbeResult(ground.name, probe, "error", outcome.detail)
+    verdict = "noted" if outcome.crossed else "held"
+    return ProbeResult(ground.name, probe, verdict, outcome.detail)  # type: ignore[arg-type]
