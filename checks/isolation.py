@@ -8,7 +8,7 @@ write is row security and not a rule of the business. What is not a table is sur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from contextlib import contextmanager
 
 import psycopg
@@ -22,6 +22,7 @@ from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Target, connect, is_lost, one_line
 from harness.deploy import target
+from harness.errors import UsageError
 from harness.run import Attacked, ProbeResult
 
 Progress = Callable[[int, int], None]
@@ -32,24 +33,48 @@ def check(
     settings: Settings,
     owned: str | None = None,
     on_progress: Progress = lambda *_: None,
+    tables: Collection[str] = (),
 ) -> tuple[ProbeResult, ...]:
-    """Attacks all that an application can reach: tables, views, functions, sequences and so on.
+    """Attacks all that an application can reach: tables, views, functions, sequences and so on; or
+    these tables alone.
 
     Raises RefusedError where the database is not a harness target, UsageError where it does
-    not hold two tenants.
+    not hold two tenants or one of the tables.
     """
-    results: list[ProbeResult] = []
     with ground(database, settings, owned) as found:
-        tables, rest = list(found.subjects()), list(surveys())
-        total = len(tables) + len(rest)
-        for done, subject in enumerate(tables):
-            on_progress(done, total)
-            results += attack(found, subject)
-        results += rows_in_common.check(found)
-        for done, probe in enumerate(rest, len(tables)):
-            on_progress(done, total)
-            results += _survey(found, probe)
-        on_progress(total, total)
+        if tables:
+            return _attack_these(found, tables, on_progress)
+        return _attack_all(found, on_progress)
+
+
+def _attack_these(
+    found: Ground, tables: Collection[str], on_progress: Progress
+) -> tuple[ProbeResult, ...]:
+    known = {str(subject.table.name): subject for subject in found.subjects()}
+    if unknown := sorted(set(tables) - known.keys()):
+        raise UsageError(
+            f"{found.name} has no table {unknown[0]} that keeps tenants apart; name it as"
+            f" schema.table, a partition by the table that it is a part of"
+        )
+    wanted = [subject for name, subject in known.items() if name in tables]
+    return tuple(_attack_each(found, wanted, len(wanted), on_progress))
+
+
+def _attack_each(
+    found: Ground, subjects: Iterable[Subject], total: int, on_progress: Progress
+) -> Iterator[ProbeResult]:
+    for done, subject in enumerate(subjects, 1):
+        yield from attack(found, subject)
+        on_progress(done, total)
+
+
+def _attack_all(found: Ground, on_progress: Progress) -> tuple[ProbeResult, ...]:
+    tables, rest = list(found.subjects()), list(surveys())
+    total = len(tables) + len(rest)
+    results = [*_attack_each(found, tables, total, on_progress), *rows_in_common.check(found)]
+    for done, probe in enumerate(rest, len(tables) + 1):
+        results += _survey(found, probe)
+        on_progress(done, total)
     return tuple(results)
 
 

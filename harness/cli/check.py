@@ -69,6 +69,10 @@ def check(
         list[Path] | None,
         typer.Argument(help="SQL files or directories instead of the schema.", show_default=False),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Attack this table alone; may be given several times."),
+    ] = None,
     dsn: Dsn = None,
     database: Database = None,
     schema_dir: SchemaDir = None,
@@ -109,7 +113,7 @@ def check(
         if write_baseline
         else settling.baseline_of(checks)
     )
-    looked = look(ctx, layer, paths or [], owned)
+    looked = look(ctx, layer, paths or [], owned, table or [])
     verdict = settling.settle(looked.findings, looked.allowances, looked.layers, checks)
     if known and write_baseline:
         known = settling.renewed(verdict, known, checks)

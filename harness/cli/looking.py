@@ -41,8 +41,10 @@ class Looked:
     """What was looked at, in words."""
 
 
-def look(ctx: Context, layer: Layer, paths: list[Path], owned: str | None) -> Looked:
-    """One layer, or all of them."""
+def look(
+    ctx: Context, layer: Layer, paths: list[Path], owned: str | None, tables: list[str]
+) -> Looked:
+    """One layer, or all of them; the tables are those to attack, all where none is named."""
     single = tuple(each for each in Layer if each is not Layer.ALL)
     looked = Looked(single if layer is Layer.ALL else (layer,))
     if Layer.STATIC in looked.layers:
@@ -50,7 +52,7 @@ def look(ctx: Context, layer: Layer, paths: list[Path], owned: str | None) -> Lo
     if Layer.CATALOG in looked.layers:
         _at_catalog(ctx, paths, looked)
     if Layer.ISOLATION in looked.layers:
-        _attack(ctx, owned, looked)
+        _attack(ctx, owned, tables, looked)
     return looked
 
 
@@ -75,8 +77,8 @@ def _at_catalog(ctx: Context, paths: list[Path], looked: Looked) -> None:
     looked.checked.append(f"the catalog's {len(looked.catalog.tables)} tables and partitions")
 
 
-def _attack(ctx: Context, owned: str | None, looked: Looked) -> None:
+def _attack(ctx: Context, owned: str | None, tables: list[str], looked: Looked) -> None:
     with ctx.target() as target, ctx.progress("Attacking") as moved:
-        probes = isolation.check(target, ctx.settings, owned, moved)
+        probes = isolation.check(target, ctx.settings, owned, moved, tables)
     looked.findings += leak_findings.findings(probes)
     looked.checked.append(terminal.told_probes(probes))

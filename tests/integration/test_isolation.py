@@ -155,3 +155,13 @@ def test_somebody_elses_database_is_not_attacked(database: Target, settings: Set
         connection.execute("CREATE TABLE precious (id integer)")
     with pytest.raises(RefusedError, match="left alone"):
         isolation.check(database, settings)
+
+
+def test_one_table_is_attacked_alone(
+    small: psycopg.Connection, database: Target, settings: Settings
+) -> None:
+    wanted, name = SETTING.settings(settings), small.info.dbname
+    found = isolation.check(database, wanted, name, tables=[ITEM])
+    assert {(r.object, r.probe) for r in found} == {(ITEM, probe) for probe in attempts()}
+    with pytest.raises(UsageError, match=r"has no table shop\.nothing that keeps tenants apart"):
+        isolation.check(database, wanted, name, tables=[ITEM, "shop.nothing"])
