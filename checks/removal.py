@@ -59,7 +59,7 @@ class Removal:
         if isinstance(answer, errors.QueryCanceled):
             return None
         if isinstance(answer, psycopg.Error):
-            return (str(answer.sqlstate), str(answer.diag.message_primary))
+            return (f"{answer.sqlstate} {answer.diag.message_primary}",)
         return tuple(sorted(answer))
 
     def _remove(self, session: Session, subjects: list[Subject]) -> bool:
@@ -109,4 +109,7 @@ def _difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
 
 
 def _short(answer: tuple[str, ...]) -> str:
-    return " ".join(answer[:3])[:100] or "nothing"
+    """An answer without what might be somebody's data: numbers, and how many rows."""
+    if len(answer) == 1 and answer[0].isdecimal():
+        return answer[0]
+    return f"with {len(answer)} rows" if answer else "nothing"

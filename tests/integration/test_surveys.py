@@ -101,7 +101,7 @@ FAULTS = {
         "notification", "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_notify(''items'', NEW.name || NEW.item_id); RETURN NULL; END';"
         "CREATE TRIGGER tell AFTER UPDATE ON shop.item FOR EACH ROW EXECUTE FUNCTION shop.tell()",
-        "shop.item", "weak", "every role hears of another tenant's row: thing"),
+        "shop.item", "weak", "every role hears values of another tenant's row"),
     "notification of nothing": Fault(
         "notification", "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_notify(''items'', ''look''); RETURN NULL; END';"
