@@ -17,6 +17,12 @@ from harness.config import Settings, Tenancy
 from harness.db import Connection, is_lost, one_line
 from harness.run import ProbeVerdict
 
+# One row is enough, and of a large table all are too many, even to be rolled back.
+_FOREIGN_ROW: LiteralString = (
+    "{tenant} = {other} AND ({row_key}) IN"
+    " (SELECT {row_key} FROM {table} WHERE {tenant} = {other} LIMIT 1)"
+)
+
 
 class Outcome(NamedTuple):
     """`crossed` is None where the attempt ended in an error that decides nothing."""
@@ -43,7 +49,8 @@ class Subject:
 
     def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
-        without the tenant), {own} and {other} filled in, and what else is given."""
+        without the tenant), {foreign_row} (a condition), {own} and {other} filled in, and what
+        else is given."""
         return sql.SQL(statement).format(**self._parts, **more)
 
     @cached_property
@@ -54,13 +61,16 @@ class Subject:
             for column in self.table.columns.values()
             if column.generated is None and column.name != self.tenant_column
         ]
+        key = self.table.primary_key.columns if self.table.primary_key else ("ctid",)
         parts: dict[str, sql.Composable] = {
             "table": self.table.name.identifier,
             "tenant": sql.Identifier(self.tenant_column),
             "columns": sql.SQL(", ").join([sql.SQL(""), *columns]),
+            "row_key": sql.SQL(", ").join(map(sql.Identifier, key)),
             "own": sql.Literal(self.own),
             "other": sql.Literal(self.other),
         }
+        parts["foreign_row"] = sql.SQL(_FOREIGN_ROW).format(**parts)
         return {name: sql.SQL(part.as_string(None)) for name, part in parts.items()}
 
 

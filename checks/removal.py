@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors, sql
 
 from checks.asking import ask
-from checks.attempt import Session, Subject, as_application
+from checks.attempt import Session, Subject, as_application, first
 from checks.calls import Callable
 from checks.ground import Ground
 from harness.db import is_lost
@@ -23,6 +23,9 @@ WHERE n.nspname = ANY (%s) AND p.prokind IN ('f', 'p')
 """
 _LIMIT = sql.SQL("SET LOCAL statement_timeout = '3s'")
 _WORD = re.compile(r"\w+")
+_MANY = 100_000
+"""Rows from which on a table is left as it is: what is removed must be brought back."""
+_COUNT = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {other} LIMIT {limit}) AS it"
 _REMOVE = "DELETE FROM {table} WHERE {tenant} = {other}"
 
 
@@ -69,8 +72,10 @@ class Removal:
             try:
                 with admin.transaction():
                     for subject in subjects:
-                        rows = admin.execute(subject.compose(_REMOVE))
-                        removed += rows.rowcount
+                        counted = subject.compose(_COUNT, limit=sql.Literal(_MANY))
+                        if first(admin, counted) == _MANY:
+                            return False
+                        removed += admin.execute(subject.compose(_REMOVE)).rowcount
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
