@@ -104,11 +104,12 @@ def _without_a_leak(function: Callable, answers: list[Answer]) -> Verdict:
     if rows and not failed:
         return "held", f"{kind}gave {rows} rows, nothing of another tenant in them"
     if failed and all(isinstance(error, errors.InsufficientPrivilege) for error in failed):
-        return "held", f"{kind}refused: {one_line(failed[0])}"
+        return "held", f"{kind}refused: {failed[0].diag.message_primary}"
     if rows:
         return "held", f"{kind}gave {rows} rows, nothing of another tenant in them, and refused one"
     if failed:
-        return "noted", f"{kind}not called to an end: {one_line(failed[0])}"
+        told = failed[0].diag.message_primary or one_line(failed[0])
+        return "noted", f"{kind}not called to an end: {told}"
     return "noted", f"{kind}gave nothing for arguments that could be made up"
 
 
