@@ -245,11 +245,13 @@ def unless_closed(action: Callable[[], Outcome]) -> Outcome:
         return Outcome(False, f"failed closed: {error.diag.message_primary or one_line(error)}")
 
 
-def verdict_of(outcome: Outcome) -> ProbeVerdict:
+def verdict_of(
+    outcome: Outcome, crossed: ProbeVerdict = "leak", held: ProbeVerdict = "held"
+) -> ProbeVerdict:
     """What an outcome is called where there is no control experiment."""
     if outcome.crossed is None:
         return "error"
-    return "leak" if outcome.crossed else "held"
+    return crossed if outcome.crossed else held
 
 
 def count_rows(rows: int, doing: str) -> Outcome:

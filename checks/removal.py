@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from checks.asking import ask
 from checks.attempt import Session, Subject, as_application, first
-from checks.calls import Callable
+from checks.calls import Routine
 from checks.ground import Ground
 from harness.db import is_lost
 
@@ -36,7 +36,7 @@ class Removal:
     ground: Ground
     _proved: set[str] = field(default_factory=set)
 
-    def changes(self, function: Callable, values: list[str | None]) -> str | None:
+    def changes(self, function: Routine, values: list[str | None]) -> str | None:
         """How the answer changes without the other tenant's rows, None where it does not."""
         subjects = self._read_by(function)
         with as_application(self.ground.admin, self.ground.settings, [_LIMIT]) as session:
@@ -50,12 +50,12 @@ class Removal:
         self._proved.add(function.signature)
         return None if after == before else _difference(before, after)
 
-    def proved(self, function: Callable) -> bool:
+    def proved(self, function: Routine) -> bool:
         """Whether rows were removed, and the answer came again and did not change."""
         return function.signature in self._proved
 
     def _answer(
-        self, session: Session, function: Callable, values: list[str | None]
+        self, session: Session, function: Routine, values: list[str | None]
     ) -> tuple[str, ...] | None:
         """The answer, or how it failed; None where it took too long."""
         answer = ask(session, function, values, self.ground.own)
@@ -82,7 +82,7 @@ class Removal:
                 return False
         return removed > 0
 
-    def _read_by(self, function: Callable) -> list[Subject]:
+    def _read_by(self, function: Routine) -> list[Subject]:
         """The tables whose names occur in the function, or in what it calls or selects from."""
         words, waiting = set[str](), {function.name.name}
         while waiting:

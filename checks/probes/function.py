@@ -19,7 +19,7 @@ from psycopg import errors
 
 from checks.asking import Answer, ask
 from checks.attempt import Session
-from checks.calls import Callable, Samples, callables
+from checks.calls import Routine, Samples, routines
 from checks.evidence import Evidence
 from checks.ground import Ground
 from checks.removal import Removal
@@ -33,7 +33,7 @@ Asked = list[tuple[list[str | None], Answer]]
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    functions = callables(ground)
+    functions = routines(ground)
     asked = _ask(ground, functions)
     evidence, removal = Evidence(ground), Removal(ground)
     for function in functions:
@@ -44,7 +44,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
         yield ProbeResult(ground.name, "function", "held", told)
 
 
-def _ask(ground: Ground, functions: list[Callable]) -> dict[str, Asked]:
+def _ask(ground: Ground, functions: list[Routine]) -> dict[str, Asked]:
     """What all functions answer; those that write are asked again where the harness made the
     database, for ROLLBACK does not take back the numbers that they draw."""
     samples = Samples(ground)
@@ -57,14 +57,14 @@ def _ask(ground: Ground, functions: list[Callable]) -> dict[str, Asked]:
 
 
 def _ask_all(
-    ground: Ground, functions: list[Callable], samples: Samples, limits: LiteralString
+    ground: Ground, functions: list[Routine], samples: Samples, limits: LiteralString
 ) -> dict[str, Asked]:
     with ground.wire.working_for(ground.own, limits) as session:
         return {f.signature: list(_answers(session, f, samples)) for f in functions}
 
 
 def _answers(
-    session: Session, function: Callable, samples: Samples
+    session: Session, function: Routine, samples: Samples
 ) -> Iterator[tuple[list[str | None], Answer]]:
     """With arguments of the own tenant, and of the other where there is a difference."""
     ground = samples.ground
@@ -81,7 +81,7 @@ def _writes(asked: Asked) -> bool:
 
 
 def _judge(
-    ground: Ground, function: Callable, asked: Asked, evidence: Evidence, removal: Removal
+    ground: Ground, function: Routine, asked: Asked, evidence: Evidence, removal: Removal
 ) -> Verdict:
     for values, answer in asked:
         if not isinstance(answer, psycopg.Error) and (told := evidence.find(answer, values)):
@@ -95,7 +95,7 @@ def _judge(
     return _without_a_leak(function, [answer for _, answer in asked])
 
 
-def _without_a_leak(function: Callable, answers: list[Answer]) -> Verdict:
+def _without_a_leak(function: Routine, answers: list[Answer]) -> Verdict:
     """Held where it answered or refused; else it is told that nothing is known."""
     kind = "SECURITY DEFINER, " if function.definer else ""
     failed = [answer for answer in answers if isinstance(answer, psycopg.Error)]
@@ -113,6 +113,6 @@ def _without_a_leak(function: Callable, answers: list[Answer]) -> Verdict:
     return "noted", f"{kind}gave nothing for arguments that could be made up"
 
 
-def _called(function: Callable, values: list[str | None]) -> str:
+def _called(function: Routine, values: list[str | None]) -> str:
     listed = ", ".join("NULL" if value is None else value[:40] for value in values)
     return f"{function.name}({listed})"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from checks.attempt import Outcome, Session, Subject, first, judge
+from checks.attempt import Outcome, Session, Subject, first, judge, verdict_of
 from checks.ground import Ground
 from harness.catalog.model import Name
 from harness.db import Connection, is_lost
@@ -61,9 +61,8 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 def _result(ground: Ground, subject: Subject) -> ProbeResult:
     outcome = judge(lambda: _listen(ground, subject))
-    verdict = {True: "weak", False: "noted", None: "error"}[outcome.crossed]
-    detail = outcome.detail
-    return ProbeResult(str(subject.table.name), "notification", verdict, detail)  # type: ignore[arg-type]
+    verdict = verdict_of(outcome, "weak", "noted")
+    return ProbeResult(str(subject.table.name), "notification", verdict, outcome.detail)
 
 
 def _listen(ground: Ground, subject: Subject) -> Outcome:
