@@ -22,6 +22,10 @@ _FOREIGN_ROW: LiteralString = (
     "{tenant} = {other} AND ({row_key}) IN"
     " (SELECT {row_key} FROM {table} WHERE {tenant} = {other} LIMIT 1)"
 )
+_OWN_ROW: LiteralString = (
+    "{tenant} = {own} AND ({row_key}) IN"
+    " (SELECT {row_key} FROM {table} WHERE {tenant} = {own} ORDER BY {row_key} LIMIT 1)"
+)
 
 
 class Outcome(NamedTuple):
@@ -49,8 +53,8 @@ class Subject:
 
     def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
-        without the tenant), {foreign_row} (a condition), {own} and {other} filled in, and what
-        else is given."""
+        without the tenant), {own_row} and {foreign_row} (conditions), {own} and {other} filled
+        in, and what else is given."""
         return sql.SQL(statement).format(**self._parts, **more)
 
     @cached_property
@@ -70,6 +74,7 @@ class Subject:
             "own": sql.Literal(self.own),
             "other": sql.Literal(self.other),
         }
+        parts["own_row"] = sql.SQL(_OWN_ROW).format(**parts)
         parts["foreign_row"] = sql.SQL(_FOREIGN_ROW).format(**parts)
         return {name: sql.SQL(part.as_string(None)) for name, part in parts.items()}
 

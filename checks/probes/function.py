@@ -22,7 +22,7 @@ from checks.attempt import Session
 from checks.calls import Routine, Samples, routines
 from checks.evidence import Evidence
 from checks.ground import Ground
-from checks.removal import Removal
+from checks.removal import Change, Removal, Told
 from harness.db import one_line
 from harness.run import ProbeResult, ProbeVerdict
 
@@ -87,12 +87,25 @@ def _judge(
         if not isinstance(answer, psycopg.Error) and (told := evidence.find(answer, values)):
             return "leak", f"{_called(function, values)} shows {told}"
     if function.definer and (ground.ours or not _writes(asked)):
-        for values, _ in asked:
-            if told := removal.changes(function, values):
-                return "leak", f"{_called(function, values)} {told}"
-        if removal.proved(function):
+        changes = [_without_the_other(function, values, removal) for values, _ in asked]
+        for (values, _), change in zip(asked, changes, strict=True):
+            if change.told:
+                return "leak", f"{_called(function, values)} {change.told}"
+        if any(change.proved for change in changes):
             return "held", "answers the same without the rows of the other tenant"
     return _without_a_leak(function, [answer for _, answer in asked])
+
+
+def _without_the_other(function: Routine, values: list[str | None], removal: Removal) -> Change:
+    def told(session: Session) -> Told | None:
+        answer = ask(session, function, values, removal.ground.own)
+        if isinstance(answer, errors.QueryCanceled):
+            return None
+        if isinstance(answer, psycopg.Error):
+            return Told((f"{answer.sqlstate} {answer.diag.message_primary}",), failed=True)
+        return Told(tuple(sorted(answer)))
+
+    return removal.changes(function.name.name, told)
 
 
 def _without_a_leak(function: Routine, answers: list[Answer]) -> Verdict:
