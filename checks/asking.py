@@ -7,13 +7,13 @@ from typing import Any
 import psycopg
 
 from checks.attempt import Session
-from checks.calls import Callable
+from checks.calls import Routine
 from harness.db import is_lost
 
 Answer = list[str] | psycopg.Error
 
 
-def ask(session: Session, function: Callable, values: list[str | None], tenant: Any) -> Answer:
+def ask(session: Session, function: Routine, values: list[str | None], tenant: Any) -> Answer:
     """The rows that a function gives the tenant, as texts, or the error that it raises."""
     try:
         with session.transaction(tenant) as connection:

@@ -17,6 +17,16 @@ from harness.config import Settings, Tenancy
 from harness.db import Connection, is_lost, one_line
 from harness.run import ProbeVerdict
 
+# One row is enough, and of a large table all are too many, even to be rolled back.
+_FOREIGN_ROW: LiteralString = (
+    "{tenant} = {other} AND ({row_key}) IN"
+    " (SELECT {row_key} FROM {table} WHERE {tenant} = {other} LIMIT 1)"
+)
+_OWN_ROW: LiteralString = (
+    "{tenant} = {own} AND ({row_key}) IN"
+    " (SELECT {row_key} FROM {table} WHERE {tenant} = {own} ORDER BY {row_key} LIMIT 1)"
+)
+
 
 class Outcome(NamedTuple):
     """`crossed` is None where the attempt ended in an error that decides nothing."""
@@ -43,7 +53,8 @@ class Subject:
 
     def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
-        without the tenant), {own} and {other} filled in, and what else is given."""
+        without the tenant), {own_row} and {foreign_row} (conditions), {own} and {other} filled
+        in, and what else is given."""
         return sql.SQL(statement).format(**self._parts, **more)
 
     @cached_property
@@ -54,13 +65,17 @@ class Subject:
             for column in self.table.columns.values()
             if column.generated is None and column.name != self.tenant_column
         ]
+        key = self.table.primary_key.columns if self.table.primary_key else ("ctid",)
         parts: dict[str, sql.Composable] = {
             "table": self.table.name.identifier,
             "tenant": sql.Identifier(self.tenant_column),
             "columns": sql.SQL(", ").join([sql.SQL(""), *columns]),
+            "row_key": sql.SQL(", ").join(map(sql.Identifier, key)),
             "own": sql.Literal(self.own),
             "other": sql.Literal(self.other),
         }
+        parts["own_row"] = sql.SQL(_OWN_ROW).format(**parts)
+        parts["foreign_row"] = sql.SQL(_FOREIGN_ROW).format(**parts)
         return {name: sql.SQL(part.as_string(None)) for name, part in parts.items()}
 
 
@@ -235,11 +250,13 @@ def unless_closed(action: Callable[[], Outcome]) -> Outcome:
         return Outcome(False, f"failed closed: {error.diag.message_primary or one_line(error)}")
 
 
-def verdict_of(outcome: Outcome) -> ProbeVerdict:
+def verdict_of(
+    outcome: Outcome, crossed: ProbeVerdict = "leak", held: ProbeVerdict = "held"
+) -> ProbeVerdict:
     """What an outcome is called where there is no control experiment."""
     if outcome.crossed is None:
         return "error"
-    return "leak" if outcome.crossed else "held"
+    return crossed if outcome.crossed else held
 
 
 def count_rows(rows: int, doing: str) -> Outcome:

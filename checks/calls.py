@@ -22,7 +22,7 @@ from checks.ground import Ground, tenant_column
 from harness.catalog.model import Name, Table
 from harness.db import is_lost
 
-_CALLABLE = """
+_ROUTINES = """
 SELECT n.nspname, p.proname, pg_get_function_identity_arguments(p.oid), p.prokind = 'p',
        p.prosecdef, p.prorettype = 'void'::regtype, p.provariadic <> 0,
        ARRAY(SELECT i.name FROM unnest(p.proargnames, p.proargmodes) AS i (name, mode)
@@ -91,7 +91,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Callable:
+class Routine:
     """A function or procedure that the application may call."""
 
     name: Name
@@ -119,22 +119,22 @@ class Callable:
         return sql.SQL("SELECT {} FROM {} AS it LIMIT 1000").format(row, call)
 
 
-def callables(ground: Ground) -> list[Callable]:
+def routines(ground: Ground) -> list[Routine]:
     """All that the tenant may call, trigger functions aside, which nobody calls."""
     with ground.wire.transaction(ground.own) as connection:
         connection.execute("SET LOCAL search_path = pg_catalog")  # so that types are qualified
-        rows = connection.execute(_CALLABLE, [list(ground.catalog.schemas)]).fetchall()
-    return [_callable(*row) for row in rows]
+        rows = connection.execute(_ROUTINES, [list(ground.catalog.schemas)]).fetchall()
+    return [_routine(*row) for row in rows]
 
 
-def _callable(
+def _routine(
     schema: str, name: str, identity: str, procedure: bool, definer: bool, void: bool,
     variadic: bool, names: list[str], *parts: list[str],
-) -> Callable:  # fmt: skip
+) -> Routine:  # fmt: skip
     named = [*(names or []), *([""] * len(parts[0]))]
     arguments = tuple(Argument(n or "", *of) for n, *of in zip(named, *parts, strict=False))
     signature = f"{schema}.{name}({identity})"
-    return Callable(Name(schema, name), signature, procedure, definer, void, variadic, arguments)
+    return Routine(Name(schema, name), signature, procedure, definer, void, variadic, arguments)
 
 
 @dataclass
@@ -144,7 +144,7 @@ class Samples:
     ground: Ground
     _known: dict[tuple[str, str, Any], str | None] = field(default_factory=dict)
 
-    def values(self, function: Callable, tenant: Any) -> list[str | None]:
+    def values(self, function: Routine, tenant: Any) -> list[str | None]:
         """Arguments that make sense to the tenant."""
         return [self._value(argument, tenant) for argument in function.arguments]
 

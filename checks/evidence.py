@@ -30,7 +30,8 @@ class Evidence:
     ground: Ground
 
     def find(self, answer: list[str], given: list[str | None]) -> str | None:
-        """What an answer shows of the other tenant, beyond what it was given."""
+        """What an answer shows of the other tenant, beyond what it was given; of a row no more
+        than its key, for reports are read by many."""
         asked = "\0".join(value for value in given if value is not None)
         for row in answer:
             if told := self._in_row(row, asked):
@@ -40,13 +41,13 @@ class Evidence:
     def _in_row(self, row: str, asked: str) -> str | None:
         other = str(self.ground.other)
         if len(other) >= _TELLING and other in row and other not in asked:
-            return f"the id of another tenant: {row[:200]}"
+            return "the id of another tenant"
         for key in _UUID.findall(row):
             if key in self._keys and key not in asked and not self._is_mine(key):
-                return f"a row of {self._keys[key].table.name} of another tenant: {row[:200]}"
+                return f"a row of {self._keys[key].table.name} of another tenant, {key}"
         whose = _tenant_of(row, self.ground.settings.tenancy.column)
         if whose is not None and str(whose) != str(self.ground.own) and str(whose) not in asked:
-            return f"a row of tenant {whose}: {row[:200]}"
+            return f"a row of tenant {whose}"
         return None
 
     @cached_property

@@ -4,17 +4,17 @@ again, and roll back."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from checks.asking import ask
-from checks.attempt import Session, Subject, as_application
-from checks.calls import Callable
+from checks.attempt import Session, Subject, as_application, first
 from checks.ground import Ground
-from harness.db import is_lost
+from harness.db import Connection, is_lost
 
 _DEFINITIONS = """
 SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc AS p
@@ -23,7 +23,34 @@ WHERE n.nspname = ANY (%s) AND p.prokind IN ('f', 'p')
 """
 _LIMIT = sql.SQL("SET LOCAL statement_timeout = '3s'")
 _WORD = re.compile(r"\w+")
+_TRIGGERS = "session_replication_role"
+_MANY = 100_000
+"""Rows from which on a table is left as it is: what is removed must be brought back."""
+_COUNT = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {other} LIMIT {limit}) AS it"
 _REMOVE = "DELETE FROM {table} WHERE {tenant} = {other}"
+
+
+class _TooManyError(Exception):
+    """A table is too large for the experiment."""
+
+
+class Told(NamedTuple):
+    """An answer that can be compared with another: its rows as texts, or the error."""
+
+    rows: tuple[str, ...]
+    failed: bool = False
+
+
+class Change(NamedTuple):
+    """What the removal showed."""
+
+    told: str | None
+    """How the answer changed, None where it did not."""
+    proved: bool
+    """Whether there was an answer, it repeats itself, and there were rows to remove."""
+
+
+UNKNOWN = Change(None, proved=False)
 
 
 @dataclass
@@ -31,55 +58,44 @@ class Removal:
     """Removes what the other tenant has in the tables that a function names."""
 
     ground: Ground
-    _proved: set[str] = field(default_factory=set)
 
-    def changes(self, function: Callable, values: list[str | None]) -> str | None:
-        """How the answer changes without the other tenant's rows, None where it does not."""
+    def changes(
+        self,
+        function: str,
+        answer: Callable[[Session], Told | None],
+        before: Sequence[sql.Composable] = (),
+    ) -> Change:
+        """How an answer, None where it takes too long, changes without the other tenant's rows in
+        what a function reads; with what the admin does `before` it is asked for."""
         subjects = self._read_by(function)
-        with as_application(self.ground.admin, self.ground.settings, [_LIMIT]) as session:
-            before = self._answer(session, function, values)
-            repeated = self._answer(session, function, values)
-            if before is None or before != repeated or not self._remove(session, subjects):
-                return None
-            after = self._answer(session, function, values)
+        with as_application(self.ground.admin, self.ground.settings, [_LIMIT, *before]) as session:
+            first_told, again = answer(session), answer(session)
+            if first_told is None or first_told != again or not self._remove(session, subjects):
+                return UNKNOWN
+            after = answer(session)
         if after is None:
-            return None
-        self._proved.add(function.signature)
-        return None if after == before else _difference(before, after)
-
-    def proved(self, function: Callable) -> bool:
-        """Whether rows were removed, and the answer came again and did not change."""
-        return function.signature in self._proved
-
-    def _answer(
-        self, session: Session, function: Callable, values: list[str | None]
-    ) -> tuple[str, ...] | None:
-        """The answer, or how it failed; None where it took too long."""
-        answer = ask(session, function, values, self.ground.own)
-        if isinstance(answer, errors.QueryCanceled):
-            return None
-        if isinstance(answer, psycopg.Error):
-            return (str(answer.sqlstate), str(answer.diag.message_primary))
-        return tuple(sorted(answer))
+            return UNKNOWN
+        told = None if after == first_told else _difference(first_told, after)
+        return Change(told, proved=not first_told.failed)
 
     def _remove(self, session: Session, subjects: list[Subject]) -> bool:
         """Whether there was anything to remove, and it could be removed."""
-        removed = 0
         with session.as_admin() as admin:
+            triggers = first(admin, "SELECT current_setting('session_replication_role')")
             try:
                 with admin.transaction():
-                    for subject in subjects:
-                        rows = admin.execute(subject.compose(_REMOVE))
-                        removed += rows.rowcount
-            except psycopg.Error as error:
-                if is_lost(error):
+                    admin.execute("SET LOCAL session_replication_role = replica")
+                    counts = [_count_and_remove(admin, subject) for subject in subjects]
+                    admin.execute("SELECT set_config(%s, %s, true)", [_TRIGGERS, triggers])
+            except (psycopg.Error, _TooManyError) as error:
+                if isinstance(error, psycopg.Error) and is_lost(error):
                     raise
                 return False
-        return removed > 0
+        return sum(counts) > 0
 
-    def _read_by(self, function: Callable) -> list[Subject]:
+    def _read_by(self, function: str) -> list[Subject]:
         """The tables whose names occur in the function, or in what it calls or selects from."""
-        words, waiting = set[str](), {function.name.name}
+        words, waiting = set[str](), {function}
         while waiting:
             word = waiting.pop()
             words.add(word)
@@ -103,10 +119,22 @@ class Removal:
         return words
 
 
-def _difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+def _count_and_remove(admin: Connection, subject: Subject) -> int:
+    if first(admin, subject.compose(_COUNT, limit=sql.Literal(_MANY))) == _MANY:
+        raise _TooManyError
+    return admin.execute(subject.compose(_REMOVE)).rowcount
+
+
+def _difference(before: Told, after: Told) -> str:
     told = f"answers {_short(before)}, and without the other tenant's rows {_short(after)}"
     return f"{told}: it tells of them"
 
 
-def _short(answer: tuple[str, ...]) -> str:
-    return " ".join(answer[:3])[:100] or "nothing"
+def _short(answer: Told) -> str:
+    """An answer without what might be somebody's data: numbers, and how many rows."""
+    rows, failed = answer
+    if failed:
+        return "with an error"
+    if len(rows) == 1:
+        return rows[0] if rows[0].isdecimal() else "one thing"
+    return f"with {len(rows)} rows" if rows else "nothing"

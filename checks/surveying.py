@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from checks.attempt import Outcome, Subject
+from checks.attempt import Outcome, Subject, verdict_of
 from checks.ground import Ground
 from harness.db import is_lost
 from harness.run import ProbeResult
@@ -28,7 +28,4 @@ def first_readable(ground: Ground) -> Subject | None:
 
 def noted(ground: Ground, probe: str, outcome: Outcome) -> ProbeResult:
     """A result about the database for what PostgreSQL does by design: to be known, no leak."""
-    if outcome.crossed is None:
-        return ProbeResult(ground.name, probe, "error", outcome.detail)
-    verdict = "noted" if outcome.crossed else "held"
-    return ProbeResult(ground.name, probe, verdict, outcome.detail)  # type: ignore[arg-type]
+    return ProbeResult(ground.name, probe, verdict_of(outcome, "noted"), outcome.detail)

@@ -3,7 +3,7 @@
 from checks.attempt import Outcome, Session, Subject, count_rows
 
 WRITES = True
-STATEMENT = "DELETE FROM {table} WHERE {tenant} = {other}"
+STATEMENT = "DELETE FROM {table} WHERE {foreign_row}"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:

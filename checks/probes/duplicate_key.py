@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 
 from psycopg import errors, sql
 
-from checks.attempt import Outcome, Session, Subject, as_application, first, judge
+from checks.attempt import Outcome, Session, Subject, as_application, first, judge, verdict_of
 from checks.ground import Ground
 from harness.run import ProbeResult
 
@@ -54,8 +55,7 @@ def _result(ground: Ground, subject: Subject) -> ProbeResult:
             told = "the other tenant has no row whose value could be tried"
             return ProbeResult(name, "duplicate_key", "vacuous", told)
         outcome = judge(lambda: _collide(session, subject, sql.Literal(row)))
-    verdict = {True: "weak", False: "held", None: "error"}[outcome.crossed]
-    return ProbeResult(name, "duplicate_key", verdict, outcome.detail)  # type: ignore[arg-type]
+    return ProbeResult(name, "duplicate_key", verdict_of(outcome, "weak"), outcome.detail)
 
 
 def _collide(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
@@ -64,7 +64,7 @@ def _collide(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
     for columns in _keys_over_all(subject).values():
         if outcome.crossed or not set(columns) <= subject.table.columns.keys():
             break
-        changed = judge(lambda c=columns: _change(session, subject, row, c))  # type: ignore[misc]
+        changed = judge(partial(_change, session, subject, row, columns))
         outcome = changed if changed.crossed or outcome.crossed is None else outcome
     return outcome
 

@@ -83,7 +83,7 @@ def _update(
 
 
 def _parts(ground: Ground, subject: Subject, key: Constraint) -> dict[str, Any]:
-    parent = ground.catalog.tables[key.references]  # type: ignore[index]
+    parent = ground.catalog.tables[key.references or subject.table.name]
     return {
         "table": subject.table.name.identifier,
         "tenant": sql.Identifier(subject.tenant_column),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from psycopg import sql
 
@@ -25,7 +26,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
     found = ground.admin.execute(_TABLES, values).fetchall()
     for schema, name, has_tenant in found:
         table = Name(schema, name)
-        outcome = judge(lambda t=table, h=has_tenant: _read(ground, t, h))  # type: ignore[misc]
+        outcome = judge(partial(_read, ground, table, has_tenant))
         yield ProbeResult(str(table), "foreign_table", verdict_of(outcome), outcome.detail)
     if not found:
         yield ProbeResult(ground.name, "foreign_table", "held", "there are no foreign tables")

@@ -19,10 +19,10 @@ from psycopg import errors
 
 from checks.asking import Answer, ask
 from checks.attempt import Session
-from checks.calls import Callable, Samples, callables
+from checks.calls import Routine, Samples, routines
 from checks.evidence import Evidence
 from checks.ground import Ground
-from checks.removal import Removal
+from checks.removal import Change, Removal, Told
 from harness.db import one_line
 from harness.run import ProbeResult, ProbeVerdict
 
@@ -33,7 +33,7 @@ Asked = list[tuple[list[str | None], Answer]]
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    functions = callables(ground)
+    functions = routines(ground)
     asked = _ask(ground, functions)
     evidence, removal = Evidence(ground), Removal(ground)
     for function in functions:
@@ -44,7 +44,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
         yield ProbeResult(ground.name, "function", "held", told)
 
 
-def _ask(ground: Ground, functions: list[Callable]) -> dict[str, Asked]:
+def _ask(ground: Ground, functions: list[Routine]) -> dict[str, Asked]:
     """What all functions answer; those that write are asked again where the harness made the
     database, for ROLLBACK does not take back the numbers that they draw."""
     samples = Samples(ground)
@@ -57,14 +57,14 @@ def _ask(ground: Ground, functions: list[Callable]) -> dict[str, Asked]:
 
 
 def _ask_all(
-    ground: Ground, functions: list[Callable], samples: Samples, limits: LiteralString
+    ground: Ground, functions: list[Routine], samples: Samples, limits: LiteralString
 ) -> dict[str, Asked]:
     with ground.wire.working_for(ground.own, limits) as session:
         return {f.signature: list(_answers(session, f, samples)) for f in functions}
 
 
 def _answers(
-    session: Session, function: Callable, samples: Samples
+    session: Session, function: Routine, samples: Samples
 ) -> Iterator[tuple[list[str | None], Answer]]:
     """With arguments of the own tenant, and of the other where there is a difference."""
     ground = samples.ground
@@ -81,21 +81,34 @@ def _writes(asked: Asked) -> bool:
 
 
 def _judge(
-    ground: Ground, function: Callable, asked: Asked, evidence: Evidence, removal: Removal
+    ground: Ground, function: Routine, asked: Asked, evidence: Evidence, removal: Removal
 ) -> Verdict:
     for values, answer in asked:
         if not isinstance(answer, psycopg.Error) and (told := evidence.find(answer, values)):
             return "leak", f"{_called(function, values)} shows {told}"
     if function.definer and (ground.ours or not _writes(asked)):
-        for values, _ in asked:
-            if told := removal.changes(function, values):
-                return "leak", f"{_called(function, values)} {told}"
-        if removal.proved(function):
+        changes = [_without_the_other(function, values, removal) for values, _ in asked]
+        for (values, _), change in zip(asked, changes, strict=True):
+            if change.told:
+                return "leak", f"{_called(function, values)} {change.told}"
+        if any(change.proved for change in changes):
             return "held", "answers the same without the rows of the other tenant"
     return _without_a_leak(function, [answer for _, answer in asked])
 
 
-def _without_a_leak(function: Callable, answers: list[Answer]) -> Verdict:
+def _without_the_other(function: Routine, values: list[str | None], removal: Removal) -> Change:
+    def told(session: Session) -> Told | None:
+        answer = ask(session, function, values, removal.ground.own)
+        if isinstance(answer, errors.QueryCanceled):
+            return None
+        if isinstance(answer, psycopg.Error):
+            return Told((f"{answer.sqlstate} {answer.diag.message_primary}",), failed=True)
+        return Told(tuple(sorted(answer)))
+
+    return removal.changes(function.name.name, told)
+
+
+def _without_a_leak(function: Routine, answers: list[Answer]) -> Verdict:
     """Held where it answered or refused; else it is told that nothing is known."""
     kind = "SECURITY DEFINER, " if function.definer else ""
     failed = [answer for answer in answers if isinstance(answer, psycopg.Error)]
@@ -104,14 +117,15 @@ def _without_a_leak(function: Callable, answers: list[Answer]) -> Verdict:
     if rows and not failed:
         return "held", f"{kind}gave {rows} rows, nothing of another tenant in them"
     if failed and all(isinstance(error, errors.InsufficientPrivilege) for error in failed):
-        return "held", f"{kind}refused: {one_line(failed[0])}"
+        return "held", f"{kind}refused: {failed[0].diag.message_primary}"
     if rows:
         return "held", f"{kind}gave {rows} rows, nothing of another tenant in them, and refused one"
     if failed:
-        return "noted", f"{kind}not called to an end: {one_line(failed[0])}"
+        told = failed[0].diag.message_primary or one_line(failed[0])
+        return "noted", f"{kind}not called to an end: {told}"
     return "noted", f"{kind}gave nothing for arguments that could be made up"
 
 
-def _called(function: Callable, values: list[str | None]) -> str:
+def _called(function: Routine, values: list[str | None]) -> str:
     listed = ", ".join("NULL" if value is None else value[:40] for value in values)
     return f"{function.name}({listed})"

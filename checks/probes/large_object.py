@@ -4,6 +4,7 @@ what the others have stored. Keep the bytes in a column of type bytea."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from psycopg import sql
 
@@ -26,7 +27,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
         if column.type in _TYPES
     ]
     for subject, column in columns:
-        outcome = judge(lambda s=subject, c=column: _get(ground, s, c))  # type: ignore[misc]
+        outcome = judge(partial(_get, ground, subject, column))
         name = str(subject.table.name)
         yield ProbeResult(name, "large_object", verdict_of(outcome), outcome.detail)
     if not columns:

@@ -4,8 +4,8 @@ from checks.attempt import Outcome, Session, Subject, count_rows
 
 WRITES = True
 STATEMENT = (
-    "MERGE INTO {table} AS it USING (SELECT) AS nothing ON it.{tenant} = {other}"
-    " WHEN MATCHED THEN UPDATE SET {tenant} = it.{tenant}"
+    "MERGE INTO {table} USING (SELECT) AS nothing ON {foreign_row}"
+    " WHEN MATCHED THEN UPDATE SET {tenant} = {other}"
 )
 
 

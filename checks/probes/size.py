@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from checks.attempt import Outcome, Subject, first, judge
 from checks.ground import Ground
 from checks.surveying import noted
+from harness.catalog.model import Name
 from harness.run import ProbeResult
 
 RULE = "ORA007"
@@ -29,7 +30,7 @@ def _estimate(ground: Ground) -> Outcome:
     with ground.wire.transaction(ground.own) as connection:
         counted = connection.execute(_COUNTED).fetchall()
         for schema, name, rows in counted:
-            subject = known.get((schema, name))  # type: ignore[call-overload]
+            subject = known.get(Name(schema, name))
             if subject is not None:
                 plan = first(connection, subject.compose(_ESTIMATE))[0]["Plan"]
                 return Outcome(True, _told(subject, rows, plan["Plan Rows"]))

@@ -4,6 +4,7 @@ rows of all tenants."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -29,7 +30,7 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
     with_tenant = {Name(*row) for row in ground.admin.execute(_COLUMNS, [column]).fetchall()}
     for view in ground.catalog.views.values():
         look = _look if view.name in with_tenant else _look_without_tenant
-        outcome = judge(lambda look=look, view=view: look(ground, view))  # type: ignore[misc]
+        outcome = judge(partial(look, ground, view))
         yield ProbeResult(str(view.name), "view", verdict_of(outcome), outcome.detail)
 
 

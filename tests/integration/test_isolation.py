@@ -35,6 +35,10 @@ FAULTS = {
     "row security off": Fault(
         f"ALTER TABLE {ITEM} DISABLE ROW LEVEL SECURITY", UNSET | READS | WRITES
     ),
+    "row security off, and no key": Fault(
+        f"ALTER TABLE {ITEM} DROP CONSTRAINT item_pkey CASCADE, DISABLE ROW LEVEL SECURITY",
+        UNSET | READS | WRITES,
+    ),
     "a second, permissive policy": Fault(
         f"CREATE POLICY everyone ON {ITEM} FOR SELECT USING (true)", UNSET | READS
     ),

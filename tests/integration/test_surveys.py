@@ -17,6 +17,7 @@ from tests.integration.small_schemas import SETTING
 from tests.integration.spares import name_of
 
 DEFINER = "LANGUAGE sql SECURITY DEFINER SET search_path = shop, pg_temp"
+IN_PLPGSQL = DEFINER.replace("sql", "plpgsql")
 SCOPED = "current_setting('shop.org')::uuid"
 
 
@@ -60,6 +61,11 @@ FAULTS = {
         "function", "CREATE FUNCTION shop.f(n text) RETURNS SETOF shop.item LANGUAGE sql"
         " AS 'SELECT * FROM shop.item WHERE name = n || n'",
         "shop.f(n text)", "noted", "gave nothing"),
+    "trigger that copies": Fault(
+        "trigger", f"CREATE FUNCTION shop.copy() RETURNS trigger {IN_PLPGSQL}"
+        " AS 'BEGIN NEW.name := (SELECT string_agg(i.name, '','') FROM item AS i); RETURN NEW;"
+        " END'; CREATE TRIGGER copy BEFORE INSERT ON shop.item FOR EACH ROW"
+        " EXECUTE FUNCTION shop.copy()", "shop.item", "leak", "it tells of them"),
     "open view": Fault(
         "view", "CREATE VIEW shop.v AS SELECT * FROM shop.item; GRANT SELECT ON shop.v TO PUBLIC",
         "shop.v", "leak", "shows 3 rows of another tenant"),
@@ -101,7 +107,7 @@ FAULTS = {
         "notification", "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_notify(''items'', NEW.name || NEW.item_id); RETURN NULL; END';"
         "CREATE TRIGGER tell AFTER UPDATE ON shop.item FOR EACH ROW EXECUTE FUNCTION shop.tell()",
-        "shop.item", "weak", "every role hears of another tenant's row: thing"),
+        "shop.item", "weak", "every role hears values of another tenant's row"),
     "notification of nothing": Fault(
         "notification", "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_notify(''items'', ''look''); RETURN NULL; END';"
@@ -163,6 +169,11 @@ SOUND = {
     "procedure": (
         "function", "CREATE PROCEDURE shop.f(INOUT n integer) LANGUAGE plpgsql"
         " AS 'BEGIN n := n + 1; END'"),
+    "trigger that reads the own tenant": (
+        "trigger", f"CREATE FUNCTION shop.copy() RETURNS trigger {IN_PLPGSQL}"
+        f" AS $$BEGIN NEW.name := (SELECT count(*) FROM item WHERE org_id = {SCOPED}); RETURN NEW;"
+        " END$$; CREATE TRIGGER copy BEFORE UPDATE ON shop.item FOR EACH ROW"
+        " EXECUTE FUNCTION shop.copy()"),
     "invoker's view": (
         "view", "CREATE VIEW shop.v WITH (security_invoker) AS SELECT * FROM shop.item;"
         "GRANT SELECT ON shop.v TO PUBLIC"),

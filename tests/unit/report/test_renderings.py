@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from harness.report import html, junit_run, prometheus, terminal
-from harness.run import Run, from_json
+from harness.run import ProbeResult, Run, from_json
 
 
 def _samples(run: Run) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -47,6 +48,26 @@ def test_the_page_says_what_was_accepted_and_why(failed_run: Run) -> None:
     accepted = html.render(failed_run).partition("What was accepted")[2]
     for text in ("TEN001", "rest.unit has no tenant", "&lt;units&gt; are", "beside the statement"):
         assert text in accepted
+
+
+def test_the_page_tells_what_was_probed_beside_tables(held_run: Run) -> None:
+    more = (
+        ProbeResult("rest.f(integer)", "function", "noted", "not called to an end: no such thing"),
+        ProbeResult("rest.check", "duplicate_key", "weak", "(email) is refused as taken"),
+    )
+    run = replace(held_run, probes=(*held_run.probes, *more))
+    assert not run.held
+    page = html.render(run)
+    for text in ("Function: 1", "– noted", "Duplicate key: 1", "weak: rest.check, duplicate_key"):
+        assert text in page
+
+
+def test_what_is_only_noted_lets_a_run_hold(held_run: Run) -> None:
+    noted = ProbeResult("harness", "size", "noted", "EXPLAIN estimates 3581")
+    run = replace(held_run, probes=(*held_run.probes, noted))
+    assert run.held
+    assert "What did not hold" not in html.render(run)
+    assert terminal.told_probes(run.probes) == "0 leaks in 3 probes of 2 objects, 1 noted"
 
 
 def test_the_page_holds_the_document_itself(failed_run: Run) -> None:
