@@ -6,6 +6,9 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H29"
+RULES = ("POL003", "POL010")
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """A partition's column is as its parent's: PostgreSQL would refuse."""

@@ -6,6 +6,8 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+RULES = ("TEN003",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """A partition's column is as its parent's: PostgreSQL would refuse."""

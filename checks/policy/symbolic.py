@@ -14,6 +14,7 @@ from typing import Any
 
 from pglast import ast, parse_sql
 from pglast.enums import A_Expr_Kind, BoolExprType, NullTestType, SubLinkType
+from pglast.enums import SQLValueFunctionOp as Op
 from pglast.parser import ParseError
 
 from checks.policy.judgment import Judgment
@@ -22,6 +23,7 @@ from harness.catalog.files.expressions import deparse, parse
 from harness.catalog.source import Source
 from harness.config import Settings, Tenancy
 
+_ROLES = (Op.SVFOP_CURRENT_ROLE, Op.SVFOP_CURRENT_USER, Op.SVFOP_USER, Op.SVFOP_SESSION_USER)
 _TEXTS = ("text", "varchar", "bpchar", "name")
 
 
@@ -243,6 +245,12 @@ def _case(node: Any, scope: Scope) -> Value:
     return None if node.defresult is None else value_of(node.defresult, scope)
 
 
+def _of_session(node: Any, scope: Scope) -> Value:
+    """The role of an application is no tenant, unless the tenant is told by it."""
+    role_tells = any("." not in name for name in scope.settings)
+    return UNKNOWN if role_tells or node.op not in _ROLES else "the role of the application"
+
+
 def _sub_select(node: Any, scope: Scope) -> Value:
     """(SELECT expression) is the expression; whatever reads a table is not known."""
     query = node.subselect
@@ -284,6 +292,7 @@ _READERS: dict[type, Callable[[Any, Scope], Value]] = {
     ast.ColumnRef: _column,
     ast.FuncCall: _call,
     ast.NullTest: _null_test,
+    ast.SQLValueFunction: _of_session,
     ast.SubLink: _sub_select,
     ast.TypeCast: _cast,
 }
