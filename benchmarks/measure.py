@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.config import Settings, load
-from harness.db import Target
+from psycopg.conninfo import make_conninfo
+
+from harness.config import Roles, Settings, load
+from harness.db import Target, as_role
 from harness.server import database
 from harness.server.embedded import embedded, running
+
+Conninfo = Callable[[str], str]
+"""The DSN of a database, by its name."""
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -37,13 +42,30 @@ def tell(figure: str, ours: float, peer: float, promise: str, unit: str = "s") -
 
 @contextmanager
 def benchmark_server() -> Iterator[tuple[Settings, Callable[[str], Target]]]:
-    """The embedded server of the benchmarks, and a function that makes a database anew."""
+    """The server of the benchmarks, and a function that makes a database anew."""
     settings = load()
-    with running(embedded(settings, checkout=Path(__file__).parent)) as server:
+    with any_server(settings) as conninfo:
 
         def fresh(name: str) -> Target:
-            database.drop(server.conninfo("postgres"), name)
-            database.ensure(server.conninfo("postgres"), name)
-            return server.target(name, settings.roles)
+            database.drop(conninfo("postgres"), name)
+            database.ensure(conninfo("postgres"), name)
+            return target_of(conninfo(name), settings.roles)
 
         yield settings, fresh
+
+
+@contextmanager
+def any_server(settings: Settings) -> Iterator[Conninfo]:
+    """The DSN of each database of a server: of the one that HARNESS_DSN names, as a superuser, or
+    of the embedded one of the benchmarks."""
+    if settings.dsn is not None:
+        dsn = settings.dsn.get_secret_value()
+        yield lambda name: make_conninfo(dsn, dbname=name)
+        return
+    with running(embedded(settings, checkout=Path(__file__).parent)) as server:
+        yield server.conninfo
+
+
+def target_of(conninfo: str, roles: Roles) -> Target:
+    """A database in its three capacities, reached by one login that may become every role."""
+    return Target(conninfo, as_role(conninfo, roles.app), as_role(conninfo, roles.loader))
