@@ -106,7 +106,9 @@ def _sound(conninfo: Conninfo, specimen: Specimen) -> str:
             seconds[name] = perf_counter() - started
         peer = pgrls.findings(original.target, specimen.settings)
     alarms = [f"{name}: {_listed(each)}" for name, each in found.items() if _loud(each)]
-    alarms += [f"{PEER}: {len(loud)}"] if (loud := {f for f in peer if f.severity != "info"}) else []
+    alarms += (
+        [f"{PEER}: {len(loud)}"] if (loud := {f for f in peer if f.severity != "info"}) else []
+    )
     return f"sound: {specimen.name}: {'; '.join(alarms) or 'nothing found'}"
 
 

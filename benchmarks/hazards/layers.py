@@ -38,8 +38,9 @@ def in_truth_table(target: Target, settings: Settings) -> list[Finding]:
 
 
 def by_probes(target: Target, settings: Settings) -> list[Finding]:
-    """From attempts to cross the boundary; one that proves nothing is a finding too."""
-    return leak_findings.findings(isolation.check(target, settings))
+    """From attempts that crossed the boundary; one that proved nothing has seen nothing."""
+    results = isolation.check(target, settings)
+    return leak_findings.findings(result for result in results if result.verdict == "leak")
 
 
 Layer = Callable[[Target, Settings], list[Finding]]

@@ -7,6 +7,7 @@ A cast is the identity, but for an empty text that becomes a key, which is Postg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -298,11 +299,15 @@ _READERS: dict[type, Callable[[Any, Scope], Value]] = {
 }
 
 
+# A body of PL/pgSQL that does nothing but return an expression.
+_RETURNS = re.compile(r"\s*BEGIN\s+RETURN\s+([^;]+);\s*END\s*;?\s*", re.IGNORECASE)
+
+
 def _bodies(source: Source) -> dict[str, str]:
-    """The expressions that SQL functions without arguments consist of."""
+    """The expressions that functions without arguments consist of."""
     found = {}
     for function in source.catalog.functions:
-        if function.language == "sql" and function.signature.endswith("()"):
+        if function.language in ("sql", "plpgsql") and function.signature.endswith("()"):
             body = _expression(source.definitions.get(function.signature, ""))
             if body is not None:
                 found[str(function.name)] = body
@@ -320,7 +325,10 @@ def _expression(definition: str) -> str | None:
     if isinstance(node.sql_body, ast.ReturnStmt):
         return deparse(node.sql_body.returnval)
     texts = [o.arg[0].sval for o in node.options or () if o.defname == "as"]
-    return _selected(texts[0]) if texts else None
+    if not texts:
+        return None
+    returned = _RETURNS.fullmatch(texts[0])
+    return returned[1] if returned else _selected(texts[0])
 
 
 def _selected(body: str) -> str | None:
