@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -57,8 +56,3 @@ def _plant(operator: Operator, tables: list[Table], specimen: Specimen) -> Fault
         if statement is not None:
             return Fault(operator, statement)
     raise LookupError(f"{operator.name} can be planted in no table of {specimen.name}")
-
-
-def hazards() -> Iterator[str]:
-    """The numbers of all hazards that an operator plants."""
-    return (operator.hazard for operator in operators() if operator.hazard)
