@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from harness.catalog.model import Table
 from harness.catalog.source import Source
 
-_CALLS = re.compile(r"\bcreate_(?:distributed|reference)_table\b")
-
 
 def is_used(source: Source) -> bool:
-    """Whether a function sets one of Citus' settings or distributes tables."""
-    functions = source.catalog.functions
-    settings = (setting for function in functions for setting in function.settings)
-    return any(setting.startswith("citus.") for setting in settings) or any(
-        _CALLS.search(text) for text in source.definitions.values()
+    """Whether a function sets one of Citus' settings, as one must that names the tenant there."""
+    return any(
+        setting.startswith("citus.")
+        for function in source.catalog.functions
+        for setting in function.settings
     )
 
 

@@ -210,7 +210,7 @@ class _Whole:
     def about(self, source: Source, names: frozenset[Name]) -> Source:
         """Some tables, and of everything else what is new or what policies may call."""
         catalog, before = source.catalog, self.source.catalog.views
-        changed = (f for f in catalog.functions if f not in self.functions or _is_context(f))
+        changed = (f for f in catalog.functions if f not in self.functions or _is_asked_for(f))
         return replace(
             source,
             catalog=replace(
@@ -223,5 +223,7 @@ class _Whole:
         )
 
 
-def _is_context(function: Function) -> bool:
-    return function.signature.endswith("()") and function.language == "sql"
+def _is_asked_for(function: Function) -> bool:
+    """Whether rules look at a function whatever changed: policies call it, or it tells of Citus."""
+    called = function.signature.endswith("()") and function.language == "sql"
+    return called or any(setting.startswith("citus.") for setting in function.settings)

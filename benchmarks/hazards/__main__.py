@@ -53,6 +53,7 @@ def _cell(score: Score, name: str) -> str:
 
 def _tell_sound(found: Alarms) -> Alarms:
     said = [f"{name}: {', '.join(each)}" for name, each in found.said.items() if each]
+    said += [f"needs a database: {', '.join(found.undecided)}"] if found.undecided else []
     print(f"sound: {found.name}: {'; '.join(said) or 'nothing found'}", flush=True)
     return found
 

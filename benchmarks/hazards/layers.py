@@ -13,9 +13,9 @@ from harness.config import Settings
 from harness.db import Target, connect
 from harness.finding import Finding
 
-TRUTH_TABLE = frozenset({"POL001", "POL002", "POL003", "POL004", "POL005", "POL006"})
+TRUTH_TABLE = frozenset({f"POL00{n}" for n in range(1, 7)} | {"POL011"})
 UNSEEN = frozenset({"POL011", "SRC001"})
-"""What the text-only check says of things that it cannot see."""
+"""How the check says that it cannot tell, and that a database, or a reader, is asked."""
 
 
 def in_text(settings: Settings, planted: str = "") -> list[Finding]:

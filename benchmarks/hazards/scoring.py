@@ -41,6 +41,8 @@ class Alarms:
 
     name: str
     said: dict[str, tuple[str, ...]]
+    undecided: tuple[str, ...]
+    """What cannot be told without asking PostgreSQL, and the text-only check says so."""
 
 
 def scores(original: Original, faults: list[Fault]) -> Iterator[Score]:
@@ -60,9 +62,12 @@ def alarms(conninfo: Conninfo, specimen: Specimen) -> Alarms:
         found = {name: layer(original.target, specimen.settings) for name, layer in LIVE.items()}
         told = {t for t in pgrls.findings(original.target) if t.severity != "info"}
     found[TEXT] = in_text(specimen.settings)
+    asking = tuple(f.object for f in found[TEXT] if f.rule in UNSEEN)
+    for name in (TEXT, "catalog"):
+        found[name] = [f for f in found[name] if f.rule not in UNSEEN]
     said = {name: _loud(each) for name, each in found.items()}
     said[PEER] = tuple(sorted(f"{rule} {place}" for rule, _, place in told))
-    return Alarms(specimen.name, said)
+    return Alarms(specimen.name, said, asking)
 
 
 def _planting(fault: Fault) -> Callable[[Connection], object]:
