@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from harness.db import Target, as_role
 from harness.server import database
 from harness.server.embedded import embedded, running
 
+PREFIX = "harness_bench_"
+"""Of every database that a benchmark makes, and drops."""
 Conninfo = Callable[[str], str]
 """The DSN of a database, by its name."""
 
@@ -42,27 +45,35 @@ def tell(figure: str, ours: float, peer: float, promise: str, unit: str = "s") -
 
 @contextmanager
 def benchmark_server() -> Iterator[tuple[Settings, Callable[[str], Target]]]:
-    """The server of the benchmarks, and a function that makes a database anew."""
+    """The server of the benchmarks, and a function that makes a database anew; all of them are
+    dropped at the end."""
     settings = load()
-    with any_server(settings) as conninfo:
+    made: set[str] = set()
+    with any_server() as conninfo:
 
-        def fresh(name: str) -> Target:
+        def fresh(figure: str) -> Target:
+            name = PREFIX + figure
+            made.add(name)
             database.drop(conninfo("postgres"), name)
             database.ensure(conninfo("postgres"), name)
             return target_of(conninfo(name), settings.roles)
 
-        yield settings, fresh
+        try:
+            yield settings, fresh
+        finally:
+            for name in made:
+                database.drop(conninfo("postgres"), name)
 
 
 @contextmanager
-def any_server(settings: Settings) -> Iterator[Conninfo]:
-    """The DSN of each database of a server: of the one that HARNESS_DSN names, as a superuser, or
-    of the embedded one of the benchmarks."""
-    if settings.dsn is not None:
-        dsn = settings.dsn.get_secret_value()
+def any_server() -> Iterator[Conninfo]:
+    """The DSN of each database of a server: of the one that BENCHMARK_DSN names, as a superuser,
+    or of the embedded one of the benchmarks."""
+    dsn = os.environ.get("BENCHMARK_DSN")
+    if dsn:
         yield lambda name: make_conninfo(dsn, dbname=name)
         return
-    with running(embedded(settings, checkout=Path(__file__).parent)) as server:
+    with running(embedded(load(), checkout=Path(__file__).parent)) as server:
         yield server.conninfo
 
 

@@ -1,5 +1,5 @@
 """`python -m benchmarks.hazards [H13 …]`: which layer sees which fault, what is said of sound
-schemas, and the same of pgrls where it is installed. HARNESS_DSN names a server of your own.
+schemas, and the same of pgrls where it is installed. BENCHMARK_DSN names a server of your own.
 
 Promise: text and catalog see at least 62 of 66, text alone at least 45 and calls none of the rest
 clean, all layers together 66; nothing is found in a sound schema.
@@ -18,7 +18,6 @@ from benchmarks.hazards.layers import LIVE
 from benchmarks.hazards.scoring import COLUMNS, TEXT, Alarms, Score, alarms, scores
 from benchmarks.hazards.specimens import controls, plain
 from benchmarks.measure import any_server
-from harness.config import load
 
 
 def main() -> None:
@@ -27,7 +26,7 @@ def main() -> None:
     chosen = [fault for fault in faults(plain()) if not wanted or fault.number in wanted]
     print(f"peer: {pgrls.version() or f'none; {pgrls.HOW_TO}'}")
     print(f"{'':<33}" + "".join(f"{name:<18}" for name in COLUMNS))
-    with any_server(load()) as conninfo:
+    with any_server() as conninfo:
         with deployed(conninfo, plain()) as original:
             told = [_tell(score) for score in scores(original, chosen)]
         sound = [] if wanted else [_tell_sound(alarms(conninfo, each)) for each in controls()]

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from benchmarks.hazards.specimens import Specimen
-from benchmarks.measure import Conninfo, target_of
+from benchmarks.measure import PREFIX, Conninfo, target_of
 from harness.db import Connection, Target, connect
 from harness.deploy import roles
 from harness.deploy.deploy import deploy
 from harness.server import database
 
-PREFIX = "bench_hazards"
 _ROLES_MADE = ("harness_mutant",)
 
 
@@ -29,7 +28,7 @@ class Original:
     @property
     def name(self) -> str:
         """Of the database."""
-        return f"{PREFIX}_{self.specimen.name}"
+        return f"{PREFIX}{self.specimen.name}"
 
     @property
     def target(self) -> Target:
@@ -39,7 +38,7 @@ class Original:
 
 @contextmanager
 def deployed(conninfo: Conninfo, specimen: Specimen) -> Iterator[Original]:
-    """The specimen in a database of its own, dropped at the end."""
+    """The specimen in a database of its own, dropped with its roles at the end."""
     original = Original(conninfo, specimen)
     database.drop(conninfo("postgres"), original.name)
     database.ensure(conninfo("postgres"), original.name)
@@ -50,12 +49,13 @@ def deployed(conninfo: Conninfo, specimen: Specimen) -> Iterator[Original]:
         yield original
     finally:
         database.drop(conninfo("postgres"), original.name)
+        _drop_roles(conninfo("postgres"), specimen)
 
 
 @contextmanager
 def copy(original: Original, plant: Callable[[Connection], object]) -> Iterator[Target]:
     """A copy with something planted in it; database and roles are gone at the end."""
-    name = f"{PREFIX}_copy"
+    name = f"{PREFIX}copy"
     server = original.conninfo("postgres")
     database.drop(server, name)
     with connect(server, autocommit=True) as connection:
@@ -86,3 +86,11 @@ def _restore_roles(server: str, specimen: Specimen) -> None:
         for (role,) in held:
             connection.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), app))
         roles.ensure(connection, specimen.settings.roles)
+
+
+def _drop_roles(server: str, specimen: Specimen) -> None:
+    with connect(server, autocommit=True) as connection:
+        known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+        for name in sorted(known.intersection(dict(specimen.settings.roles).values())):
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
