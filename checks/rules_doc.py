@@ -37,6 +37,7 @@ def _head() -> Iterator[str]:
     yield "What `harness check static` looks for in the SQL files, without a database, and"
     yield "`harness check catalog` in a database."
     yield "An error breaks isolation or the deploy; a warning weakens it. Both fail the check."
+    yield "[figures.md](figures.md) tells which faults are seen by which layer, and by a peer."
     group = ""
     for rule in _in_order():
         if rule.id[:3] != group:

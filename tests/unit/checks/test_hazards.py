@@ -13,6 +13,7 @@ from benchmarks.hazards.specimens import Specimen, controls, plain
 from checks.mutation import operators
 from checks.rules import registry
 from harness.finding import Finding, Severity
+from tests.conftest import ROOT
 
 PLAIN = plain()
 
@@ -48,3 +49,11 @@ def test_a_hazard_is_found_in_text_or_said_to_need_a_database(fault: Fault) -> N
 def test_nothing_is_found_in_a_sound_schema(specimen: Specimen) -> None:
     loud = [f for f in in_text(specimen.settings) if f.severity is not Severity.INFO]
     assert rules(loud) <= {"POL011"}
+
+
+def test_the_page_of_the_figures_lists_every_hazard_and_who_is_to_find_it() -> None:
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    for fault in faults(PLAIN):
+        found_by = " ".join(sorted(fault.rules))
+        row = f"| {fault.number} | {fault.operator.fault} | `{fault.operator.name}` | {found_by} |"
+        assert row in page
