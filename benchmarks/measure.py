@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.config import Settings, load
-from harness.db import Target
+from psycopg.conninfo import make_conninfo
+
+from harness.config import Roles, Settings, load
+from harness.db import Target, as_role
 from harness.server import database
 from harness.server.embedded import embedded, running
+
+PREFIX = "harness_bench_"
+"""Of every database that a benchmark makes, and drops."""
+Conninfo = Callable[[str], str]
+"""The DSN of a database, by its name."""
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -37,13 +45,38 @@ def tell(figure: str, ours: float, peer: float, promise: str, unit: str = "s") -
 
 @contextmanager
 def benchmark_server() -> Iterator[tuple[Settings, Callable[[str], Target]]]:
-    """The embedded server of the benchmarks, and a function that makes a database anew."""
+    """The server of the benchmarks, and a function that makes a database anew; all of them are
+    dropped at the end."""
     settings = load()
-    with running(embedded(settings, checkout=Path(__file__).parent)) as server:
+    made: set[str] = set()
+    with any_server() as conninfo:
 
-        def fresh(name: str) -> Target:
-            database.drop(server.conninfo("postgres"), name)
-            database.ensure(server.conninfo("postgres"), name)
-            return server.target(name, settings.roles)
+        def fresh(figure: str) -> Target:
+            name = PREFIX + figure
+            made.add(name)
+            database.drop(conninfo("postgres"), name)
+            database.ensure(conninfo("postgres"), name)
+            return target_of(conninfo(name), settings.roles)
 
-        yield settings, fresh
+        try:
+            yield settings, fresh
+        finally:
+            for name in made:
+                database.drop(conninfo("postgres"), name)
+
+
+@contextmanager
+def any_server() -> Iterator[Conninfo]:
+    """The DSN of each database of a server: of the one that BENCHMARK_DSN names, as a superuser,
+    or of the embedded one of the benchmarks."""
+    dsn = os.environ.get("BENCHMARK_DSN")
+    if dsn:
+        yield lambda name: make_conninfo(dsn, dbname=name)
+        return
+    with running(embedded(load(), checkout=Path(__file__).parent)) as server:
+        yield server.conninfo
+
+
+def target_of(conninfo: str, roles: Roles) -> Target:
+    """A database in its three capacities, reached by one login that may become every role."""
+    return Target(conninfo, as_role(conninfo, roles.app), as_role(conninfo, roles.loader))

@@ -1,14 +1,15 @@
 """Scores the checks: plants faults one at a time and counts those that are found.
 
 In the files a fault is a statement after the last one; in the database it is planted in a
-transaction that is rolled back. Found means that there is a finding which there was not before.
+transaction that is rolled back. Found means that there is a finding which there was not before,
+of a rule that is about the fault.
 What a fault does not touch is left out on both sides, so that a mutant costs milliseconds.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
@@ -147,7 +148,13 @@ def _score(
 ) -> Score:
     known = {finding.fingerprint for finding in before}
     rules = tuple(sorted({f.rule for f in after if f.fingerprint not in known}))
-    return Score(mutant, layer, "killed" if rules else "survived", rules, seconds=seconds)
+    verdict: Verdict = "killed" if is_found(mutant.operator, rules) else "survived"
+    return Score(mutant, layer, verdict, rules, seconds=seconds)
+
+
+def is_found(operator: Operator, rules: Collection[str]) -> bool:
+    """Whether new findings of these rules are about the operator's fault."""
+    return any(rule in rules for rule in operator.rules) if operator.rules else bool(rules)
 
 
 def _findings(judgment: Judgment) -> list[Finding]:
@@ -203,7 +210,7 @@ class _Whole:
     def about(self, source: Source, names: frozenset[Name]) -> Source:
         """Some tables, and of everything else what is new or what policies may call."""
         catalog, before = source.catalog, self.source.catalog.views
-        changed = (f for f in catalog.functions if f not in self.functions or _is_context(f))
+        changed = (f for f in catalog.functions if f not in self.functions or _is_asked_for(f))
         return replace(
             source,
             catalog=replace(
@@ -216,5 +223,7 @@ class _Whole:
         )
 
 
-def _is_context(function: Function) -> bool:
-    return function.signature.endswith("()") and function.language == "sql"
+def _is_asked_for(function: Function) -> bool:
+    """Whether rules look at a function whatever changed: policies call it, or it tells of Citus."""
+    called = function.signature.endswith("()") and function.language == "sql"
+    return called or any(setting.startswith("citus.") for setting in function.settings)

@@ -3,6 +3,8 @@
 An operator is one module of checks.mutations: its name is the operator's, its docstring says what
 is wrong afterwards, `plant` gives the SQL for a table or None where the fault cannot be planted
 there (a table without a second column of the tenant's type has no wrong column to compare).
+RULES names the rules that are about the fault: a finding of another rule does not count. HAZARD
+is its number among the ways in which isolation fails (benchmarks/README.md), where it is one.
 """
 
 from __future__ import annotations
@@ -38,19 +40,17 @@ class Subject:
         {table}, {schema}, {new} (a name that is free), {tenant} (the column), {policy},
         {predicate} (what policies should say), {setting}, {context} (its literal), {type} (of the
         tenant's column), {key} (a unique column), {text} (a column of text), {twin} (another
-        column of the tenant's type), {app}, {owner}, {loader}.
+        column of the tenant's type), {key_type}, {protected} (row security, policy and grants of
+        {new}), {app}, {owner}, {loader}.
         """
         parts = self._parts()
-        asked = {name for _, name, _, _ in Formatter().parse(template) if name}
-        wanted = {name: parts.get(name) for name in asked}
-        if None in wanted.values():
-            return None
-        return sql.SQL(template).format(**wanted)
+        return _filled(template, {**parts, "protected": _filled(_PROTECTED, parts)})
 
     def _parts(self) -> Mapping[str, sql.Composable | None]:
         table, tenancy = self.table, self.tenancy
         policy = next(iter(table.policies), None)
         tenant = table.columns.get(tenancy.column)
+        key = self._column(lambda c: c.name in _key(table))
         return {
             "table": table.name.identifier,
             "schema": sql.Identifier(table.name.schema),
@@ -63,7 +63,8 @@ class Subject:
             "setting": sql.Literal(tenancy.setting),
             "setting_name": sql.SQL(_literal(tenancy.setting)),
             "type": sql.SQL(_literal(tenant.type)) if tenant else None,
-            "key": _identifier(self._column(lambda c: c.name in _key(table))),
+            "key": _identifier(key),
+            "key_type": sql.SQL(_literal(key.type)) if key else None,
             "text": _identifier(self._column(lambda c: c.type == "text" and not c.generated)),
             "twin": _identifier(
                 self._column(lambda c: tenant is not None and c.type == tenant.type)
@@ -79,6 +80,22 @@ class Subject:
         return next((column for column in others if fits(column)), None)
 
 
+_PROTECTED: LiteralString = (
+    "ALTER TABLE {new} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+    "CREATE POLICY tenant_isolation ON {new} USING ({predicate}); "
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON {new} TO {app}"
+)
+
+
+def _filled(
+    template: LiteralString, parts: Mapping[str, sql.Composable | None]
+) -> sql.Composed | None:
+    """The template with the parts it names; None where one of them is missing."""
+    asked = {name for _, name, _, _ in Formatter().parse(template) if name}
+    wanted = {name: parts.get(name) for name in asked}
+    return None if None in wanted.values() else sql.SQL(template).format(**wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A way to plant a fault."""
@@ -86,6 +103,10 @@ class Operator:
     name: str
     fault: str
     plant: Callable[[Subject], sql.Composed | None]
+    rules: tuple[str, ...]
+    """The rules that are about the fault; where there are none, a finding of any rule counts."""
+    hazard: str = ""
+    """Its number among the ways in which isolation fails, such as H13."""
 
 
 @cache
@@ -97,7 +118,13 @@ def operators() -> tuple[Operator, ...]:
 
 def _operator(name: str) -> Operator:
     module = importlib.import_module(f"checks.mutations.{name}")
-    return Operator(name, inspect.cleandoc(module.__doc__ or "").partition("\n")[0], module.plant)
+    return Operator(
+        name,
+        fault=inspect.cleandoc(module.__doc__ or "").partition("\n")[0],
+        plant=module.plant,
+        rules=getattr(module, "RULES", ()),
+        hazard=getattr(module, "HAZARD", ""),
+    )
 
 
 def _identifier(column: Column | None) -> sql.Identifier | None:

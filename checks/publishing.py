@@ -19,7 +19,7 @@ from harness.config import Tenancy
 def publishes(view: View, catalog: Catalog, tenancy: Tenancy) -> bool:
     """Whether all that a view reads are materialized views, each limited to the tenant."""
     query = _plain_select(view.query)
-    if query is None or view.options.get("security_barrier") != "true":
+    if query is None or not view.is_on("security_barrier"):
         return False
     read = list(_read(query.fromClause or ()))
     if len(read) != sum(isinstance(node, ast.RangeVar) for node in walk(query)):

@@ -41,6 +41,7 @@ def _head() -> Iterator[str]:
     yield "`harness check catalog` in a database."
     yield "An error breaks isolation or the deploy; a warning weakens it. Both fail the check."
     yield "What is meant is allowed beside its statement ([SRC006](#src006) shows how)."
+    yield "[figures.md](figures.md) tells which faults are seen by which layer, and by a peer."
     group = ""
     for rule in _in_order():
         if rule.id[:3] != group:

@@ -6,11 +6,14 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H93"
+RULES = ("PRF002", "POL010")
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""
     return subject.compose(
         "CREATE FUNCTION {new}() RETURNS {type} LANGUAGE plpgsql STABLE AS "
-        "'BEGIN RETURN current_setting(''harness.tenant''); END'; "
+        "$mutant$ BEGIN RETURN current_setting({setting})::{type}; END $mutant$; "
         "ALTER POLICY {policy} ON {table} USING ({tenant} = {new}())"
     )

@@ -6,10 +6,13 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H44"
+RULES = ("ORA005",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""
     return subject.compose(
-        "CREATE TABLE {new} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {tenant} "
-        "{type} NOT NULL)"
+        "CREATE TABLE {new} ({tenant} {type} NOT NULL, "
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY); {protected}"
     )

@@ -6,10 +6,13 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H52"
+RULES = ("BYP003",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""
     return subject.compose(
-        "CREATE FUNCTION {new}() RETURNS bigint LANGUAGE sql SECURITY DEFINER "
-        "SET search_path = pg_catalog, pg_temp RETURN (SELECT count(*) FROM {table})"
+        "CREATE FUNCTION {new}() RETURNS SETOF {table} LANGUAGE sql SECURITY DEFINER "
+        "SET search_path = pg_catalog, pg_temp BEGIN ATOMIC SELECT * FROM {table}; END"
     )

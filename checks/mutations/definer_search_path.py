@@ -6,6 +6,9 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H54"
+RULES = ("BYP004",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""

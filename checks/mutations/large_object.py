@@ -6,6 +6,9 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H95"
+RULES = ("BYP011",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """A partition's columns are its parent's: PostgreSQL would refuse."""

@@ -6,12 +6,15 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H29"
+RULES = ("POL003", "POL010")
+
 
 def plant(subject: Subject) -> sql.Composed | None:
-    """A partition's column is as its parent's: PostgreSQL would refuse."""
-    if subject.table.partition_of is not None:
-        return None
+    """The SQL that plants it."""
     return subject.compose(
-        "ALTER TABLE {table} ALTER COLUMN {tenant} DROP NOT NULL; "
-        "ALTER POLICY {policy} ON {table} USING ({predicate} OR {tenant} IS NULL)"
+        "CREATE TABLE {new} ({tenant} {type}, id uuid NOT NULL, UNIQUE ({tenant}, id)); "
+        "ALTER TABLE {new} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+        "CREATE POLICY harness_mutant ON {new} USING ({predicate} OR {tenant} IS NULL); "
+        "GRANT SELECT, INSERT ON {new} TO {app}"
     )

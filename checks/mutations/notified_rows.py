@@ -6,6 +6,9 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H58"
+RULES = ("BYP008",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""

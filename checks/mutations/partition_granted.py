@@ -6,6 +6,8 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+RULES = ("RLS004",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """Only a partition can be granted like this."""

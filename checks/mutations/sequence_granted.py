@@ -6,6 +6,9 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H45"
+RULES = ("ORA006",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""

@@ -6,7 +6,12 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+HAZARD = "H07"
+RULES = ("RLS001",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""
-    return subject.compose("CREATE TABLE {new} AS SELECT * FROM {table} WITH NO DATA")
+    return subject.compose(
+        "CREATE TABLE {new} AS SELECT * FROM {table}; GRANT SELECT ON {new} TO {app}"
+    )

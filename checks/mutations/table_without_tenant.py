@@ -6,6 +6,8 @@ from psycopg import sql
 
 from checks.mutation import Subject
 
+RULES = ("TEN001",)
+
 
 def plant(subject: Subject) -> sql.Composed | None:
     """The SQL that plants it."""

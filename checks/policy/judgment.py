@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from checks.policy import identity
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants, ask
 from checks.reach import inherited
-from harness.catalog.model import Grant, Policy, Table
+from harness.catalog.model import Grant, Name, Policy, Table
 from harness.catalog.source import Source
 from harness.config import Settings
 
@@ -95,10 +96,15 @@ class Judgment:
                     for step in _steps(table, grantees):
                         yield table, role, step
 
+    @cached_property
+    def _identities(self) -> Mapping[Name, frozenset[str]]:
+        return identity.columns(self.source.catalog, self.settings.tenancy)
+
     def _ask(self, table: Table, step: Step) -> _Case | None:
         """None for a table without the tenant's column, which is a finding of its own."""
         expressions = [_expression(policy, writes=step.writes) for policy in step.policies]
-        question = ask(table, expressions, self.settings.tenancy, self.tenants)
+        known = self._identities.get(table.name, ())
+        question = ask(table, expressions, self.settings.tenancy, self.tenants, known)
         if question is None:
             return None
         permissive = tuple(policy.permissive for policy in step.policies)

@@ -8,7 +8,7 @@ of A and B.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -93,9 +93,14 @@ Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
 
 
 def ask(
-    table: Table, expressions: Sequence[str], tenancy: Tenancy, tenants: Tenants
+    table: Table,
+    expressions: Sequence[str],
+    tenancy: Tenancy,
+    tenants: Tenants,
+    identity: Collection[str] = (),
 ) -> Question | None:
-    """The question for a table with the tenant's column; None where it has none."""
+    """The question for a table with the tenant's column; None where it has none. `identity`: the
+    columns that say whose a row is as the tenant's does; no row says both A and B."""
     tenant = table.columns.get(tenancy.column)
     if tenant is None:
         return None
@@ -105,6 +110,8 @@ def ask(
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
     combined = islice(product(*values), _MOST_CANDIDATES)
     rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
+    at = [position for position, (name, _) in enumerate(others) if name in identity]
+    rows = tuple(row for row in rows if _is_one_tenants(row, at, tenants))
     named = any(names[-2:-1] == (table.name.name,) for names in parts)
     return Question(
         tuple(expressions),
@@ -115,6 +122,11 @@ def ask(
         rows,
         reads_tables,
     )
+
+
+def _is_one_tenants(row: Candidate, identity: Sequence[int], tenants: Tenants) -> bool:
+    other = {"A": tenants.b, "B": tenants.a}.get(row.tenant or "")
+    return all(row.others[position] != other for position in identity) if other else True
 
 
 @lru_cache(maxsize=4096)

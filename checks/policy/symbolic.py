@@ -7,6 +7,7 @@ A cast is the identity, but for an empty text that becomes a key, which is Postg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Any
 
 from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType, NullTestType, SubLinkType
+from pglast.enums import SQLValueFunctionOp as Op
 from pglast.parser import ParseError
 
 from checks.policy.judgment import Judgment
@@ -23,6 +25,7 @@ from harness.catalog.parsing import parse_sql
 from harness.catalog.source import Source
 from harness.config import Settings, Tenancy
 
+_ROLES = (Op.SVFOP_CURRENT_ROLE, Op.SVFOP_CURRENT_USER, Op.SVFOP_USER, Op.SVFOP_SESSION_USER)
 _TEXTS = ("text", "varchar", "bpchar", "name")
 
 
@@ -244,6 +247,12 @@ def _case(node: Any, scope: Scope) -> Value:
     return None if node.defresult is None else value_of(node.defresult, scope)
 
 
+def _of_session(node: Any, scope: Scope) -> Value:
+    """The role of an application is no tenant, unless the tenant is told by it."""
+    role_tells = any("." not in name for name in scope.settings)
+    return UNKNOWN if role_tells or node.op not in _ROLES else "the role of the application"
+
+
 def _sub_select(node: Any, scope: Scope) -> Value:
     """(SELECT expression) is the expression; whatever reads a table is not known."""
     query = node.subselect
@@ -285,16 +294,21 @@ _READERS: dict[type, Callable[[Any, Scope], Value]] = {
     ast.ColumnRef: _column,
     ast.FuncCall: _call,
     ast.NullTest: _null_test,
+    ast.SQLValueFunction: _of_session,
     ast.SubLink: _sub_select,
     ast.TypeCast: _cast,
 }
 
 
+# A body of PL/pgSQL that does nothing but return an expression.
+_RETURNS = re.compile(r"\s*BEGIN\s+RETURN\s+([^;]+);\s*END\s*;?\s*", re.IGNORECASE)
+
+
 def _bodies(source: Source) -> dict[str, str]:
-    """The expressions that SQL functions without arguments consist of."""
+    """The expressions that functions without arguments consist of."""
     found = {}
     for function in source.catalog.functions:
-        if function.language == "sql" and function.signature.endswith("()"):
+        if function.language in ("sql", "plpgsql") and function.signature.endswith("()"):
             body = _expression(source.definitions.get(function.signature, ""))
             if body is not None:
                 found[str(function.name)] = body
@@ -312,7 +326,10 @@ def _expression(definition: str) -> str | None:
     if isinstance(node.sql_body, ast.ReturnStmt):
         return deparse(node.sql_body.returnval)
     texts = [o.arg[0].sval for o in node.options or () if o.defname == "as"]
-    return _selected(texts[0]) if texts else None
+    if not texts:
+        return None
+    returned = _RETURNS.fullmatch(texts[0])
+    return returned[1] if returned else _selected(texts[0])
 
 
 def _selected(body: str) -> str | None:

@@ -70,7 +70,7 @@ CREATE VIEW auto.my_bay_count AS -- here
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     for view in catalog.views.values():
-        invoker = view.options.get("security_invoker") == "true"
+        invoker = view.is_on("security_invoker")
         if not view.materialized and not invoker and not publishes(view, catalog, tenancy):
             yield Violation(
                 str(view.name),

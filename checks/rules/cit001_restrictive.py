@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks import citus
 from checks.rule import Violation
-from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.ERROR
@@ -24,8 +25,8 @@ CREATE POLICY floor ON auto.bay AS RESTRICTIVE USING (business_id IS NOT NULL); 
 """
 
 
-def check(catalog: Catalog) -> Iterator[Violation]:
-    for table in catalog.tables.values():
+def check(source: Source) -> Iterator[Violation]:
+    for table in citus.tables(source):
         for policy in table.policies:
             if not policy.permissive:
                 yield Violation(

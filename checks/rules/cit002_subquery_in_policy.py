@@ -1,7 +1,6 @@
 """No policy contains a subquery.
 
-Citus refuses to distribute a table with one. Elsewhere a subquery trusts another table, whose
-rows decide what a tenant sees.
+Citus refuses to distribute a table with one.
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ from functools import lru_cache
 
 from pglast import ast
 
+from checks import citus
 from checks.rule import Violation
 from harness.catalog.files.expressions import parse, walk
-from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.ERROR
@@ -29,8 +29,8 @@ CREATE POLICY tenant_isolation ON auto.bay -- here
 """
 
 
-def check(catalog: Catalog) -> Iterator[Violation]:
-    for table in catalog.tables.values():
+def check(source: Source) -> Iterator[Violation]:
+    for table in citus.tables(source):
         for policy in table.policies:
             if any(_has_subquery(text) for text in (policy.using, policy.check) if text):
                 yield Violation(

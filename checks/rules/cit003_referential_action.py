@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks import citus
 from checks.rule import Violation
 from checks.wording import listed
-from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING
@@ -36,8 +37,8 @@ CREATE TABLE auto.bay (
 )
 
 
-def check(catalog: Catalog) -> Iterator[Violation]:
-    for table in catalog.tables.values():
+def check(source: Source) -> Iterator[Violation]:
+    for table in citus.tables(source):
         for key in table.foreign_keys:
             for event, action in (("DELETE", key.on_delete), ("UPDATE", key.on_update)):
                 if action.startswith("set ") or (event, action) == ("UPDATE", "cascade"):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks import citus
 from checks.rule import Violation
-from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.ERROR
@@ -22,8 +23,8 @@ CREATE TABLE auto.visit_default PARTITION OF auto.visit DEFAULT PARTITION BY RAN
 """
 
 
-def check(catalog: Catalog) -> Iterator[Violation]:
-    for table in catalog.tables.values():
+def check(source: Source) -> Iterator[Violation]:
+    for table in citus.tables(source):
         if table.partition_of is not None and table.partition_by is not None:
             yield Violation(
                 str(table.name),

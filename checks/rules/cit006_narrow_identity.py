@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks import citus
 from checks.rule import Violation
 from checks.wording import quoted
-from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING
@@ -33,8 +34,8 @@ CREATE TABLE auto.bay (
 )
 
 
-def check(catalog: Catalog) -> Iterator[Violation]:
-    for table in catalog.tables.values():
+def check(source: Source) -> Iterator[Violation]:
+    for table in citus.tables(source):
         for column in table.columns.values():
             narrow = column.identity and column.type in ("integer", "smallint")
             if narrow or column.type in ("serial", "smallserial"):

@@ -1,8 +1,8 @@
 """The tenant is set for a transaction, by the one function that is made for it.
 
 A tenant set for the session stays on a pooled connection for whoever gets it next. On Citus
-set_config() does not reach the workers, and after a SET LOCAL gives the rows of the wrong
-tenant.
+set_config() does not reach the workers even where it is local, and after a SET LOCAL gives the
+rows of the wrong tenant.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checks import citus
 from checks.bodies import mentions
 from checks.rule import Violation
 from harness.catalog.source import Source
@@ -59,9 +60,14 @@ END $$;
 )
 
 
+# What may follow the setting's name where the call ends with `, true)`: local to the transaction.
+_LOCAL = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*,\s*(?:is_local\s*[:=]+>?\s*)?true\s*\)"
+
+
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
     setting = re.escape(tenancy.setting)
-    pattern = rf"\bset_config\s*\(\s*'{setting}'|\bSET\s+(?:SESSION\s+)?{setting}\b"
+    allowed = "" if citus.is_used(source) else f"(?!{_LOCAL})"
+    pattern = rf"\bset_config\s*\(\s*'{setting}'{allowed}|\bSET\s+(?:SESSION\s+)?{setting}\b"
     for function, location in mentions(source, pattern):
         yield Violation(
             function.signature,

@@ -1,4 +1,4 @@
-"""Every index starts with the tenant column, or the comment above it says why not.
+"""An index leads with the tenant, and any other one says why it does not.
 
 The row policy compares the tenant with every row; an index that starts with something else
 leads through the rows of all tenants to the few of one.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.rule import Violation
-from checks.subjects import isolated
+from checks.subjects import defined, isolated
 from checks.wording import qualified, quoted
-from harness.catalog.model import Catalog
+from harness.catalog.model import Catalog, Table
 from harness.config import Tenancy
 from harness.finding import Severity
 
@@ -22,16 +22,21 @@ CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer);
 CREATE INDEX bay_number_idx ON auto.bay (business_id, number);
 """,
     """
-CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer);
+CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer, UNIQUE (business_id, number));
 -- Without business_id: the nightly job walks the bays of all tenants by number.
 CREATE INDEX bay_number_idx ON auto.bay (number);
 """,
 )
-BAD = """
-CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer);
+BAD = (
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer, UNIQUE (business_id, number));
 -- Finds a bay by its number.
 CREATE INDEX bay_number_idx ON auto.bay (number); -- here
-"""
+""",
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer); -- here
+""",
+)
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
@@ -47,3 +52,18 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
                     f"CREATE INDEX {quoted(index.name)}"
                     f" ON {qualified(table.name)} ({', '.join(columns)});",
                 )
+    for table in defined(catalog, tenancy):
+        if tenancy.column in table.columns and not _has_index(table, tenancy.column):
+            yield Violation(
+                str(table.name),
+                f"no index of {table.name} starts with {tenancy.column}",
+                table.location,
+                f"CREATE INDEX ON {qualified(table.name)} ({quoted(tenancy.column)});",
+            )
+
+
+def _has_index(table: Table, tenant: str) -> bool:
+    """Whether an index leads with the tenant; a key that does not is found by ORA005."""
+    keys = [c.columns for c in table.constraints if c.kind in ("primary key", "unique")]
+    whole = [index.columns for index in table.indexes if index.predicate is None]
+    return any(columns[:1] == (tenant,) for columns in (*keys, *whole))

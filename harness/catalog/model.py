@@ -176,6 +176,10 @@ class View:
     comment: str | None = None
     location: Location | None = None
 
+    def is_on(self, option: str) -> bool:
+        """Whether a boolean option is on, in any of PostgreSQL's spellings."""
+        return self.options.get(option, "").lower() in ("true", "on", "yes", "1", "t", "y")
+
 
 @dataclass(frozen=True, slots=True)
 class Function:

@@ -21,10 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from harness.config import Settings, load, server_dsn
-from harness.db import Target, as_role
-from harness.server import database
-from harness.server.embedded import embedded, running
+from harness.config import Settings, load
+from harness.db import Target
+from harness.server.reach import reached
 
 Dsn = Annotated[
     str | None,
@@ -70,13 +69,8 @@ class Context:
     @contextmanager
     def target(self) -> Iterator[Target]:
         """The database to work on; the embedded server runs for as long as the block takes."""
-        dsn = server_dsn(self.settings)
-        if dsn is not None:
-            yield _external(dsn, self.settings)
-            return
-        with running(embedded(self.settings)) as server:
-            database.ensure(server.conninfo("postgres"), self.settings.database)
-            yield server.target(self.settings.database, self.settings.roles)
+        with reached(self.settings) as target:
+            yield target
 
     @contextmanager
     def progress(self, doing: str) -> Iterator[Any]:
@@ -131,14 +125,3 @@ def write(text: str, output: Path | None) -> None:
     aside = output.with_name(output.name + ".part")
     aside.write_text(text, encoding="utf-8")
     aside.replace(output)
-
-
-def _external(dsn: str, settings: Settings) -> Target:
-    def given(secret: SecretStr | None, role: str) -> str:
-        return secret.get_secret_value() if secret is not None else as_role(dsn, role)
-
-    return Target(
-        admin=dsn,
-        app=given(settings.app_dsn, settings.roles.app),
-        loader=given(settings.loader_dsn, settings.roles.loader),
-    )

@@ -100,7 +100,8 @@ FAULTS = {
     "references": (f"GRANT REFERENCES ON {TABLE} TO app_user", "PRV002"),
     "public": (f"GRANT SELECT ON {TABLE} TO PUBLIC", "PRV003"),
     "default privileges": ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "PRV004"),
-    "bypass": ("CREATE ROLE harness_test_r LOGIN BYPASSRLS", "PRV005"),
+    "bypass": ("CREATE ROLE harness_test_r LOGIN BYPASSRLS;"
+               f"GRANT SELECT ON {TABLE} TO harness_test_r", "PRV005"),
     "may become bypass": ("GRANT harness_loader TO app_user", "PRV006"),
     "member of the owner": ("GRANT app_owner TO app_user", "PRV007"),
     "predefined role": ("GRANT pg_read_server_files TO app_user", "PRV008"),

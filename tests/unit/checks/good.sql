@@ -7,6 +7,9 @@ CREATE DOMAIN tenant_mgmt.email AS text CONSTRAINT email_shape CHECK (value ~ '^
 CREATE FUNCTION tenant_mgmt.current_business_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN current_setting('app.business_id')::uuid;
+CREATE FUNCTION tenant_mgmt.set_tenant(tenant uuid) RETURNS void
+    LANGUAGE plpgsql SET citus.propagate_set_commands = 'local'
+    AS $$ BEGIN EXECUTE format('SET LOCAL app.business_id = %L', tenant); END $$;
 CREATE FUNCTION tenant_mgmt.touch() RETURNS trigger
     LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at := now(); RETURN NEW; END $$;
 CREATE FUNCTION tenant_mgmt.count_all() RETURNS bigint
