@@ -71,6 +71,12 @@ class Draft:
         """Another draft that begins where this one stands."""
         return replace(self, **{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
+    def go_back_to(self, before: Draft) -> None:
+        """Undoes what came after a copy was made, but for the problems, which stay noted."""
+        for kept in fields(self):
+            if kept.name != "problems":
+                setattr(self, kept.name, getattr(before, kept.name))
+
     def finish(self) -> Source:
         """The draft as it stands, frozen."""
         catalog = Catalog(

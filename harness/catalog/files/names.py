@@ -25,6 +25,18 @@ def look_in(schema: str) -> None:
     _first_schema.set(schema or "public")
 
 
+def schema_in_use() -> str:
+    """Where names without a schema are."""
+    return _first_schema.get()
+
+
+def of_text(text: str) -> Name:
+    """The name that a text such as '"public".orders' spells, as a cast to regclass reads it."""
+    parts = re.findall(r'"((?:[^"]|"")*)"|([^".]+)', text)
+    spelled = [quoted.replace('""', '"') or plain.lower() for quoted, plain in parts]
+    return Name(spelled[-2] if len(spelled) > 1 else _first_schema.get(), spelled[-1])
+
+
 def of_relation(relation: Any) -> Name:
     """The name of a RangeVar; one without a schema is in the first of the search path."""
     return Name(relation.schemaname or _first_schema.get(), relation.relname)
