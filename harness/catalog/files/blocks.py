@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pglast import parse_plpgsql
 from pglast.parser import ParseError
 
-from harness.catalog.files import constants, holdings, names, steps
+from harness.catalog.files import constants, holdings, names, placeholders, steps
 from harness.catalog.files.constants import Scope, Unknown, Value
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.statements import Statement, parse
 from harness.catalog.files.text import SqlText
 from harness.finding import Location
+
+_NO_TREE = (ParseError, json.JSONDecodeError, ValueError)
 
 
 def do(node: Any, statement: Statement, draft: Draft, run: steps.Run) -> None:
@@ -27,7 +30,7 @@ def do(node: Any, statement: Statement, draft: Draft, run: steps.Run) -> None:
     def located(line: int) -> Location:
         return statement.file.at or Location(place.file, place.line + line - 1)
 
-    body = _parsed(statement.text, statement)
+    body = _parsed(statement.text, statement, draft)
     steps.go(body, {}, located, draft, run)
 
 
@@ -49,7 +52,7 @@ def call(node: Any, statement: Statement, draft: Draft, run: steps.Run) -> None:
     arguments = dict(zip(_parameters(text), given, strict=False))
     arguments |= {f"${number}": value for number, value in enumerate(given, 1)}
     place = statement.location()
-    steps.go(_parsed(text, statement), arguments, lambda _: place, draft, run)
+    steps.go(_parsed(text, statement, draft), arguments, lambda _: place, draft, run)
 
 
 def _told(node: Any, scope: Scope) -> Value:
@@ -73,11 +76,25 @@ def _parameters(text: str) -> list[str]:
     return [parameter.name or "" for parameter in statement.node.parameters or ()]
 
 
-def _parsed(text: str, statement: Statement) -> Any:
+def _parsed(text: str, statement: Statement, draft: Draft) -> Any:
+    """The tree of a body; one with placeholders in it is read with names in their places."""
     try:
-        (parsed,) = parse_plpgsql(text)
-    except (ParseError, json.JSONDecodeError, ValueError) as error:
+        return _tree(text)
+    except _NO_TREE:
+        filled, problems = placeholders.filled(SqlText.of(statement.file.path, text))
+    try:
+        tree = _tree(filled)
+    except _NO_TREE as error:
         reason = error.args[0] if error.args else "it is not known here"
         message = f"the body cannot be read ({reason}); write its statements out"
         statement.refuse("opaque", "DO", message)
+    before = statement.location().line - 1
+    draft.problems += [
+        replace(p, location=replace(p.location, line=p.location.line + before)) for p in problems
+    ]
+    return tree
+
+
+def _tree(text: str) -> Any:
+    (parsed,) = parse_plpgsql(text)
     return parsed["PLpgSQL_function"]

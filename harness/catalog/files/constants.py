@@ -318,8 +318,8 @@ def _sub_select(node: Any, scope: Scope) -> Value:
 def _call(node: Any, scope: Scope) -> Value:
     name = node.funcname[-1].sval
     arguments = [of_node(argument, scope) for argument in node.args or ()]
-    if name == "to_regclass":
-        return _regclass(arguments[0], scope)
+    if name in ("to_regclass", "to_regproc", "to_regprocedure"):
+        return _object(name, arguments[0], scope)
     function = _FUNCTIONS.get(name)
     if function is None or node.agg_star or node.agg_filter:
         raise Unknown(f"{name}()")
@@ -329,10 +329,20 @@ def _call(node: Any, scope: Scope) -> Value:
         raise Unknown(f"{name}()") from None
 
 
-def _regclass(name: str, scope: Scope) -> str | None:
-    wanted = str(names.of_text(name))
-    known = scope.relation("pg_catalog.pg_class") or []
-    return wanted if any(row["oid"] == wanted for row in known) else None
+def _object(function: str, text: str, scope: Scope) -> str | None:
+    """The object that a text names, None where it does not exist."""
+    called, _, listed = text.rstrip(")").partition("(")
+    wanted = names.of_text(called.strip())
+    if function == "to_regclass":
+        known = scope.relation("pg_catalog.pg_class") or []
+        return str(wanted) if any(row["oid"] == str(wanted) for row in known) else None
+    count = len(listed.split(",")) if listed.strip() else 0
+    for row in scope.relation("pg_catalog.pg_proc") or []:
+        if (row["pronamespace"], row["proname"]) == wanted and (
+            function == "to_regproc" or len(row["types"]) == count
+        ):
+            return text
+    return None
 
 
 def _format(pattern: str, *arguments: Value) -> str:

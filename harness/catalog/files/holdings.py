@@ -131,8 +131,14 @@ def _types(draft: Draft) -> Iterator[Row]:
 
 
 def _functions(draft: Draft) -> Iterator[Row]:
-    for name, _ in draft.functions:
-        yield {"proname": name.name, "pronamespace": name.schema}
+    for key, function in draft.functions.items():
+        yield {
+            "oid": function.signature,
+            "proname": key[0].name,
+            "pronamespace": key[0].schema,
+            "prosrc": draft.definitions.get(function.signature, ""),
+            "types": key[1],
+        }
 
 
 def _namespaces(draft: Draft) -> Iterator[Row]:
@@ -150,6 +156,20 @@ def _parts(draft: Draft, kind: str) -> Iterator[tuple[Name, Any]]:
         yield from ((table.name, part) for part in getattr(table, kind))
 
 
+def _rules(draft: Draft) -> Iterator[Row]:
+    for rule in draft.rewrite_rules:
+        yield {
+            "schemaname": rule.table.schema,
+            "tablename": rule.table.name,
+            "rulename": rule.name,
+        }
+
+
+def _views(draft: Draft) -> Iterator[Row]:
+    for name in draft.views:
+        yield {"schemaname": name.schema, "viewname": name.name}
+
+
 _RELATIONS: dict[str, Callable[[Draft], Iterator[Row]]] = {
     "information_schema.columns": _standard_columns,
     "information_schema.schemata": _schemata,
@@ -163,7 +183,9 @@ _RELATIONS: dict[str, Callable[[Draft], Iterator[Row]]] = {
     "pg_catalog.pg_policies": _policies,
     "pg_catalog.pg_policy": _policy_objects,
     "pg_catalog.pg_proc": _functions,
+    "pg_catalog.pg_rules": _rules,
     "pg_catalog.pg_tables": _tables,
     "pg_catalog.pg_trigger": _triggers,
     "pg_catalog.pg_type": _types,
+    "pg_catalog.pg_views": _views,
 }

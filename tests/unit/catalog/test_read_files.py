@@ -311,3 +311,39 @@ def test_a_dump_is_read() -> None:
     found = source.catalog.tables[Name("s", "t")]
     assert found.indexes[0].location == Location("f.sql", 10)
     assert found.primary_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "GRANT SELECT ON s.t TO {{ reader }};",
+        "GRANT SELECT ON s.t TO :reader;",
+        'GRANT SELECT ON s.t TO :"reader";',
+        "{% if grants %} GRANT SELECT ON s.t TO reader; {% endif %}",
+        "GRANT SELECT ON s.t TO <%= reader %>;",
+    ],
+)
+def test_a_placeholder_is_named_and_the_statement_is_read(written: str) -> None:
+    source = read(f"CREATE TABLE s.t (a int[] DEFAULT '{{1}}'::int[], b text);\n{written}")
+    assert {(p.kind, p.location.line) for p in source.problems} == {("template", 3)}
+    (grant,) = source.catalog.tables[Name("s", "t")].grants
+    assert "reader" in grant.role
+
+
+def test_placeholders_inside_a_name_and_a_body_are_read_as_parts_of_it() -> None:
+    source = read(
+        "CREATE TABLE s.${kind}_t (a int);\n-- {{ nothing here }}, :nor_here\n"
+        "DO $$ BEGIN\n  CREATE POLICY p ON s.${kind}_t TO {{app}} USING (a = 1); END $$;"
+    )
+    assert [(p.kind, p.location.line) for p in source.problems] == [
+        ("template", 2),
+        ("template", 5),
+    ]
+    (policy,) = source.catalog.tables[Name("s", "__kind__t")].policies
+    assert policy.roles == ("__app__",)
+
+
+def test_a_missing_semicolon_costs_no_statement() -> None:
+    source = read("CREATE TABLE s.t (a int)\n\nALTER TABLE s.t ENABLE ROW LEVEL SECURITY;")
+    assert [(p.kind, p.location.line) for p in source.problems] == [("syntax", 4)]
+    assert source.catalog.tables[Name("s", "t")].row_security

@@ -82,7 +82,7 @@ APPENDED = {
                       " GRANT SELECT ON tenant_mgmt.v TO app_user;", "BYP009"),
     "rule": ("CREATE RULE r AS ON INSERT TO tenant_mgmt.visit DO ALSO NOTIFY x;", "BYP006"),
     "publication": ("CREATE PUBLICATION p FOR ALL TABLES;", "BYP010"),
-    "do": ("DO $$ BEGIN EXECUTE 'DROP POLICY x ON y'; END $$;", "SRC001"),
+    "do": ("DO $$ BEGIN EXECUTE (SELECT x FROM y); END $$;", "SRC001"),
     "call": ("CALL tenant_mgmt.open_all();", "SRC001"),
     "set": ("SET row_security = off;", "SRC005"),
     "commit": ("COMMIT;", "SRC005"),
