@@ -10,7 +10,7 @@ from checks.rules import registry
 from harness.catalog import files
 from harness.catalog.model import Catalog
 from harness.config import Settings
-from harness.deploy import source
+from harness.deploy import migrations, source
 from harness.errors import SchemaError
 from harness.finding import Finding
 
@@ -53,7 +53,7 @@ def read_texts(paths: Iterable[Path]) -> dict[str, str]:
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return migrations.forth(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise SchemaError(f"{path}: is not UTF-8 text") from None
     except OSError as error:
