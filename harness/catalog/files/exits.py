@@ -21,13 +21,18 @@ def create_rule(node: Any, statement: Statement, draft: Draft) -> None:
 
 def create_publication(node: Any, statement: Statement, draft: Draft) -> None:
     """CREATE PUBLICATION of tables, of schemas, or of all."""
+    draft.publications += published(node, statement, draft)
+
+
+def published(node: Any, statement: Statement, draft: Draft) -> list[Publication]:
+    """What a statement about a publication names: tables, schemas, or all."""
     if node.for_all_tables:
-        published = [(name, False) for name in draft.tables]
+        found = [(name, False) for name in draft.tables]
     else:
-        published = [found for item in node.pubobjects or () for found in _published(item, draft)]
-    draft.publications += [
+        found = [each for item in node.pubobjects or () for each in _published(item, draft)]
+    return [
         Publication(node.pubname, table, filtered, statement.location())
-        for table, filtered in published
+        for table, filtered in found
     ]
 
 

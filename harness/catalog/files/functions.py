@@ -123,6 +123,11 @@ def _result(node: Any, parameters: Any) -> str:
     return f"{'SETOF ' if node.returnType.setof else ''}{types.spell(node.returnType)}"
 
 
+def setting(node: Any) -> dict[str, str]:
+    """What a SET clause sets, by name; nothing for RESET and SET … TO DEFAULT."""
+    return {node.name: _setting(node)} if node.kind == VariableSetKind.VAR_SET_VALUE else {}
+
+
 def _setting(node: Any) -> str:
     """`name=value, value`, as proconfig holds it."""
     if node.kind != VariableSetKind.VAR_SET_VALUE:

@@ -14,6 +14,7 @@ from pglast import ast
 from harness.catalog.files import (
     alter,
     blocks,
+    changes,
     comments,
     definitions,
     drops,
@@ -172,8 +173,13 @@ def _first_words(statement: Statement) -> str:
 _READERS: dict[type, Reader] = {
     ast.AlterDatabaseSetStmt: privileges.read_setting,
     ast.AlterDefaultPrivilegesStmt: privileges.read_default,
+    ast.AlterDomainStmt: changes.alter_domain,
+    ast.AlterEnumStmt: changes.alter_enum,
+    ast.AlterFunctionStmt: changes.alter_function,
+    ast.AlterObjectSchemaStmt: changes.set_schema,
     ast.AlterOwnerStmt: definitions.change_owner,
     ast.AlterPolicyStmt: policies.alter,
+    ast.AlterPublicationStmt: changes.alter_publication,
     ast.AlterRoleStmt: roles.alter,
     ast.AlterRoleSetStmt: privileges.read_setting,
     ast.AlterTableStmt: alter.read,
@@ -235,8 +241,4 @@ _ADVICE = {
     "MergeStmt": _DATA,
     "DropRoleStmt": _ROLES,
     "CreateEventTrigStmt": "Citus runs event triggers on the coordinator alone; leave it out",
-    "AlterObjectSchemaStmt": "create it in the right schema",
-    "AlterFunctionStmt": "write it into CREATE FUNCTION",
-    "AlterDomainStmt": "write it into CREATE DOMAIN",
-    "AlterEnumStmt": "write it into CREATE TYPE",
 }

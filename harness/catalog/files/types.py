@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.catalog.files import names
+from harness.catalog.model import Name
 
 _INTERNAL = {
     "int2": "smallint",
@@ -39,6 +40,11 @@ def spell(node: Any) -> str:
         timed = first in ("timestamp", "time")
         name = f"{first}({modifiers}){space}{rest}" if timed else f"{name}({modifiers})"
     return name + "[]" * bool(node.arrayBounds)
+
+
+def spell_name(name: Name) -> str:
+    """A type of a schema, as a column of it is spelled."""
+    return _qualified([name.schema, name.name])
 
 
 def _qualified(parts: list[str]) -> str:

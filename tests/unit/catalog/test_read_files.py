@@ -229,10 +229,8 @@ def test_what_an_extension_brings_is_not_judged() -> None:
         "COMMENT ON CONSTRAINT c ON s.t IS 'x';",
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SET TIME ZONE INTERVAL '1' HOUR RETURN 1;",
         "CREATE TABLE s.t (a int DEFERRABLE);",
-        "ALTER INDEX s.i SET (fillfactor = 70);",
         "GRANT SELECT ON LARGE OBJECT 1 TO x;",
         "COMMENT ON LANGUAGE plpgsql IS 'x';",
-        "ALTER TYPE s.x OWNER TO y;",
     ],
 )
 def test_an_unforeseen_form_is_a_problem_and_no_crash(statement: str) -> None:
@@ -347,3 +345,48 @@ def test_a_missing_semicolon_costs_no_statement() -> None:
     source = read("CREATE TABLE s.t (a int)\n\nALTER TABLE s.t ENABLE ROW LEVEL SECURITY;")
     assert [(p.kind, p.location.line) for p in source.problems] == [("syntax", 4)]
     assert source.catalog.tables[Name("s", "t")].row_security
+
+
+def test_what_alter_makes_of_functions_counts() -> None:
+    source = read(
+        "CREATE FUNCTION s.f(a int) RETURNS int LANGUAGE sql SET search_path = s RETURN a;"
+        "ALTER FUNCTION s.f SECURITY DEFINER STABLE SET search_path = pg_catalog, pg_temp;"
+        "ALTER FUNCTION s.f(int) RENAME TO g; ALTER FUNCTION s.g OWNER TO boss;"
+        "REVOKE EXECUTE ON FUNCTION s.g FROM PUBLIC;"
+    )
+    (function,) = source.catalog.functions
+    assert source.problems == source.privileges == ()
+    assert (function.signature, function.owner) == ("s.g(a integer)", "boss")
+    assert (function.security_definer, function.volatility) == (True, "stable")
+    assert function.settings == ("search_path=pg_catalog, pg_temp",)
+
+
+def test_a_type_and_a_schema_of_another_name_are_those_of_the_columns() -> None:
+    source = read(
+        "CREATE TYPE s.kind AS ENUM ('a'); CREATE TABLE s.t (a s.kind, b s.kind[]);"
+        "ALTER TYPE s.kind ADD VALUE 'b'; ALTER TYPE s.kind RENAME TO sort;"
+        "CREATE SCHEMA r; CREATE TABLE s.u (t int PRIMARY KEY);"
+        "ALTER TABLE s.t ADD c int REFERENCES s.u; ALTER TABLE s.u SET SCHEMA r;"
+    )
+    found = source.catalog.tables[Name("s", "t")]
+    assert source.problems == ()
+    assert source.catalog.enums == {Name("s", "sort"): ("a", "b")}
+    assert [column.type for column in found.columns.values()][:2] == ["s.sort", "s.sort[]"]
+    assert found.foreign_keys[0].references == Name("r", "u")
+
+
+def test_a_publication_that_is_altered_sends_what_it_names_then() -> None:
+    source = read(
+        "CREATE TABLE s.t (a int); CREATE TABLE s.u (a int);"
+        "CREATE PUBLICATION p FOR TABLE s.t; ALTER PUBLICATION p ADD TABLE s.u WHERE (a > 0);"
+        "ALTER PUBLICATION p DROP TABLE s.t;"
+    )
+    assert [(p.table.name, p.filtered) for p in source.publications] == [("u", True)]
+
+
+def test_statements_about_owners_of_other_objects_are_passed_over() -> None:
+    source = read(
+        "CREATE SEQUENCE s.q; ALTER SEQUENCE s.q OWNER TO x; CREATE TYPE s.c AS (a int);"
+        "ALTER TYPE s.c OWNER TO x; ALTER SCHEMA s OWNER TO x;"
+    )
+    assert source.problems == ()
