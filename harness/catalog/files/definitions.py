@@ -7,7 +7,7 @@ from typing import Any
 
 from pglast.enums import ConstrType, ObjectType
 
-from harness.catalog.files import names, types
+from harness.catalog.files import defaults, names, types
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
@@ -83,6 +83,7 @@ def create_sequence(node: Any, statement: Statement, draft: Draft) -> None:
     name = names.of_relation(node.sequence)
     draft.declare_relation(name, statement)
     draft.sequences.add(name)
+    draft.privileges += defaults.of_sequence(name, statement.location(), draft)
 
 
 def change_owner(node: Any, statement: Statement, draft: Draft) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pglast import ast
 
@@ -32,6 +32,16 @@ from harness.finding import Location
 Thing = TypeVar("Thing")
 _QUALIFIED = re.compile(r"(\w+)\.\w")
 FunctionKey = tuple[Name, tuple[str, ...]]
+
+
+class Default(NamedTuple):
+    """What ALTER DEFAULT PRIVILEGES hands out with every later object."""
+
+    kind: Literal["table", "function", "sequence"]
+    schema: str | None
+    """None for every schema."""
+    role: str
+    privileges: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -57,6 +67,9 @@ class Draft:
     statistics: set[Name] = field(default_factory=set)
     definitions: dict[str, str] = field(default_factory=dict)
     privileges: list[Privilege] = field(default_factory=list)
+    defaults: list[Default] = field(default_factory=list)
+    public_executes: bool = True
+    """Whether everybody may execute a function that is created from now on."""
     role_settings: list[RoleSetting] = field(default_factory=list)
     inherits: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
     switched_off: dict[tuple[Name, Switch], Location] = field(default_factory=dict)

@@ -7,12 +7,11 @@ from typing import Any
 
 from pglast.enums import FunctionParameterMode, VariableSetKind
 
-from harness.catalog.files import names, types
+from harness.catalog.files import defaults, names, types
 from harness.catalog.files.draft import Draft, FunctionKey
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Function, Name
-from harness.catalog.source import Privilege
 
 _OPTIONS = {
     "as",
@@ -69,9 +68,8 @@ def _add(key: FunctionKey, function: Function, statement: Statement, draft: Draf
     """A function that is replaced keeps its comment, its owner and who may execute it."""
     replaced = draft.functions.get(key)
     if replaced is None:
-        execute, place = frozenset({"execute"}), statement.location()
-        to_all = Privilege("function", function.signature, "public", execute, place)
-        draft.privileges.append(to_all)
+        schema, place = function.name.schema, statement.location()
+        draft.privileges += defaults.of_function(schema, function.signature, place, draft)
     else:
         function = replace(function, comment=replaced.comment, owner=replaced.owner)
     draft.functions[key] = function

@@ -16,6 +16,7 @@ from harness.catalog.files import (
     blocks,
     changes,
     comments,
+    defaults,
     definitions,
     drops,
     exits,
@@ -172,7 +173,7 @@ def _first_words(statement: Statement) -> str:
 
 _READERS: dict[type, Reader] = {
     ast.AlterDatabaseSetStmt: privileges.read_setting,
-    ast.AlterDefaultPrivilegesStmt: privileges.read_default,
+    ast.AlterDefaultPrivilegesStmt: defaults.read,
     ast.AlterDomainStmt: changes.alter_domain,
     ast.AlterEnumStmt: changes.alter_enum,
     ast.AlterFunctionStmt: changes.alter_function,

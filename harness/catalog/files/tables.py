@@ -8,7 +8,7 @@ from typing import Any
 from pglast import ast
 from pglast.enums import PartitionStrategy
 
-from harness.catalog.files import columns, constraints, names
+from harness.catalog.files import columns, constraints, defaults, names
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import deparse
 from harness.catalog.files.statements import Refused, Statement
@@ -39,6 +39,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
         columns={**inherited, **{column.name: column for column in own}},
         partition_by=_partition_key(node.partspec),
         partition_of=parent,
+        grants=defaults.of_table(name, statement.location(), draft),
         location=statement.location(),
     )
     for part in parts:

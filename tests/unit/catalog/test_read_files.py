@@ -390,3 +390,30 @@ def test_statements_about_owners_of_other_objects_are_passed_over() -> None:
         "ALTER TYPE s.c OWNER TO x; ALTER SCHEMA s OWNER TO x;"
     )
     assert source.problems == ()
+
+
+def test_later_objects_have_what_default_privileges_give() -> None:
+    source = read(
+        "CREATE TABLE s.before (a int);"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT, INSERT ON TABLES TO x;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT SELECT ON TABLES TO y;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s REVOKE INSERT ON TABLES FROM x;"
+        "CREATE TABLE s.t (a int); CREATE VIEW s.v AS SELECT a FROM s.t;"
+    )
+    granted = {
+        str(r.name): {(g.role, g.privileges) for g in r.grants}
+        for r in (*source.catalog.tables.values(), *source.catalog.views.values())
+    }
+    only = {("x", frozenset({"select"}))}
+    assert granted == {"s.before": set(), "s.t": only, "s.v": only}
+
+
+@pytest.mark.parametrize(("where", "executes"), [("", set()), ("IN SCHEMA s", {"public"})])
+def test_execute_of_everybody_is_taken_for_all_schemas_or_not_at_all(
+    where: str, executes: set[str]
+) -> None:
+    source = read(
+        f"ALTER DEFAULT PRIVILEGES {where} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
+        "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql RETURN 1;"
+    )
+    assert {p.role for p in source.privileges if p.kind == "function"} == executes
