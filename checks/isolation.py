@@ -110,7 +110,7 @@ def as_application(
 
 
 def _is_attacked(table: Table, settings: Settings) -> bool:
-    return table.partition_of is None and str(table.name) not in settings.tenancy.shared_tables
+    return table.partition_of is None and not settings.tenancy.shares(table.name)
 
 
 def attacked(database: Target, settings: Settings) -> Attacked:

@@ -9,7 +9,7 @@ from harness.config import Tenancy
 
 def lacks_tenant(key: Constraint, tenancy: Tenancy) -> bool:
     """Whether a foreign key may cross tenants; one to a shared table has none to cross."""
-    if str(key.references) in tenancy.shared_tables:
+    if tenancy.shares(key.references):
         return False
     leads = (key.columns[:1], key.referenced_columns[:1])
     return leads != ((tenancy.column,), (tenancy.column,))

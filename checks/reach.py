@@ -10,7 +10,7 @@ from harness.config import Roles
 
 def applications(roles: Roles) -> tuple[str, ...]:
     """The roles that applications use."""
-    return tuple(dict.fromkeys((roles.app, roles.readonly)))
+    return tuple(dict.fromkeys((roles.app, roles.readonly, *roles.others)))
 
 
 def reachable(role: str, known: Mapping[str, Role]) -> dict[str, Membership]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants, ask
-from checks.reach import inherited
+from checks.reach import applications, inherited
 from harness.catalog.model import Grant, Policy, Table
 from harness.catalog.source import Source
 from harness.config import Settings
@@ -64,6 +64,9 @@ class Judgment:
     settings: Settings
     tenants: Tenants
     evaluator: Evaluator
+    grants_elsewhere: bool = False
+    """Whether rights may be granted where the source does not look: where no application role has
+    any, they are taken to have all."""
 
     @cached_property
     def steps(self) -> tuple[Judged, ...]:
@@ -86,13 +89,18 @@ class Judgment:
         return tuple(judged for judged in self.steps if judged.faults)
 
     def _all(self) -> Iterator[tuple[Table, str, Step]]:
-        shared = self.settings.tenancy.shared_tables
-        roles = (self.settings.roles.app, self.settings.roles.readonly)
-        held = {role: _grantees(role, self.source) for role in dict.fromkeys(roles)}
-        for table in self.source.catalog.tables.values():
-            if table.row_security and str(table.name) not in shared:
+        roles = applications(self.settings.roles)
+        held = {role: _grantees(role, self.source) for role in roles}
+        tables = self.source.catalog.tables.values()
+        unsaid = self.grants_elsewhere and not any(
+            grantees.intersection(g.role for g in table.grants)
+            for grantees in held.values()
+            for table in tables
+        )
+        for table in tables:
+            if table.row_security and not self.settings.tenancy.shares(table.name):
                 for role, grantees in held.items():
-                    for step in _steps(table, grantees):
+                    for step in _steps(table, grantees, unsaid):
                         yield table, role, step
 
     def _ask(self, table: Table, step: Step) -> _Case | None:
@@ -120,9 +128,9 @@ def _grantees(role: str, source: Source) -> frozenset[str]:
     return frozenset({role, "public", *inherited(role, source.roles)})
 
 
-def _steps(table: Table, grantees: frozenset[str]) -> Iterator[Step]:
+def _steps(table: Table, grantees: frozenset[str], granted: bool) -> Iterator[Step]:
     for command in _COMMANDS:
-        if _is_granted(table.grants, command, grantees):
+        if granted or _is_granted(table.grants, command, grantees):
             policies = tuple(
                 policy
                 for policy in table.policies

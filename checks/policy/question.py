@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice, product
-from typing import Literal
+from typing import Any, Literal
 
 from pglast import ast
 
@@ -51,6 +51,11 @@ class Tenants:
 
     a: str
     b: str
+
+    @classmethod
+    def of_settings(cls, tenancy: Tenancy) -> Tenants:
+        """The examples of the settings, or two that are made up."""
+        return cls(*tenancy.examples) if tenancy.examples else cls.made_up(tenancy.type)
 
     @classmethod
     def made_up(cls, type: str) -> Tenants:
@@ -103,7 +108,7 @@ def ask(
     mentioned = {names[-1] for names in parts} & table.columns.keys() - {tenancy.column}
     others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
-    combined = islice(product(*values), _MOST_CANDIDATES)
+    combined = islice(_each_once(_combined(values)), _MOST_CANDIDATES)
     rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
     named = any(names[-2:-1] == (table.name.name,) for names in parts)
     return Question(
@@ -117,6 +122,24 @@ def ask(
     )
 
 
+def _combined(values: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | None, ...]]:
+    """Every combination, those first in which one column differs from NULL: there may be more than
+    are asked."""
+    nothing = tuple(each[0] for each in values)
+    yield nothing
+    for position, each in enumerate(values):
+        yield from ((*nothing[:position], value, *nothing[position + 1 :]) for value in each)
+    yield from product(*values)
+
+
+def _each_once(combinations: Iterator[tuple[str | None, ...]]) -> Iterator[tuple[str | None, ...]]:
+    seen: set[tuple[str | None, ...]] = set()
+    for combination in combinations:
+        if combination not in seen:
+            seen.add(combination)
+            yield combination
+
+
 @lru_cache(maxsize=4096)
 def _mentions(
     expressions: tuple[str, ...],
@@ -124,7 +147,7 @@ def _mentions(
     """The columns that expressions name, their string literals, and whether they read tables."""
     nodes = [node for text in expressions for node in walk(parse(text))]
     parts = tuple(_parts(node) for node in nodes if isinstance(node, ast.ColumnRef))
-    literals = tuple(sorted({node.val.sval for node in nodes if _is_string(node)}))
+    literals = tuple(sorted({text for node in nodes if (text := _literal(node)) is not None}))
     return parts, literals, any(isinstance(node, ast.RangeVar) for node in nodes)
 
 
@@ -132,8 +155,13 @@ def _parts(reference: ast.ColumnRef) -> tuple[str, ...]:
     return tuple(getattr(field, "sval", "*") for field in reference.fields or ())
 
 
-def _is_string(node: object) -> bool:
-    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.String)
+def _literal(node: Any) -> str | None:
+    """The text of a string or an integer."""
+    if not isinstance(node, ast.A_Const) or node.isnull:
+        return None
+    if isinstance(node.val, ast.Integer):
+        return str(node.val.ival or 0)
+    return node.val.sval if isinstance(node.val, ast.String) else None
 
 
 def _values(
@@ -150,5 +178,6 @@ def _known(type: str, tenant_type: str, literals: Sequence[str], tenants: Tenant
         return
     if type == tenant_type:
         yield from (tenants.a, tenants.b)
-    if type in _SAMPLES:
-        yield from (*literals, _SAMPLES[type])
+    yield from literals
+    if (base := type.partition("(")[0]) in _SAMPLES:
+        yield _SAMPLES[base]

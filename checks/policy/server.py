@@ -23,7 +23,7 @@ from harness.db import Connection, is_lost
 
 def judgment(source: Source, settings: Settings, connection: Connection) -> Judgment:
     """The truth table of a database's policies, over a connection that never set a tenant."""
-    tenants = Tenants.made_up(settings.tenancy.type)
+    tenants = Tenants.of_settings(settings.tenancy)
     return Judgment(source, settings, tenants, Server(connection, settings, tenants).evaluate)
 
 

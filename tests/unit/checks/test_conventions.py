@@ -1,0 +1,124 @@
+"""Policies of other conventions: what the truth table says of them from the text alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from checks import static
+from harness.config import Roles, Settings, Tenancy
+
+JWT = {"column": "tenant_id", "type": "text", "setting": "request.jwt.claims"}
+CLAIMS = "nullif(current_setting('request.jwt.claims', true), '')::jsonb"
+CASES = {
+    "claim": (
+        {**JWT, "claim": "tenant_id"},
+        {
+            f"tenant_id = {CLAIMS} ->> 'tenant_id'": set(),
+            "tenant_id = (SELECT auth.jwt() ->> 'tenant_id')": set(),
+            "tenant_id = (auth.jwt() #>> '{tenant_id}')": set(),
+            "tenant_id = auth.jwt() ->> 'org'": {"POL006"},
+            "tenant_id IS NOT NULL OR tenant_id = auth.jwt() ->> 'tenant_id'": {"POL001", "POL004"},
+            "coalesce(auth.jwt() ->> 'tenant_id', tenant_id) = tenant_id": {"POL004"},
+        },
+    ),
+    "claim in a claim": (
+        {**JWT, "claim": "app_metadata.tenant_id"},
+        {
+            "tenant_id = ((auth.jwt() -> 'app_metadata') ->> 'tenant_id')": set(),
+            "tenant_id = auth.jwt() ->> 'tenant_id'": {"POL006"},
+        },
+    ),
+    "user": (
+        {**JWT, "claim": "sub", "type": "uuid"},
+        {"tenant_id = auth.uid()": set(), "auth.uid() IS NOT NULL": {"POL001"}},
+    ),
+    "role": (
+        {"column": "tenant_id", "type": "text", "by_role": True},
+        {
+            "tenant_id = current_user": set(),
+            "tenant_id = CURRENT_ROLE::text": set(),
+            "tenant_id = current_user OR current_user = 'alice'": set(),
+            "tenant_id <> current_user": {"POL001", "POL004", "POL006"},
+        },
+    ),
+    "one role for all": (
+        {"column": "tenant_id", "type": "text", "setting": "app.tenant"},
+        {"tenant_id = current_user": {"POL006"}},
+    ),
+    "members": (
+        {"column": "tenant_id", "type": "text", "setting": "app.tenant"},
+        {"tenant_id IN (SELECT m.tenant_id FROM public.t AS m)": {"POL011"}},
+    ),
+    "helper in PL/pgSQL": (
+        {"column": "tenant_id", "type": "bigint", "setting": "app.tenant"},
+        {"tenant_id = told()": set(), "tenant_id >= told()": {"POL011"}},
+    ),
+}
+HELPER = (
+    "CREATE FUNCTION told() RETURNS bigint LANGUAGE plpgsql STABLE AS"
+    " $$ BEGIN RETURN nullif(current_setting('app.tenant', true), '')::bigint; END $$;"
+)
+
+
+def found(using: str, tenancy: dict[str, object], grants: str = "") -> set[str]:
+    """The rules on what a policy admits that find something in it."""
+    settings = Settings(tenancy=Tenancy(**tenancy), roles=Roles(app="app", readonly="app"))  # type: ignore[arg-type]
+    text = (
+        f"CREATE TABLE t (tenant_id {tenancy['type']} NOT NULL); {HELPER} {grants}"
+        f"ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING ({using});"
+    )
+    findings, _ = static.judge({"f.sql": text}, settings)
+    wanted = ("POL001", "POL004", "POL005", "POL006", "POL011")
+    return {finding.rule for finding in findings if finding.rule in wanted}
+
+
+@pytest.mark.parametrize(
+    ("using", "tenancy", "rules"),
+    [
+        pytest.param(using, tenancy, rules, id=f"{name}: {using}")
+        for name, (tenancy, policies) in CASES.items()
+        for using, rules in policies.items()
+    ],
+)
+def test_a_policy_of_another_convention(
+    using: str, tenancy: dict[str, object], rules: set[str]
+) -> None:
+    assert found(using, tenancy) == rules
+
+
+def test_where_the_application_is_granted_something_only_that_counts() -> None:
+    plain = {"column": "tenant_id", "type": "text", "setting": "app.tenant"}
+    assert found("true", plain) == {"POL001", "POL004"}
+    assert found("true", plain, "CREATE TABLE u (); GRANT SELECT ON u TO app;") == set()
+    assert found("true", plain, "GRANT SELECT ON t TO app;") == {"POL001", "POL004"}
+
+
+def test_further_roles_of_the_application_are_judged_too() -> None:
+    text = (
+        "CREATE TABLE t (tenant_id text NOT NULL); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON t TO authenticated USING (tenant_id = current_setting('app.tenant'));"
+        "CREATE POLICY q ON t TO anon USING (true);"
+    )
+    tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
+    roles = Roles(app="authenticated", readonly="authenticated", others=("anon",))
+    findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy, roles=roles))
+    (leak,) = [f for f in findings if f.rule == "POL001"]
+    assert "policy q on public.t" in leak.message
+    assert "as anon" in leak.message
+
+
+@pytest.mark.parametrize(
+    "column", ["kind varchar(20)", "kind mood", "kind citext", "kind integer", "kind text"]
+)
+def test_a_literal_that_opens_a_policy_is_tried_in_a_column_of_any_type(column: str) -> None:
+    literal = "7" if "integer" in column else "'public'"
+    text = (
+        f"CREATE TYPE mood AS ENUM ('public'); CREATE TABLE t (tenant_id text NOT NULL, {column},"
+        " a text, b text, c text, d text, e text);"
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING ("
+        f"tenant_id = current_setting('app.tenant') OR kind = {literal} OR"
+        " a = '1' AND b = '2' AND c = '3' AND d = '4' AND e = '5');"
+    )
+    tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
+    findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy))
+    assert "POL001" in {f.rule for f in findings}
