@@ -24,6 +24,7 @@ from harness.cli.options import (
     context,
     write,
 )
+from harness.cli.proposing import propose
 from harness.finding import Finding, Severity
 from harness.report import github, junit, sarif, terminal, text
 from harness.report import json as findings_json
@@ -54,6 +55,9 @@ def check(
         list[Path] | None,
         typer.Argument(help="SQL files or directories instead of the schema.", show_default=False),
     ] = None,
+    init: Annotated[
+        bool, typer.Option("--init", help="Propose a harness.toml for a schema instead.")
+    ] = False,
     dsn: Dsn = None,
     database: Database = None,
     schema_dir: SchemaDir = None,
@@ -73,6 +77,9 @@ def check(
         quiet=quiet,
         no_color=no_color,
     )
+    if init:
+        propose(ctx, paths or [], output)
+        return
     findings: list[Finding] = []
     checked: list[str] = []
     if layer in (Layer.STATIC, Layer.ALL):
