@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
-from harness.catalog.files.expressions import canonical
+from harness.catalog.files.comparable import comparable
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
 from harness.finding import Finding, Location, Severity
 
@@ -106,8 +106,8 @@ def policies(table: Table) -> frozenset[Hashable]:
             "permissive" if policy.permissive else "restrictive",
             policy.command,
             policy.roles,
-            canonical(policy.using or ""),
-            canonical(policy.check or ""),
+            comparable(policy.using or ""),
+            comparable(policy.check or ""),
         )
         for policy in table.policies
     )

@@ -47,6 +47,16 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
             _add_constraints(part, name, statement, draft)
         except Refused as refused:  # the other constraints are still worth knowing
             draft.problems.append(refused.problem)
+    _merge_keys(name, draft)
+
+
+def _merge_keys(name: Name, draft: Draft) -> None:
+    """A UNIQUE on the columns of the primary key beside it is the same index to PostgreSQL."""
+    table = draft.tables[name]
+    key = table.primary_key
+    if key is not None:
+        kept = tuple(c for c in table.constraints if c.kind != "unique" or c.columns != key.columns)
+        draft.change(name, constraints=kept)
 
 
 def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) -> None:

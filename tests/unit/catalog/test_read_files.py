@@ -417,3 +417,11 @@ def test_execute_of_everybody_is_taken_for_all_schemas_or_not_at_all(
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql RETURN 1;"
     )
     assert {p.role for p in source.privileges if p.kind == "function"} == executes
+
+
+def test_a_unique_beside_the_primary_key_is_the_same_key() -> None:
+    found = table("CREATE TABLE s.t (a int UNIQUE, b int UNIQUE, PRIMARY KEY (a));")
+    assert [(c.kind, c.columns) for c in found.constraints] == [
+        ("unique", ("b",)),
+        ("primary key", ("a",)),
+    ]
