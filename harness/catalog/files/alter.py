@@ -103,7 +103,7 @@ def _add_constraint(command: Any, name: Name, statement: Statement, draft: Draft
 
 
 def _add_column(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
-    column = columns.read(command.def_, statement, draft)
+    column = columns.read(command.def_, name, statement, draft)
     known = draft.tables[name].columns
     if column.name in known:
         statement.refuse("unresolved", name, f"column {column.name} exists already")

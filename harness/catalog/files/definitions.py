@@ -82,6 +82,11 @@ def create_sequence(node: Any, statement: Statement, draft: Draft) -> None:
     """Notes the name of the sequence."""
     name = names.of_relation(node.sequence)
     draft.declare_relation(name, statement)
+    add_sequence(name, statement, draft)
+
+
+def add_sequence(name: Name, statement: Statement, draft: Draft) -> None:
+    """A sequence, and what may be done with it from the beginning."""
     draft.sequences.add(name)
     draft.privileges += defaults.of_sequence(name, statement.location(), draft)
 

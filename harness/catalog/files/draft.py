@@ -151,7 +151,7 @@ class Draft:
         if node.args_unspecified:
             key = next((key for key in self.functions if key[0] == name), None)
         else:
-            key = (name, tuple(types.spell(argument) for argument in node.objargs or ()))
+            key = (name, tuple(types.spell_bare(argument) for argument in node.objargs or ()))
         listed = ", ".join(key[1]) if key else ""
         if key is None or key not in self.functions:
             missing("function", f"{name}({listed})", statement)

@@ -45,7 +45,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     options = {option.defname: option.arg for option in node.options or ()}
     _refuse_unknown(options, name, statement, draft)
     parameters = node.parameters or ()
-    key = (name, tuple(types.spell(p.argType) for p in parameters if p.mode not in _RESULT))
+    key = (name, tuple(types.spell_bare(p.argType) for p in parameters if p.mode not in _RESULT))
     if key in draft.functions and not node.replace:
         statement.refuse("unresolved", name, f"function {name} exists already; create it once")
     draft.function_names.add(name)
@@ -103,22 +103,22 @@ def _is_column(parameter: Any) -> bool:
 def _parameter(parameter: Any) -> str:
     """As pg_get_function_identity_arguments spells it."""
     name = f"{names.quoted(parameter.name)} " if parameter.name else ""
-    return f"{_MODES.get(parameter.mode, '')}{name}{types.spell(parameter.argType)}"
+    return f"{_MODES.get(parameter.mode, '')}{name}{types.spell_bare(parameter.argType)}"
 
 
 def _result(node: Any, parameters: Any) -> str:
     """As pg_get_function_result spells it."""
     columns = [
-        f"{names.quoted(p.name)} {types.spell(p.argType)}" for p in parameters if _is_column(p)
+        f"{names.quoted(p.name)} {types.spell_bare(p.argType)}" for p in parameters if _is_column(p)
     ]
     if columns:
         return f"TABLE({', '.join(columns)})"
-    out = [types.spell(p.argType) for p in parameters if p.mode in _OUT]
+    out = [types.spell_bare(p.argType) for p in parameters if p.mode in _OUT]
     if out and node.returnType is None:
         return out[0] if len(out) == 1 else "record"
     if node.returnType is None:
         return ""
-    return f"{'SETOF ' if node.returnType.setof else ''}{types.spell(node.returnType)}"
+    return f"{'SETOF ' if node.returnType.setof else ''}{types.spell_bare(node.returnType)}"
 
 
 def setting(node: Any) -> dict[str, str]:

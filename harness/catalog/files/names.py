@@ -75,6 +75,13 @@ def choose_index(table: Name, columns: Iterable[str], taken: Collection[str]) ->
     return next(name for name in numbered if name not in taken)
 
 
+def choose_sequence(table: Name, column: str, taken: Collection[Name]) -> Name:
+    """The name that PostgreSQL gives to the sequence of a serial column."""
+    numbered = (_fit(table.name, column, f"seq{number or ''}") for number in count())
+    found = (Name(table.schema, name) for name in numbered)
+    return next(name for name in found if name not in taken)
+
+
 def _short(column: str) -> str:
     """A column, or what PostgreSQL calls an expression in a name: its function."""
     called, bracket, _ = column.partition("(")

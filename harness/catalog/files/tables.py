@@ -32,7 +32,9 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     _refuse_variants(node, name, statement)
     parent = names.of_relation(node.inhRelations[0]) if node.partbound else None
     parts = node.tableElts or ()
-    own = [columns.read(part, statement, draft) for part in parts if type(part) is ast.ColumnDef]
+    own = [
+        columns.read(part, name, statement, draft) for part in parts if type(part) is ast.ColumnDef
+    ]
     inherited = _inherited(node, name, statement, draft)
     draft.tables[name] = Table(
         name=name,

@@ -425,3 +425,30 @@ def test_a_unique_beside_the_primary_key_is_the_same_key() -> None:
         ("unique", ("b",)),
         ("primary key", ("a",)),
     ]
+
+
+def test_a_serial_column_is_a_number_of_a_sequence() -> None:
+    source = read(
+        "CREATE TABLE s.t (id bigserial PRIMARY KEY);GRANT USAGE ON ALL SEQUENCES IN SCHEMA s TO x;"
+    )
+    found = source.catalog.tables[Name("s", "t")].columns["id"]
+    assert (found.type, found.not_null) == ("bigint", True)
+    assert found.default == "nextval('s.t_id_seq'::regclass)"
+    assert [(p.kind, p.object, p.role) for p in source.privileges] == [
+        ("sequence", "s.t_id_seq", "x")
+    ]
+
+
+def test_names_are_spelled_as_postgresql_spells_them() -> None:
+    source = files.read(
+        {
+            "f.sql": 'CREATE TYPE "Mood" AS ENUM (); CREATE TABLE t (a "Mood", b public."Mood"[],'
+            " c public.citext); CREATE FUNCTION f(x varchar(9), y numeric(4, 2)) RETURNS varchar(3)"
+            " LANGUAGE sql RETURN 1;"
+        }
+    )
+    found = source.catalog.tables[Name("public", "t")]
+    assert [c.type for c in found.columns.values()] == ['"Mood"', '"Mood"[]', "citext"]
+    (function,) = source.catalog.functions
+    assert function.signature == "public.f(x character varying, y numeric)"
+    assert function.returns == "character varying"
