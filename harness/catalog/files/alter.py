@@ -103,8 +103,10 @@ def _add_constraint(command: Any, name: Name, statement: Statement, draft: Draft
 
 
 def _add_column(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
-    column = columns.read(command.def_, name, statement, draft)
     known = draft.tables[name].columns
+    if command.def_.colname in known and command.missing_ok:
+        return
+    column = columns.read(command.def_, name, statement, draft)
     if column.name in known:
         statement.refuse("unresolved", name, f"column {column.name} exists already")
     draft.change(name, columns={**known, column.name: column})

@@ -285,6 +285,10 @@ _OPERATORS: dict[str, Callable[[Value, Value], Value]] = {
     "||": _joined,
     "+": lambda left, right: left + right,
     "-": lambda left, right: left - right,
+    "<": lambda left, right: left < right,
+    ">": lambda left, right: left > right,
+    "<=": lambda left, right: left <= right,
+    ">=": lambda left, right: left >= right,
 }
 
 
@@ -383,6 +387,8 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "quote_literal": _literal,
     "replace": lambda text, old, new: text.replace(old, new),
     "right": lambda text, length: text[-length:],
+    "strpos": lambda text, part: text.find(part) + 1,
+    "substr": lambda text, start, *length: text[start - 1 :][slice(*length[:1])],
     "trim": lambda text: text.strip(),
     "upper": lambda text: text.upper(),
 }

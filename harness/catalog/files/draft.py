@@ -102,7 +102,7 @@ class Draft:
         )
         return Source(
             catalog=catalog,
-            problems=tuple(filter(self._is_ours, self.problems)),
+            problems=tuple(filter(self._is_ours, dict.fromkeys(self.problems))),
             definitions=self.definitions,
             privileges=tuple(self.privileges),
             role_settings=tuple(self.role_settings),

@@ -452,3 +452,11 @@ def test_names_are_spelled_as_postgresql_spells_them() -> None:
     (function,) = source.catalog.functions
     assert function.signature == "public.f(x character varying, y numeric)"
     assert function.returns == "character varying"
+
+
+def test_a_column_that_is_there_already_leaves_the_rest_of_the_statement() -> None:
+    found = table(
+        "CREATE TABLE s.t (a int);"
+        "ALTER TABLE IF EXISTS ONLY s.t ADD COLUMN IF NOT EXISTS a text, ADD COLUMN b int;"
+    )
+    assert {c.name: c.type for c in found.columns.values()} == {"a": "integer", "b": "integer"}
