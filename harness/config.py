@@ -41,6 +41,7 @@ class Tenancy(BaseModel):
     type: str = "uuid"
     setting: str = "app.business_id"
     root_table: str = "tenant_mgmt.business"
+    """The table of tenants; empty where tenants are in no table."""
     current_tenant: str = "tenant_mgmt.current_business_id()"
     """The SQL expression that every policy compares the tenant column with."""
     set_tenant: str = "SELECT tenant_mgmt.set_tenant(%s)"

@@ -110,7 +110,7 @@ class Judgment:
         if question is None:
             return None
         permissive = tuple(policy.permissive for policy in step.policies)
-        nullable = not table.columns[self.settings.tenancy.column].not_null
+        nullable = not table.columns[question.tenant_column].not_null
         return _Case(question, permissive, nullable)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pglast import ast
 
+from checks.keys import tenant_key
 from harness.catalog.files.expressions import parse, walk
 from harness.catalog.model import Table
 from harness.config import Tenancy
@@ -101,11 +102,12 @@ def ask(
     table: Table, expressions: Sequence[str], tenancy: Tenancy, tenants: Tenants
 ) -> Question | None:
     """The question for a table with the tenant's column; None where it has none."""
-    tenant = table.columns.get(tenancy.column)
-    if tenant is None:
+    column = tenant_key(table, tenancy)
+    if column is None:
         return None
+    tenant = table.columns[column]
     parts, literals, reads_tables = _mentions(tuple(expressions))
-    mentioned = {names[-1] for names in parts} & table.columns.keys() - {tenancy.column}
+    mentioned = {names[-1] for names in parts} & table.columns.keys() - {column}
     others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
     combined = islice(_each_once(_combined(values)), _MOST_CANDIDATES)
@@ -114,7 +116,7 @@ def ask(
     return Question(
         tuple(expressions),
         table.name.name if named else "",
-        tenancy.column,
+        column,
         tenant.type,
         others,
         rows,

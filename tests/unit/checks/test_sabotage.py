@@ -128,7 +128,7 @@ CHANGED = {
     "alter view": ("ALTER VIEW tenant_mgmt.recent_visit SET (security_invoker = false);", "BYP001"),
     "detach": ("ALTER TABLE tenant_mgmt.visit DETACH PARTITION tenant_mgmt.visit_default;",
                "TEN005"),
-    "drop the table referred to": ("DROP TABLE tenant_mgmt.business CASCADE;", "TEN005"),
+    "drop the table referred to": ("DROP TABLE tenant_mgmt.business CASCADE;", "TEN007"),
 }  # fmt: skip
 
 
