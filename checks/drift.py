@@ -160,13 +160,18 @@ def indexes(table: Table) -> frozenset[Hashable]:
         (
             index.name,
             str(len(index.columns)),
-            index.columns[0],
+            _column(index.columns[0]),
             "unique" if index.unique else "",
             "partial" if index.predicate else "",
             index.method,
         )
         for index in table.indexes
     )
+
+
+def _column(written: str) -> str:
+    """A column by its name, an expression in one spelling."""
+    return written if written.isidentifier() else comparable(written)
 
 
 def triggers(table: Table) -> frozenset[Hashable]:

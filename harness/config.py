@@ -52,7 +52,10 @@ class Tenancy(BaseModel):
     by_role: bool = False
     """Whether the session's role (current_user) says which tenant it is, and not the setting."""
     examples: tuple[str, str] | None = None
-    """Two tenants that exist, where the database has to know them: roles, members of something."""
+    """Two tenants that exist, where policies ask the database about the session's tenant."""
+    identities: tuple[str, str] | None = None
+    """What set_tenant is given for each of the examples where that is not the tenant itself: a
+    user who is a member of it, a role that works for it."""
     shared_tables: tuple[str, ...] = ()
     """Tables that are exempt on purpose, schema-qualified; `public.ref_*` stands for several."""
 

@@ -9,7 +9,7 @@ of A and B.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice, product
@@ -48,15 +48,28 @@ class Context(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """Two tenants as text, as they are written into the session's setting."""
+    """Two tenants as text, and what a session of each says of itself, which is mostly the same."""
 
     a: str
     b: str
+    session_a: str = ""
+    session_b: str = ""
 
     @classmethod
     def of_settings(cls, tenancy: Tenancy) -> Tenants:
         """The examples of the settings, or two that are made up."""
-        return cls(*tenancy.examples) if tenancy.examples else cls.made_up(tenancy.type)
+        found = cls(*tenancy.examples) if tenancy.examples else cls.made_up(tenancy.type)
+        return replace(
+            found, **dict(zip(("session_a", "session_b"), tenancy.identities or (), strict=False))
+        )
+
+    def said(self, context: Context) -> str | None:
+        """What a session of a tenant says of itself; None for one without a tenant."""
+        known = {
+            Context.A: self.session_a or self.a,
+            Context.B: self.session_b or self.b,
+        }
+        return known.get(context)
 
     @classmethod
     def made_up(cls, type: str) -> Tenants:
@@ -91,7 +104,7 @@ class Question:
     """The other columns that are mentioned, and their types."""
     candidates: tuple[Candidate, ...]
     reads_tables: bool = False
-    """Whether an expression asks other rows, of which the question knows nothing."""
+    """Whether an expression asks what the question does not know: other rows, mostly."""
 
 
 Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
@@ -112,6 +125,8 @@ def ask(
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
     combined = islice(_each_once(_combined(values)), _MOST_CANDIDATES)
     rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
+    if tenants.session_a and all(names[-1] != column for names in parts):
+        reads_tables = True  # which of the identities a row belongs to stands in the row alone
     named = any(names[-2:-1] == (table.name.name,) for names in parts)
     return Question(
         tuple(expressions),

@@ -93,7 +93,7 @@ class Server:
         with connection.transaction(force_rollback=True):
             connection.execute("SET LOCAL statement_timeout = '5s'")
             self._become_application()
-            tenant = {Context.A: self.tenants.a, Context.B: self.tenants.b}.get(context)
+            tenant = self.tenants.said(context)
             if tenant is not None:
                 self._set_tenant(tenant)
             yield
@@ -116,7 +116,7 @@ class Server:
                 raise
             advice = "set tenancy.set_tenant"
             if self.settings.tenancy.by_role:
-                advice += ", and two roles that exist as tenancy.examples"
+                advice += ", and two roles that exist as tenancy.identities"
             message = f"the tenant cannot be set: {_said(error)}; {advice}"
             raise UsageError(message) from None
 

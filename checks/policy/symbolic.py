@@ -96,8 +96,7 @@ def _setting(context: Context, tenants: Tenants, tenancy: Tenancy) -> str | None
     """What the setting holds: the tenant, or a document with the tenant in it."""
     if tenancy.by_role:
         return None
-    known = {Context.EMPTY: "", Context.A: tenants.a, Context.B: tenants.b}
-    tenant: Any = known.get(context)
+    tenant: Any = "" if context is Context.EMPTY else tenants.said(context)
     if not tenant or not tenancy.claim:
         return None if tenant is None else str(tenant)
     for key in reversed(tenancy.claim.split(".")):
@@ -107,8 +106,8 @@ def _setting(context: Context, tenants: Tenants, tenancy: Tenancy) -> str | None
 
 def _role(context: Context, tenants: Tenants, settings: Settings) -> str:
     """What current_user is: the tenant where roles are tenants, else the application's role."""
-    known = {Context.A: tenants.a, Context.B: tenants.b} if settings.tenancy.by_role else {}
-    return known.get(context, settings.roles.app)
+    said = tenants.said(context) if settings.tenancy.by_role else None
+    return said or settings.roles.app
 
 
 def _outcome(tree: Any, scope: Scope) -> Outcome:

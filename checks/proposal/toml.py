@@ -27,9 +27,10 @@ def _tenancy(proposal: Proposal) -> Iterator[str]:
     yield from _setting("column", proposal.column)
     yield from _setting("type", proposal.type)
     if session.by_role:
-        yield from _plain("by_role", "the role is the tenant; tenancy.examples names two roles")
+        yield "# The role says which tenant it is; name two tenants and a role of each."
         yield "by_role = true"
-        yield '# examples = ["role_a", "role_b"]'
+        yield '# examples = ["tenant_a", "tenant_b"]'
+        yield '# identities = ["role_a", "role_b"]'
     elif session.setting:
         sure = proposal.current_tenant.sure
         yield from _setting("setting", Told(session.setting, "what current_tenant reads", sure))
@@ -62,10 +63,6 @@ def _others(proposal: Proposal) -> str:
 def _setting(name: str, told: Told) -> Iterator[str]:
     yield f"# {'' if told.sure else 'CHECK: '}{told.reason}."
     yield f"{name} = {_quoted(told.value)}"
-
-
-def _plain(_: str, reason: str) -> Iterator[str]:
-    yield f"# {reason}."
 
 
 def _quoted(text: str) -> str:

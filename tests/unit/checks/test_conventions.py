@@ -122,3 +122,30 @@ def test_a_literal_that_opens_a_policy_is_tried_in_a_column_of_any_type(column: 
     tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
     findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy))
     assert "POL001" in {f.rule for f in findings}
+
+
+@pytest.mark.parametrize(
+    ("using", "rules"),
+    [
+        ("tenant_id = (SELECT id FROM orgs WHERE db_user = current_user)", {"POL011"}),
+        ("db_user = current_user", {"POL011"}),
+        ("tenant_id = current_user", {"POL006"}),
+        ("true", {"POL001", "POL004"}),
+    ],
+)
+def test_a_role_that_works_for_a_tenant_is_not_the_tenant(using: str, rules: set[str]) -> None:
+    tenancy = Tenancy(
+        column="tenant_id",
+        type="text",
+        by_role=True,
+        examples=("ta", "tb"),
+        identities=("role_a", "role_b"),
+    )
+    text = (
+        "CREATE TABLE orgs (id text, db_user text);"
+        "CREATE TABLE t (tenant_id text NOT NULL, db_user text);"
+        f"ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING ({using});"
+    )
+    findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy))
+    wanted = ("POL001", "POL004", "POL006", "POL011")
+    assert {f.rule for f in findings if f.rule in wanted} == rules
