@@ -8,6 +8,7 @@ of A and B.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,16 +25,19 @@ from harness.config import Tenancy
 
 ROWS = ("A", "B", None)
 _MOST_CANDIDATES = 96
-_SAMPLES = {
-    "text": "x",
-    "character varying": "x",
-    "integer": "1",
-    "bigint": "1",
-    "numeric": "1",
-    "date": "2026-01-01",
-    "timestamp with time zone": "2026-01-01 00:00:00+00",
-    "uuid": "00000000-0000-4000-8000-00000000000c",
+_MOMENTS = ("2026-01-01", "now", "infinity")
+_SAMPLES: Mapping[str, tuple[str, ...]] = {
+    "text": ("x",),
+    "character varying": ("x",),
+    "integer": ("1",),
+    "bigint": ("1",),
+    "numeric": ("1",),
+    "date": _MOMENTS,
+    "timestamp without time zone": _MOMENTS,
+    "timestamp with time zone": _MOMENTS,
+    "uuid": ("00000000-0000-4000-8000-00000000000c",),
 }
+"""Values of a type that an expression may want: moments that are over, now, and to come."""
 Outcome = Literal["true", "false", "error", "unknown"]
 
 
@@ -193,8 +197,7 @@ def _known(type: str, tenant_type: str, literals: Sequence[str], tenants: Tenant
     if type == "boolean":
         yield from ("true", "false")
         return
-    if type == tenant_type:
-        yield from (tenants.a, tenants.b)
+    if type == tenant_type and not tenants.session_a:
+        yield from (tenants.a, tenants.b)  # a session's identity would be the row's owner
     yield from literals
-    if (base := type.partition("(")[0]) in _SAMPLES:
-        yield _SAMPLES[base]
+    yield from _SAMPLES.get(re.sub(r"\(.*?\)", "", type), ())

@@ -33,6 +33,11 @@ CREATE TABLE auto.bay (business_id varchar(36) NOT NULL, bay_id uuid);
 ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON auto.bay USING (business_id::text = current_setting('app.business_id'));
 """,
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid);
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay USING (public.is_member(business_id) = true);
+""",
 )
 BAD = (
     """
@@ -54,9 +59,8 @@ CREATE POLICY p ON auto.bay -- here
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     for table, policy, tree in expressions(catalog, tenancy):
-        wrapping = [node for node in walk(tree) if _wraps(node, tenancy.column)]
         column = table.columns.get(tenancy.column)
-        if any(not _is_free(node, column) for node in wrapping):
+        if column is not None and any(_wraps(side, column) for side in _compared(tree)):
             yield Violation(
                 str(table.name),
                 f"policy {policy.name} on {table.name} compares a cast of {tenancy.column}",
@@ -65,16 +69,34 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
             )
 
 
-def _is_free(node: Any, column: Column | None) -> bool:
+def _compared(tree: Any) -> Iterator[Any]:
+    """What is compared with something that the session says; a function that is given the column
+    and answers true or false is compared with nothing."""
+    for node in walk(tree):
+        if isinstance(node, ast.A_Expr) and node.lexpr is not None:
+            for side, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
+                if any(isinstance(n, ast.FuncCall | ast.SQLValueFunction) for n in walk(other)):
+                    yield side
+
+
+def _wraps(side: Any, column: Column) -> bool:
+    for node in walk(side):
+        casts = isinstance(node, ast.TypeCast) and not _is_free(node, column)
+        if casts and _is_column(node.arg, column.name):
+            return True
+        if isinstance(node, ast.FuncCall) and any(_holds(a, column.name) for a in node.args or ()):
+            return True
+    return False
+
+
+def _is_free(cast: Any, column: Column) -> bool:
     """Whether a cast changes nothing but the name of the type."""
-    varying = column is not None and column.type.startswith("character varying")
-    return isinstance(node, ast.TypeCast) and varying and node.typeName.names[-1].sval == "text"
+    varying = column.type.startswith("character varying")
+    return varying and cast.typeName.names[-1].sval == "text"
 
 
-def _wraps(node: Any, column: str) -> bool:
-    wrapped = [node.arg] if isinstance(node, ast.TypeCast) else getattr(node, "args", None) or ()
-    wraps = isinstance(node, ast.TypeCast | ast.FuncCall)
-    return wraps and any(_is_column(each, column) for each in wrapped)
+def _holds(node: Any, column: str) -> bool:
+    return any(_is_column(each, column) for each in walk(node))
 
 
 def _is_column(node: Any, column: str) -> bool:

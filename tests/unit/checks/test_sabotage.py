@@ -24,7 +24,7 @@ REPLACED = {
     "partition unprotected": (f"{PARTITION} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;",
                               "", "RLS001"),
     "policy for a role": ("business\n    USING", "business TO app_user USING", "POL010"),
-    "policy for select": ("business\n    USING", "business FOR SELECT USING", "POL006"),
+    "policy for select": ("business\n    USING", "business FOR SELECT USING", "POL010"),
     "policy with OR": (POLICY, f"{POLICY[:-1]} OR true)", "POL001"),
     "policy of another column": (POLICY, POLICY.replace("business_id =", "visit_id ="), "POL010"),
     "policy with a check": (POLICY, f"{POLICY} WITH CHECK (true)", "POL002"),
