@@ -76,6 +76,8 @@ class Draft:
     roles: dict[str, Role] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     rewrite_rules: list[RewriteRule] = field(default_factory=list)
+    idle_rules: set[tuple[Name, str]] = field(default_factory=set)
+    """Rules that do NOTHING, which only the system catalogs know."""
     foreign_tables: dict[Name, tuple[Grant, ...]] = field(default_factory=dict)
     sequences: set[Name] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)

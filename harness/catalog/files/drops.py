@@ -95,6 +95,7 @@ def _trigger(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
 
 def _rule(item: Any, _: Any, __: Statement, draft: Draft) -> None:
     gone = (names.of_strings(item[:-1]), item[-1].sval)
+    draft.idle_rules.discard(gone)
     draft.rewrite_rules = [r for r in draft.rewrite_rules if (r.table, r.name) != gone]
 
 

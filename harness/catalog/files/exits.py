@@ -12,9 +12,12 @@ from harness.catalog.source import Publication, RewriteRule
 
 
 def create_rule(node: Any, statement: Statement, draft: Draft) -> None:
-    """CREATE RULE on a table; one on a view is how a view is written."""
+    """CREATE RULE on a table; one on a view is how a view is written, and NOTHING does nothing."""
     relation = names.of_relation(node.relation)
-    if relation not in draft.views:
+    if relation not in draft.views and not node.actions:
+        draft.table(relation, statement)
+        draft.idle_rules.add((relation, node.rulename))
+    elif relation not in draft.views:
         draft.table(relation, statement)
         draft.rewrite_rules.append(RewriteRule(node.rulename, relation, statement.location()))
 

@@ -157,12 +157,9 @@ def _parts(draft: Draft, kind: str) -> Iterator[tuple[Name, Any]]:
 
 
 def _rules(draft: Draft) -> Iterator[Row]:
-    for rule in draft.rewrite_rules:
-        yield {
-            "schemaname": rule.table.schema,
-            "tablename": rule.table.name,
-            "rulename": rule.name,
-        }
+    named = {(rule.table, rule.name) for rule in draft.rewrite_rules}
+    for table, name in named | draft.idle_rules:
+        yield {"schemaname": table.schema, "tablename": table.name, "rulename": name}
 
 
 def _views(draft: Draft) -> Iterator[Row]:

@@ -159,3 +159,14 @@ def test_a_command_without_a_policy_is_closed_on_purpose() -> None:
     tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
     findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy))
     assert not [f for f in findings if f.rule.startswith("POL0") and f.rule != "POL010"]
+
+
+@pytest.mark.parametrize(
+    ("type", "found"), [("varchar(64)", False), ("text", False), ("uuid", True), ("char(3)", True)]
+)
+def test_text_of_any_length_is_one_type_of_tenant(type: str, found: bool) -> None:
+    tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
+    findings, _ = static.judge(
+        {"f.sql": f"CREATE TABLE t (tenant_id {type});"}, Settings(tenancy=tenancy)
+    )
+    assert ("TEN002" in {f.rule for f in findings}) is found
