@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from checks.bodies import callers
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants, ask
 from checks.reach import applications, inherited
 from harness.catalog.model import Grant, Policy, Table
@@ -103,10 +104,15 @@ class Judgment:
                     for step in _steps(table, grantees, unsaid):
                         yield table, role, step
 
+    @cached_property
+    def _readers(self) -> frozenset[str]:
+        """Functions whose answer depends on rows of tables."""
+        return callers(self.source, r"(?<!DISTINCT )\bFROM\s+[\w\"]")
+
     def _ask(self, table: Table, step: Step) -> _Case | None:
         """None for a table without the tenant's column, which is a finding of its own."""
         expressions = [_expression(policy, writes=step.writes) for policy in step.policies]
-        question = ask(table, expressions, self.settings.tenancy, self.tenants)
+        question = ask(table, expressions, self.settings.tenancy, self.tenants, self._readers)
         if question is None:
             return None
         permissive = tuple(policy.permissive for policy in step.policies)

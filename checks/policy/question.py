@@ -116,14 +116,20 @@ Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
 
 
 def ask(
-    table: Table, expressions: Sequence[str], tenancy: Tenancy, tenants: Tenants
+    table: Table,
+    expressions: Sequence[str],
+    tenancy: Tenancy,
+    tenants: Tenants,
+    readers: frozenset[str] = frozenset(),
 ) -> Question | None:
-    """The question for a table with the tenant's column; None where it has none."""
+    """The question for a table with the tenant's column; None where it has none. Readers are
+    functions that read tables, by their bare names."""
     column = tenant_key(table, tenancy)
     if column is None:
         return None
     tenant = table.columns[column]
-    parts, literals, reads_tables = _mentions(tuple(expressions))
+    parts, literals, called, reads_tables = _mentions(tuple(expressions))
+    reads_tables = reads_tables or not readers.isdisjoint(called)
     mentioned = {names[-1] for names in parts} & table.columns.keys() - {column}
     others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
@@ -164,12 +170,14 @@ def _each_once(combinations: Iterator[tuple[str | None, ...]]) -> Iterator[tuple
 @lru_cache(maxsize=4096)
 def _mentions(
     expressions: tuple[str, ...],
-) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], bool]:
-    """The columns that expressions name, their string literals, and whether they read tables."""
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], frozenset[str], bool]:
+    """The columns that expressions name, their literals, the functions that they call, and whether
+    they read tables."""
     nodes = [node for text in expressions for node in walk(parse(text))]
     parts = tuple(_parts(node) for node in nodes if isinstance(node, ast.ColumnRef))
     literals = tuple(sorted({text for node in nodes if (text := _literal(node)) is not None}))
-    return parts, literals, any(isinstance(node, ast.RangeVar) for node in nodes)
+    called = frozenset(n.funcname[-1].sval for n in nodes if isinstance(n, ast.FuncCall))
+    return parts, literals, called, any(isinstance(node, ast.RangeVar) for node in nodes)
 
 
 def _parts(reference: ast.ColumnRef) -> tuple[str, ...]:

@@ -170,3 +170,29 @@ def test_text_of_any_length_is_one_type_of_tenant(type: str, found: bool) -> Non
         {"f.sql": f"CREATE TABLE t (tenant_id {type});"}, Settings(tenancy=tenancy)
     )
     assert ("TEN002" in {f.rule for f in findings}) is found
+
+
+def test_a_table_that_no_application_may_touch_is_not_for_applications() -> None:
+    text = "CREATE TABLE secret (tenant_id text); CREATE TABLE t (tenant_id text);"
+    settings = Settings(tenancy=Tenancy(column="tenant_id", type="text", setting="app.tenant"))
+
+    def objects(sql: str) -> set[str]:
+        findings, _ = static.judge({"f.sql": sql}, settings)
+        return {f.object for f in findings if f.rule in ("RLS001", "RLS003")}
+
+    assert objects(text) == {"public.secret", "public.t"}
+    assert objects(f"{text} GRANT SELECT ON t TO app_user;") == {"public.t"}
+    assert objects(f"{text} GRANT SELECT (tenant_id) ON secret, t TO PUBLIC;") == objects(text)
+
+
+def test_a_function_that_asks_tables_leaves_a_policy_undecided() -> None:
+    text = (
+        "CREATE TABLE t (tenant_id text NOT NULL); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+        "CREATE FUNCTION me() RETURNS text LANGUAGE sql AS $$ SELECT tenant_id FROM member $$;"
+        "CREATE FUNCTION mine() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN me(); END $$;"
+        "CREATE POLICY p ON t USING (tenant_id = mine());"
+    )
+    tenancy = Tenancy(column="tenant_id", type="text", setting="app.tenant")
+    findings, _ = static.judge({"f.sql": text}, Settings(tenancy=tenancy))
+    wanted = ("POL001", "POL004", "POL006", "POL011")
+    assert {f.rule for f in findings if f.rule in wanted} == {"POL011"}
