@@ -65,9 +65,9 @@ class Judgment:
     settings: Settings
     tenants: Tenants
     evaluator: Evaluator
-    grants_elsewhere: bool = False
-    """Whether rights may be granted where the source does not look: where no application role has
-    any, they are taken to have all."""
+    of_text: bool = False
+    """Whether there is no database: rights may be granted where the source does not look, and where
+    no application role has any, they are taken to have all."""
 
     @cached_property
     def steps(self) -> tuple[Judged, ...]:
@@ -93,7 +93,7 @@ class Judgment:
         roles = applications(self.settings.roles)
         held = {role: _grantees(role, self.source) for role in roles}
         tables = self.source.catalog.tables.values()
-        unsaid = self.grants_elsewhere and not any(
+        unsaid = self.of_text and not any(
             grantees.intersection(g.role for g in table.grants)
             for grantees in held.values()
             for table in tables

@@ -68,7 +68,7 @@ def judgment(source: Source, settings: Settings) -> Judgment:
         bodies = returns.bodies(source)
         return {question: evaluate(question, bodies, settings, tenants) for question in questions}
 
-    return Judgment(source, settings, tenants, evaluator, grants_elsewhere=True)
+    return Judgment(source, settings, tenants, evaluator, of_text=True)
 
 
 def evaluate(

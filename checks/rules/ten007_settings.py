@@ -46,7 +46,7 @@ def check(
     if tenancy.root_table and Name.parse(tenancy.root_table) not in tables:
         message = f"there is no table {tenancy.root_table}; set tenancy.root_table ({_LOOK})"
         yield Violation(tenancy.root_table, message, last.location)
-    if not judgment.grants_elsewhere and not _is_used(source, roles):
+    if not judgment.of_text and not _is_used(source, roles):
         named = ", ".join(applications(roles))
         message = f"{named}: may neither read nor write any table; set roles.app ({_LOOK})"
         yield Violation(roles.app, message)

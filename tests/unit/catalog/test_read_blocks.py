@@ -6,6 +6,7 @@ import pytest
 
 from harness.catalog import files
 from harness.catalog.model import Name, Table
+from harness.catalog.source import Source
 from harness.finding import Location
 
 TABLES = (
@@ -13,12 +14,12 @@ TABLES = (
 )
 
 
-def read(sql: str) -> files.Source:
+def read(sql: str) -> Source:
     """What a file is read as whose first line makes the tables a, b and c."""
     return files.read({"f.sql": f"{TABLES}\n{sql}"})
 
 
-def enabled(source: files.Source) -> set[str]:
+def enabled(source: Source) -> set[str]:
     """The tables whose row security is enabled."""
     return {t.name.name for t in source.catalog.tables.values() if t.row_security}
 
