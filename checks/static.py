@@ -48,6 +48,8 @@ def read_texts(paths: Iterable[Path]) -> dict[str, str]:
             texts |= {_shown(path / file.path): file.text for file in source.read(path)}
         else:
             texts[_shown(path)] = _read_file(path)
+    if texts and not any(map(str.strip, texts.values())):
+        raise SchemaError(f"{next(iter(texts))}: is empty; name a file with SQL in it")
     return texts
 
 
