@@ -16,11 +16,13 @@ from pglast import ast, parse_sql
 from pglast.enums import A_Expr_Kind, BoolExprType, JoinType, NullTestType, SubLinkType
 from pglast.parser import ParseError
 
-from harness.catalog.files import names
+from harness.catalog.files import names, operations
+from harness.catalog.files.expressions import walk
+from harness.catalog.files.operations import Value
 
-Value = Any
-"""str, int, bool, None, or a tuple for an array."""
 Row = Mapping[str, Value]
+Conjunct = tuple[Any, frozenset[str]]
+"""A condition, and the relations that it names."""
 Relation = Callable[[str], list[Row] | None]
 """The rows of a system catalog by its name; None where they are not known."""
 _PLATFORM = ("pg_roles", "pg_authid", "pg_user", "pg_extension", "pg_publication")
@@ -89,7 +91,10 @@ def _selected(query: Any, scope: Scope) -> Iterator[Row]:
         return
     if query.op.name != "SETOP_NONE" or query.groupClause or query.limitCount or query.withClause:
         raise Unknown("a query of this form")
-    for inner in _combined(query.fromClause or (), scope):
+    scopes, wanted = [scope], _conjuncts(query.whereClause)
+    for item in query.fromClause or ():
+        scopes = _from(item, scopes, wanted)
+    for inner in scopes:
         if query.whereClause is None or of_node(query.whereClause, inner) is True:
             yield from _targets(query.targetList or (), inner)
 
@@ -113,27 +118,41 @@ def _called(node: Any) -> str | None:
     return str(node.funcname[-1].sval) if isinstance(node, ast.FuncCall) else None
 
 
-def _combined(items: Any, scope: Scope) -> Iterator[Scope]:
-    """The scope once for each combination of rows of what FROM lists."""
-    scopes = [scope]
-    for item in items:
-        scopes = [further for one in scopes for further in _from(item, one)]
-    yield from scopes
+def _conjuncts(condition: Any) -> tuple[Conjunct, ...]:
+    """The parts of a condition that AND joins, as far as each names the relations that it is
+    about: a row for which one does not hold need not be combined with others."""
+    if isinstance(condition, ast.BoolExpr) and condition.boolop == BoolExprType.AND_EXPR:
+        return tuple(each for part in condition.args for each in _conjuncts(part))
+    nodes = list(walk(condition))
+    columns = [node for node in nodes if isinstance(node, ast.ColumnRef)]
+    plain = not any(isinstance(node, ast.SubLink | ast.ParamRef) for node in nodes)
+    if not plain or not columns or any(len(column.fields) != 2 for column in columns):
+        return ()
+    return ((condition, frozenset(column.fields[0].sval for column in columns)),)
 
 
-def _from(item: Any, scope: Scope) -> Iterator[Scope]:
+def _may_hold(wanted: tuple[Conjunct, ...], scope: Scope) -> bool:
+    for condition, relations in wanted:
+        if relations <= scope.rows.keys() and of_node(condition, scope) is not True:
+            return False
+    return True
+
+
+def _from(item: Any, scopes: list[Scope], wanted: tuple[Conjunct, ...]) -> list[Scope]:
+    """The scopes, each once for every row of what stands in FROM."""
     if isinstance(item, ast.JoinExpr) and item.jointype == JoinType.JOIN_INNER:
-        for joined in _combined((item.larg, item.rarg), scope):
-            if item.quals is None or of_node(item.quals, joined) is True:
-                yield joined
-    elif isinstance(item, ast.RangeVar):
-        alias = item.alias.aliasname if item.alias else item.relname
-        for row in _rows_of(item, scope):
-            yield scope.with_row(alias, row)
+        inner = (*wanted, *_conjuncts(item.quals))
+        joined = _from(item.rarg, _from(item.larg, scopes, inner), inner)
+        return [s for s in joined if item.quals is None or of_node(item.quals, s) is True]
+    if isinstance(item, ast.RangeVar):
+        name = item.alias.aliasname if item.alias else item.relname
+        rows = _rows_of(item, scopes[0]) if scopes else []
+        further = (scope.with_row(name, row) for scope in scopes for row in rows)
     elif isinstance(item, ast.RangeSubselect | ast.RangeFunction) and item.alias:
-        yield from _from_rows(item, scope)
+        further = (each for scope in scopes for each in _from_rows(item, scope))
     else:
         raise Unknown(type(item).__name__)
+    return [scope for scope in further if _may_hold(wanted, scope)]
 
 
 def _from_rows(item: Any, scope: Scope) -> Iterator[Scope]:
@@ -230,8 +249,9 @@ def _bool(node: Any, scope: Scope) -> Value:
             values.append(of_node(argument, scope))
         except Unknown as error:
             unknown = error
-    if decides in values:
-        return decides
+        else:
+            if values[-1] is decides:
+                return decides
     if unknown is not None:
         raise unknown
     return None if None in values else not decides
@@ -252,44 +272,12 @@ def _operator(node: Any, scope: Scope) -> Value:
         return left not in right
     if node.kind in (A_Expr_Kind.AEXPR_LIKE, A_Expr_Kind.AEXPR_ILIKE):
         insensitive = node.kind == A_Expr_Kind.AEXPR_ILIKE
-        return _like(str(left), str(right), insensitive) is not name.startswith("!")
-    if node.kind != A_Expr_Kind.AEXPR_OP or name not in _OPERATORS:
+        return operations.like(
+            str(left), str(right), insensitive=insensitive
+        ) is not name.startswith("!")
+    if node.kind != A_Expr_Kind.AEXPR_OP or name not in operations.OPERATORS:
         raise Unknown(name)
-    return _OPERATORS[name](left, right)
-
-
-def _like(text: str, pattern: str, insensitive: bool) -> bool:
-    spelled = re.sub(r"\\(.)|(%)|(_)|(.)", _like_part, pattern, flags=re.DOTALL)
-    return bool(re.fullmatch(spelled, text, re.DOTALL | (re.IGNORECASE if insensitive else 0)))
-
-
-def _like_part(match: re.Match[str]) -> str:
-    if match[2]:
-        return ".*"
-    return "." if match[3] else re.escape(match[1] or match[4])
-
-
-def _joined(left: Value, right: Value) -> Value:
-    if isinstance(left, tuple) or isinstance(right, tuple):
-        return (*_as_array(left), *_as_array(right))
-    return f"{left}{right}"
-
-
-def _as_array(item: Value) -> tuple[Value, ...]:
-    return item if isinstance(item, tuple) else (item,)
-
-
-_OPERATORS: dict[str, Callable[[Value, Value], Value]] = {
-    "=": lambda left, right: left == right,
-    "<>": lambda left, right: left != right,
-    "||": _joined,
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "<": lambda left, right: left < right,
-    ">": lambda left, right: left > right,
-    "<=": lambda left, right: left <= right,
-    ">=": lambda left, right: left >= right,
-}
+    return operations.OPERATORS[name](left, right)
 
 
 def _null_test(node: Any, scope: Scope) -> bool:
@@ -324,7 +312,7 @@ def _call(node: Any, scope: Scope) -> Value:
     arguments = [of_node(argument, scope) for argument in node.args or ()]
     if name in ("to_regclass", "to_regproc", "to_regprocedure"):
         return _object(name, arguments[0], scope)
-    function = _FUNCTIONS.get(name)
+    function = operations.FUNCTIONS.get(name)
     if function is None or node.agg_star or node.agg_filter:
         raise Unknown(f"{name}()")
     try:
@@ -349,49 +337,6 @@ def _object(function: str, text: str, scope: Scope) -> str | None:
     return None
 
 
-def _format(pattern: str, *arguments: Value) -> str:
-    """format() with %s, %I, %L, and positions as in %1$I."""
-    following = iter(range(len(arguments)))
-
-    def filled(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%"
-        position = int(match[1]) - 1 if match[1] else next(following)
-        return _SPELLED[match[2]](arguments[position])
-
-    try:
-        return re.sub(r"%%|%(?:(\d+)\$)?([sIL])", filled, pattern)
-    except StopIteration:
-        raise Unknown("format()") from None
-
-
-def _literal(item: Value) -> str:
-    return "NULL" if item is None else "'{}'".format(str(item).replace("'", "''"))
-
-
-def _plain(item: Value) -> str:
-    return "" if item is None else str(item)
-
-
-_SPELLED: dict[str, Callable[[Value], str]] = {"s": _plain, "I": names.quoted, "L": _literal}
-_FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "array_append": _joined,
-    "btrim": lambda text: text.strip(),
-    "concat": lambda *items: "".join(map(_plain, items)),
-    "current_database": lambda: "current_database",
-    "current_schema": names.schema_in_use,
-    "format": _format,
-    "left": lambda text, length: text[:length],
-    "lower": lambda text: text.lower(),
-    "quote_ident": names.quoted,
-    "quote_literal": _literal,
-    "replace": lambda text, old, new: text.replace(old, new),
-    "right": lambda text, length: text[-length:],
-    "strpos": lambda text, part: text.find(part) + 1,
-    "substr": lambda text, start, *length: text[start - 1 :][slice(*length[:1])],
-    "trim": lambda text: text.strip(),
-    "upper": lambda text: text.upper(),
-}
 _READERS: dict[type, Callable[[Any, Scope], Value]] = {
     ast.A_ArrayExpr: _array,
     ast.A_Const: _constant,
