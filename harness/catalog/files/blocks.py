@@ -10,8 +10,9 @@ from pglast import parse_plpgsql
 from pglast.parser import ParseError
 
 from harness.catalog.files import constants, holdings, names, placeholders, steps
-from harness.catalog.files.constants import Scope, Unknown, Value
+from harness.catalog.files.constants import Scope, Unknown
 from harness.catalog.files.draft import Draft
+from harness.catalog.files.operations import Value
 from harness.catalog.files.statements import Statement, parse
 from harness.catalog.files.text import SqlText
 from harness.finding import Location

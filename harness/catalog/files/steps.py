@@ -17,9 +17,10 @@ from pglast import ast, parse_sql
 from pglast.parser import ParseError
 
 from harness.catalog.files import constants, holdings
-from harness.catalog.files.constants import Scope, Unknown, Value
+from harness.catalog.files.constants import Scope, Unknown
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
+from harness.catalog.files.operations import Value
 from harness.catalog.files.statements import Statement, parse
 from harness.catalog.files.text import SqlText
 from harness.catalog.source import Problem
