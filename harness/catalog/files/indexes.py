@@ -72,7 +72,9 @@ def _figured(expression: Any) -> str:
         expression = expression.arg
     if isinstance(expression, ast.FuncCall):
         return str(expression.funcname[-1].sval)
-    return "coalesce" if isinstance(expression, ast.CoalesceExpr) else "expr"
+    if isinstance(expression, ast.ColumnRef):
+        return str(expression.fields[-1].sval)
+    return {ast.CoalesceExpr: "coalesce", ast.CaseExpr: "case"}.get(type(expression), "expr")
 
 
 def _predicate(node: Any, statement: Statement) -> str | None:

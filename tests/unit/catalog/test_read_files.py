@@ -283,8 +283,15 @@ def test_an_index_without_a_name_is_named_as_postgresql_does() -> None:
     found = table(
         "CREATE TABLE s.t (a int, b text);"
         "CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (lower(b));"
+        "CREATE INDEX ON s.t ((a + 1)); CREATE INDEX ON s.t (lower(b), lower(b), (b::varchar));"
     )
-    assert [i.name for i in found.indexes] == ["t_a_b_idx", "t_a_b_idx1", "t_expr_idx"]
+    assert [i.name for i in found.indexes] == [
+        "t_a_b_idx",
+        "t_a_b_idx1",
+        "t_lower_idx",
+        "t_expr_idx",
+        "t_lower_lower1_b_idx",
+    ]
 
 
 def test_names_without_a_schema_are_in_the_search_path() -> None:
