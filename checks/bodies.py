@@ -9,6 +9,7 @@ from harness.catalog.model import Function
 from harness.catalog.source import Source
 from harness.finding import Location
 
+_CALLED = re.compile(r"(\w+)\s*\(")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -22,6 +23,22 @@ def mentions(
         if expression.search(text):
             for match in expression.finditer(_COMMENT.sub(_blank, text)):
                 yield function, _below(function.location, text.count("\n", 0, match.start()))
+
+
+def callers(source: Source, pattern: str) -> frozenset[str]:
+    """The bare names of functions whose text matches, or that call one of those, in turn."""
+    expression = re.compile(pattern, re.IGNORECASE)
+    found: set[str] = set()
+    calls: dict[str, set[str]] = {}
+    for function in source.catalog.functions:
+        name, text = function.name.name, source.definitions.get(function.signature, "")
+        text = _COMMENT.sub(" ", text)
+        calls.setdefault(name, set()).update(_CALLED.findall(text))
+        if expression.search(text):
+            found.add(name)
+    while further := {n for n, called in calls.items() if n not in found and called & found}:
+        found |= further
+    return frozenset(found)
 
 
 def _below(start: Location | None, lines: int) -> Location | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
-from harness.catalog.files.expressions import canonical
+from harness.catalog.files.comparable import comparable
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
 from harness.finding import Finding, Location, Severity
 
@@ -107,8 +107,8 @@ def policies(table: Table) -> frozenset[Hashable]:
             "permissive" if policy.permissive else "restrictive",
             policy.command,
             policy.roles,
-            canonical(policy.using or ""),
-            canonical(policy.check or ""),
+            comparable(policy.using or ""),
+            comparable(policy.check or ""),
         )
         for policy in table.policies
     )
@@ -161,13 +161,18 @@ def indexes(table: Table) -> frozenset[Hashable]:
         (
             index.name,
             str(len(index.columns)),
-            index.columns[0],
+            _column(index.columns[0]),
             "unique" if index.unique else "",
             "partial" if index.predicate else "",
             index.method,
         )
         for index in table.indexes
     )
+
+
+def _column(written: str) -> str:
+    """A column by its name, an expression in one spelling."""
+    return written if written.isidentifier() else comparable(written)
 
 
 def triggers(table: Table) -> frozenset[Hashable]:

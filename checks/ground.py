@@ -63,7 +63,7 @@ class Ground:
 def attacked_tables(catalog: Catalog, tenancy: Tenancy) -> Iterator[Table]:
     """The tables that must keep tenants apart, partitions aside."""
     for table in catalog.tables.values():
-        if table.partition_of is None and str(table.name) not in tenancy.shared_tables:
+        if table.partition_of is None and not tenancy.shares(table.name):
             yield table
 
 

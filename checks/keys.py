@@ -1,15 +1,27 @@
-"""Foreign keys and the tenant column."""
+"""Keys and the tenant column."""
 
 from __future__ import annotations
 
 from checks.wording import listed, qualified
-from harness.catalog.model import Constraint
+from harness.catalog.model import Constraint, Table
 from harness.config import Tenancy
 
 
+def tenant_key(table: Table, tenancy: Tenancy) -> str | None:
+    """The column that says whose a row is: the tenant column, or the key of the table of tenants
+    where that has another name, as tenants.id beside tenant_id."""
+    if tenancy.column in table.columns:
+        return tenancy.column
+    key = table.primary_key
+    root = str(table.name) == tenancy.root_table
+    return key.columns[0] if root and key is not None and len(key.columns) == 1 else None
+
+
 def lacks_tenant(key: Constraint, tenancy: Tenancy) -> bool:
-    """Whether a foreign key may cross tenants; one to a shared table has none to cross."""
-    if str(key.references) in tenancy.shared_tables:
+    """Whether a foreign key may cross tenants; one to a shared table has none to cross, and one of
+    the tenant column to the table of tenants is the tenant itself."""
+    to_root = str(key.references) == tenancy.root_table
+    if tenancy.shares(key.references) or (to_root and key.columns == (tenancy.column,)):
         return False
     leads = (key.columns[:1], key.referenced_columns[:1])
     return leads != ((tenancy.column,), (tenancy.column,))

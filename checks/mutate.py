@@ -85,7 +85,7 @@ def _planted(operator: Operator, tables: list[Table], settings: Settings) -> Ite
 
 
 def _is_shared(name: Name, settings: Settings) -> bool:
-    return str(name) in settings.tenancy.shared_tables
+    return settings.tenancy.shares(name)
 
 
 def score_files(

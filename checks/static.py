@@ -14,7 +14,7 @@ from checks.selection import known
 from harness.catalog import files
 from harness.catalog.model import Catalog
 from harness.config import Settings
-from harness.deploy import source
+from harness.deploy import migrations, source
 from harness.errors import SchemaError
 from harness.finding import Finding
 
@@ -70,12 +70,14 @@ def read_texts(paths: Iterable[Path]) -> dict[str, str]:
             texts |= {_shown(path / file.path): file.text for file in source.read(path)}
         else:
             texts[_shown(path)] = _read_file(path)
+    if texts and not any(map(str.strip, texts.values())):
+        raise SchemaError(f"{next(iter(texts))}: is empty; name a file with SQL in it")
     return texts
 
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return migrations.forth(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise SchemaError(f"{path}: is not UTF-8 text") from None
     except OSError as error:

@@ -11,7 +11,7 @@ from harness.config import Tenancy
 def isolated(catalog: Catalog, tenancy: Tenancy) -> Iterator[Table]:
     """Tables that must keep their tenants apart: all but those that are declared shared."""
     for table in catalog.tables.values():
-        if str(table.name) not in tenancy.shared_tables:
+        if not tenancy.shares(table.name):
             yield table
 
 

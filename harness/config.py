@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -42,12 +43,27 @@ class Tenancy(BaseModel):
     type: str = "uuid"
     setting: str = "app.business_id"
     root_table: str = "tenant_mgmt.business"
+    """The table of tenants; empty where tenants are in no table."""
     current_tenant: str = "tenant_mgmt.current_business_id()"
     """The SQL expression that every policy compares the tenant column with."""
     set_tenant: str = "SELECT tenant_mgmt.set_tenant(%s)"
     """Names the tenant for the rest of a transaction; takes the tenant as its one parameter."""
+    claim: str = ""
+    """Where the tenant stands in a setting that is a JSON document, as `app_metadata.tenant_id`
+    stands in `request.jwt.claims`; empty where the setting is the tenant itself."""
+    by_role: bool = False
+    """Whether the session's role (current_user) says which tenant it is, and not the setting."""
+    examples: tuple[str, str] | None = None
+    """Two tenants that exist, where policies ask the database about the session's tenant."""
+    identities: tuple[str, str] | None = None
+    """What set_tenant is given for each of the examples where that is not the tenant itself: a
+    user who is a member of it, a role that works for it."""
     shared_tables: tuple[str, ...] = ()
-    """Tables that are exempt on purpose, schema-qualified."""
+    """Tables that are exempt on purpose, schema-qualified; `public.ref_*` stands for several."""
+
+    def shares(self, table: object) -> bool:
+        """Whether a table of that qualified name is exempt."""
+        return any(fnmatchcase(str(table), pattern) for pattern in self.shared_tables)
 
 
 class Roles(BaseModel):
@@ -58,6 +74,8 @@ class Roles(BaseModel):
     owner: str = "app_owner"
     app: str = "app_user"
     readonly: str = "app_readonly"
+    others: tuple[str, ...] = ()
+    """Further roles that applications use, as `anon` beside `authenticated`."""
     matview_owner: str = "matview_owner"
     loader: str = "harness_loader"
     monitor: str = "harness_monitor"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from checks.bodies import callers
 from checks.policy import identity
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants, ask
-from checks.reach import inherited
+from checks.reach import applications, inherited
 from harness.catalog.model import Grant, Name, Policy, Table
 from harness.catalog.source import Source
 from harness.config import Settings
@@ -65,6 +66,9 @@ class Judgment:
     settings: Settings
     tenants: Tenants
     evaluator: Evaluator
+    of_text: bool = False
+    """Whether there is no database: rights may be granted where the source does not look, and where
+    no application role has any, they are taken to have all."""
 
     @cached_property
     def steps(self) -> tuple[Judged, ...]:
@@ -87,14 +91,24 @@ class Judgment:
         return tuple(judged for judged in self.steps if judged.faults)
 
     def _all(self) -> Iterator[tuple[Table, str, Step]]:
-        shared = self.settings.tenancy.shared_tables
-        roles = (self.settings.roles.app, self.settings.roles.readonly)
-        held = {role: _grantees(role, self.source) for role in dict.fromkeys(roles)}
-        for table in self.source.catalog.tables.values():
-            if table.row_security and str(table.name) not in shared:
+        roles = applications(self.settings.roles)
+        held = {role: _grantees(role, self.source) for role in roles}
+        tables = self.source.catalog.tables.values()
+        unsaid = self.of_text and not any(
+            grantees.intersection(g.role for g in table.grants)
+            for grantees in held.values()
+            for table in tables
+        )
+        for table in tables:
+            if table.row_security and not self.settings.tenancy.shares(table.name):
                 for role, grantees in held.items():
-                    for step in _steps(table, grantees):
+                    for step in _steps(table, grantees, unsaid):
                         yield table, role, step
+
+    @cached_property
+    def _readers(self) -> frozenset[str]:
+        """Functions whose answer depends on rows of tables."""
+        return callers(self.source, r"(?<!DISTINCT )\bFROM\s+[\w\"]")
 
     @cached_property
     def _identities(self) -> Mapping[Name, frozenset[str]]:
@@ -103,12 +117,13 @@ class Judgment:
     def _ask(self, table: Table, step: Step) -> _Case | None:
         """None for a table without the tenant's column, which is a finding of its own."""
         expressions = [_expression(policy, writes=step.writes) for policy in step.policies]
-        known = self._identities.get(table.name, ())
-        question = ask(table, expressions, self.settings.tenancy, self.tenants, known)
+        known = self._identities.get(table.name, frozenset())
+        tenancy, tenants = self.settings.tenancy, self.tenants
+        question = ask(table, expressions, tenancy, tenants, self._readers, known)
         if question is None:
             return None
         permissive = tuple(policy.permissive for policy in step.policies)
-        nullable = not table.columns[self.settings.tenancy.column].not_null
+        nullable = not table.columns[question.tenant_column].not_null
         return _Case(question, permissive, nullable)
 
 
@@ -126,9 +141,9 @@ def _grantees(role: str, source: Source) -> frozenset[str]:
     return frozenset({role, "public", *inherited(role, source.roles)})
 
 
-def _steps(table: Table, grantees: frozenset[str]) -> Iterator[Step]:
+def _steps(table: Table, grantees: frozenset[str], granted: bool) -> Iterator[Step]:
     for command in _COMMANDS:
-        if _is_granted(table.grants, command, grantees):
+        if granted or _is_granted(table.grants, command, grantees):
             policies = tuple(
                 policy
                 for policy in table.policies
@@ -195,7 +210,9 @@ def _own(
     reads_tables: bool,
 ) -> Iterator[Fault]:
     """A session has to reach rows of its own tenant, at least some; where that depends on rows of
-    other tables, these may not be there."""
+    other tables, these may not be there. A command without a policy is closed to all on purpose."""
+    if not permissive:
+        return
     own = "A" if context is Context.A else "B"
     outcomes = {_effective(o, permissive) for row, o in rows.items() if row.tenant == own}
     if "true" in outcomes:

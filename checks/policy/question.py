@@ -8,31 +8,36 @@ of A and B.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice, product
-from typing import Literal
+from typing import Any, Literal
 
 from pglast import ast
 
+from checks.keys import tenant_key
 from harness.catalog.files.expressions import parse, walk
 from harness.catalog.model import Table
 from harness.config import Tenancy
 
 ROWS = ("A", "B", None)
 _MOST_CANDIDATES = 96
-_SAMPLES = {
-    "text": "x",
-    "character varying": "x",
-    "integer": "1",
-    "bigint": "1",
-    "numeric": "1",
-    "date": "2026-01-01",
-    "timestamp with time zone": "2026-01-01 00:00:00+00",
-    "uuid": "00000000-0000-4000-8000-00000000000c",
+_MOMENTS = ("2026-01-01", "now", "infinity")
+_SAMPLES: Mapping[str, tuple[str, ...]] = {
+    "text": ("x",),
+    "character varying": ("x",),
+    "integer": ("1",),
+    "bigint": ("1",),
+    "numeric": ("1",),
+    "date": _MOMENTS,
+    "timestamp without time zone": _MOMENTS,
+    "timestamp with time zone": _MOMENTS,
+    "uuid": ("00000000-0000-4000-8000-00000000000c",),
 }
+"""Values of a type that an expression may want: moments that are over, now, and to come."""
 Outcome = Literal["true", "false", "error", "unknown"]
 
 
@@ -47,10 +52,28 @@ class Context(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """Two tenants as text, as they are written into the session's setting."""
+    """Two tenants as text, and what a session of each says of itself, which is mostly the same."""
 
     a: str
     b: str
+    session_a: str = ""
+    session_b: str = ""
+
+    @classmethod
+    def of_settings(cls, tenancy: Tenancy) -> Tenants:
+        """The examples of the settings, or two that are made up."""
+        found = cls(*tenancy.examples) if tenancy.examples else cls.made_up(tenancy.type)
+        return replace(
+            found, **dict(zip(("session_a", "session_b"), tenancy.identities or (), strict=False))
+        )
+
+    def said(self, context: Context) -> str | None:
+        """What a session of a tenant says of itself; None for one without a tenant."""
+        known = {
+            Context.A: self.session_a or self.a,
+            Context.B: self.session_b or self.b,
+        }
+        return known.get(context)
 
     @classmethod
     def made_up(cls, type: str) -> Tenants:
@@ -85,7 +108,7 @@ class Question:
     """The other columns that are mentioned, and their types."""
     candidates: tuple[Candidate, ...]
     reads_tables: bool = False
-    """Whether an expression asks other rows, of which the question knows nothing."""
+    """Whether an expression asks what the question does not know: other rows, mostly."""
 
 
 Answer = Mapping[Context, Mapping[Candidate, tuple[Outcome, ...]]]
@@ -97,26 +120,32 @@ def ask(
     expressions: Sequence[str],
     tenancy: Tenancy,
     tenants: Tenants,
+    readers: frozenset[str] = frozenset(),
     identity: Collection[str] = (),
 ) -> Question | None:
-    """The question for a table with the tenant's column; None where it has none. `identity`: the
-    columns that say whose a row is as the tenant's does; no row says both A and B."""
-    tenant = table.columns.get(tenancy.column)
-    if tenant is None:
+    """The question for a table with the tenant's column; None where it has none. Readers are
+    functions that read tables, by their bare names; `identity` are the columns that say whose a row
+    is as the tenant's does; no row says both A and B."""
+    column = tenant_key(table, tenancy)
+    if column is None:
         return None
-    parts, literals, reads_tables = _mentions(tuple(expressions))
-    mentioned = {names[-1] for names in parts} & table.columns.keys() - {tenancy.column}
+    tenant = table.columns[column]
+    parts, literals, called, reads_tables = _mentions(tuple(expressions))
+    reads_tables = reads_tables or not readers.isdisjoint(called)
+    mentioned = {names[-1] for names in parts} & table.columns.keys() - {column}
     others = tuple((name, table.columns[name].type) for name in sorted(mentioned))
     values = [_values(type, tenant.type, literals, tenants) for _, type in others]
-    combined = islice(product(*values), _MOST_CANDIDATES)
+    combined = islice(_each_once(_combined(values)), _MOST_CANDIDATES)
     rows = tuple(Candidate(row, combination) for combination in combined for row in ROWS)
     at = [position for position, (name, _) in enumerate(others) if name in identity]
     rows = tuple(row for row in rows if _is_one_tenants(row, at, tenants))
+    if tenants.session_a and all(names[-1] != column for names in parts):
+        reads_tables = True  # which of the identities a row belongs to stands in the row alone
     named = any(names[-2:-1] == (table.name.name,) for names in parts)
     return Question(
         tuple(expressions),
         table.name.name if named else "",
-        tenancy.column,
+        column,
         tenant.type,
         others,
         rows,
@@ -129,23 +158,48 @@ def _is_one_tenants(row: Candidate, identity: Sequence[int], tenants: Tenants) -
     return all(row.others[position] != other for position in identity) if other else True
 
 
+def _combined(values: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | None, ...]]:
+    """Every combination, those first in which one column differs from NULL: there may be more than
+    are asked."""
+    nothing = tuple(each[0] for each in values)
+    yield nothing
+    for position, each in enumerate(values):
+        yield from ((*nothing[:position], value, *nothing[position + 1 :]) for value in each)
+    yield from product(*values)
+
+
+def _each_once(combinations: Iterator[tuple[str | None, ...]]) -> Iterator[tuple[str | None, ...]]:
+    seen: set[tuple[str | None, ...]] = set()
+    for combination in combinations:
+        if combination not in seen:
+            seen.add(combination)
+            yield combination
+
+
 @lru_cache(maxsize=4096)
 def _mentions(
     expressions: tuple[str, ...],
-) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], bool]:
-    """The columns that expressions name, their string literals, and whether they read tables."""
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], frozenset[str], bool]:
+    """The columns that expressions name, their literals, the functions that they call, and whether
+    they read tables."""
     nodes = [node for text in expressions for node in walk(parse(text))]
     parts = tuple(_parts(node) for node in nodes if isinstance(node, ast.ColumnRef))
-    literals = tuple(sorted({node.val.sval for node in nodes if _is_string(node)}))
-    return parts, literals, any(isinstance(node, ast.RangeVar) for node in nodes)
+    literals = tuple(sorted({text for node in nodes if (text := _literal(node)) is not None}))
+    called = frozenset(n.funcname[-1].sval for n in nodes if isinstance(n, ast.FuncCall))
+    return parts, literals, called, any(isinstance(node, ast.RangeVar) for node in nodes)
 
 
 def _parts(reference: ast.ColumnRef) -> tuple[str, ...]:
     return tuple(getattr(field, "sval", "*") for field in reference.fields or ())
 
 
-def _is_string(node: object) -> bool:
-    return isinstance(node, ast.A_Const) and isinstance(node.val, ast.String)
+def _literal(node: Any) -> str | None:
+    """The text of a string or an integer."""
+    if not isinstance(node, ast.A_Const) or node.isnull:
+        return None
+    if isinstance(node.val, ast.Integer):
+        return str(node.val.ival or 0)
+    return node.val.sval if isinstance(node.val, ast.String) else None
 
 
 def _values(
@@ -160,7 +214,7 @@ def _known(type: str, tenant_type: str, literals: Sequence[str], tenants: Tenant
     if type == "boolean":
         yield from ("true", "false")
         return
-    if type == tenant_type:
-        yield from (tenants.a, tenants.b)
-    if type in _SAMPLES:
-        yield from (*literals, _SAMPLES[type])
+    if type == tenant_type and not tenants.session_a:
+        yield from (tenants.a, tenants.b)  # a session's identity would be the row's owner
+    yield from literals
+    yield from _SAMPLES.get(re.sub(r"\(.*?\)", "", type), ())

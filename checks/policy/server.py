@@ -18,12 +18,13 @@ from checks.policy.judgment import Judgment
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants
 from harness.catalog.source import Source
 from harness.config import Settings
-from harness.db import Connection, is_lost
+from harness.db import Connection, is_lost, one_line
+from harness.errors import UsageError
 
 
 def judgment(source: Source, settings: Settings, connection: Connection) -> Judgment:
     """The truth table of a database's policies, over a connection that never set a tenant."""
-    tenants = Tenants.made_up(settings.tenancy.type)
+    tenants = Tenants.of_settings(settings.tenancy)
     return Judgment(source, settings, tenants, Server(connection, settings, tenants).evaluate)
 
 
@@ -91,12 +92,38 @@ class Server:
         connection = self.connection
         with connection.transaction(force_rollback=True):
             connection.execute("SET LOCAL statement_timeout = '5s'")
-            role = sql.Identifier(self.settings.roles.app)
-            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(role))
-            tenant = {Context.A: self.tenants.a, Context.B: self.tenants.b}.get(context)
+            self._become_application()
+            tenant = self.tenants.said(context)
             if tenant is not None:
-                connection.execute(self.settings.tenancy.set_tenant.encode(), [tenant])
+                self._set_tenant(tenant)
             yield
+
+    def _become_application(self) -> None:
+        role = self.settings.roles.app
+        try:
+            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            message = f"cannot become the application's role: {_said(error)}; set roles.app"
+            raise UsageError(message) from None
+
+    def _set_tenant(self, tenant: str) -> None:
+        try:
+            self.connection.execute(self.settings.tenancy.set_tenant.encode(), [tenant])
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            advice = "set tenancy.set_tenant"
+            if self.settings.tenancy.by_role:
+                advice += ", and two roles that exist as tenancy.identities"
+            message = f"the tenant cannot be set: {_said(error)}; {advice}"
+            raise UsageError(message) from None
+
+
+def _said(error: psycopg.Error) -> str:
+    """What PostgreSQL says, without the place in a statement that nobody wrote."""
+    return error.diag.message_primary or one_line(error)
 
 
 def _statement(

@@ -7,25 +7,21 @@ A cast is the identity, but for an empty text that becomes a key, which is Postg
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType, NullTestType, SubLinkType
-from pglast.enums import SQLValueFunctionOp as Op
-from pglast.parser import ParseError
 
+from checks.policy import returns
 from checks.policy.judgment import Judgment
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants
-from harness.catalog.files.expressions import deparse, parse
-from harness.catalog.parsing import parse_sql
+from harness.catalog.files.expressions import parse
 from harness.catalog.source import Source
 from harness.config import Settings, Tenancy
 
-_ROLES = (Op.SVFOP_CURRENT_ROLE, Op.SVFOP_CURRENT_USER, Op.SVFOP_USER, Op.SVFOP_SESSION_USER)
 _TEXTS = ("text", "varchar", "bpchar", "name")
 
 
@@ -34,7 +30,16 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
-Value = str | bool | None | _Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON document."""
+
+    content: Any
+
+
+Value = str | bool | None | Json | _Unknown
 
 
 class Raised(Exception):
@@ -51,30 +56,34 @@ class Scope:
     """A setting that is None was never set."""
     bodies: Mapping[str, str]
     """Expressions of functions without arguments, by qualified name."""
+    role: str = ""
+    """The session's role."""
 
 
 def judgment(source: Source, settings: Settings) -> Judgment:
     """The truth table of a source's policies, as far as its text tells."""
-    tenancy, tenants = settings.tenancy, Tenants.made_up(settings.tenancy.type)
+    tenants = Tenants.of_settings(settings.tenancy)
 
     def evaluator(questions: Sequence[Question]) -> dict[Question, Answer]:
-        bodies = _bodies(source)
-        return {question: evaluate(question, bodies, tenancy, tenants) for question in questions}
+        bodies = returns.bodies(source)
+        return {question: evaluate(question, bodies, settings, tenants) for question in questions}
 
-    return Judgment(source, settings, tenants, evaluator)
+    return Judgment(source, settings, tenants, evaluator, of_text=True)
 
 
 def evaluate(
-    question: Question, bodies: Mapping[str, str], tenancy: Tenancy, tenants: Tenants
+    question: Question, bodies: Mapping[str, str], settings: Settings, tenants: Tenants
 ) -> Answer:
     """The answer, as far as the text gives it; bodies are expressions of functions by name."""
     trees = [parse(text) for text in question.expressions]
+    tenancy = settings.tenancy
 
     def outcomes(candidate: Candidate, context: Context) -> tuple[Outcome, ...]:
         columns = {name: v for (name, _), v in zip(question.others, candidate.others, strict=True)}
         columns[question.tenant_column] = tenants.of(candidate.tenant)
-        setting = _setting(context, tenants)
-        scope = Scope(columns, question.relation, {tenancy.setting: setting}, bodies)
+        said = {tenancy.setting: _setting(context, tenants, tenancy)}
+        role = _role(context, tenants, settings)
+        scope = Scope(columns, question.relation, said, bodies, role)
         return tuple(_outcome(tree, scope) for tree in trees)
 
     return {
@@ -83,9 +92,22 @@ def evaluate(
     }
 
 
-def _setting(context: Context, tenants: Tenants) -> str | None:
-    known = {Context.EMPTY: "", Context.A: tenants.a, Context.B: tenants.b}
-    return known.get(context)
+def _setting(context: Context, tenants: Tenants, tenancy: Tenancy) -> str | None:
+    """What the setting holds: the tenant, or a document with the tenant in it."""
+    if tenancy.by_role:
+        return None
+    tenant: Any = "" if context is Context.EMPTY else tenants.said(context)
+    if not tenant or not tenancy.claim:
+        return None if tenant is None else str(tenant)
+    for key in reversed(tenancy.claim.split(".")):
+        tenant = {key: tenant}
+    return json.dumps(tenant)
+
+
+def _role(context: Context, tenants: Tenants, settings: Settings) -> str:
+    """What current_user is: the tenant where roles are tenants, else the application's role."""
+    said = tenants.said(context) if settings.tenancy.by_role else None
+    return said or settings.roles.app
 
 
 def _outcome(tree: Any, scope: Scope) -> Outcome:
@@ -130,9 +152,33 @@ def _cast(node: Any, scope: Scope) -> Value:
     type = node.typeName.names[-1].sval
     if value == "" and type not in _TEXTS:
         raise Raised
+    if type in ("json", "jsonb") and isinstance(value, str):
+        return _document(value)
+    if isinstance(value, Json) and type not in ("json", "jsonb"):
+        return UNKNOWN
     if type == "bool" and value in ("true", "t", "false", "f"):
         return value in ("true", "t")
     return value
+
+
+def _document(text: str) -> Json:
+    try:
+        return Json(json.loads(text))
+    except ValueError:
+        raise Raised from None
+
+
+def _part(operator: str, document: Json, key: Value) -> Value:
+    """document -> key, document ->> key, document #>> '{a,b}'."""
+    content = document.content
+    keys = str(key).strip("{}").split(",") if operator.startswith("#") else [str(key)]
+    for each in keys:
+        content = content.get(each) if isinstance(content, dict) else None
+    if not operator.endswith(">>"):
+        return None if content is None else Json(content)
+    if content is None or isinstance(content, str):
+        return content
+    return json.dumps(content)
 
 
 def _bool(node: Any, scope: Scope) -> Value:
@@ -175,11 +221,15 @@ def _operator(node: Any, scope: Scope) -> Value:
         return _distinct(node, scope)
     if node.kind != A_Expr_Kind.AEXPR_OP or node.lexpr is None:
         return UNKNOWN
-    return _compared(node.name[-1].sval, value_of(node.lexpr, scope), value_of(node.rexpr, scope))
+    name, left = node.name[-1].sval, value_of(node.lexpr, scope)
+    right = value_of(node.rexpr, scope)
+    if name in ("->", "->>", "#>", "#>>") and isinstance(left, Json) and right is not None:
+        return UNKNOWN if isinstance(right, _Unknown) else _part(name, left, right)
+    return _compared(name, left, right)
 
 
 def _compared(operator: str, left: Value, right: Value) -> Value:
-    if isinstance(left, _Unknown) or isinstance(right, _Unknown):
+    if isinstance(left, _Unknown | Json) or isinstance(right, _Unknown | Json):
         return UNKNOWN
     if left is None or right is None:
         return None
@@ -247,12 +297,6 @@ def _case(node: Any, scope: Scope) -> Value:
     return None if node.defresult is None else value_of(node.defresult, scope)
 
 
-def _of_session(node: Any, scope: Scope) -> Value:
-    """The role of an application is no tenant, unless the tenant is told by it."""
-    role_tells = any("." not in name for name in scope.settings)
-    return UNKNOWN if role_tells or node.op not in _ROLES else "the role of the application"
-
-
 def _sub_select(node: Any, scope: Scope) -> Value:
     """(SELECT expression) is the expression; whatever reads a table is not known."""
     query = node.subselect
@@ -266,11 +310,17 @@ def _call(node: Any, scope: Scope) -> Value:
     name = ".".join(part.sval for part in node.funcname)
     if name.removeprefix("pg_catalog.") == "current_setting":
         return _current_setting(node, scope)
-    body = scope.bodies.get(name if "." in name else f"public.{name}")
+    body = scope.bodies.get(name) or scope.bodies.get(f"public.{name}")
     if body is None or node.args:
         return UNKNOWN
     # The function sees no row: only what the session says.
-    return value_of(parse(body), Scope({}, "", scope.settings, scope.bodies))
+    return value_of(parse(body), Scope({}, "", scope.settings, scope.bodies, scope.role))
+
+
+def _session(node: Any, scope: Scope) -> Value:
+    """CURRENT_USER and its other names."""
+    named = node.op.name.removeprefix("SVFOP_")
+    return scope.role if named in ("CURRENT_USER", "CURRENT_ROLE", "USER") else UNKNOWN
 
 
 def _current_setting(node: Any, scope: Scope) -> Value:
@@ -294,50 +344,7 @@ _READERS: dict[type, Callable[[Any, Scope], Value]] = {
     ast.ColumnRef: _column,
     ast.FuncCall: _call,
     ast.NullTest: _null_test,
-    ast.SQLValueFunction: _of_session,
+    ast.SQLValueFunction: _session,
     ast.SubLink: _sub_select,
     ast.TypeCast: _cast,
 }
-
-
-# A body of PL/pgSQL that does nothing but return an expression.
-_RETURNS = re.compile(r"\s*BEGIN\s+RETURN\s+([^;]+);\s*END\s*;?\s*", re.IGNORECASE)
-
-
-def _bodies(source: Source) -> dict[str, str]:
-    """The expressions that functions without arguments consist of."""
-    found = {}
-    for function in source.catalog.functions:
-        if function.language in ("sql", "plpgsql") and function.signature.endswith("()"):
-            body = _expression(source.definitions.get(function.signature, ""))
-            if body is not None:
-                found[str(function.name)] = body
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _expression(definition: str) -> str | None:
-    """What a function returns, where it is one expression."""
-    try:
-        (statement,) = parse_sql(definition)
-    except (ParseError, ValueError):
-        return None
-    node: Any = statement.stmt
-    if isinstance(node.sql_body, ast.ReturnStmt):
-        return deparse(node.sql_body.returnval)
-    texts = [o.arg[0].sval for o in node.options or () if o.defname == "as"]
-    if not texts:
-        return None
-    returned = _RETURNS.fullmatch(texts[0])
-    return returned[1] if returned else _selected(texts[0])
-
-
-def _selected(body: str) -> str | None:
-    """The expression of SELECT expression."""
-    try:
-        (statement,) = parse_sql(body)
-    except (ParseError, ValueError):
-        return None
-    query: Any = statement.stmt
-    plain = isinstance(query, ast.SelectStmt) and not query.fromClause and not query.whereClause
-    return deparse(query.targetList[0].val) if plain and query.targetList else None

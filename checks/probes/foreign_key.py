@@ -34,7 +34,7 @@ def _without_tenant(ground: Ground, subject: Subject) -> Iterator[Constraint]:
     root table from the tenant column are how a row says whose it is."""
     for key in subject.table.foreign_keys:
         parent = ground.catalog.tables.get(key.references) if key.references else None
-        shared = str(key.references) in ground.settings.tenancy.shared_tables
+        shared = ground.settings.tenancy.shares(key.references)
         if subject.tenant_column in key.columns or parent is None or shared:
             continue
         if tenant_column(parent, ground.settings.tenancy) is not None:

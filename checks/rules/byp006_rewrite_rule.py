@@ -16,6 +16,7 @@ from harness.finding import Severity
 SEVERITY = Severity.WARNING
 GOOD = """
 CREATE TABLE auto.bay (business_id uuid NOT NULL);
+CREATE RULE kept AS ON DELETE TO auto.bay DO INSTEAD NOTHING;
 """
 BAD = """
 CREATE TABLE auto.bay (business_id uuid NOT NULL);

@@ -27,7 +27,7 @@ CREATE PUBLICATION everything FOR TABLE auto.bay; -- here
 
 def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
     for published in source.publications:
-        if not published.filtered and str(published.table) not in tenancy.shared_tables:
+        if not published.filtered and not tenancy.shares(published.table):
             yield Violation(
                 str(published.table),
                 f"publication {published.name} sends all tenants of {published.table}",

@@ -37,8 +37,8 @@ CREATE TABLE auto.bay (
 def check(source: Source) -> Iterator[Violation]:
     for table in citus.tables(source):
         for column in table.columns.values():
-            narrow = column.identity and column.type in ("integer", "smallint")
-            if narrow or column.type in ("serial", "smallserial"):
+            numbered = column.identity or (column.default or "").startswith("nextval(")
+            if numbered and column.type in ("integer", "smallint"):
                 yield Violation(
                     str(table.name),
                     f"{table.name}.{column.name} numbers its rows with {column.type}",

@@ -19,7 +19,8 @@ from harness.finding import Severity
 SEVERITY = Severity.ERROR
 GOOD = """
 CREATE TABLE auto.bay (
-    business_id uuid NOT NULL, bay_id uuid NOT NULL, PRIMARY KEY (business_id, bay_id)
+    business_id uuid NOT NULL REFERENCES tenant_mgmt.business, bay_id uuid NOT NULL,
+    PRIMARY KEY (business_id, bay_id)
 );
 CREATE TABLE auto.lift (
     business_id uuid NOT NULL,

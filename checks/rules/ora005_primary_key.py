@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks.keys import tenant_key
 from checks.rule import Violation
 from checks.subjects import defined
 from checks.wording import listed
@@ -32,7 +33,7 @@ CREATE TABLE auto.bay (
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     for table in defined(catalog, tenancy):
         key = table.primary_key
-        if key is not None and key.columns[0] != tenancy.column:
+        if key is not None and key.columns[0] != tenant_key(table, tenancy):
             better = dict.fromkeys((tenancy.column, *key.columns))
             yield Violation(
                 str(table.name),

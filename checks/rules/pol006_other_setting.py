@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.bodies import mentions
+from checks.bodies import callers, mentions
 from checks.context import context_functions
 from checks.policy.judgment import Judgment
 from checks.policy.telling import violations
@@ -21,11 +21,21 @@ from harness.finding import Severity
 SEVERITY = Severity.ERROR
 _READS = r"\bcurrent_setting\s*\("
 TENANCY = Tenancy(current_tenant="auto.tenant()")
-GOOD = """
+GOOD = (
+    """
 CREATE FUNCTION auto.tenant() RETURNS uuid
     LANGUAGE sql STABLE
     RETURN current_setting('app.business_id')::uuid;
-"""
+""",
+    """
+CREATE FUNCTION auto.told() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN current_setting('app.business_id');
+CREATE FUNCTION auto.tenant() RETURNS uuid
+    LANGUAGE sql STABLE
+    RETURN auto.told()::uuid;
+""",
+)
 BAD = (
     """
 CREATE FUNCTION auto.tenant() RETURNS uuid
@@ -63,11 +73,15 @@ def check(source: Source, tenancy: Tenancy, judgment: Judgment) -> Iterator[Viol
         lambda fault, _: fault.kind in ("denied", "raises"),
         "admits no row of the session's own tenant",
     )
+    if tenancy.by_role:
+        return
     setting = re.escape(tenancy.setting)
-    context = tuple(context_functions(source.catalog, tenancy))
-    right = {function for function, _ in mentions(source, _READS + rf"(?=\s*'{setting}')", context)}
+    context = tuple(
+        f for f in context_functions(source.catalog, tenancy) if f.name.schema != "auth"
+    )
+    right = callers(source, _READS + rf"(?=\s*'{setting}')")
     places = list(mentions(source, _READS + rf"(?!\s*'{setting}')", context))
-    places += [(function, function.location) for function in context if function not in right]
+    places += [(f, f.location) for f in context if f.name.name not in right]
     for function, place in places:
         yield Violation(
             function.signature,

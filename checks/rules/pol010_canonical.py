@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from checks.rule import Violation
 from checks.subjects import isolated
 from checks.wording import tenant_policy, tenant_predicate
-from harness.catalog.files.expressions import canonical
+from harness.catalog.files.comparable import comparable
 from harness.catalog.model import Catalog, Policy, Table
 from harness.config import Tenancy
 from harness.finding import Severity
@@ -89,7 +89,7 @@ ALTER POLICY p ON auto.bay USING (true); -- here
 
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
-    expected = canonical(tenant_predicate(tenancy))
+    expected = comparable(tenant_predicate(tenancy))
     tables = [table for table in isolated(catalog, tenancy) if table.policies]
     follow = sum(_wrong(table.policies[0], expected) is None for table in tables)
     for table in tables if 2 * follow >= len(tables) else ():
@@ -120,8 +120,8 @@ def _wrong(policy: Policy, expected: str) -> str | None:
         return f"holds for {', '.join(policy.roles)} alone"
     if policy.using is None:
         return "has no USING"
-    if canonical(policy.using) != expected:
+    if comparable(policy.using) != expected:
         return f"uses {policy.using} and not {expected}"
-    if policy.check is not None and canonical(policy.check) != expected:
+    if policy.check is not None and comparable(policy.check) != expected:
         return f"checks {policy.check} and not {expected}"
     return None

@@ -40,8 +40,11 @@ CREATE POLICY p ON auto.bay USING (business_id = public.unseen(other_id)); -- he
 
 
 def check(judgment: Judgment) -> Iterator[Violation]:
+    advice = (
+        "harness check catalog asks a database"
+        if judgment.of_text
+        else "name two tenants that exist in tenancy.examples, and who works for them in identities"
+    )
     yield from violations(
-        judgment,
-        lambda fault, _: fault.kind == "undecided",
-        "cannot be decided; harness check catalog asks a database",
+        judgment, lambda fault, _: fault.kind == "undecided", f"cannot be decided; {advice}"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks.keys import tenant_key
 from checks.rule import Violation
 from checks.subjects import defined
 from checks.wording import qualified, quoted
@@ -16,8 +17,10 @@ from harness.config import Tenancy
 from harness.finding import Severity
 
 SEVERITY = Severity.ERROR
+TENANCY = Tenancy(root_table="auto.owner")
 GOOD = """
-CREATE TABLE auto.bay (business_id uuid NOT NULL, bay_id uuid NOT NULL);
+CREATE TABLE auto.owner (id uuid PRIMARY KEY);
+CREATE TABLE auto.bay (business_id uuid NOT NULL REFERENCES auto.owner (id), bay_id uuid NOT NULL);
 """
 BAD = """
 CREATE TABLE auto.bay (bay_id uuid NOT NULL); -- here
@@ -26,7 +29,7 @@ CREATE TABLE auto.bay (bay_id uuid NOT NULL); -- here
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     for table in defined(catalog, tenancy):
-        if tenancy.column not in table.columns:
+        if tenant_key(table, tenancy) is None:
             yield Violation(
                 str(table.name),
                 f"{table.name} has no column {tenancy.column}",

@@ -53,6 +53,8 @@ CREATE TABLE auto.lift ( -- here
 
 def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     root = Name.parse(tenancy.root_table)
+    if root not in catalog.tables:
+        return  # which TEN007 says
     reached = _reached(catalog, tenancy, root)
     for table in defined(catalog, tenancy):
         if table.name not in reached:

@@ -8,10 +8,11 @@ hole in the check.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from checks.rule import Violation
 from checks.wording import qualified, quoted
-from harness.catalog.model import Catalog, Name
+from harness.catalog.model import Catalog, Table
 from harness.config import Roles, Tenancy
 from harness.finding import Severity
 
@@ -36,26 +37,35 @@ CREATE TABLE auto.make (
 
 
 def check(catalog: Catalog, tenancy: Tenancy, roles: Roles) -> Iterator[Violation]:
-    for name in tenancy.shared_tables:
-        table = catalog.tables.get(Name.parse(name))
-        if table is None:
-            message = f"{name} is declared shared and does not exist; take it from shared_tables"
-            yield Violation(name, message)
-            continue
-        tenant = table.columns.get(tenancy.column)
-        if tenant is not None:
-            message = f"{name} is declared shared and has the column {tenancy.column}"
-            yield Violation(name, message, tenant.location)
-        for grant in table.grants:
-            written = grant.privileges - {"select"}
-            if written and grant.role not in (roles.owner, roles.loader):
-                yield Violation(
-                    name,
-                    f"{name} is declared shared and {grant.role} may {_listed(written)} its rows",
-                    grant.location,
-                    f"REVOKE {_listed(written).upper()} ON {qualified(table.name)}"
-                    f" FROM {quoted(grant.role)};",
-                )
+    for pattern in tenancy.shared_tables:
+        tables = [table for table in catalog.tables.values() if _is(pattern, table)]
+        if not tables:
+            message = f"{pattern} is declared shared and does not exist; take it from shared_tables"
+            yield Violation(pattern, message)
+        for table in tables:
+            yield from _of_table(table, tenancy, roles)
+
+
+def _is(pattern: str, table: Table) -> bool:
+    return fnmatchcase(str(table.name), pattern)
+
+
+def _of_table(table: Table, tenancy: Tenancy, roles: Roles) -> Iterator[Violation]:
+    name = str(table.name)
+    tenant = table.columns.get(tenancy.column)
+    if tenant is not None:
+        message = f"{name} is declared shared and has the column {tenancy.column}"
+        yield Violation(name, message, tenant.location)
+    for grant in table.grants:
+        written = grant.privileges - {"select"}
+        if written and grant.role not in (roles.owner, roles.loader):
+            yield Violation(
+                name,
+                f"{name} is declared shared and {grant.role} may {_listed(written)} its rows",
+                grant.location,
+                f"REVOKE {_listed(written).upper()} ON {qualified(table.name)}"
+                f" FROM {quoted(grant.role)};",
+            )
 
 
 def _listed(privileges: frozenset[str]) -> str:

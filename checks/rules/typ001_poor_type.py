@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from checks.rule import Violation
 from checks.wording import quoted
-from harness.catalog.model import Catalog
+from harness.catalog.model import Catalog, Column
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING
@@ -24,10 +24,8 @@ _BETTER = {
     "timestamp without time zone": "timestamptz",
     "time with time zone": "timestamptz",
     "money": "numeric",
-    "serial": "uuid",
-    "bigserial": "uuid",
-    "smallserial": "uuid",
     "json": "jsonb",
+    "serial": "uuid",
 }
 GOOD = """
 CREATE TABLE auto.bay (business_id uuid NOT NULL, name text, built_at timestamptz, notes jsonb);
@@ -47,11 +45,16 @@ CREATE TABLE auto.bay (
 def check(catalog: Catalog) -> Iterator[Violation]:
     for table in catalog.tables.values():
         for column in table.columns.values() if table.partition_of is None else ():
-            better = _BETTER.get(_ARGUMENTS.sub("", column.type))
+            kind = _kind(column)
+            better = _BETTER.get(_ARGUMENTS.sub("", kind))
             if better is not None:
                 yield Violation(
                     str(table.name),
-                    f"{table.name}.{column.name} is {column.type}; use {better}",
+                    f"{table.name}.{column.name} is {kind}; use {better}",
                     column.location,
                     f"{quoted(column.name)} {better}",
                 )
+
+
+def _kind(column: Column) -> str:
+    return "serial" if (column.default or "").startswith("nextval(") else column.type

@@ -132,7 +132,13 @@ def _constraint(row: Row) -> Constraint:
 
 def _index(row: Row) -> Index:
     name, columns, *rest = row
-    return Index(name, tuple(columns), *rest)
+    return Index(name, tuple(map(_plain, columns)), *rest)
+
+
+def _plain(column: str) -> str:
+    """A column without the quotes that some names need; an expression as it is."""
+    quoted = column.startswith('"') and column.endswith('"') and column.count('"') == 2
+    return column[1:-1] if quoted else column
 
 
 def _policy(row: Row) -> Policy:

@@ -13,7 +13,7 @@ from typing import Literal
 from harness.catalog.model import Catalog, Grant, Name
 from harness.finding import Location
 
-ProblemKind = Literal["opaque", "syntax", "unresolved", "deploy"]
+ProblemKind = Literal["opaque", "syntax", "unresolved", "deploy", "template"]
 Switch = Literal["enable", "force"]
 
 
@@ -23,7 +23,8 @@ class Problem:
 
     `opaque`: what it leaves behind is not known; `syntax`: PostgreSQL 17 would not parse it;
     `unresolved`: it names something that does not exist yet, or creates what exists already;
-    `deploy`: it is understood, but cannot run in the one transaction of a deploy.
+    `deploy`: it is understood, but cannot run in the one transaction of a deploy; `template`: it
+    holds a placeholder, in the place of which a name was read.
     """
 
     kind: ProblemKind

@@ -26,6 +26,7 @@ from harness.cli.options import (
     context,
     write,
 )
+from harness.cli.proposing import propose
 from harness.report import github, junit, prometheus_check, sarif, text
 from harness.report import json as findings_json
 from harness.verdict import Verdict
@@ -73,6 +74,9 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME", help="Attack this table alone; may be given several times."),
     ] = None,
+    init: Annotated[
+        bool, typer.Option("--init", help="Propose a harness.toml for a schema instead.")
+    ] = False,
     dsn: Dsn = None,
     database: Database = None,
     schema_dir: SchemaDir = None,
@@ -105,6 +109,9 @@ def check(
         quiet=quiet,
         no_color=no_color,
     )
+    if init:
+        propose(ctx, paths or [], output)
+        return
     checks = ctx.settings.checks
     selection.require_known(checks)
     scope = Scope(layer.value, tuple(path.as_posix() for path in paths or ()))

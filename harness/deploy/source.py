@@ -10,6 +10,7 @@ from typing import cast
 
 from pglast import parser
 
+from harness.deploy import migrations
 from harness.errors import SchemaError
 
 
@@ -31,7 +32,8 @@ class SourceFile:
 
 
 def read(schema_dir: Path) -> tuple[SourceFile, ...]:
-    """The files that order.txt names, or all *.sql below the directory by name.
+    """The files that order.txt names, or all *.sql below the directory in natural order, without
+    what undoes a migration.
 
     Raises SchemaError where the directory, a file or its encoding is not as it should be.
     """
@@ -46,6 +48,8 @@ def read(schema_dir: Path) -> tuple[SourceFile, ...]:
 def require_all_named(schema_dir: Path, files: Sequence[SourceFile]) -> None:
     """SchemaError for a file that order.txt forgot: nobody would miss it until it is needed."""
     named = {file.path for file in files}
+    if not (schema_dir / "order.txt").is_file():
+        return
     for path in sorted(schema_dir.rglob("*.sql")):
         if (name := path.relative_to(schema_dir).as_posix()) not in named:
             order = schema_dir / "order.txt"
@@ -63,14 +67,16 @@ def statement_at(file: SourceFile, ordinal: int) -> tuple[int, str]:
 def _load_order(schema_dir: Path) -> list[str]:
     order = schema_dir / "order.txt"
     if not order.is_file():
-        return sorted(str(path.relative_to(schema_dir)) for path in schema_dir.rglob("*.sql"))
+        found = (path.relative_to(schema_dir).as_posix() for path in schema_dir.rglob("*.sql"))
+        return migrations.in_order(found)
     lines = (line.partition("#")[0].strip() for line in order.read_text("utf-8").splitlines())
     return [line for line in lines if line]
 
 
 def _read_file(schema_dir: Path, path: str) -> SourceFile:
     try:
-        return SourceFile(path, (schema_dir / path).read_text(encoding="utf-8"))
+        text = (schema_dir / path).read_text(encoding="utf-8-sig")
+        return SourceFile(path, migrations.forth(text))
     except FileNotFoundError:
         raise SchemaError(f"{schema_dir / 'order.txt'}: {path} does not exist") from None
     except UnicodeDecodeError:

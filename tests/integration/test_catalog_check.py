@@ -188,7 +188,7 @@ def test_text_and_server_agree(planting: Connection, settings: Settings, express
     question = ask(table, [expression], tenancy, tenants)
     assert question
     bodies = {"tenant_mgmt.current_business_id": "current_setting('app.business_id')::uuid"}
-    told = symbolic.evaluate(question, bodies, tenancy, tenants)
+    told = symbolic.evaluate(question, bodies, settings, tenants)
     asked = server.Server(planting, settings, tenants).evaluate([question])[question]
     assert not any("unknown" in outcome for rows in told.values() for outcome in rows.values())
     assert told == asked
@@ -199,5 +199,5 @@ def test_what_text_cannot_tell_is_unknown(planting: Connection, settings: Settin
     table = live.read(planting).tables[Name.parse(TABLE)]
     question = ask(table, ["business_id = lower(username)::uuid"], settings.tenancy, tenants)
     assert isinstance(question, Question)
-    told = symbolic.evaluate(question, {}, settings.tenancy, tenants)
+    told = symbolic.evaluate(question, {}, settings, tenants)
     assert set(told[Context.A].values()) == {("unknown",)}

@@ -16,6 +16,12 @@ from harness.catalog.model import Name
 
 Action = Callable[[Any, Name, Statement, Draft], None]
 _RELATIONS = (ObjectType.OBJECT_TABLE, ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW)
+_WITHOUT_ROWS = (
+    ObjectType.OBJECT_SEQUENCE,
+    ObjectType.OBJECT_INDEX,
+    ObjectType.OBJECT_TYPE,
+    ObjectType.OBJECT_FOREIGN_TABLE,
+)
 _OPTIONS = (AlterTableType.AT_SetRelOptions, AlterTableType.AT_ResetRelOptions)
 _WITHOUT_CONSEQUENCE = (
     AlterTableType.AT_SetStatistics,
@@ -31,6 +37,8 @@ _WITHOUT_CONSEQUENCE = (
 def read(node: Any, statement: Statement, draft: Draft) -> None:
     """Applies each action of the statement in turn."""
     name = names.of_relation(node.relation)
+    if node.objtype in _WITHOUT_ROWS:
+        return
     if node.objtype not in _RELATIONS:
         kind = node.objtype.name.removeprefix("OBJECT_")
         statement.refuse("opaque", name, f"ALTER {kind} is not known here; leave it out")
@@ -95,8 +103,10 @@ def _add_constraint(command: Any, name: Name, statement: Statement, draft: Draft
 
 
 def _add_column(command: Any, name: Name, statement: Statement, draft: Draft) -> None:
-    column = columns.read(command.def_, statement, draft)
     known = draft.tables[name].columns
+    if command.def_.colname in known and command.missing_ok:
+        return
+    column = columns.read(command.def_, name, statement, draft)
     if column.name in known:
         statement.refuse("unresolved", name, f"column {column.name} exists already")
     draft.change(name, columns={**known, column.name: column})

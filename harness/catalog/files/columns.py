@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from pglast.enums import ConstrType
 
-from harness.catalog.files import constraints, types
+from harness.catalog.files import constraints, definitions, names, types
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Column, Name
 
 IDENTITY: dict[str, Literal["always", "by default"]] = {"a": "always", "d": "by default"}
-_SERIAL = ("serial", "bigserial", "smallserial")
+_SERIAL = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint"}
+_SERIAL |= {"serial4": "integer", "serial8": "bigint", "serial2": "smallint"}
 _NOT_NULL = (ConstrType.CONSTR_NOTNULL, ConstrType.CONSTR_PRIMARY, ConstrType.CONSTR_IDENTITY)
 _FACTS = (
     ConstrType.CONSTR_NULL,
@@ -24,8 +25,9 @@ _FACTS = (
 )
 
 
-def read(node: Any, statement: Statement, draft: Draft) -> Column:
-    """The column that a ColumnDef defines, without its keys and checks."""
+def read(node: Any, table: Name, statement: Statement, draft: Draft) -> Column:
+    """The column that a ColumnDef defines, without its keys and checks; a serial column is a number
+    that a sequence of its own gives."""
     draft.resolve_type(node.typeName, statement)
     written = node.constraints or ()
     expressions: dict[ConstrType, str] = {}
@@ -36,11 +38,16 @@ def read(node: Any, statement: Statement, draft: Draft) -> Column:
         elif constraint.contype in _FACTS and constraint.raw_expr is not None:
             expressions[constraint.contype] = _expression(constraint, written, statement)
             draft.resolve(walk(constraint.raw_expr), statement)
-    kind = types.spell(node.typeName)
+    kind, serial = types.spell(node.typeName), False
+    if kind in _SERIAL:
+        kind, serial = _SERIAL[kind], True
+        sequence = names.choose_sequence(table, node.colname, draft.sequences)
+        definitions.add_sequence(sequence, statement, draft)
+        expressions[ConstrType.CONSTR_DEFAULT] = f"nextval('{sequence}'::regclass)"
     return Column(
         name=node.colname,
         type=kind,
-        not_null=kind in _SERIAL or any(c.contype in _NOT_NULL for c in written),
+        not_null=serial or any(c.contype in _NOT_NULL for c in written),
         default=expressions.get(ConstrType.CONSTR_DEFAULT),
         generated=expressions.get(ConstrType.CONSTR_GENERATED),
         identity=identity,

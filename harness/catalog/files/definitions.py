@@ -7,7 +7,7 @@ from typing import Any
 
 from pglast.enums import ConstrType, ObjectType
 
-from harness.catalog.files import names, types
+from harness.catalog.files import defaults, names, types
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
@@ -82,11 +82,17 @@ def create_sequence(node: Any, statement: Statement, draft: Draft) -> None:
     """Notes the name of the sequence."""
     name = names.of_relation(node.sequence)
     draft.declare_relation(name, statement)
+    add_sequence(name, statement, draft)
+
+
+def add_sequence(name: Name, statement: Statement, draft: Draft) -> None:
+    """A sequence, and what may be done with it from the beginning."""
     draft.sequences.add(name)
+    draft.privileges += defaults.of_sequence(name, statement.location(), draft)
 
 
 def change_owner(node: Any, statement: Statement, draft: Draft) -> None:
-    """ALTER … OWNER TO of what is not a table: the model has it for functions alone."""
+    """ALTER … OWNER TO of what is not a table: of the others no rule asks who owns them."""
     if node.objectType in (ObjectType.OBJECT_FUNCTION, ObjectType.OBJECT_PROCEDURE):
         key = draft.function(node.object, statement)
         owner = names.of_role(node.newowner)
@@ -95,10 +101,6 @@ def change_owner(node: Any, statement: Statement, draft: Draft) -> None:
         draft.require_schema(node.object.sval, statement)
     elif node.objectType == ObjectType.OBJECT_DOMAIN:
         draft.domain(names.of_strings(node.object), statement)
-    else:
-        kind = node.objectType.name.removeprefix("OBJECT_").lower()
-        message = f"the owner of a {kind} is not known here; leave the statement out"
-        statement.refuse("opaque", kind, message)
 
 
 def _declare_type(name: Name, statement: Statement, draft: Draft) -> None:

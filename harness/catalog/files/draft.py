@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pglast import ast
 
@@ -32,6 +32,16 @@ from harness.finding import Location
 Thing = TypeVar("Thing")
 _QUALIFIED = re.compile(r"(\w+)\.\w")
 FunctionKey = tuple[Name, tuple[str, ...]]
+
+
+class Default(NamedTuple):
+    """What ALTER DEFAULT PRIVILEGES hands out with every later object."""
+
+    kind: Literal["table", "function", "sequence"]
+    schema: str | None
+    """None for every schema."""
+    role: str
+    privileges: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -57,12 +67,17 @@ class Draft:
     statistics: set[Name] = field(default_factory=set)
     definitions: dict[str, str] = field(default_factory=dict)
     privileges: list[Privilege] = field(default_factory=list)
+    defaults: list[Default] = field(default_factory=list)
+    public_executes: bool = True
+    """Whether everybody may execute a function that is created from now on."""
     role_settings: list[RoleSetting] = field(default_factory=list)
     inherits: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
     switched_off: dict[tuple[Name, Switch], Location] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     rewrite_rules: list[RewriteRule] = field(default_factory=list)
+    idle_rules: set[tuple[Name, str]] = field(default_factory=set)
+    """Rules that do NOTHING, which only the system catalogs know."""
     foreign_tables: dict[Name, tuple[Grant, ...]] = field(default_factory=dict)
     sequences: set[Name] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
@@ -70,6 +85,12 @@ class Draft:
     def copy(self) -> Draft:
         """Another draft that begins where this one stands."""
         return replace(self, **{f.name: copy(getattr(self, f.name)) for f in fields(self)})
+
+    def go_back_to(self, before: Draft) -> None:
+        """Undoes what came after a copy was made, but for the problems, which stay noted."""
+        for kept in fields(self):
+            if kept.name != "problems":
+                setattr(self, kept.name, getattr(before, kept.name))
 
     def finish(self) -> Source:
         """The draft as it stands, frozen."""
@@ -83,7 +104,7 @@ class Draft:
         )
         return Source(
             catalog=catalog,
-            problems=tuple(filter(self._is_ours, self.problems)),
+            problems=tuple(filter(self._is_ours, dict.fromkeys(self.problems))),
             definitions=self.definitions,
             privileges=tuple(self.privileges),
             role_settings=tuple(self.role_settings),
@@ -132,7 +153,7 @@ class Draft:
         if node.args_unspecified:
             key = next((key for key in self.functions if key[0] == name), None)
         else:
-            key = (name, tuple(types.spell(argument) for argument in node.objargs or ()))
+            key = (name, tuple(types.spell_bare(argument) for argument in node.objargs or ()))
         listed = ", ".join(key[1]) if key else ""
         if key is None or key not in self.functions:
             missing("function", f"{name}({listed})", statement)

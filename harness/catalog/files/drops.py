@@ -8,10 +8,10 @@ from typing import Any
 
 from pglast.enums import ObjectType
 
-from harness.catalog.files import names, policies
+from harness.catalog.files import changes, names, policies
 from harness.catalog.files.draft import Draft, missing
 from harness.catalog.files.statements import Statement
-from harness.catalog.model import Name, Table
+from harness.catalog.model import Name
 
 _Dropper = Callable[[Any, Any, Statement, Draft], None]
 
@@ -95,6 +95,7 @@ def _trigger(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
 
 def _rule(item: Any, _: Any, __: Statement, draft: Draft) -> None:
     gone = (names.of_strings(item[:-1]), item[-1].sval)
+    draft.idle_rules.discard(gone)
     draft.rewrite_rules = [r for r in draft.rewrite_rules if (r.table, r.name) != gone]
 
 
@@ -176,26 +177,9 @@ def _rename_table(node: Any, statement: Statement, draft: Draft) -> None:
         _rename_view(node, statement, draft)
         return
     new = Name(old.schema, node.newname)
-    table = draft.table(old, statement)
+    draft.table(old, statement)
     draft.declare_relation(new, statement)
-    draft.tables = {
-        (new if name == old else name): (replace(table, name=new) if name == old else other)
-        for name, other in draft.tables.items()
-    }
-    draft.indexes = {i: new if owner == old else owner for i, owner in draft.indexes.items()}
-    for other in list(draft.tables.values()):
-        _follow(other, old, new, draft)
-
-
-def _follow(table: Table, old: Name, new: Name, draft: Draft) -> None:
-    """What pointed to the old name points to the new one."""
-    if table.partition_of == old:
-        draft.change(table.name, partition_of=new)
-    if any(c.references == old for c in table.constraints):
-        constraints = tuple(
-            replace(c, references=new) if c.references == old else c for c in table.constraints
-        )
-        draft.change(table.name, constraints=constraints)
+    changes.move_table(old, new, draft)
 
 
 def _rename_view(node: Any, statement: Statement, draft: Draft) -> None:
@@ -266,4 +250,11 @@ _RENAMERS: dict[ObjectType, Callable[[Any, Statement, Draft], None]] = {
     ObjectType.OBJECT_TABCONSTRAINT: _rename_constraint,
     ObjectType.OBJECT_POLICY: _rename_policy,
     ObjectType.OBJECT_INDEX: _rename_index,
+    ObjectType.OBJECT_FUNCTION: changes.rename_function,
+    ObjectType.OBJECT_PROCEDURE: changes.rename_function,
+    ObjectType.OBJECT_TYPE: changes.rename_type,
+    ObjectType.OBJECT_DOMAIN: changes.rename_type,
+    ObjectType.OBJECT_SEQUENCE: changes.rename_sequence,
+    ObjectType.OBJECT_TRIGGER: changes.rename_trigger,
+    ObjectType.OBJECT_ROLE: changes.rename_role,
 }

@@ -12,22 +12,30 @@ from harness.catalog.source import Publication, RewriteRule
 
 
 def create_rule(node: Any, statement: Statement, draft: Draft) -> None:
-    """CREATE RULE on a table; one on a view is how a view is written."""
+    """CREATE RULE on a table; one on a view is how a view is written, and NOTHING does nothing."""
     relation = names.of_relation(node.relation)
-    if relation not in draft.views:
+    if relation not in draft.views and not node.actions:
+        draft.table(relation, statement)
+        draft.idle_rules.add((relation, node.rulename))
+    elif relation not in draft.views:
         draft.table(relation, statement)
         draft.rewrite_rules.append(RewriteRule(node.rulename, relation, statement.location()))
 
 
 def create_publication(node: Any, statement: Statement, draft: Draft) -> None:
     """CREATE PUBLICATION of tables, of schemas, or of all."""
+    draft.publications += published(node, statement, draft)
+
+
+def published(node: Any, statement: Statement, draft: Draft) -> list[Publication]:
+    """What a statement about a publication names: tables, schemas, or all."""
     if node.for_all_tables:
-        published = [(name, False) for name in draft.tables]
+        found = [(name, False) for name in draft.tables]
     else:
-        published = [found for item in node.pubobjects or () for found in _published(item, draft)]
-    draft.publications += [
+        found = [each for item in node.pubobjects or () for each in _published(item, draft)]
+    return [
         Publication(node.pubname, table, filtered, statement.location())
-        for table, filtered in published
+        for table, filtered in found
     ]
 
 

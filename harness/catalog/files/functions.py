@@ -7,12 +7,11 @@ from typing import Any
 
 from pglast.enums import FunctionParameterMode, VariableSetKind
 
-from harness.catalog.files import names, types
+from harness.catalog.files import defaults, names, types
 from harness.catalog.files.draft import Draft, FunctionKey
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Function, Name
-from harness.catalog.source import Privilege
 
 _OPTIONS = {
     "as",
@@ -46,7 +45,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     options = {option.defname: option.arg for option in node.options or ()}
     _refuse_unknown(options, name, statement, draft)
     parameters = node.parameters or ()
-    key = (name, tuple(types.spell(p.argType) for p in parameters if p.mode not in _RESULT))
+    key = (name, tuple(types.spell_bare(p.argType) for p in parameters if p.mode not in _RESULT))
     if key in draft.functions and not node.replace:
         statement.refuse("unresolved", name, f"function {name} exists already; create it once")
     draft.function_names.add(name)
@@ -69,9 +68,8 @@ def _add(key: FunctionKey, function: Function, statement: Statement, draft: Draf
     """A function that is replaced keeps its comment, its owner and who may execute it."""
     replaced = draft.functions.get(key)
     if replaced is None:
-        execute, place = frozenset({"execute"}), statement.location()
-        to_all = Privilege("function", function.signature, "public", execute, place)
-        draft.privileges.append(to_all)
+        schema, place = function.name.schema, statement.location()
+        draft.privileges += defaults.of_function(schema, function.signature, place, draft)
     else:
         function = replace(function, comment=replaced.comment, owner=replaced.owner)
     draft.functions[key] = function
@@ -105,22 +103,27 @@ def _is_column(parameter: Any) -> bool:
 def _parameter(parameter: Any) -> str:
     """As pg_get_function_identity_arguments spells it."""
     name = f"{names.quoted(parameter.name)} " if parameter.name else ""
-    return f"{_MODES.get(parameter.mode, '')}{name}{types.spell(parameter.argType)}"
+    return f"{_MODES.get(parameter.mode, '')}{name}{types.spell_bare(parameter.argType)}"
 
 
 def _result(node: Any, parameters: Any) -> str:
     """As pg_get_function_result spells it."""
     columns = [
-        f"{names.quoted(p.name)} {types.spell(p.argType)}" for p in parameters if _is_column(p)
+        f"{names.quoted(p.name)} {types.spell_bare(p.argType)}" for p in parameters if _is_column(p)
     ]
     if columns:
         return f"TABLE({', '.join(columns)})"
-    out = [types.spell(p.argType) for p in parameters if p.mode in _OUT]
+    out = [types.spell_bare(p.argType) for p in parameters if p.mode in _OUT]
     if out and node.returnType is None:
         return out[0] if len(out) == 1 else "record"
     if node.returnType is None:
         return ""
-    return f"{'SETOF ' if node.returnType.setof else ''}{types.spell(node.returnType)}"
+    return f"{'SETOF ' if node.returnType.setof else ''}{types.spell_bare(node.returnType)}"
+
+
+def setting(node: Any) -> dict[str, str]:
+    """What a SET clause sets, by name; nothing for RESET and SET … TO DEFAULT."""
+    return {node.name: _setting(node)} if node.kind == VariableSetKind.VAR_SET_VALUE else {}
 
 
 def _setting(node: Any) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
+
+from pglast import ast
 
 from harness.catalog.files import names
 from harness.catalog.files.draft import Draft
@@ -54,9 +57,24 @@ def create_statistics(node: Any, statement: Statement, draft: Draft) -> None:
 
 def _chosen(node: Any, relation: Name, draft: Draft) -> str:
     """The name that PostgreSQL gives to an index without one."""
-    columns = tuple(part.name or "expr" for part in node.indexParams)
+    columns: list[str] = []
+    for part in node.indexParams:
+        told = part.name or _figured(part.expr)
+        taken_too = (f"{told}{number or ''}" for number in count())
+        columns.append(next(name for name in taken_too if name not in columns))
     taken = {index.name for index in draft.indexes if index.schema == relation.schema}
     return names.choose_index(relation, columns, taken)
+
+
+def _figured(expression: Any) -> str:
+    """What PostgreSQL calls a column without a name: after its function (FigureIndexColname)."""
+    while isinstance(expression, ast.TypeCast):
+        expression = expression.arg
+    if isinstance(expression, ast.FuncCall):
+        return str(expression.funcname[-1].sval)
+    if isinstance(expression, ast.ColumnRef):
+        return str(expression.fields[-1].sval)
+    return {ast.CoalesceExpr: "coalesce", ast.CaseExpr: "case"}.get(type(expression), "expr")
 
 
 def _predicate(node: Any, statement: Statement) -> str | None:

@@ -25,6 +25,18 @@ def look_in(schema: str) -> None:
     _first_schema.set(schema or "public")
 
 
+def schema_in_use() -> str:
+    """Where names without a schema are."""
+    return _first_schema.get()
+
+
+def of_text(text: str) -> Name:
+    """The name that a text such as '"public".orders' spells, as a cast to regclass reads it."""
+    parts = re.findall(r'"((?:[^"]|"")*)"|([^".]+)', text)
+    spelled = [quoted.replace('""', '"') or plain.lower() for quoted, plain in parts]
+    return Name(spelled[-2] if len(spelled) > 1 else _first_schema.get(), spelled[-1])
+
+
 def of_relation(relation: Any) -> Name:
     """The name of a RangeVar; one without a schema is in the first of the search path."""
     return Name(relation.schemaname or _first_schema.get(), relation.relname)
@@ -61,6 +73,13 @@ def choose_index(table: Name, columns: Iterable[str], taken: Collection[str]) ->
     """The name that PostgreSQL gives to an index without one (ChooseIndexName)."""
     numbered = (_fit(table.name, "_".join(columns), f"idx{number or ''}") for number in count())
     return next(name for name in numbered if name not in taken)
+
+
+def choose_sequence(table: Name, column: str, taken: Collection[Name]) -> Name:
+    """The name that PostgreSQL gives to the sequence of a serial column."""
+    numbered = (_fit(table.name, column, f"seq{number or ''}") for number in count())
+    found = (Name(table.schema, name) for name in numbered)
+    return next(name for name in found if name not in taken)
 
 
 def _short(column: str) -> str:

@@ -1,4 +1,4 @@
-"""GRANT, REVOKE, ALTER DEFAULT PRIVILEGES, and settings of roles."""
+"""GRANT, REVOKE, and settings of roles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from harness.catalog.source import Privilege, RoleSetting
 _ALL_ON_RELATION = frozenset(
     {"select", "insert", "update", "delete", "truncate", "references", "trigger", "maintain"}
 )
-_ALL = {
+EVERYTHING = {
+    "table": _ALL_ON_RELATION,
     "schema": frozenset({"usage", "create"}),
     "function": frozenset({"execute"}),
     "sequence": frozenset({"usage", "select", "update"}),
@@ -70,16 +71,6 @@ def _on_all(node: Any, statement: Statement, draft: Draft) -> None:
             _change("function", function.signature, node, statement, draft)
 
 
-def read_default(node: Any, statement: Statement, draft: Draft) -> None:
-    """Notes what ALTER DEFAULT PRIVILEGES hands out with every later object."""
-    kind = node.action.objtype.name.removeprefix("OBJECT_").lower()
-    for role in _roles(node.action) if node.action.is_grant else ():
-        privileges = _privileges(node.action.privileges, frozenset({"all"}))
-        draft.privileges.append(
-            Privilege("default", f"every later {kind}", role, privileges, statement.location())
-        )
-
-
 def read_setting(node: Any, statement: Statement, draft: Draft) -> None:
     """Notes a setting that ALTER ROLE or ALTER DATABASE gives to every new session."""
     role = getattr(node, "role", None)
@@ -98,7 +89,7 @@ def _on_relation(item: Any, node: Any, statement: Statement, draft: Draft) -> No
 
 def _change_relation(name: Name, node: Any, statement: Statement, draft: Draft) -> None:
     grants = list(_grants(name, statement, draft))
-    change = _give if node.is_grant else _take
+    change = give if node.is_grant else _take
     for role in _roles(node):
         for columns, privileges in _by_columns(node.privileges):
             grants = change(grants, Grant(role, privileges, columns, statement.location()))
@@ -128,7 +119,7 @@ def _by_columns(privileges: Any) -> Iterable[tuple[tuple[str, ...], frozenset[st
     return found.items()
 
 
-def _give(grants: list[Grant], given: Grant) -> list[Grant]:
+def give(grants: list[Grant], given: Grant) -> list[Grant]:
     """One Grant per role and columns; a later GRANT adds to it and is where it stands."""
     key = (given.role, given.columns)
     before = [grant for grant in grants if (grant.role, grant.columns) == key]
@@ -169,7 +160,7 @@ def _change(
     statement: Statement,
     draft: Draft,
 ) -> None:
-    privileges = _privileges(node.privileges, _ALL[kind])
+    privileges = named(node.privileges, EVERYTHING[kind])
     for role in _roles(node):
         if node.is_grant:
             draft.privileges.append(
@@ -189,7 +180,8 @@ def _without(
     return [held for held in map(left, known) if held.privileges]
 
 
-def _privileges(nodes: Any, everything: frozenset[str]) -> frozenset[str]:
+def named(nodes: Any, everything: frozenset[str]) -> frozenset[str]:
+    """The privileges that a statement lists; all of them for ALL."""
     if nodes is None:
         return everything
     return frozenset(node.priv_name for node in nodes)

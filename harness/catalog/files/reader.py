@@ -15,7 +15,10 @@ from pglast import ast
 
 from harness.catalog.files import (
     alter,
+    blocks,
+    changes,
     comments,
+    defaults,
     definitions,
     drops,
     exits,
@@ -99,8 +102,19 @@ def _read_statement(statement: Statement, draft: Draft) -> None:
         draft.problems.append(statement.problem("opaque", _first_words(statement), message))
 
 
+def _do(node: Any, statement: Statement, draft: Draft) -> None:
+    blocks.do(node, statement, draft, _read_statement)
+
+
+def _call(node: Any, statement: Statement, draft: Draft) -> None:
+    """CALL of a procedure that the files define."""
+    if not blocks.is_known(node.funccall, draft):
+        _refuse(node, statement, draft)
+    blocks.call(node.funccall, statement, draft, _read_statement)
+
+
 def _select(node: Any, statement: Statement, draft: Draft) -> None:
-    """A partition function, or one of PostgreSQL's own, which pg_dump calls."""
+    """A partition function, one that the files define, or PostgreSQL's own, which pg_dump calls."""
     called = [target.val for target in node.targetList or ()]
     own = all(type(c) is ast.FuncCall and _is_harmless(c) for c in called) and not node.fromClause
     if node.intoClause is not None:
@@ -108,10 +122,27 @@ def _select(node: Any, statement: Statement, draft: Draft) -> None:
         draft.declare_relation(name, statement)
         views.table_of_query(name, node, statement, draft)
         return
-    if not called or not own:
+    if _is_defined(called, node, draft):
+        for defined in called:
+            blocks.call(defined, statement, draft, _read_statement)
+    elif not called or not own:
         _make_partitions(node, statement, draft)
     else:
         _set_config(called[0])
+
+
+def _is_defined(called: list[Any], node: Any, draft: Draft) -> bool:
+    """Whether a query calls nothing but functions whose bodies can be gone through."""
+    return (
+        not node.fromClause
+        and all(
+            type(call) is ast.FuncCall
+            and not _is_known(call, draft)
+            and blocks.is_known(call, draft)
+            for call in called
+        )
+        and bool(called)
+    )
 
 
 def _set_config(call: Any) -> None:
@@ -158,12 +189,18 @@ def _first_words(statement: Statement) -> str:
 
 _READERS: dict[type, Reader] = {
     ast.AlterDatabaseSetStmt: privileges.read_setting,
-    ast.AlterDefaultPrivilegesStmt: privileges.read_default,
+    ast.AlterDefaultPrivilegesStmt: defaults.read,
+    ast.AlterDomainStmt: changes.alter_domain,
+    ast.AlterEnumStmt: changes.alter_enum,
+    ast.AlterFunctionStmt: changes.alter_function,
+    ast.AlterObjectSchemaStmt: changes.set_schema,
     ast.AlterOwnerStmt: definitions.change_owner,
     ast.AlterPolicyStmt: policies.alter,
+    ast.AlterPublicationStmt: changes.alter_publication,
     ast.AlterRoleStmt: roles.alter,
     ast.AlterRoleSetStmt: privileges.read_setting,
     ast.AlterTableStmt: alter.read,
+    ast.CallStmt: _call,
     ast.CommentStmt: comments.read,
     ast.CompositeTypeStmt: definitions.create_composite,
     ast.CreateDomainStmt: definitions.create_domain,
@@ -183,6 +220,7 @@ _READERS: dict[type, Reader] = {
     ast.CreateTableAsStmt: views.create_materialized,
     ast.CreateTrigStmt: triggers.create,
     ast.CreateUserMappingStmt: exits.pass_over,
+    ast.DoStmt: _do,
     ast.DropStmt: drops.drop,
     ast.GrantRoleStmt: roles.grant,
     ast.GrantStmt: privileges.read,
@@ -213,7 +251,6 @@ _TAKE_OUT = "take it out, or teach harness.catalog.files to read it"
 _ROLES = "roles are cluster-wide and deploy creates them; leave it out"
 _DATA = "schema files hold no data; leave it out"
 _ADVICE = {
-    "DoStmt": "what its body executes cannot be read; write the statements out",
     "CallStmt": "what a procedure executes cannot be read; write the statements out",
     "PrepareStmt": "write the statement out",
     "ExecuteStmt": "write the statement out",
@@ -221,8 +258,4 @@ _ADVICE = {
     "MergeStmt": _DATA,
     "DropRoleStmt": _ROLES,
     "CreateEventTrigStmt": "Citus runs event triggers on the coordinator alone; leave it out",
-    "AlterObjectSchemaStmt": "create it in the right schema",
-    "AlterFunctionStmt": "write it into CREATE FUNCTION",
-    "AlterDomainStmt": "write it into CREATE DOMAIN",
-    "AlterEnumStmt": "write it into CREATE TYPE",
 }

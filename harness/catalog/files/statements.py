@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from pglast.parser import ParseError
 
+from harness.catalog.files import placeholders
 from harness.catalog.files.text import SqlText, semicolons
 from harness.catalog.parsing import parse_sql
 from harness.catalog.source import Problem, ProblemKind
@@ -22,6 +23,10 @@ from harness.finding import Location
 _NOT_SQL = re.compile(r"^\\[^\n]*|\0", re.MULTILINE)
 _COPIED = re.compile(r"^(COPY\b[^;]*\bFROM\s+stdin\b[^;]*;)(.*?)^\\\.$", re.S | re.M | re.I)
 _SHOWN_ALONE = re.compile(r"\\(echo|qecho|timing|pset|set|unset|restrict|unrestrict|encoding|q)\b")
+_BEGINS = re.compile(
+    r"(?<![^\n])[ \t]*(CREATE|ALTER|DROP|GRANT|REVOKE|COMMENT|INSERT|UPDATE|DELETE|DO|SELECT)\b",
+    re.IGNORECASE,
+)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
 _END = re.compile(r";\s*END\s*$", re.IGNORECASE)
 
@@ -94,18 +99,35 @@ def _statements(file: SqlText, start: int, stop: int) -> Iterator[Statement]:
 
 
 def _salvage(file: SqlText) -> tuple[list[Statement], list[Problem]]:
-    statements: list[Statement] = []
+    """What can be read of a file that does not parse as a whole."""
     text = _COPIED.sub(_without_rows, file.text)
     commands = [m for m in _NOT_SQL.finditer(text) if not _SHOWN_ALONE.match(m.group())]
     problems = [_not_sql(file, match) for match in commands]
     blanked = _NOT_SQL.sub(lambda match: " " * len(match.group()), text)
-    file = SqlText.of(file.path, blanked)
+    blanked, templates = placeholders.filled(replace(file, text=blanked))
+    problems += templates
+    file = replace(file, text=blanked)
+    statements: list[Statement] = []
     for piece in _pieces(blanked):
-        try:
-            statements += _statements(file, piece.start, piece.stop)
-        except ParseError as error:
-            problems.append(_syntax(file, error, piece))
+        read, errors = _parse_piece(file, piece)
+        statements += read
+        problems += errors
     return statements, problems
+
+
+def _parse_piece(file: SqlText, piece: slice) -> tuple[list[Statement], list[Problem]]:
+    """The statements of a piece. Where it does not parse and another statement begins at the
+    error, a semicolon was forgotten: what stands on both sides is read for itself."""
+    try:
+        return list(_statements(file, piece.start, piece.stop)), []
+    except ParseError as error:
+        named = error.args[1] if len(error.args) > 1 else None
+        found = _syntax(file, error, piece)
+        if named is None or named <= piece.start or not _BEGINS.match(file.text, named):
+            return [], [found]
+    before, _ = _parse_piece(file, slice(piece.start, named))
+    after, further = _parse_piece(file, slice(named, piece.stop))
+    return before + after, [found, *further]
 
 
 def _without_rows(copied: re.Match[str]) -> str:
@@ -132,8 +154,9 @@ def _not_sql(file: SqlText, match: re.Match[str]) -> Problem:
     text = match.group().strip().replace("\0", "NUL")
     if text == "NUL":
         message = "a NUL character ends the text for PostgreSQL; delete it"
+    elif (command := text.split()[0]) in ("\\i", "\\ir", "\\include", "\\include_relative"):
+        message = f"{command} reads another file in psql alone; name that file to the check too"
     else:
-        command = text.split()[0]
         message = f"{command} is executed by psql alone; write what it does in SQL"
     return Problem("opaque", text, message, file.location(match.start()))
 

@@ -8,7 +8,7 @@ from typing import Any
 from pglast import ast
 from pglast.enums import PartitionStrategy
 
-from harness.catalog.files import columns, constraints, names
+from harness.catalog.files import columns, constraints, defaults, names
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import deparse
 from harness.catalog.files.statements import Refused, Statement
@@ -32,13 +32,16 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
     _refuse_variants(node, name, statement)
     parent = names.of_relation(node.inhRelations[0]) if node.partbound else None
     parts = node.tableElts or ()
-    own = [columns.read(part, statement, draft) for part in parts if type(part) is ast.ColumnDef]
+    own = [
+        columns.read(part, name, statement, draft) for part in parts if type(part) is ast.ColumnDef
+    ]
     inherited = _inherited(node, name, statement, draft)
     draft.tables[name] = Table(
         name=name,
         columns={**inherited, **{column.name: column for column in own}},
         partition_by=_partition_key(node.partspec),
         partition_of=parent,
+        grants=defaults.of_table(name, statement.location(), draft),
         location=statement.location(),
     )
     for part in parts:
@@ -46,6 +49,16 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
             _add_constraints(part, name, statement, draft)
         except Refused as refused:  # the other constraints are still worth knowing
             draft.problems.append(refused.problem)
+    _merge_keys(name, draft)
+
+
+def _merge_keys(name: Name, draft: Draft) -> None:
+    """A UNIQUE on the columns of the primary key beside it is the same index to PostgreSQL."""
+    table = draft.tables[name]
+    key = table.primary_key
+    if key is not None:
+        kept = tuple(c for c in table.constraints if c.kind != "unique" or c.columns != key.columns)
+        draft.change(name, constraints=kept)
 
 
 def _add_constraints(part: Any, name: Name, statement: Statement, draft: Draft) -> None:

@@ -32,15 +32,17 @@ class SqlText:
     path: str
     text: str = field(repr=False)
     line_ends: tuple[int, ...] = field(repr=False)
+    at: Location | None = None
+    """Where all of it stands, for text that no file holds as such: what EXECUTE runs."""
 
     @classmethod
-    def of(cls, path: str, text: str) -> SqlText:
+    def of(cls, path: str, text: str, at: Location | None = None) -> SqlText:
         """The text with its line ends looked up once."""
-        return cls(path, text, tuple(match.start() for match in re.finditer("\n", text)))
+        return cls(path, text, tuple(match.start() for match in re.finditer("\n", text)), at)
 
     def location(self, offset: int) -> Location:
         """File and line of an offset."""
-        return Location(self.path, bisect_left(self.line_ends, offset) + 1)
+        return self.at or Location(self.path, bisect_left(self.line_ends, offset) + 1)
 
     def skip_trivia(self, offset: int) -> int:
         """The offset of the first character that is neither white space nor comment."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from harness.catalog.files import names
+from harness.catalog.model import Name
 
 _INTERNAL = {
     "int2": "smallint",
@@ -25,12 +27,16 @@ _INTERNAL = {
 }
 
 
+_UNNAMED = ("pg_catalog", "public")
+"""Schemas that format_type leaves out, for they are on the search path."""
+
+
 def spell(node: Any) -> str:
     """`numeric(14,2)`, `timestamp(3) with time zone`, `text[]`, `system_core.email`."""
     parts = [part.sval for part in node.names]
-    if parts[0] == "pg_catalog":
+    if parts[0] in _UNNAMED and len(parts) > 1:
         parts = parts[1:]
-    name = _INTERNAL.get(parts[0], parts[0]) if len(parts) == 1 else _qualified(parts)
+    name = _INTERNAL.get(parts[0], _plain(parts[0])) if len(parts) == 1 else _qualified(parts)
     if node.pct_type:
         name += "%TYPE"
     modifiers = _modifiers(node)
@@ -39,6 +45,21 @@ def spell(node: Any) -> str:
         timed = first in ("timestamp", "time")
         name = f"{first}({modifiers}){space}{rest}" if timed else f"{name}({modifiers})"
     return name + "[]" * bool(node.arrayBounds)
+
+
+def spell_bare(node: Any) -> str:
+    """A type without length or precision, which functions do not keep."""
+    return re.sub(r"\(\d+(?:,\d+)?\)", "", spell(node))
+
+
+def spell_name(name: Name) -> str:
+    """A type of a schema, as a column of it is spelled."""
+    return _plain(name.name) if name.schema == "public" else _qualified([*name])
+
+
+def _plain(name: str) -> str:
+    """A name of one part; PostgreSQL's own types are spelled like keywords and stay as they are."""
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else names.quoted(name)
 
 
 def _qualified(parts: list[str]) -> str:

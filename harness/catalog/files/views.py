@@ -9,11 +9,11 @@ from typing import Any
 from pglast import ast
 from pglast.enums import ObjectType, ViewCheckOption
 
-from harness.catalog.files import names
+from harness.catalog.files import defaults, names
 from harness.catalog.files.draft import Draft
 from harness.catalog.files.expressions import walk
 from harness.catalog.files.statements import Statement
-from harness.catalog.model import Column, Name, Table, View
+from harness.catalog.model import Column, Grant, Name, Table, View
 
 _VIEW_OPTIONS = ("security_invoker", "security_barrier", "check_option")
 _TAIL = re.compile(
@@ -39,7 +39,7 @@ def create(node: Any, statement: Statement, draft: Draft) -> None:
         name=name,
         query=_query(statement),
         options=options,
-        grants=replaced.grants if replaced else (),
+        grants=replaced.grants if replaced else _granted(name, statement, draft),
         location=statement.location(),
     )
 
@@ -55,7 +55,11 @@ def create_materialized(node: Any, statement: Statement, draft: Draft) -> None:
         return
     draft.resolve(walk(node.query), statement)
     draft.views[name] = View(
-        name=name, query=_query(statement), materialized=True, location=statement.location()
+        name=name,
+        query=_query(statement),
+        materialized=True,
+        grants=_granted(name, statement, draft),
+        location=statement.location(),
     )
 
 
@@ -76,7 +80,16 @@ def table_of_query(name: Name, query: Any, statement: Statement, draft: Draft) -
         elif fields and fields[-1].sval in known:
             called = target.name or fields[-1].sval
             columns[called] = replace(known[fields[-1].sval], name=called, not_null=False)
-    draft.tables[name] = Table(name=name, columns=columns, location=statement.location())
+    draft.tables[name] = Table(
+        name=name,
+        columns=columns,
+        grants=_granted(name, statement, draft),
+        location=statement.location(),
+    )
+
+
+def _granted(name: Name, statement: Statement, draft: Draft) -> tuple[Grant, ...]:
+    return defaults.of_table(name, statement.location(), draft)
 
 
 def value_of(option: Any) -> str:

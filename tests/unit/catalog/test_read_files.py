@@ -229,10 +229,8 @@ def test_what_an_extension_brings_is_not_judged() -> None:
         "COMMENT ON CONSTRAINT c ON s.t IS 'x';",
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SET TIME ZONE INTERVAL '1' HOUR RETURN 1;",
         "CREATE TABLE s.t (a int DEFERRABLE);",
-        "ALTER INDEX s.i SET (fillfactor = 70);",
         "GRANT SELECT ON LARGE OBJECT 1 TO x;",
         "COMMENT ON LANGUAGE plpgsql IS 'x';",
-        "ALTER TYPE s.x OWNER TO y;",
     ],
 )
 def test_an_unforeseen_form_is_a_problem_and_no_crash(statement: str) -> None:
@@ -285,8 +283,15 @@ def test_an_index_without_a_name_is_named_as_postgresql_does() -> None:
     found = table(
         "CREATE TABLE s.t (a int, b text);"
         "CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (a, b); CREATE INDEX ON s.t (lower(b));"
+        "CREATE INDEX ON s.t ((a + 1)); CREATE INDEX ON s.t (lower(b), lower(b), (b::varchar));"
     )
-    assert [i.name for i in found.indexes] == ["t_a_b_idx", "t_a_b_idx1", "t_expr_idx"]
+    assert [i.name for i in found.indexes] == [
+        "t_a_b_idx",
+        "t_a_b_idx1",
+        "t_lower_idx",
+        "t_expr_idx",
+        "t_lower_lower1_b_idx",
+    ]
 
 
 def test_names_without_a_schema_are_in_the_search_path() -> None:
@@ -311,3 +316,154 @@ def test_a_dump_is_read() -> None:
     found = source.catalog.tables[Name("s", "t")]
     assert found.indexes[0].location == Location("f.sql", 10)
     assert found.primary_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "GRANT SELECT ON s.t TO {{ reader }};",
+        "GRANT SELECT ON s.t TO :reader;",
+        'GRANT SELECT ON s.t TO :"reader";',
+        "{% if grants %} GRANT SELECT ON s.t TO reader; {% endif %}",
+        "GRANT SELECT ON s.t TO <%= reader %>;",
+    ],
+)
+def test_a_placeholder_is_named_and_the_statement_is_read(written: str) -> None:
+    source = read(f"CREATE TABLE s.t (a int[] DEFAULT '{{1}}'::int[], b text);\n{written}")
+    assert {(p.kind, p.location.line) for p in source.problems} == {("template", 3)}
+    (grant,) = source.catalog.tables[Name("s", "t")].grants
+    assert "reader" in grant.role
+
+
+def test_placeholders_inside_a_name_and_a_body_are_read_as_parts_of_it() -> None:
+    source = read(
+        "CREATE TABLE s.${kind}_t (a int);\n-- {{ nothing here }}, :nor_here\n"
+        "DO $$ BEGIN\n  CREATE POLICY p ON s.${kind}_t TO {{app}} USING (a = 1); END $$;"
+    )
+    assert [(p.kind, p.location.line) for p in source.problems] == [
+        ("template", 2),
+        ("template", 5),
+    ]
+    (policy,) = source.catalog.tables[Name("s", "__kind__t")].policies
+    assert policy.roles == ("__app__",)
+
+
+def test_a_missing_semicolon_costs_no_statement() -> None:
+    source = read("CREATE TABLE s.t (a int)\n\nALTER TABLE s.t ENABLE ROW LEVEL SECURITY;")
+    assert [(p.kind, p.location.line) for p in source.problems] == [("syntax", 4)]
+    assert source.catalog.tables[Name("s", "t")].row_security
+
+
+def test_what_alter_makes_of_functions_counts() -> None:
+    source = read(
+        "CREATE FUNCTION s.f(a int) RETURNS int LANGUAGE sql SET search_path = s RETURN a;"
+        "ALTER FUNCTION s.f SECURITY DEFINER STABLE SET search_path = pg_catalog, pg_temp;"
+        "ALTER FUNCTION s.f(int) RENAME TO g; ALTER FUNCTION s.g OWNER TO boss;"
+        "REVOKE EXECUTE ON FUNCTION s.g FROM PUBLIC;"
+    )
+    (function,) = source.catalog.functions
+    assert source.problems == source.privileges == ()
+    assert (function.signature, function.owner) == ("s.g(a integer)", "boss")
+    assert (function.security_definer, function.volatility) == (True, "stable")
+    assert function.settings == ("search_path=pg_catalog, pg_temp",)
+
+
+def test_a_type_and_a_schema_of_another_name_are_those_of_the_columns() -> None:
+    source = read(
+        "CREATE TYPE s.kind AS ENUM ('a'); CREATE TABLE s.t (a s.kind, b s.kind[]);"
+        "ALTER TYPE s.kind ADD VALUE 'b'; ALTER TYPE s.kind RENAME TO sort;"
+        "CREATE SCHEMA r; CREATE TABLE s.u (t int PRIMARY KEY);"
+        "ALTER TABLE s.t ADD c int REFERENCES s.u; ALTER TABLE s.u SET SCHEMA r;"
+    )
+    found = source.catalog.tables[Name("s", "t")]
+    assert source.problems == ()
+    assert source.catalog.enums == {Name("s", "sort"): ("a", "b")}
+    assert [column.type for column in found.columns.values()][:2] == ["s.sort", "s.sort[]"]
+    assert found.foreign_keys[0].references == Name("r", "u")
+
+
+def test_a_publication_that_is_altered_sends_what_it_names_then() -> None:
+    source = read(
+        "CREATE TABLE s.t (a int); CREATE TABLE s.u (a int);"
+        "CREATE PUBLICATION p FOR TABLE s.t; ALTER PUBLICATION p ADD TABLE s.u WHERE (a > 0);"
+        "ALTER PUBLICATION p DROP TABLE s.t;"
+    )
+    assert [(p.table.name, p.filtered) for p in source.publications] == [("u", True)]
+
+
+def test_statements_about_owners_of_other_objects_are_passed_over() -> None:
+    source = read(
+        "CREATE SEQUENCE s.q; ALTER SEQUENCE s.q OWNER TO x; CREATE TYPE s.c AS (a int);"
+        "ALTER TYPE s.c OWNER TO x; ALTER SCHEMA s OWNER TO x;"
+    )
+    assert source.problems == ()
+
+
+def test_later_objects_have_what_default_privileges_give() -> None:
+    source = read(
+        "CREATE TABLE s.before (a int);"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT, INSERT ON TABLES TO x;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT SELECT ON TABLES TO y;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s REVOKE INSERT ON TABLES FROM x;"
+        "CREATE TABLE s.t (a int); CREATE VIEW s.v AS SELECT a FROM s.t;"
+    )
+    granted = {
+        str(r.name): {(g.role, g.privileges) for g in r.grants}
+        for r in (*source.catalog.tables.values(), *source.catalog.views.values())
+    }
+    only = {("x", frozenset({"select"}))}
+    assert granted == {"s.before": set(), "s.t": only, "s.v": only}
+
+
+@pytest.mark.parametrize(("where", "executes"), [("", set()), ("IN SCHEMA s", {"public"})])
+def test_execute_of_everybody_is_taken_for_all_schemas_or_not_at_all(
+    where: str, executes: set[str]
+) -> None:
+    source = read(
+        f"ALTER DEFAULT PRIVILEGES {where} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
+        "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql RETURN 1;"
+    )
+    assert {p.role for p in source.privileges if p.kind == "function"} == executes
+
+
+def test_a_unique_beside_the_primary_key_is_the_same_key() -> None:
+    found = table("CREATE TABLE s.t (a int UNIQUE, b int UNIQUE, PRIMARY KEY (a));")
+    assert [(c.kind, c.columns) for c in found.constraints] == [
+        ("unique", ("b",)),
+        ("primary key", ("a",)),
+    ]
+
+
+def test_a_serial_column_is_a_number_of_a_sequence() -> None:
+    source = read(
+        "CREATE TABLE s.t (id bigserial PRIMARY KEY);GRANT USAGE ON ALL SEQUENCES IN SCHEMA s TO x;"
+    )
+    found = source.catalog.tables[Name("s", "t")].columns["id"]
+    assert (found.type, found.not_null) == ("bigint", True)
+    assert found.default == "nextval('s.t_id_seq'::regclass)"
+    assert [(p.kind, p.object, p.role) for p in source.privileges] == [
+        ("sequence", "s.t_id_seq", "x")
+    ]
+
+
+def test_names_are_spelled_as_postgresql_spells_them() -> None:
+    source = files.read(
+        {
+            "f.sql": 'CREATE TYPE "Mood" AS ENUM (); CREATE TABLE t (a "Mood", b public."Mood"[],'
+            " c public.citext); CREATE FUNCTION f(x varchar(9), y numeric(4, 2)) RETURNS varchar(3)"
+            " LANGUAGE sql RETURN 1;"
+        }
+    )
+    found = source.catalog.tables[Name("public", "t")]
+    assert [c.type for c in found.columns.values()] == ['"Mood"', '"Mood"[]', "citext"]
+    (function,) = source.catalog.functions
+    assert function.signature == "public.f(x character varying, y numeric)"
+    assert function.returns == "character varying"
+
+
+def test_a_column_that_is_there_already_leaves_the_rest_of_the_statement() -> None:
+    found = table(
+        "CREATE TABLE s.t (a int);"
+        "ALTER TABLE IF EXISTS ONLY s.t ADD COLUMN IF NOT EXISTS a text, ADD COLUMN b int;"
+    )
+    assert {c.name: c.type for c in found.columns.values()} == {"a": "integer", "b": "integer"}

@@ -108,3 +108,10 @@ def test_another_tenancy_is_checked_as_well(settings: Settings) -> None:
     broken = static.judge({"x.sql": text.replace("'app.org')", "'app.user')")}, settings)[0]
     assert [finding.rule for finding in broken] == ["POL006"]
     assert "USING (org_id = current_setting('app.org')::bigint)" in broken[0].fix
+
+
+def test_files_without_anything_in_them_are_no_proof(tmp_path: Path, settings: Settings) -> None:
+    empty = tmp_path / "empty.sql"
+    empty.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(SchemaError, match=r"empty\.sql: is empty"):
+        static.check([empty], settings)
