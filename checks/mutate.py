@@ -210,12 +210,13 @@ class _Whole:
     def about(self, source: Source, names: frozenset[Name]) -> Source:
         """Some tables, and of everything else what is new or what policies may call."""
         catalog, before = source.catalog, self.source.catalog.views
+        kept = names | {Name.parse(self.settings.tenancy.root_table)}
         changed = (f for f in catalog.functions if f not in self.functions or _is_asked_for(f))
         return replace(
             source,
             catalog=replace(
                 catalog,
-                tables={n: t for n, t in catalog.tables.items() if n in names},
+                tables={n: t for n, t in catalog.tables.items() if n in kept},
                 views={n: v for n, v in catalog.views.items() if before.get(n) != v},
                 functions=tuple(changed),
             ),
