@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
-from harness.run import ProbeResult, QueryResult, Run, Stage
+from harness.report.terminal import why
+from harness.run import BrokenTruth, ProbeResult, QueryResult, Run, Stage
 
 
 def render(run: Run) -> str:
@@ -14,6 +15,7 @@ def render(run: Run) -> str:
     for name, cases in (
         ("stages", [_stage(stage) for stage in run.stages]),
         ("findings", [_finding_case(f.rule, f.object, f.message) for f in run.blocking_findings]),
+        ("truths", [_broken(broken) for broken in run.broken]),
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
     ):
@@ -36,6 +38,12 @@ def _stage(stage: Stage) -> TestCase:
 def _finding_case(rule: str, thing: str, message: str) -> TestCase:
     case = TestCase(thing, rule)
     case.result = [Failure(message, rule)]
+    return case
+
+
+def _broken(broken: BrokenTruth) -> TestCase:
+    case = TestCase(broken.sentence, f"truths.{broken.place}")
+    case.result = [(Error if broken.error else Failure)(why(broken), "broken")]
     return case
 
 
