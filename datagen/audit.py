@@ -127,8 +127,10 @@ def _read(path: Path, directory: Path) -> Iterator[Truth]:
 
 
 def _line(text: str, sentence: str) -> int:
-    """The line that a sentence is on; 1 where it is written with escapes."""
-    return next((n for n, line in enumerate(text.splitlines(), 1) if sentence in line), 1)
+    """The line that a sentence begins; 1 where it is written with escapes."""
+    keys = tuple(f"{quote}{sentence}{quote}" for quote in ('"', "'", ""))
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if line.lstrip().startswith(keys)), 1)
 
 
 def _read_only(connection: Connection) -> None:
