@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ SHOWN = 5
 TIMEOUT = "10min"
 """A query that takes longer proves nothing, and is told."""
 Progress = Callable[[int, int], None]
+Question = Callable[[], BrokenTruth | None]
 
 # The whole query runs once and only what it found is looked at further.
 _FOUND = """
@@ -81,22 +83,16 @@ def audit(
     stated = read(truths)
     with connect(database.loader, autocommit=True) as connection:
         _read_only(connection)
-        given = {"as_of": as_of, "tenant_column": settings.tenancy.column}
         there = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace")}
         checked = [truth for truth in stated if truth.schema in there]
-        proofs = [Name(*row) for row in connection.execute(_PROOFS)]
-        total = len(checked) + len(proofs)
-        broken: list[BrokenTruth | None] = []
-        for truth in checked:
-            on_progress(len(broken), total)
-            broken.append(_broken(connection, truth, given))
-        tenants = _tenants(connection, settings.tenancy) if proofs else ()
-        for proof in proofs:
-            on_progress(len(broken), total)
-            broken.append(_failed(connection, proof, tenants, settings.tenancy, given))
-        on_progress(total, total)
+        questions = [*_truths(connection, checked, settings, as_of), *_proofs(connection, settings)]
+        broken = []
+        for done, ask in enumerate(questions):
+            on_progress(done, len(questions))
+            broken.append(ask())
+        on_progress(len(questions), len(questions))
     return Audit(
-        checked=total,
+        checked=len(questions),
         skipped=len(stated) - len(checked),
         broken=tuple(found for found in broken if found is not None),
         seconds=time.perf_counter() - started,
@@ -141,6 +137,19 @@ def _read_only(connection: Connection) -> None:
     )
 
 
+def _truths(
+    connection: Connection, truths: Sequence[Truth], settings: Settings, as_of: datetime
+) -> Iterator[Question]:
+    given = {"as_of": as_of, "tenant_column": settings.tenancy.column}
+    return (partial(_broken, connection, truth, given) for truth in truths)
+
+
+def _proofs(connection: Connection, settings: Settings) -> Iterator[Question]:
+    proofs = [Name(*row) for row in connection.execute(_PROOFS)]
+    tenants = _tenants(connection, settings.tenancy) if proofs else ()
+    return (partial(_failed, connection, proof, tenants, settings.tenancy) for proof in proofs)
+
+
 def _tenants(connection: Connection, tenancy: Tenancy) -> Sequence[Any]:
     query = sql.SQL("SELECT {column} FROM {root} ORDER BY 1").format(
         column=sql.Identifier(tenancy.column), root=Name.parse(tenancy.root_table).identifier
@@ -161,9 +170,9 @@ def _failed(
     proof: Name,
     tenants: Sequence[Any],
     tenancy: Tenancy,
-    given: Mapping[str, Any],
 ) -> BrokenTruth | None:
     """What a proof found, all tenants together."""
+    given = {"tenant_column": tenancy.column}
     sentence, place = f"{proof.name} finds nothing", f"{proof}()"
     query = sql.SQL("SELECT * FROM {}()").format(proof.identifier)
     failed: dict[Any, tuple[int, list[str]]] = {}
