@@ -74,6 +74,34 @@ class TableFill:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenTruth:
+    """Something that must hold of filled data and does not, or could not be judged."""
+
+    sentence: str
+    place: str
+    """`schema/area.toml:line` of the truth, or the function that proves it."""
+    rows: int = 0
+    """Rows that break it."""
+    tenants: int = 0
+    """Tenants that those rows are of; 0 where the rows do not say."""
+    shown: tuple[str, ...] = ()
+    """The first of the rows, each a JSON object."""
+    error: str = ""
+    """Why PostgreSQL could not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The truths of filled data that were checked, and what broke them."""
+
+    checked: int
+    skipped: int
+    """Truths of schemas that are not deployed."""
+    broken: tuple[BrokenTruth, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FillResult:
     """A finished fill; the same seed, scale, tenants and as_of give the same data."""
 
@@ -85,11 +113,23 @@ class FillResult:
     tables: tuple[TableFill, ...]
     unmet: tuple[str, ...] = ()
     """One line per table that could not be filled as planned, and how to give a recipe."""
+    audit: Audit | None = None
+    """None where nobody asked for it."""
 
     @property
     def rows(self) -> int:
         """Rows in all tables."""
         return sum(table.rows for table in self.tables)
+
+    @property
+    def broken(self) -> tuple[BrokenTruth, ...]:
+        """What an audit found that does not hold."""
+        return self.audit.broken if self.audit else ()
+
+    @property
+    def held(self) -> bool:
+        """True when every table was filled as planned and nothing that was audited is broken."""
+        return not (self.unmet or self.broken)
 
 
 ProbeVerdict = Literal["held", "leak", "weak", "noted", "vacuous", "error"]
@@ -217,11 +257,21 @@ class Run:
         return tuple(f for f in self.findings if fails(f.severity, self.fail_on))
 
     @property
+    def broken(self) -> tuple[BrokenTruth, ...]:
+        """Truths that the filled data break."""
+        return self.fill.broken if self.fill else ()
+
+    @property
     def held(self) -> bool:
         """True when everything that was looked at held."""
         stages_fine = all(stage.status in ("held", "skipped") for stage in self.stages)
         return stages_fine and not (
-            self.leaks or self.weaknesses or self.unproven or self.missed or self.blocking_findings
+            self.leaks
+            or self.weaknesses
+            or self.unproven
+            or self.missed
+            or self.blocking_findings
+            or self.broken
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from datagen.plan import FillSettings
 from harness.cli import recording
@@ -29,6 +32,19 @@ Scale = Annotated[
     float, typer.Option(min=0.0001, help="Rows per tenant; 1 is about 100,000 for a small one.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same data.")]
+Audited = Annotated[
+    bool, typer.Option("--audit", help="Check what must hold of the filled data, too.")
+]
+Truths = Annotated[
+    Path | None,
+    typer.Option(
+        "--truths",
+        help="Directory of what must hold, <schema>/<area>.toml; implies --audit.",
+        show_default="the bundled ones",
+        exists=True,
+        file_okay=False,
+    ),
+]
 
 
 def fill(
@@ -39,6 +55,8 @@ def fill(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
     ] = None,
+    audit: Audited = False,
+    truths: Truths = None,
     dsn: Dsn = None,
     database: Database = None,
     output: Output = None,
@@ -52,10 +70,14 @@ def fill(
     wanted = settings(tenants, scale, seed, as_of)
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned)
+        if audit or truths:
+            recorded.fill = audited(ctx, target, recorded.fill, truths)
         ctx.say(terminal.told_fill(recorded.fill))
         for line in recorded.fill.unmet:
-            ctx.say(line)
-    raise typer.Exit(1 if recorded.fill.unmet else 0)
+            ctx.say(escape(line))
+        for broken in recorded.fill.broken:
+            ctx.say(escape(terminal.told_broken(broken)))
+    raise typer.Exit(0 if recorded.fill.held else 1)
 
 
 def settings(tenants: int, scale: float, seed: int, as_of: datetime | None) -> FillSettings:
@@ -74,3 +96,20 @@ def into(
 
     with ctx.progress("Filling") as moved:
         return fill_database(target, ctx.settings, wanted, owned, moved)
+
+
+def into_audited(ctx: Context, target: Target, wanted: FillSettings) -> FillResult:
+    """Fills, and checks what must hold of what is there then."""
+    return audited(ctx, target, into(ctx, target, wanted))
+
+
+def audited(
+    ctx: Context, target: Target, filled: FillResult, truths: Path | None = None
+) -> FillResult:
+    """The same fill, and what breaks the truths that are stated in a directory."""
+    from datagen import audit
+
+    directory = truths or ctx.settings.truths_dir or audit.BUNDLED
+    with ctx.progress("Auditing") as moved:
+        found = audit.audit(target, ctx.settings, filled.as_of, directory, moved)
+    return replace(filled, audit=found)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from checks import catalog, isolation, selection, settling, static
-from datagen.plan import FillSettings
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
-from harness.cli.fill import Scale, Seed, Tenants
+from harness.cli.fill import Audited, Scale, Seed, Tenants
 from harness.cli.load import Seconds, Think, Users, Warmup
 from harness.cli.options import (
     ConfigFile,
@@ -31,6 +31,7 @@ from harness.db import Target
 from harness.history import counters
 from harness.history.counters import Counters
 from harness.report import terminal
+from harness.run import FillResult
 from harness.server.claim import claimed_database
 from loadtests.load import LoadSettings
 
@@ -42,6 +43,7 @@ def run(
     tenants: Tenants = 3,
     scale: Scale = 0.02,
     seed: Seed = 1,
+    audit: Audited = False,
     users: Users = 8,
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
@@ -69,7 +71,8 @@ def run(
     started_at = document.now()
     recorded = Recording()
     with _fresh(ctx) as (own, target):
-        counted = _everything(own, target, recorded, wanted_fill, wanted_load)
+        filled = partial(fill.into_audited if audit else fill.into, own, target, wanted_fill)
+        counted = _everything(own, target, recorded, filled, wanted_load)
         finished = recorded.run("run", started_at, target)
         history.keep(ctx, finished, counted)
     report.write_all(finished, report_dir)
@@ -101,7 +104,7 @@ def _everything(
     ctx: Context,
     target: Target,
     recorded: Recording,
-    wanted_fill: FillSettings,
+    filled: Callable[[], FillResult],
     wanted_load: LoadSettings,
 ) -> Counters | None:
     """All stages; what the server counted during the last one."""
@@ -119,9 +122,7 @@ def _everything(
         lambda held: set(settling.together(checks, written, held).failing) <= set(known),
     )
     recorded.verdict = settling.together(checks, written, held)
-    recorded.fill = recorded.stage(
-        "fill", lambda: fill.into(ctx, target, wanted_fill), lambda filled: not filled.unmet
-    )
+    recorded.fill = recorded.stage("fill", filled, lambda result: result.held)
     recorded.attacked = isolation.attacked(target, ctx.settings)
     with ctx.progress("Attacking") as moved:
         recorded.probes = recorded.stage(

@@ -86,8 +86,9 @@ def failures(run: Run) -> tuple[Failure, ...]:
     findings = [
         Failure(f"{f.rule}: {f.object}", _place(f), _command(f)) for f in run.blocking_findings
     ]
+    broken = [Failure(b.sentence, f"{terminal.why(b)} ({b.place})", _AUDIT) for b in run.broken]
     missed = [Failure(query.name, query.reason, "harness load") for query in run.missed]
-    return (*stages, *leaks, *findings, *missed)
+    return (*stages, *leaks, *findings, *broken, *missed)
 
 
 def _place(finding: Finding) -> str:
@@ -127,6 +128,7 @@ def _matrix(schema: str, rows: pd.DataFrame) -> Matrix:
 
 
 _ISOLATION = "harness check isolation"
+_AUDIT = "harness fill --audit"
 
 
 def _chart(query: QueryResult) -> Markup:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.finding import Finding, Suppressed
-from harness.run import ProbeResult, QueryResult, Run, Stage
+from harness.report.terminal import why
+from harness.run import BrokenTruth, ProbeResult, QueryResult, Run, Stage
 
 
 def render(run: Run) -> str:
@@ -15,6 +16,7 @@ def render(run: Run) -> str:
     for name, cases in (
         ("stages", [_stage(stage) for stage in run.stages]),
         ("findings", [*map(_finding, run.blocking_findings), *map(_accepted, run.suppressed)]),
+        ("truths", [_broken(broken) for broken in run.broken]),
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
     ):
@@ -43,6 +45,12 @@ def _finding(finding: Finding) -> TestCase:
 def _accepted(suppressed: Suppressed) -> TestCase:
     case = TestCase(suppressed.finding.object, suppressed.finding.rule)
     case.result = [Skipped(suppressed.reason or "in the baseline")]
+    return case
+
+
+def _broken(broken: BrokenTruth) -> TestCase:
+    case = TestCase(broken.sentence, f"truths.{broken.place}")
+    case.result = [(Error if broken.error else Failure)(why(broken), "broken")]
     return case
 
 

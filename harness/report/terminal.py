@@ -6,9 +6,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from harness.run import DeployResult, FillResult, LoadResult, ProbeResult, QueryResult, Run, Stage
+from harness.run import (
+    Audit,
+    BrokenTruth,
+    DeployResult,
+    FillResult,
+    LoadResult,
+    ProbeResult,
+    QueryResult,
+    Run,
+    Stage,
+)
 
 _SIGNS = {"held": "[green]✓[/]", "failed": "[red]✗[/]", "error": "[red]✗[/]", "skipped": "–"}
 _SHOWN = 20
@@ -20,6 +31,8 @@ def print_run(run: Run, console: Console) -> None:
     if run.load is not None:
         print_load(run.load, console)
     print_probes(run.probes, console)
+    for broken in run.broken[:_SHOWN]:
+        console.print(f"[red]✗[/] {escape(told_broken(broken))}", soft_wrap=True)
     for stage in run.stages:
         console.print(
             f"{_SIGNS[stage.status]} {stage.name:<16} {_detail(run, stage)}", soft_wrap=True
@@ -76,7 +89,30 @@ def told_fill(fill: FillResult) -> str:
     rate = fill.rows / fill.seconds if fill.seconds else 0.0
     filled = sum(1 for table in fill.tables if table.rows)
     told = f"{fill.rows:,} rows in {filled} tables for {fill.tenants} tenants ({rate:,.0f} rows/s)"
-    return f"{told}; {len(fill.unmet)} tables could not be filled" if fill.unmet else told
+    if fill.unmet:
+        told = f"{told}; {len(fill.unmet)} tables could not be filled"
+    return f"{told}; {told_audit(fill.audit)}" if fill.audit else told
+
+
+def told_audit(audit: Audit) -> str:
+    """How many truths hold, in a line."""
+    held = audit.checked - len(audit.broken)
+    told = f"{held} of {audit.checked} truths hold"
+    return f"{told}, {audit.skipped} of other schemas skipped" if audit.skipped else told
+
+
+def told_broken(broken: BrokenTruth) -> str:
+    """A truth that does not hold: where it is stated, and a line for each row that is shown."""
+    return "\n    ".join((f"{broken.place}: {broken.sentence}: {why(broken)}", *broken.shown))
+
+
+def why(broken: BrokenTruth) -> str:
+    """What breaks a truth, in a line."""
+    if broken.error:
+        return f"could not be judged: {broken.error}"
+    rows = "1 row breaks it" if broken.rows == 1 else f"{broken.rows:,} rows break it"
+    tenants = "1 tenant" if broken.tenants == 1 else f"{broken.tenants:,} tenants"
+    return f"{rows}, of {tenants}" if broken.tenants else rows
 
 
 def told_deploy(deploy: DeployResult) -> str:

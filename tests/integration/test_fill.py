@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from datagen.audit import audit
 from datagen.fill import fill
 from datagen.plan import FillSettings
 from harness.catalog import live
@@ -236,94 +237,10 @@ def test_a_recipe_for_a_table_that_does_not_exist_is_refused(
         _fill(platform_empty, settings, wanted)
 
 
-def test_figures_that_follow_from_other_rows_agree(filled: Target) -> None:
-    truths = {
-        "an invoice totals its lines": """
-            SELECT count(*) FROM tenant_mgmt.invoice AS i
-            WHERE i.subtotal_amount - i.discount_amount <> (
-                SELECT coalesce(sum(l.line_amount) FILTER (WHERE l.line_kind <> 'tax'), 0)
-                FROM tenant_mgmt.invoice_line AS l
-                WHERE (l.business_id, l.invoice_id) = (i.business_id, i.invoice_id))""",
-        "no more is paid than was asked": """
-            SELECT count(*) FROM tenant_mgmt.invoice
-            WHERE paid_amount + credited_amount > total_amount""",
-        "a wallet holds the sum of its transactions": """
-            SELECT count(*) FROM tenant_mgmt.credit_wallet AS w
-            WHERE w.balance_credits <> (
-                SELECT sum(CASE WHEN t.transaction_kind IN ('purchase', 'grant', 'refund')
-                                THEN t.credits ELSE -t.credits END)
-                FROM tenant_mgmt.wallet_transaction AS t
-                WHERE (t.business_id, t.credit_wallet_id)
-                    = (w.business_id, w.credit_wallet_id))""",
-        "a tag counts its assignments": """
-            SELECT count(*) FROM system_core.tag AS t
-            WHERE t.usage_count <> (
-                SELECT count(*) FROM system_core.tag_assignment AS a
-                WHERE (a.business_id, a.tag_id) = (t.business_id, t.tag_id))""",
-        "usage periods count their events": """
-            SELECT count(*) FROM tenant_mgmt.usage_period AS p
-            WHERE p.event_count <> (
-                SELECT count(*) FROM tenant_mgmt.usage_event AS e
-                WHERE e.business_id = p.business_id AND e.usage_meter_id = p.usage_meter_id
-                    AND e.subscription_id = p.subscription_id
-                    AND e.event_at >= p.period_start AND e.event_at < p.period_end)""",
-        "read after it was sent": """
-            SELECT count(*) FROM system_core.notification WHERE read_at < scheduled_for""",
-        "a job ends after it began": """
-            SELECT count(*) FROM system_core.job_run WHERE finished_at < started_at""",
-        "a current version holds its file's content": """
-            SELECT count(*) FROM system_core.file_version AS v
-            JOIN system_core.file_object AS f USING (business_id, file_object_id)
-            WHERE v.is_current AND v.sha256 <> f.sha256""",
-        "a trial's plan is its subscription's": """
-            SELECT count(*) FROM tenant_mgmt.trial AS t
-            JOIN tenant_mgmt.subscription AS s USING (business_id, subscription_id)
-            WHERE t.plan_id <> s.plan_id""",
-        "texts carry the tenant's canary": """
-            SELECT count(*) FROM user_mgmt.user_account
-            WHERE status <> 'anonymized'
-              AND position('t' || right(replace(business_id::text, '-', ''), 8) IN username) = 0
-        """,
-        "an erased person has no name left": """
-            SELECT count(*) FROM user_mgmt.user_profile AS p
-            JOIN user_mgmt.user_account AS a USING (business_id, user_account_id)
-            WHERE a.status = 'anonymized' AND (p.given_name, p.family_name) IS DISTINCT FROM
-                                              (NULL, NULL)""",
-        "a unit is below its parent": """
-            SELECT count(*) FROM user_mgmt.org_unit AS u
-            JOIN user_mgmt.org_unit AS p
-                ON p.business_id = u.business_id AND p.org_unit_id = u.parent_org_unit_id
-            WHERE u.path <> p.path || '/' || u.code OR u.depth <> p.depth + 1""",
-        "a chain is as long as its head says": """
-            SELECT count(*) FROM security_mgmt.audit_chain_head AS h
-            WHERE h.last_seq <> (SELECT count(*) FROM security_mgmt.audit_record AS r
-                                 WHERE r.business_id = h.business_id)""",
-        "checkpoints follow each other": """
-            SELECT count(*) FROM security_mgmt.audit_checkpoint AS c
-            WHERE c.from_seq <> 1 + coalesce((SELECT max(b.to_seq)
-                                              FROM security_mgmt.audit_checkpoint AS b
-                                              WHERE b.business_id = c.business_id
-                                                AND b.from_seq < c.from_seq), 0)""",
-        "a session begins after its account was activated": """
-            SELECT count(*) FROM user_auth.user_session AS s
-            JOIN user_mgmt.user_account AS a USING (business_id, user_account_id)
-            WHERE s.started_at < a.activated_at""",
-        "an incident is contained before it is recovered from": """
-            SELECT count(*) FROM security_mgmt.incident
-            WHERE recovered_at < contained_at OR contained_at < declared_at""",
-        "a budget that was missed is slower than its limit": """
-            SELECT count(*) FROM observability.budget_breach
-            WHERE observed_value <= limit_value""",
-    }
-    with psycopg.connect(filled.admin) as connection:
-        for truth, violations in truths.items():
-            assert connection.execute(violations.encode()).fetchone() == (0,), truth
-
-
-def test_the_audit_chain_of_every_tenant_is_intact(filled: Target) -> None:
-    with psycopg.connect(filled.admin) as connection:
-        tenants = connection.execute("SELECT business_id FROM tenant_mgmt.business").fetchall()
-        for (tenant,) in tenants:
-            connection.execute("SELECT tenant_mgmt.set_tenant(%s)", [tenant])
-            broken = connection.execute("SELECT * FROM security_mgmt.verify_audit_chain()")
-            assert broken.fetchall() == []
+def test_nothing_breaks_a_truth_of_what_was_filled(
+    platform_filled: Target, settings: Settings
+) -> None:
+    found = audit(platform_filled, settings, AS_OF)
+    assert found.broken == ()
+    assert found.checked >= 80
+    assert found.skipped > found.checked, "the industries are not there"

@@ -9,6 +9,8 @@ from hdrh.histogram import HdrHistogram
 
 from harness.finding import Finding, Location, Severity, Suppressed
 from harness.run import (
+    Audit,
+    BrokenTruth,
     DeployResult,
     Environment,
     FillResult,
@@ -74,10 +76,13 @@ def held_run() -> Run:
 
 @pytest.fixture
 def failed_run(held_run: Run) -> Run:
-    """The same run with a leak, a finding, one that was accepted, and a missed budget."""
+    """The same run with a leak, a finding, one that was accepted, a broken truth and a missed
+    budget."""
     from dataclasses import replace
 
     assert held_run.load
+    assert held_run.fill
+    broken = BrokenTruth("a check [a-z] totals", "rest/check.toml:4", 3, 2, ('{"n": "[/red]"}',))
     missed = query_result(
         "rest.<slow>", 5, verdict="miss", reason="p95 0.9 ms, the budget is 0.5 ms"
     )
@@ -101,6 +106,7 @@ def failed_run(held_run: Run) -> Run:
                 "<units> are everybody's",
             ),
         ),
+        fill=replace(held_run.fill, audit=Audit(9, 2, (broken,), 0.4)),
         probes=(*held_run.probes, ProbeResult("rest.tip", "select", "leak", "read 7 rows")),
         load=replace(held_run.load, queries=(*held_run.load.queries, missed)),
     )

@@ -89,3 +89,38 @@ USING user_rbac.role AS r
 WHERE u.business_id = %(business_id)s
   AND r.business_id = u.business_id AND r.role_id = u.role_id
   AND (r.risk_tier = 'critical' OR r.code = 'integration');
+
+-- Holders of roles that demand a second factor have one of the second level.
+INSERT INTO user_auth.auth_enrollment
+    (business_id, auth_enrollment_id, user_account_id, method, friendly_name, status, use_count,
+     enrolled_at, confirmed_at, last_used_at)
+SELECT a.business_id, md5(a.user_account_id || ' totp')::uuid, a.user_account_id, 'totp',
+       'Authenticator app', 'active', 40, a.activated_at, a.activated_at + interval '2 minutes',
+       greatest(a.last_login_at, a.activated_at + interval '2 minutes')
+FROM user_mgmt.user_account AS a
+WHERE a.business_id = %(business_id)s AND a.status = 'active'
+    AND EXISTS (SELECT FROM user_rbac.role_assignment AS g
+                JOIN user_rbac.role AS r
+                    ON r.business_id = g.business_id AND r.role_id = g.role_id
+                WHERE g.business_id = a.business_id AND g.user_account_id = a.user_account_id
+                    AND g.state = 'active' AND r.requires_mfa)
+    AND NOT EXISTS (SELECT FROM user_auth.auth_enrollment AS e
+                    JOIN user_auth.auth_method_policy AS p
+                        ON p.business_id = e.business_id AND p.method = e.method
+                    WHERE e.business_id = a.business_id
+                        AND e.user_account_id = a.user_account_id
+                        AND e.status = 'active' AND p.assurance_level >= 'aal2'
+                        AND p.usable_as <> 'primary');
+INSERT INTO user_auth.totp_credential
+    (business_id, totp_credential_id, user_account_id, auth_enrollment_id, secret_ciphertext,
+     key_ref, issuer_label, last_accepted_step, confirmed_at)
+SELECT e.business_id, md5(e.auth_enrollment_id || ' seed')::uuid, e.user_account_id,
+       e.auth_enrollment_id, sha512(convert_to('seed ' || e.auth_enrollment_id, 'UTF8')),
+       'vault:totp/' || e.auth_enrollment_id, 'Second factor',
+       floor(extract(epoch FROM e.last_used_at) / 30)::bigint, e.confirmed_at
+FROM user_auth.auth_enrollment AS e
+WHERE e.business_id = %(business_id)s AND e.method = 'totp' AND e.status = 'active'
+    AND NOT EXISTS (SELECT FROM user_auth.totp_credential AS t
+                    WHERE t.business_id = e.business_id
+                        AND t.user_account_id = e.user_account_id
+                        AND t.auth_enrollment_id = e.auth_enrollment_id);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,18 @@ def test_a_run_holds_when_nothing_failed(held_run: Run, failed_run: Run) -> None
     assert [query.name for query in failed_run.missed] == ["rest.<slow>"]
 
 
-def test_a_document_follows_its_schema(failed_run: Run) -> None:
-    import json
+def test_a_broken_truth_fails_a_run(held_run: Run, failed_run: Run) -> None:
+    assert not replace(held_run, fill=failed_run.fill).held
+    assert [broken.place for broken in failed_run.broken] == ["rest/check.toml:4"]
 
+
+def test_a_document_from_before_audits_is_read(held_run: Run) -> None:
+    written = json.loads(to_json(held_run))
+    del written["fill"]["audit"]
+    assert from_json(json.dumps(written)) == held_run
+
+
+def test_a_document_follows_its_schema(failed_run: Run) -> None:
     import jsonschema
 
     jsonschema.validate(json.loads(to_json(failed_run)), json_schema())

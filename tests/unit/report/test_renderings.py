@@ -37,6 +37,14 @@ def test_the_page_says_what_did_not_hold_and_how_to_see_it_again(failed_run: Run
     assert "harness check isolation" in page
 
 
+def test_the_page_says_which_truths_of_the_data_are_broken(failed_run: Run) -> None:
+    page = html.render(failed_run)
+    assert "8 of 9 truths hold, 2 of other schemas skipped" in page
+    assert "a check [a-z] totals" in page
+    assert "3 rows break it, of 2 tenants (rest/check.toml:4)" in page
+    assert "harness fill --audit" in page
+
+
 def test_the_page_of_a_held_run_has_no_failures(held_run: Run) -> None:
     page = html.render(held_run)
     assert "✓ Held" in page
@@ -114,6 +122,7 @@ def test_junit_counts_what_failed(failed_run: Run) -> None:
     assert counted["isolation"] == ("3", "1")
     assert counted["load"] == ("2", "1")
     assert counted["findings"] == ("2", "1"), "one was accepted"
+    assert counted["truths"] == ("1", "1")
 
 
 def test_a_budget_is_an_exact_bucket_bound(held_run: Run) -> None:
@@ -142,5 +151,7 @@ def test_the_terminal_names_failures_without_color(failed_run: Run) -> None:
     text = out.getvalue()
     assert "\x1b" not in text
     assert "✗ leak: rest.tip select: read 7 rows" in text
+    assert "✗ rest/check.toml:4: a check [a-z] totals: 3 rows break it, of 2 tenants" in text
+    assert '{"n": "[/red]"}' in text
     assert "rest.<slow>: p95 0.9 ms, the budget is 0.5 ms" in text
     assert "FAILED" in text
