@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.bodies import callers, mentions
+from checks.bodies import mentions, reaching
 from checks.context import context_functions
 from checks.policy.judgment import Judgment
 from checks.policy.telling import violations
@@ -79,7 +79,8 @@ def check(source: Source, tenancy: Tenancy, judgment: Judgment) -> Iterator[Viol
     context = tuple(
         f for f in context_functions(source.catalog, tenancy) if f.name.schema != "auth"
     )
-    right = callers(source, _READS + rf"(?=\s*'{setting}')")
+    told = {function.name.name for function in context}
+    right = reaching(source, _READS + rf"(?=\s*'{setting}')", told)
     places = list(mentions(source, _READS + rf"(?!\s*'{setting}')", context))
     places += [(f, f.location) for f in context if f.name.name not in right]
     for function, place in places:
