@@ -25,20 +25,25 @@ def mentions(
                 yield function, _below(function.location, text.count("\n", 0, match.start()))
 
 
-def callers(source: Source, pattern: str) -> frozenset[str]:
-    """The bare names of functions whose text matches, or that call one of those, in turn."""
+def reaching(source: Source, pattern: str, names: Iterable[str]) -> frozenset[str]:
+    """Of the functions with these bare names those whose text matches, or that call one whose text
+    does, however deep."""
     expression = re.compile(pattern, re.IGNORECASE)
-    found: set[str] = set()
-    calls: dict[str, set[str]] = {}
+    texts: dict[str, list[str]] = {}
     for function in source.catalog.functions:
-        name, text = function.name.name, source.definitions.get(function.signature, "")
-        text = _COMMENT.sub(" ", text)
-        calls.setdefault(name, set()).update(_CALLED.findall(text))
-        if expression.search(text):
-            found.add(name)
-    while further := {n for n, called in calls.items() if n not in found and called & found}:
-        found |= further
-    return frozenset(found)
+        text = source.definitions.get(function.signature, "")
+        texts.setdefault(function.name.name, []).append(text)
+    known: dict[str, bool] = {}
+
+    def reaches(name: str) -> bool:
+        if name not in known:
+            known[name] = False  # whatever calls itself
+            body = _COMMENT.sub(" ", " ".join(texts.get(name, ())))
+            called = set(_CALLED.findall(body)) & texts.keys()
+            known[name] = bool(expression.search(body)) or any(map(reaches, called))
+        return known[name]
+
+    return frozenset(filter(reaches, names))
 
 
 def _below(start: Location | None, lines: int) -> Location | None:

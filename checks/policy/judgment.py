@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from checks.bodies import callers
+from checks.bodies import reaching
 from checks.policy import identity
-from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants, ask
+from checks.policy.question import (
+    Answer,
+    Candidate,
+    Context,
+    Outcome,
+    Question,
+    Tenants,
+    ask,
+    functions_called,
+)
 from checks.reach import applications, inherited
 from harness.catalog.model import Grant, Name, Policy, Table
 from harness.catalog.source import Source
@@ -108,7 +117,14 @@ class Judgment:
     @cached_property
     def _readers(self) -> frozenset[str]:
         """Functions whose answer depends on rows of tables."""
-        return callers(self.source, r"(?<!DISTINCT )\bFROM\s+[\w\"]")
+        called = {
+            name
+            for table in self.source.catalog.tables.values()
+            for policy in table.policies
+            for text in (policy.using, policy.check)
+            for name in functions_called(text or "")
+        }
+        return reaching(self.source, r"(?<!DISTINCT )\bFROM\s+[\w\"]", called)
 
     @cached_property
     def _identities(self) -> Mapping[Name, frozenset[str]]:

@@ -158,6 +158,11 @@ def _is_one_tenants(row: Candidate, identity: Sequence[int], tenants: Tenants) -
     return all(row.others[position] != other for position in identity) if other else True
 
 
+def functions_called(text: str) -> frozenset[str]:
+    """The bare names of the functions that an expression calls."""
+    return _mentions((text,))[2] if text else frozenset()
+
+
 def _combined(values: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | None, ...]]:
     """Every combination, those first in which one column differs from NULL: there may be more than
     are asked."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.bodies import callers, mentions
+from checks.bodies import mentions, reaching
 from checks.context import context_functions
 from checks.policy.judgment import Judgment
+from checks.policy.switches import opened
 from checks.policy.telling import violations
 from checks.rule import Violation
 from harness.catalog.source import Source
@@ -37,6 +38,13 @@ CREATE FUNCTION auto.tenant() RETURNS uuid
 """,
 )
 BAD = (
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, other_id uuid, is_public boolean);
+GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay USING (business_id = tenant_mgmt.current_business_id());
+CREATE POLICY q ON auto.bay USING (current_setting('app.bypass', true)::text = 'on'); -- here
+""",
     """
 CREATE FUNCTION auto.tenant() RETURNS uuid
     LANGUAGE sql STABLE
@@ -73,13 +81,21 @@ def check(source: Source, tenancy: Tenancy, judgment: Judgment) -> Iterator[Viol
         lambda fault, _: fault.kind in ("denied", "raises"),
         "admits no row of the session's own tenant",
     )
+    for table, policy, other, value in opened(judgment):
+        yield Violation(
+            str(table.name),
+            f"policy {policy.name} on {table.name} shows all tenants to any session that sets"
+            f" {other} to {value}",
+            policy.location,
+        )
     if tenancy.by_role:
         return
     setting = re.escape(tenancy.setting)
     context = tuple(
         f for f in context_functions(source.catalog, tenancy) if f.name.schema != "auth"
     )
-    right = callers(source, _READS + rf"(?=\s*'{setting}')")
+    told = {function.name.name for function in context}
+    right = reaching(source, _READS + rf"(?=\s*'{setting}')", told)
     places = list(mentions(source, _READS + rf"(?!\s*'{setting}')", context))
     places += [(f, f.location) for f in context if f.name.name not in right]
     for function, place in places:

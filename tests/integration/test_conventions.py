@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from checks import catalog, drift
-from harness.catalog import files, live
+from harness.catalog import files, live, live_source
 from harness.config import Roles, Settings, Tenancy
 from harness.db import Connection, Target, connect
 from harness.errors import UsageError
@@ -38,6 +38,9 @@ CREATE POLICY own ON org USING (db_user = current_user);
 INSERT INTO org VALUES ('oa', 'conv_a'), ('ob', 'conv_b');
 CREATE FUNCTION told(n varchar(9)) RETURNS text LANGUAGE sql STABLE AS 'SELECT n';
 ALTER FUNCTION told SECURITY DEFINER;
+CREATE RULE kept AS ON DELETE TO org DO INSTEAD NOTHING;
+CREATE RULE copied AS ON UPDATE TO org DO ALSO
+    INSERT INTO org VALUES (OLD.id, OLD.db_user) ON CONFLICT DO NOTHING;
 """
 BY_ROLE: dict[str, Any] = {
     "by_role": True,
@@ -115,3 +118,5 @@ def test_files_and_database_are_read_alike(empty: Connection) -> None:
     source = files.read({"f.sql": text})
     assert source.problems == ()
     assert drift.drift(source.catalog, live.read(empty), "postgres") == []
+    held = live_source.read(empty).rewrite_rules
+    assert [r.name for r in held] == [r.name for r in source.rewrite_rules] == ["copied"]
