@@ -8,12 +8,13 @@ from typing import Any
 
 from psycopg import sql
 
-from checks.attempt import Session, Subject
+from checks.attempt import Session, Subject, first
 from harness.catalog.model import Catalog, Name, Table
 from harness.config import Settings, Tenancy
 from harness.db import Connection, Target
 from harness.errors import UsageError
 
+_HIDDEN = "SELECT row_security_active(%s::regclass)"
 _LIMITS = (
     "SET lock_timeout = '500ms'",
     "SET statement_timeout = '15s'",
@@ -97,6 +98,11 @@ def two_tenants(admin: Connection, catalog: Catalog, tenancy: Tenancy) -> tuple[
         if column is not None and len(found) < 2:
             found |= dict.fromkeys(_tenants(admin, table, column))
     if len(found) < 2:
+        if tables and first(admin, _HIDDEN, [tables[0].name.identifier.as_string(None)]):
+            raise UsageError(
+                f"{admin.info.user} sees {len(found)} tenants, for row security holds for it too:"
+                " connect as a superuser or as an owner with BYPASSRLS"
+            )
         where = tenancy.root_table if root is not None else "the database"
         raise UsageError(
             f"{where} holds {len(found)} tenants and probes need two: run harness fill"

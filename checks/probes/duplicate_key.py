@@ -55,7 +55,8 @@ def _result(ground: Ground, subject: Subject) -> ProbeResult:
             told = "the other tenant has no row whose value could be tried"
             return ProbeResult(name, "duplicate_key", "vacuous", told)
         outcome = judge(lambda: _collide(session, subject, sql.Literal(row)))
-    return ProbeResult(name, "duplicate_key", verdict_of(outcome, "weak"), outcome.detail)
+    verdict = "noted" if outcome.vacuous else verdict_of(outcome, "weak")
+    return ProbeResult(name, "duplicate_key", verdict, outcome.detail)
 
 
 def _collide(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
@@ -65,7 +66,8 @@ def _collide(session: Session, subject: Subject, row: sql.Literal) -> Outcome:
         if outcome.crossed or not set(columns) <= subject.table.columns.keys():
             break
         changed = judge(partial(_change, session, subject, row, columns))
-        outcome = changed if changed.crossed or outcome.crossed is None else outcome
+        if changed.crossed or (outcome.vacuous and changed == ACCEPTED):
+            outcome = changed
     return outcome
 
 
@@ -82,7 +84,7 @@ def _change(
     with _told_of_keys(subject) as told, session.transaction(subject.own) as connection:
         connection.execute(subject.compose(_OWN_ROW))
         if connection.execute("FETCH own_row").fetchone() is None:
-            return Outcome(None, "the tenant has no row of its own to change")
+            return Outcome(False, "the tenant has no row of its own to change", vacuous=True)
         connection.execute(subject.compose(_CHANGE, key=names, row=row))
     return told[0] if told else ACCEPTED
 
@@ -97,7 +99,8 @@ def _told_of_keys(subject: Subject) -> Iterator[list[Outcome]]:
         name = error.diag.constraint_name or ""
         columns = ", ".join(keys.get(name, ()))
         taken = Outcome(True, f"({columns}) of another tenant is refused as taken: {name}")
-        first_refused = Outcome(None, f"a key of this tenant refused it first: {name}")
+        first_refused = Outcome(False, f"a key of this tenant refused it first: {name}", True)
         told.append(taken if name in keys else first_refused)
     except errors.IntegrityError as error:
-        told.append(Outcome(None, f"refused first by a constraint: {error.diag.message_primary}"))
+        detail = f"a constraint refused it first: {error.diag.message_primary}"
+        told.append(Outcome(False, detail, vacuous=True))

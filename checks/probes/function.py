@@ -26,7 +26,7 @@ from checks.removal import Change, Removal, Told
 from harness.db import one_line
 from harness.run import ProbeResult, ProbeVerdict
 
-_LIMIT: LiteralString = "SET LOCAL statement_timeout = '1500ms'"
+_LIMIT: LiteralString = "SET LOCAL statement_timeout = '1s'"
 Verdict = tuple[ProbeVerdict, str]
 Asked = list[tuple[list[str | None], Answer]]
 """What a function was given, and what it answered."""

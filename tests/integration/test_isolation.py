@@ -144,6 +144,15 @@ def test_two_tenants_are_needed(platform: Target, settings: Settings) -> None:
         isolation.check(platform, settings)
 
 
+def test_an_admin_whom_row_security_holds_is_told_so(
+    small: psycopg.Connection, database: Target, settings: Settings
+) -> None:
+    small.execute("GRANT SELECT ON ALL TABLES IN SCHEMA shop TO app_user")
+    as_app = Target(database.app, database.app, database.app)
+    with pytest.raises(UsageError, match="app_user sees 0 tenants, for row security holds"):
+        isolation.check(as_app, SETTING.settings(settings), name_of(database))
+
+
 def test_tenants_are_found_where_no_table_lists_them(
     small: psycopg.Connection, database: Target, settings: Settings
 ) -> None:

@@ -98,6 +98,10 @@ FAULTS = {
     "unique in the root table": Fault(
         "duplicate_key", "ALTER TABLE shop.org ADD slug text UNIQUE;"
         "UPDATE shop.org SET slug = id::text", "shop.org", "weak", "(slug) of another tenant"),
+    "unique where nothing may be changed": Fault(
+        "duplicate_key", "ALTER TABLE shop.org ADD slug text UNIQUE;"
+        "UPDATE shop.org SET slug = id::text; REVOKE UPDATE ON shop.org FROM app_user",
+        "shop.org", "noted", "a key of this tenant refused it first: org_pkey"),
     "foreign key without the tenant": Fault(
         "foreign_key", "ALTER TABLE shop.item ADD UNIQUE (item_id);"
         "ALTER TABLE shop.line DROP CONSTRAINT line_org_id_item_id_fkey;"
