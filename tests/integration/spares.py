@@ -48,20 +48,29 @@ def database(server: Target, settings: Settings, template: str = "template0") ->
 def template(server: Target, settings: Settings) -> Iterator[Target]:
     """The reference schema, deployed once for all workers of a run; only copies are connected to.
 
-    Each worker holds a lock that others may hold too; who can have it alone at its end was the
-    last, and drops the database. Where one ended before another began, it is deployed again.
+    One worker at a time looks whether it is there. Each shares the lock of those that use it; who
+    can have that alone at its end was the last, and drops the database. Where one ended before
+    another began, it is deployed again.
     """
     run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     target = target_of(make_conninfo(server.admin, dbname=f"test_{run}_0"), settings)
     with psycopg.connect(server.admin, autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [run])
-        if not _exists(connection, target):
-            _deploy(server, settings, target)
-        connection.execute("SELECT pg_advisory_lock_shared(%s), pg_advisory_unlock(%s)", [run, run])
+        with _looking(connection, run):
+            if not _exists(connection, target):
+                _deploy(server, settings, target)
+            connection.execute("SELECT pg_advisory_lock_shared(%s, 1)", [run])
         yield target
-        last = "SELECT pg_advisory_unlock_shared(%s), pg_try_advisory_lock(%s)"
-        if connection.execute(last, [run, run]).fetchone() == (True, True):
-            drop(server, target)
+        with _looking(connection, run):
+            last = "SELECT pg_advisory_unlock_shared(%s, 1), pg_try_advisory_lock(%s, 1)"
+            if connection.execute(last, [run, run]).fetchone() == (True, True):
+                drop(server, target)
+
+
+@contextmanager
+def _looking(connection: psycopg.Connection[Any], run: int) -> Iterator[None]:
+    connection.execute("SELECT pg_advisory_lock(%s, 0)", [run])
+    yield
+    connection.execute("SELECT pg_advisory_unlock(%s, 0)", [run])
 
 
 def _exists(connection: psycopg.Connection[Any], target: Target) -> bool:
