@@ -20,7 +20,7 @@ setting = "app.org"
 current_tenant = "nullif(current_setting('app.org', true), '')::uuid"
 set_tenant = "SELECT set_config('app.org', %s::text, true)"
 [checks]
-ignore = ["DOC", "PRV", "SRC002", "isolation.insert"]
+ignore = ["CTX003", "DOC", "PRV", "SRC002", "isolation.insert"]
 """
 PROTECTED = """ALTER TABLE app.{0} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON app.{0} USING (org_id = nullif(current_setting('app.org', true), '')::uuid);
@@ -46,7 +46,10 @@ SLUG = "    slug text UNIQUE,"
 SLUG_ALLOWED = f'{SLUG} -- harness: allow ORA001 reason="part of the URL"'
 IMPRINT = "CREATE POLICY q"
 RULES = ["ORA001", "POL001", "POL004", "POL010", "POL011"]
-RULES += ["isolation.left_over", "isolation.no_tenant", "isolation.select"]
+RULES += [
+    f"isolation.{probe}"
+    for probe in ("copy", "left_over", "no_tenant", "prepared", "reset", "select")
+]
 IMPRINT_ALLOWED = f'-- harness: allow {", ".join(RULES[1:])} reason="public"\n{IMPRINT}'
 ROWS = """INSERT INTO app.org VALUES ('00000000-0000-4000-8000-000000000001'),
     ('00000000-0000-4000-8000-000000000002');
@@ -110,9 +113,10 @@ def test_a_baseline_of_everything_holds_back_everything(
 def test_a_database_alone_knows_what_its_comments_allow(
     check: Callable[..., tuple[int, Found, Found]], database: Target
 ) -> None:
-    allow = 'Pages. harness: allow ORA001, POL001, POL004 reason="public" until=9999-12-31'
+    allow = 'Pages. harness: allow ORA001, POL001, POL004, POL010 reason="public" until=9999-12-31'
     with psycopg.connect(database.admin) as connection:
         connection.execute(f"COMMENT ON TABLE app.page IS '{allow}'".encode())
     code, found, held = check(SCHEMA, layer="catalog")
     assert (code, found) == (0, [])
-    assert held == [("ORA001", "app.page"), ("POL001", "app.page"), ("POL004", "app.page")]
+    rules = ("ORA001", "POL001", "POL004", "POL010")
+    assert held == [(rule, "app.page") for rule in rules]
