@@ -300,6 +300,23 @@ CREATE TRIGGER reservation_table_touch
     BEFORE UPDATE ON rest.reservation_table
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
+CREATE FUNCTION rest.wait_for_table() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM rest.dining_table AS t
+    WHERE t.business_id = NEW.business_id AND t.dining_table_id = NEW.dining_table_id
+    FOR NO KEY UPDATE;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rest.wait_for_table() IS
+    'Who holds a table waits for whoever is about to: two holds that are checked against each other
+     at once would each wait for the other to end.';
+
+CREATE TRIGGER reservation_table_waits
+    BEFORE INSERT ON rest.reservation_table
+    FOR EACH ROW EXECUTE FUNCTION rest.wait_for_table();
+
 CREATE FUNCTION rest.release_tables() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
