@@ -510,6 +510,7 @@ BEGIN ATOMIC
             SELECT coalesce(observability.histogram_percentile(e.histogram, 0.50), e.p50_ms),
                    coalesce(observability.histogram_percentile(e.histogram, 0.95), e.p95_ms),
                    coalesce(observability.histogram_percentile(e.histogram, 0.99), e.p99_ms)
+            OFFSET 0  -- each quantile once, however often it is compared
         ) AS p (p50_ms, p95_ms, p99_ms)
         WHERE r.business_id = tenant_mgmt.current_business_id() AND r.load_run_id = of_run
     ) AS m;
@@ -549,22 +550,25 @@ BEGIN
     UPDATE observability.budget_breach AS b
     SET status = 'fixed', resolved_at = greatest(now(), b.opened_at + interval '1 microsecond'),
         fixed_in_commit = r.git_commit
-    FROM observability.measure_run(of_run, under_condition) AS m
-    JOIN observability.load_run AS r ON r.business_id = tenant AND r.load_run_id = of_run
-    WHERE b.business_id = tenant AND b.query_budget_id = m.query_budget_id
+    FROM observability.budget_measurement AS m
+    JOIN observability.load_run AS r
+        ON r.business_id = m.business_id AND r.load_run_id = m.load_run_id
+    WHERE m.business_id = tenant AND m.load_run_id = of_run
+      AND b.business_id = tenant AND b.query_budget_id = m.query_budget_id
       AND b.status IN ('open', 'confirmed', 'flaky') AND m.verdict = 'pass';
 
     -- One that is exceeded again is confirmed, one that is exceeded anew is opened.
     WITH exceeded AS (
         SELECT m.*, v.metric, v.limit_value, v.observed_value
-        FROM observability.measure_run(of_run, under_condition) AS m
+        FROM observability.budget_measurement AS m
         JOIN observability.query_budget AS q
-            ON q.business_id = tenant AND q.query_budget_id = m.query_budget_id
+            ON q.business_id = m.business_id AND q.query_budget_id = m.query_budget_id
         CROSS JOIN LATERAL (VALUES
             ('errors', q.max_error_pct, 100.0 * m.error_count / nullif(m.sample_count, 0)),
             ('p50', q.p50_ms, m.p50_ms), ('p95', q.p95_ms, m.p95_ms), ('p99', q.p99_ms, m.p99_ms)
         ) AS v (metric, limit_value, observed_value)
-        WHERE m.verdict IN ('warn', 'fail') AND v.observed_value > v.limit_value
+        WHERE m.business_id = tenant AND m.load_run_id = of_run
+          AND m.verdict IN ('warn', 'fail') AND v.observed_value > v.limit_value
     ), again AS (
         UPDATE observability.budget_breach AS b
         SET consecutive_runs = b.consecutive_runs + 1,
@@ -585,9 +589,12 @@ BEGIN
                       WHERE a.query_budget_id = e.query_budget_id AND a.metric = e.metric);
 
     RETURN QUERY
-        SELECT m.query_code, m.verdict
-        FROM observability.measure_run(of_run, under_condition) AS m
-        ORDER BY m.query_code;
+        SELECT c.query_code::text, m.verdict
+        FROM observability.budget_measurement AS m
+        JOIN observability.critical_query AS c
+            ON c.business_id = m.business_id AND c.critical_query_id = m.critical_query_id
+        WHERE m.business_id = tenant AND m.load_run_id = of_run
+        ORDER BY c.query_code;
 END
 $$;
 COMMENT ON FUNCTION observability.evaluate_budgets(uuid, text) IS

@@ -243,7 +243,8 @@ CREATE FUNCTION observability.has_held(document jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NOT (
         jsonb_path_exists(document, '$.stages[*] ? (@.status != "held" && @.status != "skipped")')
-        OR jsonb_path_exists(document, '$.probes[*] ? (@.verdict != "held")')
+        OR jsonb_path_exists(document,
+                             '$.probes[*] ? (@.verdict != "held" && @.verdict != "noted")')
         OR jsonb_path_exists(document, '$.load.queries[*] ? (@.verdict != "pass")')
         OR jsonb_path_exists(document, CASE coalesce(document ->> 'fail_on', 'warning')
             WHEN 'error'   THEN jsonpath '$.findings[*] ? (@.severity == "error")'

@@ -95,6 +95,14 @@ def test_a_run_is_read_back_in_a_line(past: Target) -> None:
     assert (found.probes, found.leaks, found.queries, found.missed) == (1, 0, 1, 0)
 
 
+def test_what_was_only_noted_lets_a_run_hold(past: Target) -> None:
+    noted = ProbeResult("harness", "size", "noted", "EXPLAIN estimates 3581")
+    weak = ProbeResult("rest.check", "duplicate_key", "weak", "(email) is refused as taken")
+    store.store(past, made(minutes_ago=9, probes=(noted,)), RULES)
+    store.store(past, made(probes=(noted, weak)), RULES)
+    assert [run.held for run in read.read(past, 5).runs] == [False, True]
+
+
 def test_a_run_is_stored_once(past: Target) -> None:
     run = made()
     store.store(past, run, RULES)
