@@ -7,6 +7,7 @@ from typing import Literal
 
 from hdrh.histogram import HdrHistogram
 
+from harness.histogram import recorded
 from harness.run import Latency, LoadResult, QueryResult
 from loadtests.query import Query
 from loadtests.recorder import QueryRecord, new_histogram
@@ -98,9 +99,5 @@ def _latency(histogram: HdrHistogram) -> Latency | None:
 def _share_within(histogram: HdrHistogram, budget_ms: float) -> float:
     """The share of answers that took no longer than the budget."""
     total = histogram.total_count
-    within = sum(
-        step.count_added_in_this_iter_step
-        for step in histogram.get_recorded_iterator()
-        if step.value_iterated_to <= budget_ms * 1000
-    )
+    within = sum(count for value, count in recorded(histogram) if value <= budget_ms * 1000)
     return within / total if total else 0.0

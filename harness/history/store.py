@@ -10,6 +10,7 @@ from hdrh.histogram import HdrHistogram
 
 from harness import run as document
 from harness.db import Target, connect
+from harness.histogram import recorded
 from harness.history.database import as_operator
 from harness.run import Run
 
@@ -39,5 +40,5 @@ def histograms(run: Run) -> dict[str, list[dict[str, float]]]:
 
 
 def _buckets(encoded: str) -> Iterator[dict[str, float]]:
-    for item in HdrHistogram.decode(encoded).get_recorded_iterator():
-        yield {"le_ms": item.value_iterated_to / 1000, "count": item.count_added_in_this_iter_step}
+    for value, count in recorded(HdrHistogram.decode(encoded)):
+        yield {"le_ms": value / 1000, "count": count}

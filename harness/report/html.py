@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from harness.finding import Finding
+from harness.histogram import recorded
 from harness.report import terminal
 from harness.report.chart import ecdf
 from harness.run import ProbeResult, QueryResult, Run, to_json
@@ -133,10 +134,7 @@ _AUDIT = "harness fill --audit"
 
 def _chart(query: QueryResult) -> Markup:
     histogram = HdrHistogram.decode(query.histogram)
-    steps = [
-        (step.value_iterated_to / 1000, step.count_added_in_this_iter_step)
-        for step in histogram.get_recorded_iterator()
-    ]
+    steps = [(value / 1000, count) for value, count in recorded(histogram)]
     return ecdf(query.name, steps, query.budget_ms, query.quantile)
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from harness.histogram import recorded
 from harness.report import prometheus_check
 from harness.run import QueryResult, Run
 
@@ -145,11 +146,8 @@ def _buckets(query: QueryResult) -> tuple[list[tuple[str, float]], float]:
     """Cumulative (bound, count) pairs and the sum of all latencies in seconds."""
     bounds = sorted({*_BOUNDS, query.budget_ms / 1000})
     histogram = HdrHistogram.decode(query.histogram) if query.histogram else None
-    steps = list(histogram.get_recorded_iterator()) if histogram else []
-    counts = [
-        sum(s.count_added_in_this_iter_step for s in steps if s.value_iterated_to <= bound * 1e6)
-        for bound in bounds
-    ]
+    steps = list(recorded(histogram)) if histogram else []
+    counts = [sum(count for value, count in steps if value <= bound * 1e6) for bound in bounds]
     mean = query.latency.mean / 1000 if query.latency else 0.0
     pairs = [(f"{bound:g}", float(count)) for bound, count in zip(bounds, counts, strict=True)]
     return [*pairs, ("+Inf", float(query.samples))], mean * query.samples
