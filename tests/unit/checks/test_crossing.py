@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from checks.crossing import Crossing, Shown, complaints, query_of
@@ -16,9 +18,13 @@ def rows(*values: object, column: str = "org_id") -> Shown:
 
 
 def said(
-    a: Shown, b: Shown, nobody: Shown = CLOSED, left_over: Shown = CLOSED, canary: object = ()
+    a: Shown,
+    b: Shown,
+    nobody: Shown = CLOSED,
+    left_over: Shown = CLOSED,
+    canary: Collection[object] = (),
 ) -> list[str]:
-    return list(complaints(Crossing(a, b, nobody, left_over), TENANCY, "a", "b", canary))  # type: ignore[arg-type]
+    return list(complaints(Crossing(a, b, nobody, left_over), TENANCY, "a", "b", canary))
 
 
 def test_own_rows_alone_are_isolated() -> None:
