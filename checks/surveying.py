@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 
-from checks.attempt import Outcome, Subject, verdict_of
+from checks.attempt import Outcome, Subject, judge, verdict_of
 from checks.ground import Ground
 from harness.db import is_lost
 from harness.run import ProbeResult
@@ -12,7 +14,18 @@ from harness.run import ProbeResult
 _HAS_ROWS = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {own} LIMIT 1) AS it"
 
 
-def first_readable(ground: Ground) -> Subject | None:
+def on_one_table(
+    ground: Ground, probe: str, attempt: Callable[[Ground, Subject], Outcome]
+) -> ProbeResult:
+    """What an attempt on any one table shows that holds for the whole database: to be known, no
+    leak. The subject's own tenant is the one that leaves something behind."""
+    subject = _first_readable(ground)
+    if subject is None:
+        return ProbeResult(ground.name, probe, "vacuous", "the application reads no table")
+    return noted(ground, probe, judge(lambda: attempt(ground, subject)))
+
+
+def _first_readable(ground: Ground) -> Subject | None:
     """The first table of which the other tenant sees rows of its own, with that tenant as the own
     one; None where there is none."""
     for known in ground.subjects():

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from psycopg import errors
 
-from checks.attempt import Outcome, Subject, judge
+from checks.attempt import Outcome, Subject
 from checks.ground import Ground
-from checks.surveying import first_readable, noted
+from checks.surveying import on_one_table
 from harness.run import ProbeResult
 
 RULE = "CTX003"
@@ -21,12 +21,7 @@ DECLARE = (
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    subject = first_readable(ground)
-    if subject is None:
-        yield ProbeResult(ground.name, "held_cursor", "vacuous", "the application reads no table")
-        return
-    outcome = judge(lambda: _fetch_what_the_other_left(ground, subject))
-    yield noted(ground, "held_cursor", outcome)
+    yield on_one_table(ground, "held_cursor", _fetch_what_the_other_left)
 
 
 def _fetch_what_the_other_left(ground: Ground, subject: Subject) -> Outcome:

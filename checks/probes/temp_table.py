@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.attempt import Outcome, Subject, first, judge
+from checks.attempt import Outcome, Subject, first
 from checks.ground import Ground
-from checks.surveying import first_readable, noted
+from checks.surveying import on_one_table
 from harness.run import ProbeResult
 
 RULE = "CTX003"
@@ -20,12 +20,7 @@ CREATE = (
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:
-    subject = first_readable(ground)
-    if subject is None:
-        yield ProbeResult(ground.name, "temp_table", "vacuous", "the application reads no table")
-        return
-    outcome = judge(lambda: _read_what_the_other_kept(ground, subject))
-    yield noted(ground, "temp_table", outcome)
+    yield on_one_table(ground, "temp_table", _read_what_the_other_kept)
 
 
 def _read_what_the_other_kept(ground: Ground, subject: Subject) -> Outcome:
