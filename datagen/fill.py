@@ -58,7 +58,7 @@ def fill(
         the_plan = plan(live.read(connection), settings, wanted)
         ledger.open_ledger(connection, the_plan)
         tally = _Tally(on_progress, _units(the_plan))
-        errand = Errand(database.loader, the_plan.catalog, settings, wanted)
+        errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
         with _hands(connection, the_plan, errand, workers) as run:
             _do(before, connection, the_plan)
             tally.add_all(run("load", _largest_first(wanted)))
