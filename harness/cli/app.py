@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from harness import __version__
-from harness.cli import check, deploy, fill, listing, load, metrics, mutate, report, run, server
+from harness.cli import (
+    check,
+    deploy,
+    documenting,
+    fill,
+    listing,
+    load,
+    metrics,
+    mutate,
+    report,
+    run,
+    server,
+)
 
 app = typer.Typer(
     name="harness",
@@ -50,6 +62,8 @@ app.command()(load.load)
 app.command()(load.gate)
 app.command()(report.report)
 app.command()(metrics.metrics)
+listing.schema_app.command()(documenting.docs)
+listing.schema_app.command()(documenting.erd)
 app.add_typer(listing.schema_app, name="schema", help="What a schema holds.")
 app.command()(listing.rules)
 app.command()(listing.queries)

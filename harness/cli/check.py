@@ -27,6 +27,7 @@ from harness.cli.options import (
     write,
 )
 from harness.cli.proposing import propose
+from harness.errors import UsageError
 from harness.report import github, junit, prometheus_check, sarif, text
 from harness.report import json as findings_json
 from harness.verdict import Verdict
@@ -65,10 +66,14 @@ BaselineFile = Annotated[
 
 
 def check(
-    layer: Annotated[Layer, typer.Argument(help="What to check.")] = Layer.ALL,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="SQL files or directories instead of the schema.", show_default=False),
+    subject: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[static|catalog|isolation|all] [PATH]...",
+            help="What to check, all by default; SQL files or directories instead of the schema,"
+            " statically by default.",
+            show_default=False,
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -109,18 +114,19 @@ def check(
         quiet=quiet,
         no_color=no_color,
     )
+    layer, paths = _subject(subject or [])
     if init:
-        propose(ctx, paths or [], output)
+        propose(ctx, paths, output)
         return
     checks = ctx.settings.checks
     selection.require_known(checks)
-    scope = Scope(layer.value, tuple(path.as_posix() for path in paths or ()))
+    scope = Scope(layer.value, tuple(path.as_posix() for path in paths))
     known = (
         settling.baseline_to_renew(write_baseline, scope)
         if write_baseline
         else settling.baseline_of(checks)
     )
-    looked = look(ctx, layer, paths or [], owned, table or [])
+    looked = look(ctx, layer, paths, owned, table or [])
     verdict = settling.settle(looked.findings, looked.allowances, looked.layers, checks)
     if known and write_baseline:
         known = settling.renewed(verdict, known, checks)
@@ -130,6 +136,18 @@ def check(
     color = output is None and sys.stdout.isatty() and not ctx.console.no_color
     write(_render(verdict, looked, format, color), output)
     raise typer.Exit(1 if verdict.failed else 0)
+
+
+def _subject(words: list[str]) -> tuple[Layer, list[Path]]:
+    """The layer and the paths that are named; raises UsageError for what is neither."""
+    if not words:
+        return Layer.ALL, []
+    named = words[0] in set(Layer)
+    paths = [Path(word) for word in words[named:]]
+    if not named and not paths[0].exists():
+        layers = ", ".join(Layer)
+        raise UsageError(f"{words[0]}: neither a file nor one of {layers}; name what to check")
+    return Layer(words[0]) if named else Layer.STATIC, paths
 
 
 def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> str:

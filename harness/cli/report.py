@@ -12,7 +12,7 @@ from harness import run as document
 from harness.cli import history
 from harness.cli.options import ConfigFile, Context, NoColor, Output, context, write
 from harness.errors import UsageError
-from harness.report import junit_run, prometheus, terminal
+from harness.report import embedded, junit_run, prometheus, terminal
 from harness.run import Run
 
 
@@ -49,7 +49,8 @@ FILES = {
 
 def report(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run document (run.json).")
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A run document (run.json), or the page of a run."),
     ] = None,
     past: Annotated[
         bool, typer.Option("--history", help="The latest runs instead: text or json.")
@@ -67,7 +68,7 @@ def report(
     if path is None:
         history.show(ctx, limit, format.value, output)
     else:
-        _render(ctx, document.load(path), format, output)
+        _render(ctx, embedded.read(path), format, output)
 
 
 def _render(ctx: Context, run: Run, format: Format, output: Path | None) -> None:

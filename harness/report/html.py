@@ -6,7 +6,7 @@ matrix, schema, environment, and the run document itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,14 +17,10 @@ from markupsafe import Markup
 
 from harness.finding import Finding
 from harness.histogram import recorded
-from harness.report import terminal
-from harness.report.chart import ecdf
-from harness.run import ProbeResult, QueryResult, Run, to_json
+from harness.report import embedded, isolation, terminal
+from harness.report.chart import axis, ecdf
+from harness.run import QueryResult, Run
 
-PROBES = (
-    *("select", "copy", "prepared", "insert", "update", "blind_update", "delete", "blind_delete"),
-    *("merge", "move", "truncate", "no_tenant", "left_over", "partitions"),
-)
 SIGNS = {
     "held": "✓",
     "leak": "✗ leak",
@@ -44,15 +40,6 @@ class Failure:
     reproduce: str
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Isolation of one schema: a row per table, a cell per probe; `open` where one failed."""
-
-    schema: str
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
-    open: bool
-
-
 def render(run: Run) -> str:
     """The page."""
     return _template().render(
@@ -63,13 +50,14 @@ def render(run: Run) -> str:
         if run.load
         else (),
         chart=_chart,
-        matrices=matrices(run.probes),
-        surveys=surveys(run.probes),
-        probes=PROBES,
+        matrices=isolation.matrices(run.probes),
+        surveys=isolation.surveys(run.probes),
+        probes=isolation.PROBES,
         signs=SIGNS,
         kinds=_kinds(run),
         fill=_fill_by_schema(run),
-        document=Markup(to_json(run).replace("<", "\\u003c")),  # noqa: S704 - cannot close its element
+        axis=axis(),
+        document=embedded.pack(run),
     )
 
 
@@ -98,34 +86,6 @@ def _place(finding: Finding) -> str:
 
 def _command(finding: Finding) -> str:
     return "harness check static" if finding.location else "harness check catalog"
-
-
-def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:
-    """The isolation matrix folded by schema."""
-    frame = pd.DataFrame(
-        [(p.object, p.probe, p.verdict) for p in probes if p.probe in PROBES],
-        columns=["object", "probe", "verdict"],
-    )
-    if frame.empty:
-        return ()
-    cells = frame.pivot_table(index="object", columns="probe", values="verdict", aggfunc="first")
-    cells = cells.reindex(columns=list(PROBES)).astype(object).where(lambda c: c.notna(), "")
-    schemas = cells.index.str.partition(".").get_level_values(0)
-    return tuple(_matrix(str(schema), rows) for schema, rows in cells.groupby(schemas))
-
-
-def surveys(probes: Iterable[ProbeResult]) -> Mapping[str, list[ProbeResult]]:
-    """What was probed beside tables, by probe."""
-    found: dict[str, list[ProbeResult]] = {}
-    for probe in probes:
-        if probe.probe not in PROBES:
-            found.setdefault(probe.probe, []).append(probe)
-    return dict(sorted(found.items()))
-
-
-def _matrix(schema: str, rows: pd.DataFrame) -> Matrix:
-    listed = tuple((str(row[0]), tuple(map(str, row[1:]))) for row in rows.itertuples())
-    return Matrix(schema, listed, open=not rows.isin(["held", ""]).all(axis=None))
 
 
 _ISOLATION = "harness check isolation"

@@ -498,43 +498,33 @@ CREATE MATERIALIZED VIEW user_analytics.mv_adoption_weekly AS
 WITH week AS (
     SELECT d.business_id, date_trunc('week', d.activity_date::timestamp)::date AS week_start,
            d.user_account_id, count(*) AS active_days, max(d.distinct_feature_count) AS features,
-           sum(d.active_minutes) AS active_minutes
+           sum(d.active_minutes) AS active_minutes,
+           string_agg(array_to_string(d.modules_used, ','), ',') AS modules
     FROM user_analytics.user_engagement_daily AS d
     WHERE d.action_count > 0
     GROUP BY d.business_id, week_start, d.user_account_id
-), module AS (
-    SELECT d.business_id, date_trunc('week', d.activity_date::timestamp)::date AS week_start,
-           d.user_account_id, m.code
-    FROM user_analytics.user_engagement_daily AS d
-    CROSS JOIN unnest(d.modules_used) AS m (code)
-    GROUP BY d.business_id, week_start, d.user_account_id, m.code
 ), holder AS (
-    SELECT DISTINCT a.business_id, a.role_id, a.user_account_id, w.week_start
+    -- However many assignments of the week give a user the role.
+    SELECT DISTINCT a.role_id, w.*
     FROM week AS w
     JOIN user_rbac.role_assignment AS a
         ON a.business_id = w.business_id AND a.user_account_id = w.user_account_id
             AND a.valid_from < w.week_start + 7
             AND (least(a.valid_until, a.revoked_at) > w.week_start) IS NOT FALSE
-), breadth AS (
-    SELECT h.business_id, h.role_id, h.week_start, count(DISTINCT m.code) AS module_count
+), adoption AS (
+    SELECT h.business_id, h.role_id, h.week_start, count(*) AS active_user_count,
+           round(avg(h.active_days) / 7, 6) AS stickiness,
+           round(avg(h.features), 2) AS average_feature_count,
+           round(avg(h.active_minutes), 2) AS average_active_minutes,
+           string_to_array(string_agg(h.modules, ','), ',') AS modules
     FROM holder AS h
-    JOIN module AS m
-        ON m.business_id = h.business_id AND m.user_account_id = h.user_account_id
-            AND m.week_start = h.week_start
     GROUP BY h.business_id, h.role_id, h.week_start
 )
-SELECT w.business_id, h.role_id, w.week_start, count(*) AS active_user_count,
-       round(avg(w.active_days) / 7, 6) AS stickiness,
-       round(avg(w.features), 2) AS average_feature_count,
-       round(avg(w.active_minutes), 2) AS average_active_minutes,
-       coalesce(max(b.module_count), 0) AS module_count
-FROM week AS w
-JOIN holder AS h
-    ON h.business_id = w.business_id AND h.user_account_id = w.user_account_id
-        AND h.week_start = w.week_start
-LEFT JOIN breadth AS b
-    ON b.business_id = h.business_id AND b.role_id = h.role_id AND b.week_start = h.week_start
-GROUP BY w.business_id, h.role_id, w.week_start
+SELECT a.business_id, a.role_id, a.week_start, a.active_user_count, a.stickiness,
+       a.average_feature_count, a.average_active_minutes,
+       (SELECT count(DISTINCT m.code) FROM unnest(a.modules) AS m (code) WHERE m.code <> '')
+           AS module_count
+FROM adoption AS a
 WITH NO DATA;
 COMMENT ON MATERIALIZED VIEW user_analytics.mv_adoption_weekly IS
     'Active users per role and week (from Monday), the share of its days they were there, and what

@@ -51,6 +51,20 @@ def test_findings_fail(check: Check) -> None:
     assert found(printed) == ["PRF001", "RLS001", "RLS002", "RLS003", "TEN007", "TYP001"]
 
 
+def test_files_alone_are_checked_statically(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "x.sql", "--select", "TYP"]) == 1
+    assert found(capsys.readouterr().out) == ["TYP001"]
+    assert main(["check", "--init", "x.sql"]) == 0
+    assert 'column = "business_id"' in capsys.readouterr().out
+
+
+def test_what_is_neither_a_layer_nor_a_file_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "statics"]) == 2
+    assert "statics: neither a file nor one of static, catalog" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "rules"),
     [

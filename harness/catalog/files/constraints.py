@@ -45,13 +45,9 @@ def add(
         statement.refuse("opaque", table, message, node.location)
     owner = draft.table(table, statement)
     constraint = read(node, owner, (column,) if column else (), statement, draft)
-    taken = {other.name for other in owner.constraints}
-    constraint = replace(
-        constraint,
-        name=node.conname or names.choose(table, constraint, taken),
-        deferrable=node.deferrable,
-        location=statement.location(node.location),
-    )
+    if not constraint.name:
+        taken = {other.name for other in owner.constraints}
+        constraint = replace(constraint, name=names.choose(table, constraint, taken))
     draft.change(table, constraints=(*owner.constraints, constraint))
     if constraint.kind == "primary key":
         _forbid_null(table, constraint.columns, draft)
@@ -64,10 +60,12 @@ def _key(
     draft.require_columns(table, columns, statement, node.location)
     primary = node.contype == ConstrType.CONSTR_PRIMARY
     return Constraint(
-        name="",
+        name=node.conname or "",
         kind="primary key" if primary else "unique",
         columns=columns,
         nulls_not_distinct=node.nulls_not_distinct,
+        deferrable=node.deferrable,
+        location=statement.location(node.location),
     )
 
 
@@ -79,10 +77,12 @@ def _check(
     columns = _columns_of(parts)
     draft.require_columns(table, columns, statement, node.location)
     return Constraint(
-        name="",
+        name=node.conname or "",
         kind="check",
         columns=columns or inline,
         expression=statement.bracketed(node.location),
+        deferrable=node.deferrable,
+        location=statement.location(node.location),
     )
 
 
@@ -101,13 +101,15 @@ def _foreign_key(
     else:
         draft.note_missing("table", target, statement, node.pktable.location)
     return Constraint(
-        name="",
+        name=node.conname or "",
         kind="foreign key",
         columns=columns,
         references=target,
         referenced_columns=referenced_columns,
         on_delete=_ACTIONS[node.fk_del_action],
         on_update=_ACTIONS[node.fk_upd_action],
+        deferrable=node.deferrable,
+        location=statement.location(node.location),
     )
 
 
@@ -123,11 +125,13 @@ def _exclude(
     columns = [element.name for element in elements if element.name]
     draft.require_columns(table, columns, statement, node.location)
     return Constraint(
-        name="",
+        name=node.conname or "",
         kind="exclude",
         columns=tuple(element.name or deparse(element.expr) for element in elements),
         expression=statement.bracketed(node.location),
         operators=tuple(operator[-1].sval for _, operator in node.exclusions),
+        deferrable=node.deferrable,
+        location=statement.location(node.location),
     )
 
 
@@ -153,8 +157,10 @@ def _columns_of(parts: Iterable[Any]) -> tuple[str, ...]:
 
 def _forbid_null(table: Name, columns: tuple[str, ...], draft: Draft) -> None:
     known = draft.tables[table].columns
-    changed = {name: replace(known[name], not_null=True) for name in columns}
-    draft.change(table, columns={**known, **changed})
+    nullable = [name for name in columns if not known[name].not_null]
+    if nullable:
+        changed = {name: replace(known[name], not_null=True) for name in nullable}
+        draft.change(table, columns={**known, **changed})
 
 
 def _defer_last(node: Any, table: Name, draft: Draft) -> None:

@@ -48,12 +48,13 @@ def walk(node: Any) -> Iterator[Any]:
     while pending:
         current = pending.pop()
         if isinstance(current, tuple):
-            pending.extend(reversed(current))
+            pending += current[::-1]
         elif isinstance(current, ast.Node):
             yield current
             kind: Any = type(current)
-            below = [getattr(current, name) for name in _slots_with_nodes(kind)]
-            pending.extend([node for node in below if node is not None])
+            for slot in _slots_with_nodes(kind):
+                if (below := getattr(current, slot)) is not None:
+                    pending.append(below)
 
 
 @cache

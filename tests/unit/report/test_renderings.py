@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 from io import StringIO
 from xml.etree import ElementTree
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from harness.report import html, junit_run, prometheus, terminal
-from harness.run import ProbeResult, Run, from_json
+from harness.errors import UsageError
+from harness.report import chart, embedded, html, isolation, junit_run, prometheus, terminal
+from harness.run import ProbeResult, Run
 
 
 def _samples(run: Run) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -25,7 +27,7 @@ def _samples(run: Run) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 def test_the_page_asks_for_nothing_outside_itself(failed_run: Run) -> None:
     page = html.render(failed_run)
-    assert not re.search(r"(?:src|href)\s*=|url\(|@import", page)
+    assert not re.search(r"src\s*=|href=\"[^#]|url\(|@import", page)
     assert len(page) < 60_000
 
 
@@ -79,22 +81,57 @@ def test_what_is_only_noted_lets_a_run_hold(held_run: Run) -> None:
 
 
 def test_the_page_holds_the_document_itself(failed_run: Run) -> None:
-    class Reader(HTMLParser):
-        inside = False
-        text = ""
+    refused = ProbeResult("rest.tip", "insert", "held", 'row violates policy for table "tip"')
+    run = replace(failed_run, probes=(*failed_run.probes, refused))
+    assert embedded.unpack(html.render(run)) == run
 
-        def handle_starttag(self, tag: str, attrs: object) -> None:
-            self.inside = tag == "script"
 
-        def handle_data(self, data: str) -> None:
-            self.text += data if self.inside else ""
+def test_a_page_without_a_run_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"x\.html: holds no run"):
+        embedded.unpack("<html></html>", "x.html")
 
-        def handle_endtag(self, tag: str) -> None:
-            self.inside = False
 
-    reader = Reader()
-    reader.feed(html.render(failed_run))
-    assert from_json(reader.text) == failed_run
+def test_a_thousand_tables_make_a_small_page(held_run: Run) -> None:
+    probes = tuple(
+        ProbeResult(f"rest.table_{number}", probe, "held", f"refused: table_{number} is closed")
+        for number in range(1000)
+        for probe in isolation.PROBES
+    )
+    page = html.render(replace(held_run, probes=probes))
+    assert "rest: 1000 tables, all held" in page
+    assert len(page) < 60_000
+
+
+def test_tables_to_which_the_same_happened_stand_together() -> None:
+    probes = [
+        *(ProbeResult(f"a.t{number}", "select", "held") for number in range(3)),
+        ProbeResult("a.open", "select", "leak", "read 7 rows"),
+        ProbeResult("b.t", "copy", "held"),
+    ]
+    first, second = isolation.matrices(probes)
+    assert [row.tables for row in first.rows] == [("open",), ("t0", "t1", "t2")]
+    assert (first.open, second.open) == (True, False)
+    assert second.rows[0].cells[:3] == ("", "held", "")
+
+
+def test_objects_of_which_the_same_is_told_stand_together() -> None:
+    probes = [
+        ProbeResult("a.f()", "function", "noted", "gave nothing"),
+        ProbeResult("a.g()", "function", "noted", "gave nothing"),
+        ProbeResult("a.h()", "function", "leak", "gave a row"),
+        ProbeResult("a.i()", "function", "held"),
+    ]
+    (survey,) = isolation.surveys(probes)
+    assert survey.objects == 4
+    assert [(told.verdict, told.objects) for told in survey.told] == [
+        ("leak", ("a.h()",)),
+        ("noted", ("a.f()", "a.g()")),
+    ]
+
+
+def test_the_chart_rises_once_in_a_column_of_pixels() -> None:
+    drawn = chart.ecdf("q", [(1.0, 1), (1.001, 1), (100.0, 2)], 300, 0.95)
+    assert 'd="M4 50H57V28H163V6H216"' in drawn
 
 
 def test_every_element_of_the_page_is_closed(failed_run: Run) -> None:
@@ -106,7 +143,7 @@ def test_every_element_of_the_page_is_closed(failed_run: Run) -> None:
                 self.open.append(tag)
 
         def handle_startendtag(self, tag: str, attrs: object) -> None:
-            assert tag in ("line", "polyline")
+            assert tag in ("path", "use")
 
         def handle_endtag(self, tag: str) -> None:
             assert self.open.pop() == tag, tag
