@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,10 +18,12 @@ from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target
 from harness.errors import DatabaseError, HarnessError
-from harness.run import LoadResult
-from loadtests import budget, recorder, workload
+from harness.load_result import Arrivals, Driver, LoadResult
+from loadtests import budget, judging, recorder, workload
+from loadtests.arrivals import Kind
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
+from loadtests.tenants import Shares
 
 Progress = Callable[[float, float], None]
 """Called with seconds gone and seconds in all."""
@@ -29,6 +31,8 @@ Progress = Callable[[float, float], None]
 STATEMENT_TIMEOUT = "30s"
 SATURATED = 0.9
 """A driver that used so much of one core cannot keep time any more."""
+LATE_MS = 10.0
+"""Nor can one whose sleeps end so late at the 95th percentile: others have the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,12 @@ class LoadSettings:
     warmup_seconds: float = 3.0
     think_seconds: float = 0.02
     queries_dir: Path = BUNDLED
+    extend_seconds: float = 0.0
+    """At most so much longer, in the closed model, for queries whose verdict is open."""
+    rate: float = 0.0
+    """Requests per second in the open model; 0: the closed one."""
+    arrivals: Kind = "constant"
+    shares: Shares = field(default_factory=Shares)
 
 
 def load(
@@ -54,13 +64,19 @@ def load(
     Raises UsageError for a bad query file or missing parameters, DatabaseError where the
     server went away, HarnessError where the driver died.
     """
-    queries = read_all(load_settings.queries_dir)
+    queries = promised(settings, read_all(load_settings.queries_dir, settings.tenancy.column))
     work = _prepare(database, settings, load_settings, queries, owned)
     with tempfile.TemporaryDirectory(prefix="harness-load-") as directory:
         record = _drive(database, load_settings, work, Path(directory), on_progress)
     if record.lost_connection:
         raise DatabaseError(f"the load stopped: {record.lost_connection}")
     return summarize(queries, (record,), load_settings)
+
+
+def promised(settings: Settings, queries: tuple[Query, ...]) -> tuple[Query, ...]:
+    """The queries with the budgets that settings give them over those of their headers."""
+    over = budget.configured(settings.load.budgets, [query.name for query in queries])
+    return tuple(replace(q, budgets=budget.overlay(q.budgets, over[q.name])) for q in queries)
 
 
 def summarize(
@@ -71,27 +87,54 @@ def summarize(
         query.name: [q for record in records for q in record.queries if q.name == query.name]
         for query in queries
     }
-    results = tuple(budget.result(query, by_query[query.name]) for query in queries)
+    driver = _driver(records)
+    delay_ms = driver.lag_p99_ms if driver.saturated else 0.0
+    results = tuple(judging.result(query, by_query[query.name], delay_ms) for query in queries)
     seconds = max(record.seconds for record in records)
     answered = sum(result.samples + result.errors for result in results)
+    arrivals = _arrivals(records, load_settings)
+    switched = sum(record.switched for record in records)
     return LoadResult(
         users=load_settings.users,
         seconds=seconds,
         warmup_seconds=load_settings.warmup_seconds,
         requests_per_second=answered / seconds if seconds else 0.0,
         queries=results,
-        notes=tuple(_notes(records)),
+        notes=tuple(_notes(driver, arrivals, switched)),
+        driver=driver,
+        arrivals=arrivals,
+        searched=sum(record.searched for record in records),
+        switched=switched,
     )
 
 
-def _notes(records: tuple[DriverRecord, ...]) -> Iterator[str]:
-    for record in records:
-        if record.seconds and record.cpu_seconds / record.seconds > SATURATED:
-            share = record.cpu_seconds / record.seconds
-            yield (
-                f"the driver used {share:.0%} of a core: latencies are the driver's, not the "
-                "server's; use fewer users or a longer think time"
-            )
+def _driver(records: tuple[DriverRecord, ...]) -> Driver:
+    lag = judging.latency(judging.merge(record.lag for record in records))
+    share = max(r.cpu_seconds / r.seconds if r.seconds else 0.0 for r in records)
+    p50, p95, p99 = (lag.p50, lag.p95, lag.p99) if lag else (0.0, 0.0, 0.0)
+    return Driver(len(records), share, p50, p99, share > SATURATED or p95 > LATE_MS)
+
+
+def _arrivals(records: tuple[DriverRecord, ...], wanted: LoadSettings) -> Arrivals | None:
+    if not wanted.rate:
+        return None
+    return Arrivals(wanted.rate, wanted.arrivals, sum(record.unserved for record in records))
+
+
+def _notes(driver: Driver, arrivals: Arrivals | None, switched: int) -> Iterator[str]:
+    if driver.saturated:
+        yield (
+            f"the driver was saturated ({driver.cpu_share:.0%} of a core, up to "
+            f"{driver.lag_p99_ms:.1f} ms late): latencies are partly its own, not the server's; "
+            "use fewer users, a longer think time or a lower rate"
+        )
+    if arrivals and arrivals.unserved:
+        yield (
+            f"the rate of {arrivals.rate:g}/s was not kept: {arrivals.unserved} requests that were "
+            "due got no connection; latencies are worse than stated"
+        )
+    if switched <= 1:
+        yield "all requests were for one tenant: that no answer was another's proves nothing"
 
 
 def _prepare(
@@ -101,9 +144,9 @@ def _prepare(
     queries: tuple[Query, ...],
     owned: str | None,
 ) -> workload.Workload:
-    with connect(database.loader) as connection:
+    with connect(_reader(database)) as connection:
         target.require(connection, owned)
-        tenants = workload.draw_tenants(connection, settings, queries)
+        tenants = workload.draw_tenants(connection, settings, queries, load_settings.shares)
     return workload.Workload(
         queries=queries,
         tenants=tenants,
@@ -112,7 +155,20 @@ def _prepare(
         warmup_seconds=load_settings.warmup_seconds,
         seconds=load_settings.seconds,
         think_seconds=load_settings.think_seconds,
+        rate=load_settings.rate,
+        arrivals=load_settings.arrivals,
+        extend_seconds=load_settings.extend_seconds,
     )
+
+
+def _reader(database: Target) -> str:
+    """As somebody who sees all tenants: the owner where row security is not for it, or the loader,
+    which somebody else's schema may grant nothing."""
+    with connect(database.admin) as connection:
+        row = connection.execute(
+            "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    return database.admin if row and row[0] else database.loader
 
 
 def _drive(
