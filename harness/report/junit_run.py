@@ -67,5 +67,6 @@ def _query(query: QueryResult) -> TestCase:
     seconds = query.latency.p95 / 1000 if query.latency else 0.0
     case = TestCase(query.name, "load", seconds)
     if query.verdict != "pass":
-        case.result = [Failure(query.reason, query.verdict)]
+        kind = Failure if query.verdict == "miss" else Error
+        case.result = [kind(query.reason, query.verdict)]
     return case
