@@ -74,6 +74,52 @@ class ClassLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How PostgreSQL answers a query, from EXPLAIN (ANALYZE, BUFFERS, MEMORY, SERIALIZE) as the
+    application for the biggest tenant that has parameters."""
+
+    digest: str
+    """Of the nodes, tables and indexes, not of costs and counts: the same plan, the same digest."""
+    outline: tuple[str, ...]
+    """A line per node, indented."""
+    buffers: int
+    """Blocks of 8 kB that one call touches, found in memory or read."""
+    milliseconds: float
+    temp_blocks: int = 0
+    """Blocks of temporary files that one call writes."""
+    memory_kb: int = 0
+    """Memory that planning took."""
+    output_kb: int = 0
+    """What the answer is long, serialized."""
+    remarks: tuple[str, ...] = ()
+    """What is wrong with the plan: tables read whole, sorts on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A query that is worse than it was in the baseline."""
+
+    query: str
+    kind: Literal["latency", "buffers", "missing"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """This run against a stored one."""
+
+    baseline: str
+    """The stored run's id."""
+    speed_factor: float
+    """How much slower this machine is now, by the median query: latencies are held against the
+    baseline's times this."""
+    compared: int
+    regressions: tuple[Regression, ...] = ()
+    plan_changes: tuple[str, ...] = ()
+    """Queries whose plan differs: to be known, a regression only if it costs."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """One critical query under load, against its budgets."""
 
@@ -110,6 +156,10 @@ class QueryResult:
     """From the request's being sent to the answer; only in the open model, where it differs."""
     classes: tuple[ClassLatency, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    plan: Plan | None = None
+    """None where it could not be told."""
+    explanation: tuple[str, ...] = ()
+    """Why it missed, and the command that shows it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +202,7 @@ class LoadResult:
     """None in the closed model, where a user asks again once it is answered."""
     searched: int = 0
     """Answers that were searched for identifiers and canaries of other tenants."""
+    comparison: Comparison | None = None
+    """None where there is no baseline."""
     switched: int = 0
     """Transactions that worked for another tenant than the one before on their connection."""

@@ -20,6 +20,7 @@ from harness.finding import Finding, Suppressed
 from harness.load_result import Latency as Latency
 from harness.load_result import LoadResult as LoadResult
 from harness.load_result import QueryResult as QueryResult
+from harness.load_result import Regression as Regression
 from harness.verdict import fails
 
 FORMAT = 1
@@ -204,6 +205,11 @@ class Run:
         return tuple(q for q in self.load.queries if q.verdict != "pass") if self.load else ()
 
     @property
+    def regressions(self) -> tuple[Regression, ...]:
+        """What is worse than in the baseline."""
+        return self.load.comparison.regressions if self.load and self.load.comparison else ()
+
+    @property
     def blocking_findings(self) -> tuple[Finding, ...]:
         """Findings that fail the run."""
         return tuple(f for f in self.findings if fails(f.severity, self.fail_on))
@@ -222,6 +228,7 @@ class Run:
             or self.weaknesses
             or self.unproven
             or self.missed
+            or self.regressions
             or self.blocking_findings
             or self.broken
         )

@@ -11,12 +11,15 @@ makes a verdict of few samples less sure than stated.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
-CONFIDENCE = 0.975
-"""Of one look. A run looks twice at most (at its end and after an extension), so that both
-together err in one of twenty cases (Bonferroni)."""
+CONFIDENCE = 0.95
+"""Of an interval, so that one of its ends errs in one of forty cases. A run looks twice at most
+(at its end and after an extension): a verdict errs in one of twenty (Bonferroni)."""
+_NORMAL = 1.96
+"""The quantile of the normal distribution at (1 + CONFIDENCE) / 2."""
 
 
 def ranks(samples: int, quantile: float) -> tuple[int | None, int | None]:
@@ -31,6 +34,16 @@ def ranks(samples: int, quantile: float) -> tuple[int | None, int | None]:
     lower = int(np.searchsorted(at_most, doubt, side="right"))
     upper = int(np.searchsorted(at_most, 1 - doubt, side="left")) + 1
     return lower or None, upper if upper <= samples else None
+
+
+def at_rank(steps: Iterable[tuple[int, int]], rank: int | None) -> float | None:
+    """The sample of that rank in milliseconds, of (microseconds, count) in rising order."""
+    reached = 0
+    for value, count in steps if rank is not None else ():
+        reached += count
+        if rank is not None and reached >= rank:
+            return value / 1000
+    return None
 
 
 def fewest(quantile: float) -> int:
@@ -61,7 +74,3 @@ def _binomial(samples: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.
     steps = np.log((samples - k) / (k + 1)) + math.log(share / (1 - share))
     terms = samples * math.log1p(-share) + np.concatenate(([0.0], np.cumsum(steps)))
     return np.cumsum(np.exp(terms))
-
-
-_NORMAL = 2.2414
-"""The quantile of the normal distribution at (1 + CONFIDENCE) / 2."""

@@ -72,7 +72,11 @@ def result(query: Query, records: Iterable[QueryRecord], delay_ms: float = 0.0) 
 
 def gate(load: LoadResult) -> tuple[str, ...]:
     """One line per query that did not hold, naming it and why; empty when all held."""
-    return tuple(f"{q.name}: {q.reason}" for q in load.queries if q.verdict != "pass")
+    worse = load.comparison.regressions if load.comparison else ()
+    return (
+        *(f"{q.name}: {q.reason}" for q in load.queries if q.verdict != "pass"),
+        *(f"{r.query}: regression: {r.detail}" for r in worse),
+    )
 
 
 def latency(histogram: HdrHistogram) -> Latency | None:
@@ -160,15 +164,7 @@ class _Tally:
         return confidence.needed(self.samples, self.within(budget.limit), budget.quantile)
 
     def _at(self, rank: int | None) -> float | None:
-        """The sample of that rank in milliseconds."""
-        if rank is None:
-            return None
-        reached = 0
-        for value, count in self._steps:
-            reached += count
-            if reached >= rank:
-                return value / 1000
-        return None
+        return confidence.at_rank(self._steps, rank)
 
 
 def _overall(tally: _Tally, budgets: Sequence[BudgetResult]) -> tuple[Verdict, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,9 +19,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target
-from harness.errors import DatabaseError, HarnessError
+from harness.errors import DatabaseError, HarnessError, UsageError
 from harness.load_result import Arrivals, Driver, LoadResult
-from loadtests import budget, judging, recorder, workload
+from loadtests import budget, explaining, judging, plans, recorder, waits, workload
 from loadtests.arrivals import Kind
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
@@ -50,6 +52,8 @@ class LoadSettings:
     """Requests per second in the open model; 0: the closed one."""
     arrivals: Kind = "constant"
     shares: Shares = field(default_factory=Shares)
+    only: tuple[str, ...] = ()
+    """Names of the queries to drive, `hs.*` for several; all where it is empty."""
 
 
 def load(
@@ -64,13 +68,52 @@ def load(
     Raises UsageError for a bad query file or missing parameters, DatabaseError where the
     server went away, HarnessError where the driver died.
     """
-    queries = promised(settings, read_all(load_settings.queries_dir, settings.tenancy.column))
+    queries = promised(settings, chosen(settings, load_settings))
     work = _prepare(database, settings, load_settings, queries, owned)
-    with tempfile.TemporaryDirectory(prefix="harness-load-") as directory:
+    found = plans.capture(database, settings, queries, work.tenants)
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-load-") as directory,
+        waits.sampled(database, queries) as waited,
+    ):
         record = _drive(database, load_settings, work, Path(directory), on_progress)
     if record.lost_connection:
         raise DatabaseError(f"the load stopped: {record.lost_connection}")
-    return summarize(queries, (record,), load_settings)
+    by_name = {query.name: query for query in queries}
+    result = summarize(queries, (record,), load_settings)
+    command, column = reproducing(load_settings), settings.tenancy.column
+    return explaining.explained(result, by_name, found, waited, command, column)
+
+
+def chosen(settings: Settings, wanted: LoadSettings) -> tuple[Query, ...]:
+    """The queries to drive; UsageError where a pattern of `only` meets none."""
+    queries = read_all(wanted.queries_dir, settings.tenancy.column)
+    for pattern in wanted.only:
+        if not any(fnmatchcase(query.name, pattern) for query in queries):
+            raise UsageError(f"--only {pattern}: no critical query in {wanted.queries_dir} is it")
+    return tuple(
+        query
+        for query in queries
+        if not wanted.only or any(fnmatchcase(query.name, pattern) for pattern in wanted.only)
+    )
+
+
+def reproducing(wanted: LoadSettings) -> str:
+    """The command that loads the same way, up to what it drives."""
+    options = {
+        "--users": wanted.users,
+        "--seconds": wanted.seconds,
+        "--think": wanted.think_seconds,
+        "--rate": wanted.rate or None,
+        "--arrivals": wanted.arrivals if wanted.rate else None,
+        "--hot-tenant": wanted.shares.hot or None,
+        "--sql": None if wanted.queries_dir == BUNDLED else shlex.quote(str(wanted.queries_dir)),
+    }
+    given = (
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in options.items()
+        if value is not None
+    )
+    return " ".join(("harness load", *given))
 
 
 def promised(settings: Settings, queries: tuple[Query, ...]) -> tuple[Query, ...]:
@@ -122,11 +165,16 @@ def _arrivals(records: tuple[DriverRecord, ...], wanted: LoadSettings) -> Arriva
 
 
 def _notes(driver: Driver, arrivals: Arrivals | None, switched: int) -> Iterator[str]:
-    if driver.saturated:
+    if driver.cpu_share > SATURATED:
         yield (
-            f"the driver was saturated ({driver.cpu_share:.0%} of a core, up to "
-            f"{driver.lag_p99_ms:.1f} ms late): latencies are partly its own, not the server's; "
-            "use fewer users, a longer think time or a lower rate"
+            f"the driver was saturated ({driver.cpu_share:.0%} of a core): latencies are partly "
+            "its own, not the server's; use fewer users, a longer think time or a lower rate"
+        )
+    elif driver.saturated:
+        yield (
+            f"the driver did not get its share of the processors (a sleep ended up to "
+            f"{driver.lag_p99_ms:.1f} ms late): so much of a latency may be its own, not the "
+            "server's; the machine does too much else, or too little is left beside the server"
         )
     if arrivals and arrivals.unserved:
         yield (
@@ -223,7 +271,7 @@ def _with_timeout(dsn: str) -> str:
     options = conninfo_to_dict(dsn).get("options") or ""
     timeout = f"-c statement_timeout={STATEMENT_TIMEOUT}"
     return make_conninfo(
-        dsn, options=f"{options} {timeout}".strip(), application_name="harness load"
+        dsn, options=f"{options} {timeout}".strip(), application_name=waits.APPLICATION
     )
 
 

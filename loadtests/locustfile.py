@@ -24,6 +24,7 @@ from locust.exception import StopUser
 from harness.load_result import Leak
 from loadtests import judging, recorder, workload
 from loadtests.arrivals import Schedule
+from loadtests.confidence import fewest
 from loadtests.draws import Draws, Request
 from loadtests.ownership import SEARCHED_EVERY, Ownership
 from loadtests.pipeline import Answer, ConnectionLost, PipelinedConnection
@@ -44,6 +45,12 @@ CANCELLED = ("57014", "55P03")
 """The statement or lock timeout came first."""
 TRIES = 5
 HEARTBEAT = 0.01
+ROUND = 2.0
+FEWEST = {
+    query.name: max(fewest(b.quantile) for b in query.budgets if b.metric != "errors")
+    for query in WORK.queries
+}
+"""So many samples a verdict needs at least."""
 DRAIN_SECONDS = 20.0
 """So long after the end, requests that were due before it still get their turn."""
 
@@ -65,7 +72,7 @@ class Measured:
         self.under_way = 0
         self.zero = self.started = self.ended = float("inf")
         self.cpu_at_start = self.cpu_at_end = 0.0
-        self.extended = 0.0
+        self.paused = 0.0
         self.searched = self.switched = 0
 
     def user_connected(self, environment: Any) -> None:
@@ -83,9 +90,7 @@ class Measured:
 
     def seconds(self) -> float:
         """How long was measured, up to now."""
-        now = min(time.perf_counter(), self.ended)
-        before = WORK.seconds if self.extended else 0.0
-        return max(now - self.started, 0.0) + before
+        return max(min(time.perf_counter(), self.ended) - self.started - self.paused, 0.0)
 
     def _keep_time(self, environment: Any) -> None:
         gevent.sleep(WORK.warmup_seconds)
@@ -102,20 +107,44 @@ class Measured:
         environment.runner.quit()
 
     def _extend(self) -> None:
-        """Goes on for a while when verdicts are open, mostly with those queries.
+        """Goes on for a while where verdicts are open, half of the time with those queries.
 
-        Judging takes its time, in which no request must be under way: it would be measured.
+        First for those that have too few samples for any verdict, which depends on no outcome;
+        then, after one look at the outcomes, for those that are open.
         """
+        latest = self.ended + WORK.extend_seconds
+        while (few := self._too_few()) and self.ended < latest:
+            self._go_on(few, min(ROUND, latest - self.ended))
+        if self.ended < latest and (still_open := self._look()):
+            self._go_on(still_open, latest - self.ended)
+        self.may_ask.set()
+
+    def _go_on(self, focus: frozenset[str], seconds: float) -> None:
+        DRAWS.focus(focus)
+        self.ended += seconds
+        self.may_ask.set()
+        self._beat_until_ended()
+
+    def _too_few(self) -> frozenset[str]:
+        return frozenset(
+            q.name for q in WORK.queries if self.records[q.name].samples < FEWEST[q.name]
+        )
+
+    def _look(self) -> frozenset[str]:
+        """Queries whose verdict is open. Judging takes its time, in which no request must be
+        under way, for it would be measured; the clock stands meanwhile."""
         self.may_ask.clear()
         while self.under_way:
             gevent.sleep(0.001)
-        if open_ones := _undecided(self.records):
-            DRAWS.focus(open_ones)
-            self.extended = WORK.extend_seconds
-            self.started, self.ended = time.perf_counter(), time.perf_counter() + self.extended
-            self.may_ask.set()
-            self._beat_until_ended()
-        self.may_ask.set()
+        before = time.perf_counter()
+        results = (
+            judging.result(q, [recorder.at_rest(q.name, self.records[q.name])])
+            for q in WORK.queries
+        )
+        found = frozenset(r.name for r in results if r.verdict == "inconclusive")
+        self.ended = time.perf_counter()
+        self.paused += self.ended - before
+        return found
 
     def _beat_until_ended(self) -> None:
         """Sleeps shortly again and again: how late each sleep ends is the driver's own delay."""
@@ -123,12 +152,6 @@ class Measured:
             gevent.sleep(HEARTBEAT)
             late = time.perf_counter() - before - HEARTBEAT
             recorder.add(self.lag, int(late * 1e6))
-
-
-def _undecided(records: dict[str, recorder.Record]) -> frozenset[str]:
-    """Queries that more samples may still decide."""
-    results = (judging.result(q, [recorder.at_rest(q.name, records[q.name])]) for q in WORK.queries)
-    return frozenset(r.name for r in results if r.verdict == "inconclusive")
 
 
 MEASURED = Measured()

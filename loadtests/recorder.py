@@ -50,6 +50,11 @@ class Record:
     message: str = ""
     """The first error."""
 
+    @property
+    def samples(self) -> int:
+        """Answers with a latency."""
+        return sum(int(histogram.total_count) for histogram in self.response.values())
+
     def answered(self, tenants: str, microseconds: int, rows: int, minimum_rows: int) -> None:
         """Counts an answer for a tenant of that class."""
         add(self.response[tenants], microseconds)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness import run as document
-from harness.cli import recording
+from harness.cli import history, recording
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -24,6 +24,7 @@ from harness.db import Target
 from harness.errors import UsageError
 from harness.report import terminal
 from harness.run import LoadResult
+from loadtests import baseline as baselines
 from loadtests import judging
 from loadtests import load as loading
 from loadtests.arrivals import Kind
@@ -39,6 +40,16 @@ Extend = Annotated[
     float,
     typer.Option(
         min=0, help="At most so many seconds more, for queries whose verdict is still open."
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Drive only this query, or schema.*; may be repeated."),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN", help="A run document or a run of the history: fail where a query is worse."
     ),
 ]
 Rate = Annotated[
@@ -74,12 +85,14 @@ def load(
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
-    extend: Extend = 20.0,
+    extend: Extend = 40.0,
     rate: Rate = 0.0,
     arrivals: Annotated[Kind, typer.Option(help="How requests of --rate come.")] = "constant",
     tenant_skew: Skew = 1.0,
     hot_tenant: Hot = 0.0,
     sql: SqlDir = BUNDLED,
+    only: Only = None,
+    baseline: Baseline = None,
     output: Output = None,
     owned: Owned = None,
     config: ConfigFile = None,
@@ -89,12 +102,22 @@ def load(
     """Drive the critical queries and hold them to their budgets."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
     shares = Shares(tenant_skew, hot_tenant)
-    wanted = LoadSettings(users, seconds, warmup, think, sql, extend, rate, arrivals, shares)
+    wanted = LoadSettings(
+        users, seconds, warmup, think, sql, extend, rate, arrivals, shares, (*(only or ()),)
+    )
+    before = history.loaded(ctx, baseline) if baseline else None
     with ctx.target() as target, recording.record("load", target, output) as recorded:
-        recorded.load = drive(ctx, target, wanted, owned)
+        driven = drive(ctx, target, wanted, owned)
+        recorded.load = compared(driven, before, wanted) if before else driven
     if not quiet:
         terminal.print_load(recorded.load, ctx.console)
     raise typer.Exit(1 if judging.gate(recorded.load) else 0)
+
+
+def compared(now: LoadResult, before: tuple[LoadResult, str], wanted: LoadSettings) -> LoadResult:
+    """The load held against the same part of a stored one."""
+    then, run_id = before
+    return baselines.compare(now, baselines.restricted(then, wanted.only), run_id)
 
 
 def drive(

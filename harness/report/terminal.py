@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.load_result import Latency, Verdict
+from harness.load_result import Comparison, Latency, Verdict
 from harness.run import (
     Audit,
     BrokenTruth,
@@ -63,10 +63,32 @@ def print_load(load: LoadResult, console: Console) -> None:
         if query.verdict != "pass":
             sign, reason = _VERDICTS[query.verdict], escape(query.reason)
             console.print(f"{sign} {query.name}: {query.verdict.upper()}: {reason}", soft_wrap=True)
+            for line in (x for x in query.explanation if not x.startswith(" ")):  # no plans
+                console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+    _print_comparison(load, console)
     for note in load.notes:
         console.print(f"[yellow]![/] {note}", soft_wrap=True)
     for line in (told_load(load), told_verdicts(load), told_classes(load)):
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _print_comparison(load: LoadResult, console: Console) -> None:
+    if load.comparison is None:
+        return
+    for worse in load.comparison.regressions:
+        console.print(f"[red]✗[/] {worse.query}: REGRESSION: {worse.detail}", soft_wrap=True)
+    console.print(told_comparison(load.comparison), soft_wrap=True, highlight=False)
+
+
+def told_comparison(comparison: Comparison) -> str:
+    """What came of a comparison, in a line."""
+    changes = ", ".join(comparison.plan_changes)
+    told = (
+        f"against run {comparison.baseline[:12]}: {len(comparison.regressions)} regressions in "
+        f"{comparison.compared} queries; the machine takes {comparison.speed_factor:.2f} times as "
+        "long"
+    )
+    return f"{told}; other plans: {changes}" if changes else told
 
 
 def told_load(load: LoadResult) -> str:

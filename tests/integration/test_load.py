@@ -203,7 +203,7 @@ def test_a_server_that_stands_still_is_not_hidden(
 
     thread = threading.Thread(target=freeze)
     thread.start()
-    queries = {"by_key": READ + PARAMS + BY_KEY}
+    queries = {"by_key": HEADER.format(budget=1, mode="read") + PARAMS + BY_KEY}
     result = _drive(own_shop, settings, tmp_path, queries, seconds=3.0, rate=100.0)
     thread.join()
     (query,) = result.queries
@@ -215,6 +215,11 @@ def test_a_server_that_stands_still_is_not_hidden(
     assert query.latency.p95 > 600, "a hundred of three hundred were due in that second"
     assert query.service.p95 < 300
     assert query.service.max > 600
+    told = "\n".join(query.explanation)
+    assert "Lock relation" in told
+    assert "for a lock of `LOCK TABLE shop.item`" in told
+    assert " --rate 100 --arrivals constant --sql " in told
+    assert told.endswith(" --only by_key")
 
 
 def _await_load(connection: psycopg.Connection[Any]) -> None:

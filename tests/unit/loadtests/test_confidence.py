@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
-from loadtests import confidence
 from loadtests.confidence import fewest, needed, ranks
 
 
-def test_ranks_of_a_median_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_of_a_median_are_those_of_the_tables() -> None:
     """Le Boudec's table of the median at 95 %: n = 10 and 31."""
-    monkeypatch.setattr(confidence, "CONFIDENCE", 0.95)
     assert ranks(10, 0.5) == (2, 9)
     assert ranks(31, 0.5) == (10, 22)
 
 
 def test_the_largest_sample_bounds_a_quantile_from_a_number_of_samples_on() -> None:
-    assert fewest(0.95) == 86
-    assert ranks(86, 0.95)[1] == 86
-    assert ranks(85, 0.95)[1] is None
+    assert fewest(0.95) == 72
+    assert ranks(72, 0.95)[1] == 72
+    assert ranks(71, 0.95)[1] is None
     assert ranks(0, 0.95) == (None, None)
 
 
@@ -44,11 +40,11 @@ def test_the_interval_covers_the_quantile_as_often_as_it_says() -> None:
     for _ in range(rounds):
         samples = sorted(chance.random() for _ in range(300))
         covered += samples[lower - 1] <= 0.95 <= samples[upper - 1]
-    assert covered / rounds >= 0.97
+    assert covered / rounds >= 0.945
 
 
 def test_what_is_needed_grows_as_the_budget_comes_near() -> None:
     assert needed(10, 1.0, 0.95) == fewest(0.95)
-    assert needed(100, 0.97, 0.95) == 597
-    assert needed(100, 0.951, 0.95) > 200_000
+    assert needed(100, 0.97, 0.95) == 457
+    assert needed(100, 0.951, 0.95) > 180_000
     assert needed(100, 0.95, 0.95) == 0

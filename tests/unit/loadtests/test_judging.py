@@ -60,9 +60,9 @@ def test_what_samples_do_not_decide_is_inconclusive_and_says_how_many_would(slow
 
 
 def test_too_few_samples_decide_nothing() -> None:
-    found = result(QUERY, [_record([1_000] * 85)])
+    found = result(QUERY, [_record([1_000] * 71)])
     assert found.verdict == "inconclusive"
-    assert found.reason == "p95 1.0 ms [1.0, ?] of 300 ms; 85 samples, a verdict needs about 86"
+    assert found.reason == "p95 1.0 ms [1.0, ?] of 300 ms; 71 samples, a verdict needs about 72"
 
 
 def test_no_samples_decide_nothing() -> None:
