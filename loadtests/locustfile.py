@@ -113,11 +113,18 @@ class Measured:
         then, after one look at the outcomes, for those that are open.
         """
         latest = self.ended + WORK.extend_seconds
-        while (few := self._too_few()) and self.ended < latest:
-            self._go_on(few, min(ROUND, latest - self.ended))
-        if self.ended < latest and (still_open := self._look()):
-            self._go_on(still_open, latest - self.ended)
+        self._pursue(FEWEST, latest)
+        if self.ended < latest:
+            self._pursue(self._look(), latest)
         self.may_ask.set()
+
+    def _pursue(self, wanted: dict[str, int], latest: float) -> None:
+        """Goes on until every query has as many requests as wanted, or time is up."""
+        while self.ended < latest:
+            short = frozenset(n for n, count in wanted.items() if self.records[n].requests < count)
+            if not short:
+                return
+            self._go_on(short, min(ROUND, latest - self.ended))
 
     def _go_on(self, focus: frozenset[str], seconds: float) -> None:
         DRAWS.focus(focus)
@@ -125,14 +132,12 @@ class Measured:
         self.may_ask.set()
         self._beat_until_ended()
 
-    def _too_few(self) -> frozenset[str]:
-        return frozenset(
-            q.name for q in WORK.queries if self.records[q.name].samples < FEWEST[q.name]
-        )
+    def _look(self) -> dict[str, int]:
+        """Queries whose verdict is open, with so many requests as would decide.
 
-    def _look(self) -> frozenset[str]:
-        """Queries whose verdict is open. Judging takes its time, in which no request must be
-        under way, for it would be measured; the clock stands meanwhile."""
+        Judging takes its time, in which no request must be under way, for it would be measured;
+        the clock stands meanwhile.
+        """
         self.may_ask.clear()
         while self.under_way:
             gevent.sleep(0.001)
@@ -141,7 +146,11 @@ class Measured:
             judging.result(q, [recorder.at_rest(q.name, self.records[q.name])])
             for q in WORK.queries
         )
-        found = frozenset(r.name for r in results if r.verdict == "inconclusive")
+        found = {
+            result.name: max(budget.needed for budget in result.budgets)
+            for result in results
+            if result.verdict == "inconclusive"
+        }
         self.ended = time.perf_counter()
         self.paused += self.ended - before
         return found

@@ -51,9 +51,9 @@ class Record:
     """The first error."""
 
     @property
-    def samples(self) -> int:
-        """Answers with a latency."""
-        return sum(int(histogram.total_count) for histogram in self.response.values())
+    def requests(self) -> int:
+        """Answers with a latency, and errors."""
+        return self.errors + sum(int(h.total_count) for h in self.response.values())
 
     def answered(self, tenants: str, microseconds: int, rows: int, minimum_rows: int) -> None:
         """Counts an answer for a tenant of that class."""

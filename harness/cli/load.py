@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,25 @@ Extend = Annotated[
     float,
     typer.Option(
         min=0, help="At most so many seconds more, for queries whose verdict is still open."
+    ),
+]
+PROFILES = {"gate": {"users": 4, "seconds": 60, "warmup": 5, "think": 0.02, "extend": 75}}
+"""Options under one name: `gate` for a verdict in at most three minutes, from few enough users
+that two cores answer them without a queue."""
+
+
+def _set_profile(given: typer.Context, name: str | None) -> str | None:
+    given.default_map = {**(given.default_map or {}), **PROFILES.get(name or "", {})}
+    return name
+
+
+Profile = Annotated[
+    Literal["gate"] | None,
+    typer.Option(
+        is_eager=True,
+        callback=_set_profile,
+        help="Options under one name: gate decides in at most three minutes. What is given "
+        "beside it counts.",
     ),
 ]
 Only = Annotated[
@@ -79,6 +98,7 @@ SqlDir = Annotated[
 
 
 def load(
+    profile: Profile = None,  # noqa: ARG001 - sets what the others default to
     dsn: Dsn = None,
     database: Database = None,
     users: Users = 8,

@@ -106,7 +106,8 @@ def mixed(
     shop: Target, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, QueryResult]:
     """One load of queries that fare differently, by name."""
-    result = _drive(shop, settings, tmp_path_factory.mktemp("mixed"), MIXED, seconds=2.5)
+    directory = tmp_path_factory.mktemp("mixed")
+    result = _drive(shop, settings, directory, MIXED, seconds=2.0, extend_seconds=20.0)
     assert result.switched > 10, "tenants alternate on each connection"
     assert result.searched > 0
     return {query.name: query for query in result.queries}
@@ -115,7 +116,7 @@ def mixed(
 def test_a_query_within_its_budget_passes(mixed: dict[str, QueryResult]) -> None:
     query = mixed["by_key"]
     assert (query.verdict, query.errors, query.empty, query.foreign_rows) == ("pass", 0, 0, 0)
-    assert query.samples >= 86
+    assert query.samples >= 72
     assert query.latency
     assert 0 < query.latency.p50 <= query.latency.p95 <= query.latency.max
 
@@ -239,12 +240,13 @@ def _await_load(connection: psycopg.Connection[Any]) -> None:
 def test_verdicts_that_are_open_are_pursued(
     shop: Target, settings: Settings, tmp_path: Path
 ) -> None:
-    """A query that is hardly ever asked gets its samples in the extension."""
-    queries = {f"q{n}": READ + PARAMS + BY_KEY for n in range(12)}
-    wanted = {"users": 1, "seconds": 1.0, "think_seconds": 0.01, "extend_seconds": 3.0}
+    """A second is too short for a verdict; the load goes on until there is one."""
+    queries = {f"q{n}": READ + PARAMS + BY_KEY for n in range(4)}
+    wanted = {"users": 1, "seconds": 1.0, "think_seconds": 0.01, "extend_seconds": 30.0}
     result = _drive(shop, settings, tmp_path, queries, **wanted)
-    assert result.seconds == pytest.approx(4, abs=0.3)
-    assert sum(query.samples for query in result.queries) > 150
+    assert 1 < result.seconds < 29
+    assert {query.verdict for query in result.queries} == {"pass"}
+    assert all(query.samples >= 72 for query in result.queries)
 
 
 def test_a_statement_that_cannot_be_prepared_ends_the_load(
