@@ -109,6 +109,16 @@ class Checks(BaseModel):
     """A file of findings that are known and do not count."""
 
 
+class Load(BaseModel):
+    """What a load run holds queries to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budgets: dict[str, Any] = Field(default_factory=dict)
+    """Budgets over those of the headers, as `p95 < 300ms` or `errors < 0.1%`, one or a list: of
+    `all`, of a schema, of a query; the narrower one counts."""
+
+
 class Settings(BaseSettings):
     """One frozen value that every command is run with."""
 
@@ -135,6 +145,7 @@ class Settings(BaseSettings):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     roles: Roles = Field(default_factory=Roles)
     checks: Checks = Field(default_factory=Checks)
+    load: Load = Field(default_factory=Load)
 
     from_file: ClassVar[dict[str, Any]] = {}
 

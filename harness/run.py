@@ -17,6 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from harness.config import FailOn
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
+from harness.load_result import Latency as Latency
+from harness.load_result import LoadResult as LoadResult
+from harness.load_result import QueryResult as QueryResult
+from harness.load_result import Regression as Regression
 from harness.verdict import fails
 
 FORMAT = 1
@@ -159,57 +163,6 @@ class Attacked:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Latencies of one query in milliseconds, from its histogram."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-    mean: float
-
-
-@dataclass(frozen=True, slots=True)
-class QueryResult:
-    """One critical query under load, against its budget."""
-
-    name: str
-    title: str
-    mode: Literal["read", "write"]
-    budget_ms: float
-    quantile: float
-    """The quantile that the budget bounds, 0.95."""
-    samples: int
-    errors: int
-    empty: int
-    """Answers with fewer rows than the header promises."""
-    foreign_rows: int
-    """Rows of another tenant."""
-    latency: Latency | None
-    within_budget: float
-    """Share of samples that took no longer than the budget."""
-    histogram: str = ""
-    """HdrHistogram of microseconds, V2 compressed, base64."""
-    verdict: Literal["pass", "miss", "inconclusive"] = "pass"
-    reason: str = ""
-    statement: str = ""
-    """The query itself, with its placeholders."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """A load run: all critical queries under a number of users."""
-
-    users: int
-    seconds: float
-    warmup_seconds: float
-    requests_per_second: float
-    queries: tuple[QueryResult, ...]
-    notes: tuple[str, ...] = ()
-    """What a reader has to know to trust the figures, e.g. that the driver was saturated."""
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """One run of the harness, whole or in part."""
 
@@ -252,6 +205,11 @@ class Run:
         return tuple(q for q in self.load.queries if q.verdict != "pass") if self.load else ()
 
     @property
+    def regressions(self) -> tuple[Regression, ...]:
+        """What is worse than in the baseline."""
+        return self.load.comparison.regressions if self.load and self.load.comparison else ()
+
+    @property
     def blocking_findings(self) -> tuple[Finding, ...]:
         """Findings that fail the run."""
         return tuple(f for f in self.findings if fails(f.severity, self.fail_on))
@@ -270,6 +228,7 @@ class Run:
             or self.weaknesses
             or self.unproven
             or self.missed
+            or self.regressions
             or self.blocking_findings
             or self.broken
         )

@@ -1,103 +1,108 @@
-"""Latencies against budgets: what a histogram says of its query, and the gate."""
+"""Budgets: what a query promises, in its header or in `[load.budgets]` of harness.toml.
+
+A budget is `p95 < 300ms` or `errors < 0.1%`; several stand in a list or between commas. In the
+settings a name is `all`, a schema or a query; the narrower one counts, metric by metric, and
+all of them stand over the header.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from hdrh.histogram import HdrHistogram
+from harness.errors import UsageError
 
-from harness.histogram import recorded
-from harness.run import Latency, LoadResult, QueryResult
-from loadtests.query import Query
-from loadtests.recorder import QueryRecord, new_histogram
-
-MINIMUM_SAMPLES = 20
-"""Fewer answers say nothing about a 95th percentile: with 20, the worst one is beyond it."""
-
-EMPTY_SHARE = 0.05
-"""So many answers may be empty where the header promises rows: parameters age under writes."""
-
-Verdict = Literal["pass", "miss", "inconclusive"]
+_BUDGET = re.compile(
+    r"(?P<metric>p\d{2}(?:\.\d+)?|errors)\s*<?=?\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|%)"
+)
+_SCALE = {"ms": 1.0, "s": 1000.0, "%": 0.01}
 
 
-def merge(records: Iterable[QueryRecord]) -> HdrHistogram:
-    """One histogram of all drivers, exact: buckets are added."""
-    merged = new_histogram()
-    for record in records:
-        merged.decode_and_add(record.histogram)
-    return merged
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A promise: the metric stays at or below the limit."""
+
+    metric: str
+    """`p95`, `p99.9` or `errors`."""
+    limit: float
+    """Milliseconds, or the share of requests for `errors`."""
+
+    @property
+    def quantile(self) -> float:
+        """0.95 for `p95`."""
+        return round(float(self.metric[1:]) / 100, 6)
 
 
-def result(query: Query, records: Iterable[QueryRecord]) -> QueryResult:
-    """The query's figures and its verdict."""
-    records = tuple(records)
-    histogram = merge(records)
-    errors = sum(record.errors for record in records)
-    empty = sum(record.empty for record in records)
-    foreign_rows = sum(record.foreign_rows for record in records)
-    latency = _latency(histogram)
-    message = next((record.message for record in records if record.message), "")
-    verdict, reason = _judge(query, histogram, errors, empty, foreign_rows, message)
-    return QueryResult(
-        name=query.name,
-        title=query.title,
-        mode=query.mode,
-        budget_ms=query.budget_ms,
-        quantile=query.quantile,
-        samples=histogram.total_count,
-        errors=errors,
-        empty=empty,
-        foreign_rows=foreign_rows,
-        latency=latency,
-        within_budget=_share_within(histogram, query.budget_ms),
-        histogram=histogram.encode().decode(),
-        verdict=verdict,
-        reason=reason,
-        statement=query.statement,
-    )
+NO_ERRORS = Budget("errors", 0.0)
+"""Where nobody allows any."""
 
 
-def gate(load: LoadResult) -> tuple[str, ...]:
-    """One line per query that did not hold, naming it and why; empty when all held."""
-    return tuple(f"{q.name}: {q.reason}" for q in load.queries if q.verdict != "pass")
+def parse(text: str) -> tuple[Budget, ...]:
+    """The budgets that a text states; ValueError saying what cannot be understood."""
+    found = tuple(_one(part.strip()) for part in text.split(","))
+    metrics = [budget.metric for budget in found]
+    if twice := next((m for m in metrics if metrics.count(m) > 1), None):
+        raise ValueError(f"{twice} is stated twice")
+    return found
 
 
-def _judge(
-    query: Query,
-    histogram: HdrHistogram,
-    errors: int,
-    empty: int,
-    foreign_rows: int,
-    message: str,
-) -> tuple[Verdict, str]:
-    samples = histogram.total_count
-    if foreign_rows:
-        return "miss", f"leak: {message}"
-    if errors:
-        return "miss", f"{errors} errors, the first: {message}"
-    if empty > EMPTY_SHARE * samples:
-        promised = f"at least {query.minimum_rows} rows"
-        return "miss", f"{empty} of {samples} answers were empty, the header promises {promised}"
-    if samples < MINIMUM_SAMPLES:
-        return "inconclusive", f"{samples} samples; a verdict needs {MINIMUM_SAMPLES}"
-    measured = histogram.get_value_at_percentile(query.quantile * 100) / 1000
-    label = f"p{query.quantile * 100:g}"
-    if measured > query.budget_ms:
-        return "miss", f"{label} {measured:.1f} ms, the budget is {query.budget_ms:g} ms"
-    return "pass", f"{label} {measured:.1f} ms of {query.budget_ms:g} ms"
+def overlay(given: Iterable[Budget], over: Iterable[Budget]) -> tuple[Budget, ...]:
+    """The budgets of both, where those of `over` replace what they speak of."""
+    merged = {budget.metric: budget for budget in (*given, *over)}
+    return tuple(merged.values())
 
 
-def _latency(histogram: HdrHistogram) -> Latency | None:
-    if not histogram.total_count:
-        return None
-    p50, p95, p99 = (histogram.get_value_at_percentile(p) / 1000 for p in (50, 95, 99))
-    mean, longest = histogram.get_mean_value() / 1000, histogram.get_max_value() / 1000
-    return Latency(p50, p95, p99, longest, mean)
+def configured(
+    settings: Mapping[str, Any], queries: Iterable[str]
+) -> Mapping[str, tuple[Budget, ...]]:
+    """Per query the budgets that settings give it, the narrower over the wider.
+
+    Raises UsageError for a budget that cannot be understood or a name that nothing has.
+    """
+    names = tuple(queries)
+    stated = dict(_stated(settings))
+    schemas = {name.partition(".")[0] for name in names if "." in name}
+    for name in stated:
+        _require_known(name, {"all", *schemas, *names})
+    return {name: overlay((), _of(name, stated)) for name in names}
 
 
-def _share_within(histogram: HdrHistogram, budget_ms: float) -> float:
-    """The share of answers that took no longer than the budget."""
-    total = histogram.total_count
-    within = sum(count for value, count in recorded(histogram) if value <= budget_ms * 1000)
-    return within / total if total else 0.0
+def _one(text: str) -> Budget:
+    found = _BUDGET.fullmatch(text)
+    if not found or (found["metric"] == "errors") != (found["unit"] == "%"):
+        raise ValueError(f"a budget is like `p95 < 50ms` or `errors < 0.1%`, not {text!r}")
+    return Budget(found["metric"], float(found["limit"]) * _SCALE[found["unit"]])
+
+
+def _of(name: str, stated: Mapping[str, tuple[Budget, ...]]) -> Iterator[Budget]:
+    for scope in ("all", name.partition(".")[0], name):
+        yield from stated.get(scope, ())
+
+
+def _stated(
+    settings: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, tuple[Budget, ...]]]:
+    """Names with their budgets; a table in a table is a schema with its queries."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _stated(value, f"{name}.")
+        else:
+            yield name, _parsed(name, value)
+
+
+def _parsed(name: str, value: Any) -> tuple[Budget, ...]:
+    try:
+        return parse(value if isinstance(value, str) else ", ".join(value))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"setting load.budgets.{name}: {error}") from None
+
+
+def _require_known(name: str, known: set[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "a name is all, a schema or a query"
+        raise UsageError(f"setting load.budgets.{name}: no query has that name; {hint}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,11 +19,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target
-from harness.errors import DatabaseError, HarnessError
-from harness.run import LoadResult
-from loadtests import budget, recorder, workload
+from harness.errors import DatabaseError, HarnessError, UsageError
+from harness.load_result import Arrivals, Driver, LoadResult
+from loadtests import budget, explaining, judging, plans, recorder, waits, workload
+from loadtests.arrivals import Kind
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
+from loadtests.tenants import Shares
 
 Progress = Callable[[float, float], None]
 """Called with seconds gone and seconds in all."""
@@ -29,6 +33,8 @@ Progress = Callable[[float, float], None]
 STATEMENT_TIMEOUT = "30s"
 SATURATED = 0.9
 """A driver that used so much of one core cannot keep time any more."""
+LATE_MS = 10.0
+"""Nor can one whose sleeps end so late at the 95th percentile: others have the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,14 @@ class LoadSettings:
     warmup_seconds: float = 3.0
     think_seconds: float = 0.02
     queries_dir: Path = BUNDLED
+    extend_seconds: float = 0.0
+    """At most so much longer, in the closed model, for queries whose verdict is open."""
+    rate: float = 0.0
+    """Requests per second in the open model; 0: the closed one."""
+    arrivals: Kind = "constant"
+    shares: Shares = field(default_factory=Shares)
+    only: tuple[str, ...] = ()
+    """Names of the queries to drive, `hs.*` for several; all where it is empty."""
 
 
 def load(
@@ -54,13 +68,58 @@ def load(
     Raises UsageError for a bad query file or missing parameters, DatabaseError where the
     server went away, HarnessError where the driver died.
     """
-    queries = read_all(load_settings.queries_dir)
+    queries = promised(settings, chosen(settings, load_settings))
     work = _prepare(database, settings, load_settings, queries, owned)
-    with tempfile.TemporaryDirectory(prefix="harness-load-") as directory:
+    found = plans.capture(database, settings, queries, work.tenants)
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-load-") as directory,
+        waits.sampled(database, queries) as waited,
+    ):
         record = _drive(database, load_settings, work, Path(directory), on_progress)
     if record.lost_connection:
         raise DatabaseError(f"the load stopped: {record.lost_connection}")
-    return summarize(queries, (record,), load_settings)
+    by_name = {query.name: query for query in queries}
+    result = summarize(queries, (record,), load_settings)
+    command, column = reproducing(load_settings), settings.tenancy.column
+    return explaining.explained(result, by_name, found, waited, command, column)
+
+
+def chosen(settings: Settings, wanted: LoadSettings) -> tuple[Query, ...]:
+    """The queries to drive; UsageError where a pattern of `only` meets none."""
+    queries = read_all(wanted.queries_dir, settings.tenancy.column)
+    for pattern in wanted.only:
+        if not any(fnmatchcase(query.name, pattern) for query in queries):
+            raise UsageError(f"--only {pattern}: no critical query in {wanted.queries_dir} is it")
+    return tuple(
+        query
+        for query in queries
+        if not wanted.only or any(fnmatchcase(query.name, pattern) for pattern in wanted.only)
+    )
+
+
+def reproducing(wanted: LoadSettings) -> str:
+    """The command that loads the same way, up to what it drives."""
+    options = {
+        "--users": wanted.users,
+        "--seconds": wanted.seconds,
+        "--think": wanted.think_seconds,
+        "--rate": wanted.rate or None,
+        "--arrivals": wanted.arrivals if wanted.rate else None,
+        "--hot-tenant": wanted.shares.hot or None,
+        "--sql": None if wanted.queries_dir == BUNDLED else shlex.quote(str(wanted.queries_dir)),
+    }
+    given = (
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in options.items()
+        if value is not None
+    )
+    return " ".join(("harness load", *given))
+
+
+def promised(settings: Settings, queries: tuple[Query, ...]) -> tuple[Query, ...]:
+    """The queries with the budgets that settings give them over those of their headers."""
+    over = budget.configured(settings.load.budgets, [query.name for query in queries])
+    return tuple(replace(q, budgets=budget.overlay(q.budgets, over[q.name])) for q in queries)
 
 
 def summarize(
@@ -71,27 +130,59 @@ def summarize(
         query.name: [q for record in records for q in record.queries if q.name == query.name]
         for query in queries
     }
-    results = tuple(budget.result(query, by_query[query.name]) for query in queries)
+    driver = _driver(records)
+    delay_ms = driver.lag_p99_ms if driver.saturated else 0.0
+    results = tuple(judging.result(query, by_query[query.name], delay_ms) for query in queries)
     seconds = max(record.seconds for record in records)
     answered = sum(result.samples + result.errors for result in results)
+    arrivals = _arrivals(records, load_settings)
+    switched = sum(record.switched for record in records)
     return LoadResult(
         users=load_settings.users,
         seconds=seconds,
         warmup_seconds=load_settings.warmup_seconds,
         requests_per_second=answered / seconds if seconds else 0.0,
         queries=results,
-        notes=tuple(_notes(records)),
+        notes=tuple(_notes(driver, arrivals, switched)),
+        driver=driver,
+        arrivals=arrivals,
+        searched=sum(record.searched for record in records),
+        switched=switched,
     )
 
 
-def _notes(records: tuple[DriverRecord, ...]) -> Iterator[str]:
-    for record in records:
-        if record.seconds and record.cpu_seconds / record.seconds > SATURATED:
-            share = record.cpu_seconds / record.seconds
-            yield (
-                f"the driver used {share:.0%} of a core: latencies are the driver's, not the "
-                "server's; use fewer users or a longer think time"
-            )
+def _driver(records: tuple[DriverRecord, ...]) -> Driver:
+    lag = judging.latency(judging.merge(record.lag for record in records))
+    share = max(r.cpu_seconds / r.seconds if r.seconds else 0.0 for r in records)
+    p50, p95, p99 = (lag.p50, lag.p95, lag.p99) if lag else (0.0, 0.0, 0.0)
+    return Driver(len(records), share, p50, p99, share > SATURATED or p95 > LATE_MS)
+
+
+def _arrivals(records: tuple[DriverRecord, ...], wanted: LoadSettings) -> Arrivals | None:
+    if not wanted.rate:
+        return None
+    return Arrivals(wanted.rate, wanted.arrivals, sum(record.unserved for record in records))
+
+
+def _notes(driver: Driver, arrivals: Arrivals | None, switched: int) -> Iterator[str]:
+    if driver.cpu_share > SATURATED:
+        yield (
+            f"the driver was saturated ({driver.cpu_share:.0%} of a core): latencies are partly "
+            "its own, not the server's; use fewer users, a longer think time or a lower rate"
+        )
+    elif driver.saturated:
+        yield (
+            f"the driver did not get its share of the processors (a sleep ended up to "
+            f"{driver.lag_p99_ms:.1f} ms late): so much of a latency may be its own, not the "
+            "server's; the machine does too much else, or too little is left beside the server"
+        )
+    if arrivals and arrivals.unserved:
+        yield (
+            f"the rate of {arrivals.rate:g}/s was not kept: {arrivals.unserved} requests that were "
+            "due got no connection; latencies are worse than stated"
+        )
+    if switched <= 1:
+        yield "all requests were for one tenant: that no answer was another's proves nothing"
 
 
 def _prepare(
@@ -101,9 +192,9 @@ def _prepare(
     queries: tuple[Query, ...],
     owned: str | None,
 ) -> workload.Workload:
-    with connect(database.loader) as connection:
+    with connect(_reader(database)) as connection:
         target.require(connection, owned)
-        tenants = workload.draw_tenants(connection, settings, queries)
+        tenants = workload.draw_tenants(connection, settings, queries, load_settings.shares)
     return workload.Workload(
         queries=queries,
         tenants=tenants,
@@ -112,7 +203,20 @@ def _prepare(
         warmup_seconds=load_settings.warmup_seconds,
         seconds=load_settings.seconds,
         think_seconds=load_settings.think_seconds,
+        rate=load_settings.rate,
+        arrivals=load_settings.arrivals,
+        extend_seconds=load_settings.extend_seconds,
     )
+
+
+def _reader(database: Target) -> str:
+    """As somebody who sees all tenants: the owner where row security is not for it, or the loader,
+    which somebody else's schema may grant nothing."""
+    with connect(database.admin) as connection:
+        row = connection.execute(
+            "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    return database.admin if row and row[0] else database.loader
 
 
 def _drive(
@@ -167,7 +271,7 @@ def _with_timeout(dsn: str) -> str:
     options = conninfo_to_dict(dsn).get("options") or ""
     timeout = f"-c statement_timeout={STATEMENT_TIMEOUT}"
     return make_conninfo(
-        dsn, options=f"{options} {timeout}".strip(), application_name="harness load"
+        dsn, options=f"{options} {timeout}".strip(), application_name=waits.APPLICATION
     )
 
 

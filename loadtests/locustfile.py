@@ -2,8 +2,9 @@
 Locust patches the standard library.
 
 HARNESS_WORKLOAD names the workload file, HARNESS_LOAD_DSN the server, HARNESS_LOAD_RECORD
-where the histograms go. Each user has a connection of its own, picks a tenant and a query by
-their weights, sends both in one round trip and thinks before the next.
+where the histograms go. Each user has a connection of its own and sends the tenant and a query
+in one round trip. In the closed model it thinks before the next; in the open one it takes the
+next arrival of a schedule that all users share, and latency counts from when that was due.
 """
 
 from __future__ import annotations
@@ -11,42 +12,47 @@ from __future__ import annotations
 import os
 import random
 import time
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
+from gevent.event import Event
 from locust import User, events, task
 from locust.env import Environment
+from locust.exception import StopUser
 
-from loadtests import recorder, workload
-from loadtests.call_values import Make, compile_value
-from loadtests.pipeline import ConnectionLost, PipelinedConnection
-from loadtests.query import Query
+from harness.load_result import Leak
+from loadtests import judging, recorder, workload
+from loadtests.arrivals import Schedule
+from loadtests.confidence import fewest
+from loadtests.draws import Draws, Request
+from loadtests.ownership import SEARCHED_EVERY, Ownership
+from loadtests.pipeline import Answer, ConnectionLost, PipelinedConnection
 
 WORK = workload.read(Path(os.environ["HARNESS_WORKLOAD"]))
 RECORD = Path(os.environ["HARNESS_LOAD_RECORD"])
 DSN = os.environ["HARNESS_LOAD_DSN"]
-BY_NAME = {query.name: query for query in WORK.queries}
 SET_TENANT = WORK.set_tenant.replace("%s", "$1")
-TENANT_COLUMN = WORK.tenant_column.encode()
-TENANT_WEIGHTS = list(accumulate(tenant.weight for tenant in WORK.tenants))
+DRAWS = Draws(WORK)
+SCHEDULE = Schedule(WORK.rate, WORK.arrivals) if WORK.rate else None
+END = WORK.warmup_seconds + WORK.seconds
+"""When the schedule ends."""
+OWNERSHIP = Ownership(WORK.tenants, WORK.tenant_column)
 
-
-class Choice:
-    """A tenant's queries that it has parameters for, ready to be drawn by weight."""
-
-    def __init__(self, tenant: workload.TenantSamples) -> None:
-        self.tenant = tenant.id.encode()
-        self.rows = tenant.rows
-        self.queries = [q for q in WORK.queries if not q.samples or tenant.rows[q.name]]
-        self.weights = list(accumulate(workload.weights(self.queries)))
-
-
-CHOICES = [Choice(tenant) for tenant in WORK.tenants]
-FRESH: dict[str, dict[str, Make]] = {
-    query.name: {name: compile_value(text) for name, text in query.values} for query in WORK.queries
+CONFLICTS = ("40001", "40P01")
+"""Serialization failure and deadlock: an application tries again, so the driver does."""
+CANCELLED = ("57014", "55P03")
+"""The statement or lock timeout came first."""
+TRIES = 5
+HEARTBEAT = 0.01
+ROUND = 2.0
+FEWEST = {
+    query.name: max(fewest(b.quantile) for b in query.budgets if b.metric != "errors")
+    for query in WORK.queries
 }
+"""So many samples a verdict needs at least."""
+DRAIN_SECONDS = 20.0
+"""So long after the end, requests that were due before it still get their turn."""
 
 
 class Measured:
@@ -57,23 +63,104 @@ class Measured:
 
     def __init__(self) -> None:
         self.records = {query.name: recorder.Record() for query in WORK.queries}
+        self.lag = recorder.new_histogram()
         self.lost_connection = ""
         self.connected = 0
-        self.started = float("inf")
-        self.cpu_at_start = 0.0
+        self.begun = Event()
+        self.may_ask = Event()
+        self.may_ask.set()
+        self.under_way = 0
+        self.zero = self.started = self.ended = float("inf")
+        self.cpu_at_start = self.cpu_at_end = 0.0
+        self.paused = 0.0
+        self.searched = self.switched = 0
 
     def user_connected(self, environment: Any) -> None:
         self.connected += 1
         if self.connected == environment.parsed_options.num_users:
-            self.started = time.perf_counter() + WORK.warmup_seconds
-            total = WORK.warmup_seconds + WORK.seconds
-            gevent.spawn_later(total, environment.runner.quit)
+            self.zero = time.perf_counter()
+            self.started = self.zero + WORK.warmup_seconds
+            self.ended = self.started + WORK.seconds
+            self.begun.set()
+            gevent.spawn(self._keep_time, environment)
 
-    def is_warm(self, moment: float) -> bool:
-        if moment < self.started:
-            return False
-        self.cpu_at_start = self.cpu_at_start or time.process_time()
-        return True
+    def counts(self, moment: float) -> bool:
+        """Whether what began at that moment is measured."""
+        return self.started <= moment < self.ended
+
+    def seconds(self) -> float:
+        """How long was measured, up to now."""
+        return max(min(time.perf_counter(), self.ended) - self.started - self.paused, 0.0)
+
+    def _keep_time(self, environment: Any) -> None:
+        gevent.sleep(WORK.warmup_seconds)
+        self.cpu_at_start = time.process_time()
+        self._beat_until_ended()
+        if SCHEDULE is None and WORK.extend_seconds:
+            self._extend()
+        self.cpu_at_end = time.process_time()
+        deadline = self.ended + DRAIN_SECONDS
+        while SCHEDULE is not None and environment.runner.user_count > 0:
+            if time.perf_counter() > deadline:
+                break
+            gevent.sleep(0.05)
+        environment.runner.quit()
+
+    def _extend(self) -> None:
+        """Goes on for a while where verdicts are open, half of the time with those queries.
+
+        First for those that have too few samples for any verdict, which depends on no outcome;
+        then, after one look at the outcomes, for those that are open.
+        """
+        latest = self.ended + WORK.extend_seconds
+        self._pursue(FEWEST, latest)
+        if self.ended < latest:
+            self._pursue(self._look(), latest)
+        self.may_ask.set()
+
+    def _pursue(self, wanted: dict[str, int], latest: float) -> None:
+        """Goes on until every query has as many requests as wanted, or time is up."""
+        while self.ended < latest:
+            short = frozenset(n for n, count in wanted.items() if self.records[n].requests < count)
+            if not short:
+                return
+            self._go_on(short, min(ROUND, latest - self.ended))
+
+    def _go_on(self, focus: frozenset[str], seconds: float) -> None:
+        DRAWS.focus(focus)
+        self.ended += seconds
+        self.may_ask.set()
+        self._beat_until_ended()
+
+    def _look(self) -> dict[str, int]:
+        """Queries whose verdict is open, with so many requests as would decide.
+
+        Judging takes its time, in which no request must be under way, for it would be measured;
+        the clock stands meanwhile.
+        """
+        self.may_ask.clear()
+        while self.under_way:
+            gevent.sleep(0.001)
+        before = time.perf_counter()
+        results = (
+            judging.result(q, [recorder.at_rest(q.name, self.records[q.name])])
+            for q in WORK.queries
+        )
+        found = {
+            result.name: max(budget.needed for budget in result.budgets)
+            for result in results
+            if result.verdict == "inconclusive"
+        }
+        self.ended = time.perf_counter()
+        self.paused += self.ended - before
+        return found
+
+    def _beat_until_ended(self) -> None:
+        """Sleeps shortly again and again: how late each sleep ends is the driver's own delay."""
+        while (before := time.perf_counter()) < self.ended:
+            gevent.sleep(HEARTBEAT)
+            late = time.perf_counter() - before - HEARTBEAT
+            recorder.add(self.lag, int(late * 1e6))
 
 
 MEASURED = Measured()
@@ -81,11 +168,16 @@ MEASURED = Measured()
 
 @events.quitting.add_listener
 def _write_record(environment: Environment, **_: Any) -> None:  # noqa: ARG001
+    cpu = MEASURED.cpu_at_end or time.process_time()
     record = recorder.DriverRecord(
-        seconds=min(max(time.perf_counter() - MEASURED.started, 0.0), WORK.seconds),
-        cpu_seconds=time.process_time() - MEASURED.cpu_at_start,
+        seconds=MEASURED.seconds(),
+        cpu_seconds=cpu - MEASURED.cpu_at_start,
+        lag=recorder.encoded(MEASURED.lag),
         lost_connection=MEASURED.lost_connection,
         queries=tuple(recorder.at_rest(name, r) for name, r in MEASURED.records.items()),
+        unserved=SCHEDULE.left(END) if SCHEDULE else 0,
+        searched=MEASURED.searched,
+        switched=MEASURED.switched,
     )
     recorder.write(record, RECORD)
 
@@ -95,7 +187,9 @@ class CriticalQueryUser(User):
 
     def wait_time(self) -> float:
         """Thinks for an exponentially distributed time, as independent visitors do."""
-        return random.expovariate(1 / WORK.think_seconds) if WORK.think_seconds else 0.0
+        if SCHEDULE is not None or not WORK.think_seconds:
+            return 0.0
+        return random.expovariate(1 / WORK.think_seconds)
 
     def on_start(self) -> None:
         """Connects and prepares every query."""
@@ -107,7 +201,10 @@ class CriticalQueryUser(User):
         hub = gevent.get_hub()
         watcher = hub.loop.io(self.connection.socket, 1)
         self.wait_for_answer = lambda: hub.wait(watcher)
+        self.transactions, self.previous = 0, b""
         MEASURED.user_connected(self.environment)
+        if SCHEDULE is not None:
+            MEASURED.begun.wait()
 
     def on_stop(self) -> None:
         """Closes the connection, between requests."""
@@ -115,51 +212,88 @@ class CriticalQueryUser(User):
 
     @task
     def run_one(self) -> None:
-        """Draws a tenant and a query, runs it and records what came back."""
-        choice = random.choices(CHOICES, cum_weights=TENANT_WEIGHTS)[0]
-        query = random.choices(choice.queries, cum_weights=choice.weights)[0]
-        values = _draw_values(choice, query)
-        started = time.perf_counter_ns()
+        """Draws a request, runs it when it is due and records what came back."""
+        due = self._next_due()
+        while (request := DRAWS.draw()) is None:
+            gevent.sleep(0.001)
+        MEASURED.under_way += 1
+        started = time.perf_counter()
         try:
-            answer = self.connection.run(
-                query.name.encode(), choice.tenant, values, TENANT_COLUMN, self.wait_for_answer
-            )
-        except ConnectionLost as error:
-            self._give_up(str(error))
-        elapsed = time.perf_counter_ns() - started
-        self._record(query, elapsed, answer.rows, answer.foreign_rows, answer.error)
+            answer = self._run(request)
+        finally:
+            DRAWS.release(request)
+            MEASURED.under_way -= 1
+        ended = time.perf_counter()
+        self._watch(request, answer)
+        if MEASURED.counts(started if due is None else due):
+            self._record(request, answer, ended - (due or started))
+            if due is not None and not answer.error:
+                MEASURED.records[request.query.name].served(int((ended - started) * 1e6))
+        self._tell_locust(request, answer, ended - (due or started))
 
-    def _record(
-        self, query: Query, elapsed_ns: int, rows: int, foreign_rows: int, error: str
-    ) -> None:
-        if MEASURED.is_warm(time.perf_counter()):
-            record = MEASURED.records[query.name]
-            if error:
-                record.failed(error)
-            else:
-                record.answered(elapsed_ns // 1000, rows, query.minimum_rows, foreign_rows)
+    def _next_due(self) -> float | None:
+        """Waits for the next arrival of the open model; None in the closed one."""
+        if SCHEDULE is None:
+            MEASURED.may_ask.wait()
+            return None
+        if SCHEDULE.peek() >= END:
+            raise StopUser
+        due = MEASURED.zero + SCHEDULE.take()
+        if (early := due - time.perf_counter()) > 0:
+            gevent.sleep(early)
+        return due
+
+    def _run(self, request: Request) -> Answer:
+        record = MEASURED.records[request.query.name]
+        for _ in range(TRIES):
+            try:
+                answer = self.connection.run(
+                    request.statement, request.tenant, request.values, self.wait_for_answer
+                )
+            except ConnectionLost as error:
+                self._give_up(str(error))
+            self.transactions += 1
+            if answer.state not in CONFLICTS:
+                break
+            record.retries += MEASURED.counts(time.perf_counter())
+        return answer
+
+    def _watch(self, request: Request, answer: Answer) -> None:
+        """Looks for rows of another tenant, warm-up or not."""
+        previous, self.previous = self.previous, request.tenant
+        MEASURED.switched += previous != request.tenant
+        if answer.error:
+            return
+        found = OWNERSHIP.of_rows(request.statement, request.tenant, answer.result)
+        if not found.rows and self.transactions % SEARCHED_EVERY == 0:
+            MEASURED.searched += 1
+            found = OWNERSHIP.anywhere(request.tenant, answer.result)
+        if found.rows:
+            tenants = request.tenant.decode(), previous.decode()
+            leak = Leak(*found, *tenants, self.connection.backend, self.transactions)
+            MEASURED.records[request.query.name].leaked(leak)
+
+    def _record(self, request: Request, answer: Answer, seconds: float) -> None:
+        record, microseconds = MEASURED.records[request.query.name], int(seconds * 1e6)
+        if not answer.error:
+            minimum = request.query.minimum_rows
+            record.answered(request.tenants, microseconds, answer.rows, minimum)
+        elif answer.state in CANCELLED:
+            record.timed_out(request.tenants, microseconds, answer.error)
+        else:
+            record.failed(answer.error)
+
+    def _tell_locust(self, request: Request, answer: Answer, seconds: float) -> None:
         self.environment.events.request.fire(
-            request_type=query.mode,
-            name=query.name,
-            response_time=elapsed_ns / 1e6,
-            response_length=rows,
-            exception=RuntimeError(error) if error else None,
+            request_type=request.query.mode,
+            name=request.query.name,
+            response_time=seconds * 1000,
+            response_length=answer.rows,
+            exception=RuntimeError(answer.error) if answer.error else None,
         )
 
-    def _give_up(self, message: str) -> None:
+    def _give_up(self, message: str) -> NoReturn:
         """Without a server or with a bad statement there is nothing to measure."""
         MEASURED.lost_connection = MEASURED.lost_connection or message
         self.environment.runner.quit()
         raise gevent.GreenletExit
-
-
-def _draw_values(choice: Choice, query: Query) -> list[bytes | None]:
-    values: dict[str, str | None] = {WORK.tenant_column: choice.tenant.decode()}
-    for group, rows in zip(query.samples, choice.rows[query.name], strict=False):
-        row = random.choice(rows)
-        values.update(zip((name for name, _ in group.columns), row, strict=True))
-    for name, make in FRESH[query.name].items():
-        values[name] = make()
-    return [
-        None if (value := values[name]) is None else value.encode() for name in query.parameters
-    ]

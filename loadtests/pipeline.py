@@ -23,11 +23,15 @@ class ConnectionLost(Exception):
 
 
 class Answer(NamedTuple):
-    """Rows of an answer, how many of them are another tenant's, and the error if it is one."""
+    """The rows of an answer, or the error that it is."""
 
     rows: int
-    foreign_rows: int
-    error: str
+    """Returned, or touched by a write that returns none."""
+    result: pq.abc.PGresult
+    """What the query returned; what failed where there is an error."""
+    error: str = ""
+    state: str = ""
+    """SQLSTATE of the error."""
 
 
 class PipelinedConnection:
@@ -41,6 +45,7 @@ class PipelinedConnection:
         self._prepare("set_tenant", set_tenant)
         for name, statement in statements.items():
             self._prepare(name, statement)
+        self.backend: int = self._server.backend_pid
         self._server.nonblocking = 1
         self._server.enter_pipeline_mode()
 
@@ -58,7 +63,6 @@ class PipelinedConnection:
         statement: bytes,
         tenant: bytes,
         values: Sequence[bytes | None],
-        tenant_column: bytes,
         wait: Callable[[], None],
     ) -> Answer:
         """Runs a prepared statement for a tenant; `wait` returns when the socket is readable.
@@ -73,7 +77,7 @@ class PipelinedConnection:
             results = self._results(wait)
         except psycopg.OperationalError as error:
             raise ConnectionLost(one_line(error)) from None
-        answer = _judge(results, tenant, tenant_column)
+        answer = _judge(results)
         if answer.error and self._server.status != pq.ConnStatus.OK:
             raise ConnectionLost(answer.error)
         return answer
@@ -98,24 +102,11 @@ class PipelinedConnection:
             results.append(result)
 
 
-def _judge(results: Sequence[pq.abc.PGresult], tenant: bytes, tenant_column: bytes) -> Answer:
+def _judge(results: Sequence[pq.abc.PGresult]) -> Answer:
     for result in results:
         if result.status not in _ANSWERED:
-            message = result.error_message.decode(errors="replace")
-            return Answer(0, 0, " ".join(message.split()) or "no answer")
+            message = " ".join(result.error_message.decode(errors="replace").split())
+            state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+            return Answer(0, result, message or "no answer", state.decode())
     last = results[-1]
-    return Answer(_rows(last), _foreign_rows(last, tenant, tenant_column), "")
-
-
-def _rows(result: pq.abc.PGresult) -> int:
-    """Rows returned, or rows touched by a write that returns none."""
-    return result.ntuples or result.command_tuples or 0
-
-
-def _foreign_rows(result: pq.abc.PGresult, tenant: bytes, tenant_column: bytes) -> int:
-    names = [result.fname(position) for position in range(result.nfields)]
-    if tenant_column not in names:
-        return 0
-    column = names.index(tenant_column)
-    values = (result.get_value(row, column) for row in range(result.ntuples))
-    return sum(value is not None and value != tenant for value in values)
+    return Answer(last.ntuples or last.command_tuples or 0, last)

@@ -1,8 +1,9 @@
 """A critical query: one statement in a .sql file under a header that says what it promises.
 
 The header is the comment lines on top. The first that is no `key: value` is the title; keys
-are budget, weight, mode, rows, params and values, and an unknown one is an error. The name is
-the path below the directory of queries: `system_core/notification_bell.sql` is
+are budget, weight, mode, rows, params, own and values, and an unknown one is an error. `own`
+names parameters whose values two users must not use at once, as the carton that a scan uses up.
+The name is the path below the directory of queries: `system_core/notification_bell.sql` is
 `system_core.notification_bell`, in Locust, Prometheus, the report and the baseline.
 """
 
@@ -16,11 +17,11 @@ from typing import Literal
 
 from harness.catalog.model import Name
 from harness.errors import UsageError
+from loadtests.budget import NO_ERRORS, Budget, overlay, parse
 
 BUNDLED = Path(__file__).parent / "queries"
-_KEYS = ("budget", "weight", "mode", "rows", "params", "values")
+_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values")
 _LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
-_BUDGET = re.compile(r"p(?P<percent>\d{2}(?:\.\d+)?)\s*(?P<ms>\d+(?:\.\d+)?)\s*ms")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
 _PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
 
@@ -33,6 +34,8 @@ class Samples:
     columns: tuple[tuple[str, str], ...]
     """(parameter, column) pairs."""
     where: str = ""
+    owned: bool = False
+    """Whether two users must not use the same row at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,18 @@ class Query:
     name: str
     title: str
     statement: str
-    budget_ms: float
-    quantile: float
+    budgets: tuple[Budget, ...]
     mode: Literal["read", "write"]
     weight: int = 1
     minimum_rows: int = 0
     samples: tuple[Samples, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     """(parameter, expression) pairs, computed anew for every call."""
+
+    @property
+    def latency_budget(self) -> Budget:
+        """The first budget on a latency."""
+        return next(budget for budget in self.budgets if budget.metric != "errors")
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -64,15 +71,18 @@ class Query:
         return _PLACEHOLDER.sub(lambda m: number[m["name"]] if m["name"] else "%", self.statement)
 
 
-def read_all(directory: Path = BUNDLED) -> tuple[Query, ...]:
-    """Every query below the directory, by name; UsageError where there is none or one is bad."""
+def read_all(directory: Path = BUNDLED, tenant_column: str = "business_id") -> tuple[Query, ...]:
+    """Every query below the directory, by name; UsageError where there is none or one is bad.
+
+    `%(business_id)s` and a parameter named like the tenant column need nobody to supply them.
+    """
     paths = sorted(directory.rglob("*.sql"))
     if not paths:
         raise UsageError(f"{directory}: no critical query (*.sql) in it")
-    return tuple(read(path, directory) for path in paths)
+    return tuple(read(path, directory, tenant_column) for path in paths)
 
 
-def read(path: Path, directory: Path) -> Query:
+def read(path: Path, directory: Path, tenant_column: str = "business_id") -> Query:
     """Reads one file; UsageError with file:line for a header that cannot be understood."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -87,22 +97,21 @@ def read(path: Path, directory: Path) -> Query:
         name=name,
         title=header.title(),
         statement=statement,
-        budget_ms=header.budget()[1],
-        quantile=header.budget()[0],
+        budgets=header.budgets(),
         mode=header.mode(),
         weight=header.integer("weight", 1),
         minimum_rows=header.rows(),
         samples=tuple(header.samples()),
         values=tuple(header.values()),
     )
-    _require_all_bound(path, size + 1, query)
+    _require_all_bound(path, size + 1, query, tenant_column)
     return query
 
 
-def _require_all_bound(path: Path, line: int, query: Query) -> None:
+def _require_all_bound(path: Path, line: int, query: Query, tenant_column: str) -> None:
     if not query.statement:
         raise UsageError(f"{path}:{line}: there is no statement under the header")
-    bound = {"business_id", *(p for s in query.samples for p, _ in s.columns)}
+    bound = {"business_id", tenant_column, *(p for s in query.samples for p, _ in s.columns)}
     unbound = [p for p in query.parameters if p not in bound | {p for p, _ in query.values}]
     if unbound:
         raise UsageError(
@@ -121,13 +130,16 @@ class _Header:
             raise UsageError(f"{self.path}:1: the header has no title")
         return " ".join(titles)
 
-    def budget(self) -> tuple[float, float]:
-        """Quantile and milliseconds."""
+    def budgets(self) -> tuple[Budget, ...]:
+        """At least one of them on a latency."""
         line, value = self._only("budget")
-        found = _BUDGET.fullmatch(value)
-        if not found:
-            raise UsageError(f"{self.path}:{line}: budget is like `p95 50ms`, not {value!r}")
-        return float(found["percent"]) / 100, float(found["ms"])
+        try:
+            budgets = parse(value)
+        except ValueError as error:
+            raise UsageError(f"{self.path}:{line}: {error}") from None
+        if all(budget.metric == "errors" for budget in budgets):
+            raise UsageError(f"{self.path}:{line}: a budget on a latency is missing, as `p95 50ms`")
+        return overlay((NO_ERRORS,), budgets)
 
     def mode(self) -> Literal["read", "write"]:
         line, value = self._only("mode")
@@ -151,6 +163,7 @@ class _Header:
         return 0
 
     def samples(self) -> Iterator[Samples]:
+        owned = set(self._owned())
         for line, value in self._all("params"):
             found = _PARAMS.fullmatch(value)
             if not found:
@@ -158,7 +171,17 @@ class _Header:
                 raise UsageError(f"{self.path}:{line}: params is like {example}, not {value!r}")
             names = [name.strip() for name in found["names"].split(",")]
             pairs = tuple((n.partition("=")[0], n.rpartition("=")[2]) for n in names)
-            yield Samples(Name.parse(found["table"]), pairs, found["where"] or "")
+            mine = not owned.isdisjoint(name for name, _ in pairs)
+            yield Samples(Name.parse(found["table"]), pairs, found["where"] or "", mine)
+
+    def _owned(self) -> Iterator[str]:
+        params = " ".join(value.partition(" from ")[0] for _, value in self._all("params"))
+        known = set(re.findall(r"\w+", params))
+        for line, value in self._all("own"):
+            for name in value.split(","):
+                if name.strip() not in known:
+                    raise UsageError(f"{self.path}:{line}: own names no parameter: {name.strip()}")
+                yield name.strip()
 
     def values(self) -> Iterator[tuple[str, str]]:
         for line, value in self._all("values"):

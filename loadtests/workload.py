@@ -14,11 +14,13 @@ from pathlib import Path
 from psycopg import errors, sql
 from pydantic import TypeAdapter
 
-from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, one_line
 from harness.errors import UsageError
+from loadtests import tenants as tenancy
+from loadtests.arrivals import Kind
 from loadtests.query import Query, Samples
+from loadtests.tenants import Shares
 
 SAMPLES = 200
 """Rows of parameters per tenant, query and group."""
@@ -33,6 +35,8 @@ class TenantSamples:
     id: str
     weight: float
     rows: dict[str, list[list[Row]]]
+    size_class: str = "medium"
+    """By which latencies are told apart: small, medium, giant or hot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Workload:
     warmup_seconds: float
     seconds: float
     think_seconds: float
+    rate: float = 0.0
+    """Requests per second in the open model; 0 in the closed one."""
+    arrivals: Kind = "constant"
+    extend_seconds: float = 0.0
+    """At most so much longer for queries whose verdict is open."""
 
 
 _DOCUMENT = TypeAdapter(Workload)
@@ -73,38 +82,29 @@ def weights(queries: Sequence[Query]) -> list[float]:
 
 
 def draw_tenants(
-    connection: Connection, settings: Settings, queries: Iterable[Query]
+    connection: Connection, settings: Settings, queries: Iterable[Query], shares: Shares
 ) -> tuple[TenantSamples, ...]:
     """Every tenant with its samples; `connection` bypasses row security.
 
-    The n-th tenant gets 1/n of the first one's load (Zipf). A tenant without rows for one of
-    the queries still drives the others. Raises UsageError where there is no tenant, or a
-    query has no parameters anywhere.
+    A tenant without rows for one of the queries still drives the others. Raises UsageError
+    where there is no tenant, or a query has no parameters anywhere.
     """
     queries = tuple(queries)
-    tenants = _tenant_ids(connection, settings)
+    tables = [group.table for query in queries for group in query.samples]
+    known = tenancy.ids(connection, settings, tables)
+    sizes = tenancy.by_tenant(connection, settings, known)
     connection.execute("SELECT setseed(0.5)")
     drawn = tuple(
-        TenantSamples(tenant, 1 / rank, _draw(connection, settings, queries, tenant))
-        for rank, tenant in enumerate(tenants, 1)
+        TenantSamples(
+            load.tenant, load.weight, _draw(connection, settings, queries, load.tenant), load.size
+        )
+        for load in tenancy.loads(sizes, shares)
     )
     for query in queries:
         if query.samples and not any(tenant.rows[query.name] for tenant in drawn):
             where = ", ".join(str(group.table) for group in query.samples)
             raise UsageError(f"{query.name}: no tenant has rows in {where} to take parameters from")
     return drawn
-
-
-def _tenant_ids(connection: Connection, settings: Settings) -> list[str]:
-    root = Name.parse(settings.tenancy.root_table)
-    rows = connection.execute(
-        sql.SQL("SELECT {column}::text FROM {root} ORDER BY {column}").format(
-            column=sql.Identifier(settings.tenancy.column), root=root.identifier
-        )
-    ).fetchall()
-    if not rows:
-        raise UsageError(f"{root} holds no tenant: run harness fill first")
-    return [tenant for (tenant,) in rows]
 
 
 def _draw(

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, UsageError
 from harness.history import counters, database, read, store
 from harness.history.counters import Counters
 from harness.report import history as report
-from harness.run import Run
+from harness.run import LoadResult, Run
 
 
 def keep(ctx: Context, run: Run, counted: Counters | None) -> None:
@@ -38,6 +38,22 @@ def show(ctx: Context, limit: int, format: str, output: Path | None) -> None:
         write(read.to_json(past), output)
         return
     report.print_history(past, ctx.console)
+
+
+def loaded(ctx: Context, name: str) -> tuple[LoadResult, str]:
+    """The load of a stored run and the run's id: of a document's file, or by the run's id.
+
+    Raises UsageError where there is no such run or it has no load.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix == ".json":
+        run = document.load(path)
+    else:
+        with database.history(ctx.settings, _restore) as target:
+            run = document.from_json(read.document(target, name), f"run {name}")
+    if run.load is None:
+        raise UsageError(f"{name}: this run has no load to compare with")
+    return run.load, run.id
 
 
 def _restore(target: Target, text: str) -> None:

@@ -64,7 +64,7 @@ def queries() -> None:
     """List the critical queries with their budgets."""
     table = _table("query", "budget", "mode", "weight", "what waits for it")
     for query in read_all(BUNDLED):
-        budget = f"p{query.quantile * 100:g} {query.budget_ms:g} ms"
+        budget = f"{query.latency_budget.metric} {query.latency_budget.limit:g} ms"
         table.add_row(query.name, budget, query.mode, str(query.weight), query.title)
     _print(table)
 

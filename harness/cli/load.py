@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from harness import run as document
-from harness.cli import recording
+from harness.cli import history, recording
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -24,28 +24,95 @@ from harness.db import Target
 from harness.errors import UsageError
 from harness.report import terminal
 from harness.run import LoadResult
-from loadtests import budget
+from loadtests import baseline as baselines
+from loadtests import judging
 from loadtests import load as loading
+from loadtests.arrivals import Kind
 from loadtests.load import LoadSettings
 from loadtests.query import BUNDLED
+from loadtests.tenants import Shares
 
 Users = Annotated[int, typer.Option(min=1, help="Simulated users, a connection each.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long to measure.")]
 Warmup = Annotated[float, typer.Option(min=0, help="Seconds before measuring.")]
 Think = Annotated[float, typer.Option(min=0, help="Mean seconds a user thinks.")]
+Extend = Annotated[
+    float,
+    typer.Option(
+        min=0, help="At most so many seconds more, for queries whose verdict is still open."
+    ),
+]
+PROFILES = {"gate": {"users": 4, "seconds": 60, "warmup": 5, "think": 0.02, "extend": 75}}
+"""Options under one name: `gate` for a verdict in at most three minutes, from few enough users
+that two cores answer them without a queue."""
+
+
+def _set_profile(given: typer.Context, name: str | None) -> str | None:
+    given.default_map = {**(given.default_map or {}), **PROFILES.get(name or "", {})}
+    return name
+
+
+Profile = Annotated[
+    Literal["gate"] | None,
+    typer.Option(
+        is_eager=True,
+        callback=_set_profile,
+        help="Options under one name: gate decides in at most three minutes. What is given "
+        "beside it counts.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Drive only this query, or schema.*; may be repeated."),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN", help="A run document or a run of the history: fail where a query is worse."
+    ),
+]
+Rate = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Open model: so many requests per second, whether the server keeps up or not; "
+        "latencies count from when a request was due.",
+        show_default="closed model",
+    ),
+]
+Skew = Annotated[
+    float,
+    typer.Option(
+        min=0, help="The n-th biggest tenant gets 1/n^SKEW of the biggest one's load (Zipf)."
+    ),
+]
+Hot = Annotated[
+    float,
+    typer.Option(
+        min=0, max=0.99, help="Share of all requests that the biggest tenant gets besides."
+    ),
+]
 SqlDir = Annotated[
     Path, typer.Option("--sql", help="Directory of critical queries.", show_default="the bundled")
 ]
 
 
 def load(
+    profile: Profile = None,  # noqa: ARG001 - sets what the others default to
     dsn: Dsn = None,
     database: Database = None,
     users: Users = 8,
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
+    extend: Extend = 40.0,
+    rate: Rate = 0.0,
+    arrivals: Annotated[Kind, typer.Option(help="How requests of --rate come.")] = "constant",
+    tenant_skew: Skew = 1.0,
+    hot_tenant: Hot = 0.0,
     sql: SqlDir = BUNDLED,
+    only: Only = None,
+    baseline: Baseline = None,
     output: Output = None,
     owned: Owned = None,
     config: ConfigFile = None,
@@ -54,12 +121,23 @@ def load(
 ) -> None:
     """Drive the critical queries and hold them to their budgets."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    wanted = LoadSettings(users, seconds, warmup, think, sql)
+    shares = Shares(tenant_skew, hot_tenant)
+    wanted = LoadSettings(
+        users, seconds, warmup, think, sql, extend, rate, arrivals, shares, (*(only or ()),)
+    )
+    before = history.loaded(ctx, baseline) if baseline else None
     with ctx.target() as target, recording.record("load", target, output) as recorded:
-        recorded.load = drive(ctx, target, wanted, owned)
+        driven = drive(ctx, target, wanted, owned)
+        recorded.load = compared(driven, before, wanted) if before else driven
     if not quiet:
         terminal.print_load(recorded.load, ctx.console)
-    raise typer.Exit(1 if budget.gate(recorded.load) else 0)
+    raise typer.Exit(1 if judging.gate(recorded.load) else 0)
+
+
+def compared(now: LoadResult, before: tuple[LoadResult, str], wanted: LoadSettings) -> LoadResult:
+    """The load held against the same part of a stored one."""
+    then, run_id = before
+    return baselines.compare(now, baselines.restricted(then, wanted.only), run_id)
 
 
 def drive(
@@ -79,7 +157,7 @@ def gate(
     run = document.load(path)
     if run.load is None:
         raise UsageError(f"{path}: this run has no load to judge")
-    for line in (missed := budget.gate(run.load)):
+    for line in (missed := judging.gate(run.load)):
         typer.echo(line)
     ctx.say(f"{len(run.load.queries) - len(missed)} of {len(run.load.queries)} budgets held")
     raise typer.Exit(1 if missed else 0)

@@ -14,7 +14,7 @@ from checks import catalog, isolation, selection, settling, static
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
 from harness.cli.fill import Audited, Scale, Seed, Tenants
-from harness.cli.load import Seconds, Think, Users, Warmup
+from harness.cli.load import Extend, Seconds, Think, Users, Warmup
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -48,6 +48,7 @@ def run(
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
+    extend: Extend = 40.0,
     dsn: Dsn = None,
     database: Database = None,
     schema_dir: SchemaDir = None,
@@ -67,7 +68,7 @@ def run(
     selection.require_known(ctx.settings.checks)
     settling.baseline_of(ctx.settings.checks)  # fails now rather than after the work
     wanted_fill = fill.settings(tenants, scale, seed, None)
-    wanted_load = LoadSettings(users, seconds, warmup, think)
+    wanted_load = LoadSettings(users, seconds, warmup, think, extend_seconds=extend)
     started_at = document.now()
     recorded = Recording()
     with _fresh(ctx) as (own, target):

@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from pydantic import TypeAdapter
 
 from harness.db import Target, connect
+from harness.errors import UsageError
 from harness.history.database import as_operator
 
 _RUNS: LiteralString = """
@@ -38,6 +39,14 @@ WHERE e.business_id = tenant_mgmt.current_business_id()
   AND r.harness_run_id = ANY (%s) AND e.p95_ms IS NOT NULL
 GROUP BY e.endpoint_name
 ORDER BY e.endpoint_name
+"""
+
+_DOCUMENTS: LiteralString = """
+SELECT r.document::text
+FROM observability.harness_run AS r
+WHERE r.business_id = tenant_mgmt.current_business_id()
+  AND starts_with(replace(r.harness_run_id::text, '-', ''), %s)
+LIMIT 2
 """
 
 
@@ -89,6 +98,18 @@ def read(target: Target, limit: int) -> History:
         with connection.cursor(row_factory=class_row(Trend)) as cursor:
             trends = cursor.execute(_TRENDS, [[run.id for run in runs]]).fetchall()
     return History(tuple(runs), tuple(trends))
+
+
+def document(target: Target, run_id: str) -> str:
+    """The document of a run by its id or the beginning of it; UsageError where none has it."""
+    beginning = run_id.replace("-", "").lower()
+    with connect(target.app) as connection:
+        as_operator(connection)
+        found = connection.execute(_DOCUMENTS, [beginning]).fetchall()
+    if len(found) != 1 or not beginning:
+        how_many = "several runs begin" if found and beginning else "no run begins"
+        raise UsageError(f"{how_many} with {run_id}; harness report --history lists them")
+    return str(found[0][0])
 
 
 def to_json(history: History) -> str:

@@ -76,8 +76,12 @@ def failures(run: Run) -> tuple[Failure, ...]:
         Failure(f"{f.rule}: {f.object}", _place(f), _command(f)) for f in run.blocking_findings
     ]
     broken = [Failure(b.sentence, f"{terminal.why(b)} ({b.place})", _AUDIT) for b in run.broken]
-    missed = [Failure(query.name, query.reason, "harness load") for query in run.missed]
-    return (*stages, *leaks, *findings, *broken, *missed)
+    missed = [Failure(q.name, q.reason, f"harness load --only {q.name}") for q in run.missed]
+    worse = [
+        Failure(f"regression: {r.query}", r.detail, f"harness load --only {r.query}")
+        for r in run.regressions
+    ]
+    return (*stages, *leaks, *findings, *broken, *missed, *worse)
 
 
 def _place(finding: Finding) -> str:

@@ -7,7 +7,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.finding import Finding, Suppressed
 from harness.report.terminal import why
-from harness.run import BrokenTruth, ProbeResult, QueryResult, Run, Stage
+from harness.run import BrokenTruth, ProbeResult, QueryResult, Regression, Run, Stage
 
 
 def render(run: Run) -> str:
@@ -19,6 +19,7 @@ def render(run: Run) -> str:
         ("truths", [_broken(broken) for broken in run.broken]),
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
+        ("regressions", [_regression(regression) for regression in run.regressions]),
     ):
         suite = TestSuite(name)
         suite.timestamp = run.started_at.isoformat()
@@ -67,5 +68,13 @@ def _query(query: QueryResult) -> TestCase:
     seconds = query.latency.p95 / 1000 if query.latency else 0.0
     case = TestCase(query.name, "load", seconds)
     if query.verdict != "pass":
-        case.result = [Failure(query.reason, query.verdict)]
+        kind = Failure if query.verdict == "miss" else Error
+        case.result = [kind(query.reason, query.verdict)]
+        case.system_out = "\n".join(query.explanation)
+    return case
+
+
+def _regression(regression: Regression) -> TestCase:
+    case = TestCase(regression.query, "regression")
+    case.result = [Failure(regression.detail, regression.kind)]
     return case

@@ -128,18 +128,63 @@ def _queries(queries: Iterable[QueryResult]) -> Iterator[Metric]:
     errors = GaugeMetricFamily(
         "harness_query_errors", "Answers of the last load that were errors.", labels=["query"]
     )
+    others = {
+        "timeouts": GaugeMetricFamily(
+            "harness_query_timeouts", "Statements that timed out.", labels=["query"]
+        ),
+        "retries": GaugeMetricFamily(
+            "harness_query_retries",
+            "Serialization failures and deadlocks that were tried again.",
+            labels=["query"],
+        ),
+    }
+    verdict = GaugeMetricFamily(
+        "harness_query_verdict",
+        "1 for the verdict of the last load: pass, miss or inconclusive.",
+        labels=["query", "verdict"],
+    )
+    bound = GaugeMetricFamily(
+        "harness_query_latency_bound_seconds",
+        "Ends of the confidence interval of the latency at the objective.",
+        labels=["query", "objective", "end"],
+    )
     foreign = GaugeMetricFamily(
         "harness_query_foreign_rows", "Rows of another tenant in answers.", labels=["query"]
     )
     for query in queries:
         buckets, total_seconds = _buckets(query)
         latency.add_metric([query.name, query.mode], buckets, total_seconds)
-        budget.add_metric([query.name, f"{query.quantile:g}"], query.budget_ms / 1000)
+        for objective, seconds in _objectives(query):
+            budget.add_metric([query.name, objective], seconds)
         within.add_metric([query.name], query.within_budget)
         held.add_metric([query.name], float(query.verdict == "pass"))
         errors.add_metric([query.name], query.errors)
         foreign.add_metric([query.name], query.foreign_rows)
-    yield from (latency, budget, within, held, errors, foreign)
+        others["timeouts"].add_metric([query.name], query.timeouts)
+        others["retries"].add_metric([query.name], query.retries)
+        verdict.add_metric([query.name, query.verdict], 1.0)
+        for labels, seconds in _bounds(query):
+            bound.add_metric(labels, seconds)
+    yield from (latency, budget, within, held, errors, *others.values(), foreign, verdict, bound)
+
+
+def _objectives(query: QueryResult) -> list[tuple[str, float]]:
+    """Quantiles with the seconds that they may take."""
+    latencies = [b for b in query.budgets if b.metric != "errors"]
+    stated = [(_objective(b.metric), b.limit / 1000) for b in latencies]
+    return stated or [(f"{query.quantile:g}", query.budget_ms / 1000)]
+
+
+def _objective(metric: str) -> str:
+    """`0.95` for `p95`."""
+    return f"{float(metric[1:]) / 100:g}"
+
+
+def _bounds(query: QueryResult) -> Iterator[tuple[list[str], float]]:
+    for budget in query.budgets:
+        for end, value in (("low", budget.low), ("high", budget.high)):
+            if value is not None and budget.metric != "errors":
+                yield [query.name, _objective(budget.metric), end], value / 1000
 
 
 def _buckets(query: QueryResult) -> tuple[list[tuple[str, float]], float]:

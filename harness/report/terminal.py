@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from statistics import median
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.load_result import Comparison, Latency, Verdict
 from harness.run import (
     Audit,
     BrokenTruth,
@@ -22,6 +24,11 @@ from harness.run import (
 )
 
 _SIGNS = {"held": "[green]✓[/]", "failed": "[red]✗[/]", "error": "[red]✗[/]", "skipped": "–"}
+_VERDICTS: dict[Verdict, str] = {
+    "pass": "[green]✓[/]",
+    "miss": "[red]✗[/]",
+    "inconclusive": "[yellow]?[/]",
+}
 _SHOWN = 20
 """So many failures are printed; the rest is in the report."""
 
@@ -54,11 +61,74 @@ def print_load(load: LoadResult, console: Console) -> None:
     console.print(table)
     for query in load.queries:
         if query.verdict != "pass":
-            console.print(f"[red]✗[/] {query.name}: {query.reason}", soft_wrap=True)
+            sign, reason = _VERDICTS[query.verdict], escape(query.reason)
+            console.print(f"{sign} {query.name}: {query.verdict.upper()}: {reason}", soft_wrap=True)
+            for line in (x for x in query.explanation if not x.startswith(" ")):  # no plans
+                console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+    _print_comparison(load, console)
     for note in load.notes:
         console.print(f"[yellow]![/] {note}", soft_wrap=True)
+    for line in (told_load(load), told_verdicts(load), told_classes(load)):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _print_comparison(load: LoadResult, console: Console) -> None:
+    if load.comparison is None:
+        return
+    for worse in load.comparison.regressions:
+        console.print(f"[red]✗[/] {worse.query}: REGRESSION: {worse.detail}", soft_wrap=True)
+    console.print(told_comparison(load.comparison), soft_wrap=True, highlight=False)
+
+
+def told_comparison(comparison: Comparison) -> str:
+    """What came of a comparison, in a line."""
+    changes = ", ".join(comparison.plan_changes)
+    told = (
+        f"against run {comparison.baseline[:12]}: {len(comparison.regressions)} regressions in "
+        f"{comparison.compared} queries; the machine takes {comparison.speed_factor:.2f} times as "
+        "long"
+    )
+    return f"{told}; other plans: {changes}" if changes else told
+
+
+def told_load(load: LoadResult) -> str:
+    """How the load was, in a line."""
     rate = f"{load.requests_per_second:,.0f} requests/s"
-    console.print(f"latencies in ms; {load.users} users, {load.seconds:.0f} s, {rate}")
+    told = f"latencies in ms; {load.users} users, {load.seconds:.0f} s, {rate}"
+    if load.arrivals:
+        told = f"{told} of {load.arrivals.rate:g} due ({load.arrivals.kind})"
+    if load.driver:
+        driver = load.driver
+        told = f"{told}; driver: {driver.cpu_share:.0%} of a core, {driver.lag_p99_ms:.1f} ms late"
+    return told
+
+
+def told_verdicts(load: LoadResult) -> str:
+    """Counts of verdicts and of what is no verdict of its own, in a line."""
+    verdicts = Counter(query.verdict for query in load.queries)
+    told = [f"{verdicts[verdict]} {verdict.upper()}" for verdict in _VERDICTS]
+    sums = {
+        "errors": sum(query.errors for query in load.queries),
+        "timeouts": sum(query.timeouts for query in load.queries),
+        "retries": sum(query.retries for query in load.queries),
+    }
+    told += [f"{count} {kind}" for kind, count in sums.items() if count]
+    return f"{', '.join(told)}; {load.searched:,} answers searched for rows of other tenants"
+
+
+def told_classes(load: LoadResult) -> str:
+    """Median and 95th percentile per class of tenant, over the queries' medians; or nothing."""
+    by_class: dict[str, list[Latency]] = {}
+    for query in load.queries:
+        for each in query.classes:
+            by_class.setdefault(each.tenants, []).append(each.latency)
+    told = []
+    for name, latencies in sorted(by_class.items()):
+        p50, p95 = median(x.p50 for x in latencies), median(x.p95 for x in latencies)
+        told.append(f"{name} p50 {p50:.1f}, p95 {p95:.1f}")
+    return (
+        f"tenants, the median query: {'; '.join(told)}" if by_class else "tenants are of one size"
+    )
 
 
 def print_probes(probes: Iterable[ProbeResult], console: Console) -> None:
@@ -148,7 +218,7 @@ def figures(run: Run, stage: str) -> str:
 
 
 def _row(query: QueryResult) -> tuple[str, ...]:
-    sign = "[green]✓[/]" if query.verdict == "pass" else "[red]✗[/]"
+    sign = _VERDICTS[query.verdict]
     budget = f"p{query.quantile * 100:g} {query.budget_ms:g}"
     latency = query.latency
     if latency is None:

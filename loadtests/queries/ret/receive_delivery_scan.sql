@@ -3,6 +3,7 @@
 -- weight: 4
 -- mode: write
 -- rows: >=0
+-- own: sscc
 -- params: sscc from ret.asn_package where label_scanned_at IS NULL AND package_kind = 'carton' AND EXISTS (SELECT FROM ret.goods_receipt AS r WHERE r.business_id = asn_package.business_id AND r.advance_ship_notice_id = asn_package.advance_ship_notice_id AND r.state = 'checking')
 SELECT g.business_id, g.goods_receipt_line_id, g.line_number, v.sku, v.title, g.received_qty,
        g.discrepancy, o.ordered_qty, o.received_qty AS received_before, s.on_hand_qty,

@@ -1,85 +1,69 @@
-"""Verdicts: a budget is held, missed, or cannot be judged, and a leak or error always fails."""
+"""Budgets as they are written, and whose they are."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.run import LoadResult
-from loadtests.budget import gate, merge, result
-from loadtests.query import Query
-from loadtests.recorder import QueryRecord, Record, at_rest
+from harness.errors import UsageError
+from loadtests.budget import Budget, configured, overlay, parse
 
-QUERY = Query("hs.board", "The board.", "SELECT 1", 300.0, 0.95, "read", minimum_rows=1)
+NAMES = ("hs.board", "hs.move", "auto.board")
 
 
-def _record(latencies_us: list[int], rows: int = 1, foreign_rows: int = 0) -> QueryRecord:
-    record = Record()
-    for microseconds in latencies_us:
-        record.answered(microseconds, rows, QUERY.minimum_rows, foreign_rows)
-    return at_rest(QUERY.name, record)
+@pytest.mark.parametrize(
+    ("text", "budgets"),
+    [
+        ("p95 50ms", [("p95", 50)]),
+        ("p95 < 300ms, errors < 0.1%", [("p95", 300), ("errors", 0.001)]),
+        ("p99.9<=1.5s", [("p99.9", 1500)]),
+    ],
+)
+def test_budgets_are_read(text: str, budgets: list[tuple[str, float]]) -> None:
+    assert parse(text) == tuple(Budget(*budget) for budget in budgets)
 
 
-def test_a_p95_just_beyond_its_budget_is_a_miss() -> None:
-    """Locust's table would round 304.9 ms to 300 and pass."""
-    found = result(QUERY, [_record([304_900] * 100)])
-    assert found.verdict == "miss"
-    assert found.reason == "p95 305.2 ms, the budget is 300 ms", "to three digits, rounded up"
-    assert found.within_budget == 0
+@pytest.mark.parametrize("text", ["", "50ms", "p5 50ms", "p95 1%", "errors < 2ms", "p95 > 3ms"])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a budget is like"):
+        parse(text)
 
 
-def test_five_slow_answers_in_a_hundred_are_within_a_p95() -> None:
-    found = result(QUERY, [_record([1_000] * 95 + [900_000] * 5)])
-    assert found.verdict == "pass"
-    assert found.within_budget == 0.95
-    assert found.latency
-    assert found.latency.max == pytest.approx(900, rel=0.002)
+def test_a_metric_is_stated_once() -> None:
+    with pytest.raises(ValueError, match="p95 is stated twice"):
+        parse("p95 50ms, p95 60ms")
 
 
-def test_six_are_not() -> None:
-    assert result(QUERY, [_record([1_000] * 94 + [900_000] * 6)]).verdict == "miss"
+def test_the_narrower_counts_metric_by_metric() -> None:
+    stated = {
+        "all": ["p99 < 500ms", "errors < 0.1%"],
+        "hs": "p99 < 400ms",
+        "hs.board": "p95 < 30ms",
+    }
+    found = configured(stated, NAMES)
+    assert {b.metric: b.limit for b in found["hs.board"]} == {
+        "p99": 400,
+        "errors": 0.001,
+        "p95": 30,
+    }
+    assert {b.metric: b.limit for b in found["auto.board"]} == {"p99": 500, "errors": 0.001}
 
 
-def test_too_few_samples_decide_nothing() -> None:
-    found = result(QUERY, [_record([1_000] * 19)])
-    assert (found.verdict, found.reason) == ("inconclusive", "19 samples; a verdict needs 20")
+def test_a_query_may_stand_in_the_table_of_its_schema() -> None:
+    found = configured({"hs": {"board": "p95 < 30ms"}}, NAMES)
+    assert found["hs.board"] == (Budget("p95", 30),)
+    assert found["hs.move"] == ()
 
 
-def test_no_samples_decide_nothing() -> None:
-    found = result(QUERY, [])
-    assert (found.verdict, found.latency, found.samples) == ("inconclusive", None, 0)
+def test_settings_stand_over_the_header() -> None:
+    assert overlay(parse("p95 50ms, p99 90ms"), parse("p95 70ms")) == parse("p95 70ms, p99 90ms")
 
 
-def test_a_row_of_another_tenant_fails_however_fast() -> None:
-    found = result(QUERY, [_record([1_000] * 99), _record([1_000], foreign_rows=3)])
-    assert found.verdict == "miss"
-    assert "leak" in found.reason
-    assert found.foreign_rows == 3
+def test_a_name_that_nothing_has_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"load\.budgets\.hs\.bord: .* did you mean hs\.board"):
+        configured({"hs.bord": "p95 50ms"}, NAMES)
 
 
-def test_an_error_fails() -> None:
-    record = Record()
-    record.failed("relation does not exist")
-    found = result(QUERY, [_record([1_000] * 50), at_rest(QUERY.name, record)])
-    assert (found.verdict, found.errors) == ("miss", 1)
-    assert "relation does not exist" in found.reason
-
-
-def test_empty_answers_fail_where_rows_are_promised() -> None:
-    found = result(QUERY, [_record([1_000] * 90), _record([1_000] * 10, rows=0)])
-    assert found.verdict == "miss"
-    assert "10 of 100 answers were empty" in found.reason
-
-
-def test_histograms_of_several_drivers_add_up() -> None:
-    parts = [_record([1_000] * 30), _record([2_000] * 70)]
-    merged = merge(parts)
-    assert merged.total_count == 100
-    assert merged.get_value_at_percentile(30) == pytest.approx(1_000, rel=0.002)
-    assert merged.get_value_at_percentile(31) == pytest.approx(2_000, rel=0.002)
-
-
-def test_the_gate_names_what_missed() -> None:
-    good, bad = result(QUERY, [_record([1_000] * 50)]), result(QUERY, [_record([400_000] * 50)])
-    assert gate(LoadResult(1, 1, 0, 50, (good,))) == ()
-    (line,) = gate(LoadResult(1, 1, 0, 50, (good, bad)))
-    assert line.startswith("hs.board: p95 400")
+@pytest.mark.parametrize("value", ["fast", 50, ["p95 < 50ms", 3]])
+def test_a_budget_that_cannot_be_read_names_its_setting(value: object) -> None:
+    with pytest.raises(UsageError, match=r"setting load\.budgets\.all: "):
+        configured({"all": value}, NAMES)

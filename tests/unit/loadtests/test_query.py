@@ -8,6 +8,7 @@ import pytest
 
 from harness.catalog.model import Name
 from harness.errors import UsageError
+from loadtests.budget import NO_ERRORS, Budget
 from loadtests.query import BUNDLED, Query, Samples, read, read_all
 
 GOOD = """\
@@ -18,6 +19,7 @@ GOOD = """\
 -- mode: read
 -- rows: >=1
 -- params: who=customer_id, shop_id from hs.visit where status = 'open' AND note LIKE 'a%'
+-- own: shop_id
 -- values: key = uuid()
 SELECT v.id, '100%%' FROM hs.visit AS v
 WHERE v.business_id = %(business_id)s AND v.customer_id = %(who)s AND v.shop_id = %(shop_id)s
@@ -36,11 +38,13 @@ def test_a_header_is_read_in_full(tmp_path: Path) -> None:
     query = _read(tmp_path, GOOD)
     assert query.name == "hs.board"
     assert query.title == "The board: open work by promise time, and only what is open."
-    assert (query.budget_ms, query.quantile, query.weight) == (50, 0.95, 10)
+    assert query.budgets == (NO_ERRORS, Budget("p95", 50))
+    assert query.latency_budget.quantile == 0.95
+    assert query.weight == 10
     assert (query.mode, query.minimum_rows) == ("read", 1)
     condition = "status = 'open' AND note LIKE 'a%'"
     columns = (("who", "customer_id"), ("shop_id", "shop_id"))
-    assert query.samples == (Samples(Name("hs", "visit"), columns, condition),)
+    assert query.samples == (Samples(Name("hs", "visit"), columns, condition, owned=True),)
     assert query.values == (("key", "uuid()"),)
 
 
@@ -57,13 +61,15 @@ def test_placeholders_are_numbered_in_order_of_appearance(tmp_path: Path) -> Non
     [
         ("-- weight: 10", "-- wieght: 10", 4, "unknown key 'wieght'"),
         ("-- weight: 10", "-- weight: many", 4, "weight is a number"),
-        ("p95 50ms", "50ms", 3, "budget is like `p95 50ms`"),
+        ("p95 50ms", "50ms", 3, "a budget is like `p95 < 50ms`"),
+        ("p95 50ms", "errors 1%", 3, "a budget on a latency is missing"),
+        ("own: shop_id", "own: shop", 8, "own names no parameter: shop"),
         ("-- budget: p95 50ms\n", "", 1, "one `budget:`, it has 0"),
         ("mode: read", "mode: scan", 5, "mode is read or write"),
         ("rows: >=1", "rows: some", 6, "rows is like"),
         ("from hs.visit where", "of hs.visit where", 7, "params is like"),
-        ("key = uuid()", "uuid()", 8, "values is like"),
-        ("-- values: key = uuid()\n", "", 8, "nothing supplies key"),
+        ("key = uuid()", "uuid()", 9, "values is like"),
+        ("-- values: key = uuid()\n", "", 9, "nothing supplies key"),
     ],
 )
 def test_a_bad_header_is_refused_with_its_line(
@@ -88,5 +94,5 @@ def test_every_bundled_query_keeps_to_the_promise_of_the_project() -> None:
     queries = read_all(BUNDLED)
     assert len(queries) >= 23
     for query in queries:
-        assert query.budget_ms <= 300, query.name
+        assert query.latency_budget.limit <= 300, query.name
         assert "%(business_id)s" in query.statement, query.name

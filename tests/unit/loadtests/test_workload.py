@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from loadtests.budget import parse
 from loadtests.query import Query
 from loadtests.workload import weights
 
-QUERY = Query("a", "A", "SELECT 1", 50, 0.95, "read")
+QUERY = Query("a", "A", "SELECT 1", parse("p95 50ms"), "read")
 
 
 @pytest.mark.parametrize(

@@ -190,5 +190,5 @@ def test_the_terminal_names_failures_without_color(failed_run: Run) -> None:
     assert "✗ leak: rest.tip select: read 7 rows" in text
     assert "✗ rest/check.toml:4: a check [a-z] totals: 3 rows break it, of 2 tenants" in text
     assert '{"n": "[/red]"}' in text
-    assert "rest.<slow>: p95 0.9 ms, the budget is 0.5 ms" in text
+    assert "rest.<slow>: MISS: p95 0.9 ms, the budget is 0.5 ms" in text
     assert "FAILED" in text

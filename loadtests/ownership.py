@@ -1,0 +1,101 @@
+"""Whose an answer is: rows of another tenant, told by the tenant column, ids and canaries.
+
+The tenant column is looked at in every answer that has it. Every n-th answer of a connection is
+searched whole, every column and inside texts and JSON: for the ids of other tenants, for keys
+that the driver has drawn from their tables, and for the canaries that a fill plants in texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from psycopg import pq
+
+from loadtests.workload import TenantSamples
+
+SEARCHED_EVERY = 16
+"""Searching every 16th answer costs less than 5 % of the throughput (benchmarks/load.py)."""
+
+_TOKEN = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\bt[0-9a-f]{8}\b")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Foreign(NamedTuple):
+    """Rows of another tenant in an answer."""
+
+    rows: int
+    evidence: str
+
+
+NOTHING = Foreign(0, "")
+
+
+class Ownership:
+    """What belongs to which tenant, as far as the driver knows."""
+
+    def __init__(self, tenants: Iterable[TenantSamples], column: str) -> None:
+        """`column` holds the tenant in every table."""
+        self._column = column.encode()
+        self._positions: dict[bytes, int | None] = {}
+        self._owner = dict(_owners(tuple(tenants)))
+
+    def of_rows(self, statement: bytes, tenant: bytes, result: pq.abc.PGresult) -> Foreign:
+        """Rows whose tenant column names another tenant; the cheap look at every answer."""
+        position = self._position(statement, result)
+        if position is None:
+            return NOTHING
+        values = [result.get_value(row, position) for row in range(result.ntuples)]
+        others = [value for value in values if value is not None and value != tenant]
+        if not others:
+            return NOTHING
+        return Foreign(len(others), f"{self._column.decode()} {others[0].decode()}")
+
+    def anywhere(self, tenant: bytes, result: pq.abc.PGresult) -> Foreign:
+        """Rows with anything in them that is known to be another tenant's."""
+        found = [f for row in range(result.ntuples) if (f := self._in_row(tenant, result, row))]
+        return Foreign(len(found), found[0]) if found else NOTHING
+
+    def _in_row(self, tenant: bytes, result: pq.abc.PGresult, row: int) -> str:
+        values = (result.get_value(row, position) for position in range(result.nfields))
+        text = b"\n".join(value for value in values if value is not None)
+        for token in _TOKEN.findall(text):
+            owner = self._owner.get(token, tenant)
+            if owner != tenant:
+                return f"{token.decode()} belongs to {owner.decode()}"
+        return ""
+
+    def _position(self, statement: bytes, result: pq.abc.PGresult) -> int | None:
+        """Where the tenant column stands in the answers of a statement."""
+        if statement not in self._positions:
+            names = [result.fname(position) for position in range(result.nfields)]
+            at = names.index(self._column) if self._column in names else None
+            self._positions[statement] = at
+        return self._positions[statement]
+
+
+def _owners(tenants: Sequence[TenantSamples]) -> Iterator[tuple[bytes, bytes]]:
+    """What identifies a tenant, with the tenant; nothing that two of them share."""
+    seen: dict[str, set[str]] = {}
+    for tenant in tenants:
+        for token in _tokens(tenant):
+            seen.setdefault(token, set()).add(tenant.id)
+    for token, owners in seen.items():
+        if len(owners) == 1:
+            yield token.encode(), owners.pop().encode()
+
+
+def _tokens(tenant: TenantSamples) -> Iterator[str]:
+    if not _UUID.fullmatch(tenant.id):
+        return  # a small number identifies nobody inside a text
+    yield tenant.id
+    yield canary(tenant.id)
+    for groups in tenant.rows.values():
+        for rows in groups:
+            yield from (value for row in rows for value in row if value and _UUID.fullmatch(value))
+
+
+def canary(tenant: str) -> str:
+    """The token that a fill plants in a tenant's texts: `t` and the last 8 digits of its id."""
+    return f"t{tenant[-8:]}"

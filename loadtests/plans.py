@@ -1,0 +1,152 @@
+"""How PostgreSQL answers each query: its plan, and the buffers that a call touches.
+
+Buffers and the shape of a plan are the same on a busy machine as on an idle one, so a change
+in them is a regression that no noise explains. Everything runs as the application role with
+the tenant set, in a transaction that is rolled back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from harness.config import Settings
+from harness.db import Connection, Target, connect
+from harness.load_result import Plan
+from loadtests.call_values import compile_value
+from loadtests.query import Query
+from loadtests.workload import TenantSamples
+
+LARGE = 1000
+"""Reading so many rows to throw them away is a remark."""
+
+_EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, MEMORY, SERIALIZE, FORMAT JSON) "
+_TELLING = ("Relation Name", "Index Name", "Function Name", "Join Type", "Strategy", "CTE Name")
+_EQUAL = re.compile(r"\(?\b(\w+) = ")
+
+Node = Mapping[str, Any]
+
+
+def capture(
+    database: Target, settings: Settings, queries: Sequence[Query], tenants: Sequence[TenantSamples]
+) -> dict[str, Plan]:
+    """The plans of all queries that can be explained, by name; tenants from the biggest on."""
+    found: dict[str, Plan] = {}
+    with connect(database.app, application_name="harness plans") as connection:
+        connection.execute("SET statement_timeout = '30s'")
+        connection.commit()
+        for query in queries:
+            plan = explain(connection, settings, query, tenants)
+            if plan is not None:
+                found[query.name] = plan
+    return found
+
+
+def explain(
+    connection: Connection, settings: Settings, query: Query, tenants: Sequence[TenantSamples]
+) -> Plan | None:
+    """The plan of one query when it is run for the second time; None where it fails."""
+    tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
+    if tenant is None:
+        return None
+    values = _values(query, tenant, settings.tenancy.column)
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
+            with connection.transaction(force_rollback=True):
+                _explained(connection, query, values)
+            return read(_explained(connection, query, values), settings.tenancy.column)
+    except psycopg.Error:
+        return None
+
+
+def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
+    """What a plan in PostgreSQL's JSON says."""
+    root: Node = document["Plan"]
+    serialization = document.get("Serialization", {})
+    return Plan(
+        digest=hashlib.sha256("\n".join(_shape(root)).encode()).hexdigest()[:12],
+        outline=tuple(_outline(root)),
+        buffers=sum(int(root.get(f"Shared {kind} Blocks", 0)) for kind in ("Hit", "Read")),
+        milliseconds=float(document["Execution Time"]),
+        temp_blocks=int(root.get("Temp Written Blocks", 0)),
+        memory_kb=int(document.get("Planning", {}).get("Memory Used", 0)),
+        output_kb=int(serialization.get("Output Volume", 0)),
+        remarks=tuple(_remarks(root, tenant_column)),
+    )
+
+
+def _explained(
+    connection: Connection, query: Query, values: Mapping[str, str | None]
+) -> Mapping[str, Any]:
+    ordered = [values[name] for name in query.parameters]
+    statement = (_EXPLAIN + query.numbered).encode()
+    row = psycopg.RawCursor(connection).execute(statement, ordered).fetchone()
+    assert row  # noqa: S101 - EXPLAIN answers with one row
+    content: Any = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    document: Mapping[str, Any] = content[0]
+    return document
+
+
+def _values(query: Query, tenant: TenantSamples, column: str) -> dict[str, str | None]:
+    """The first of the rows of parameters, so that the next run explains the same."""
+    values: dict[str, str | None] = {"business_id": tenant.id, column: tenant.id}
+    for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
+        values.update(zip((name for name, _ in group.columns), rows[0], strict=True))
+    values.update((name, compile_value(text)()) for name, text in query.values)
+    return values
+
+
+def _children(node: Node) -> Sequence[Node]:
+    children: Sequence[Node] = node.get("Plans", ())
+    return children
+
+
+def _shape(node: Node, depth: int = 0) -> Iterator[str]:
+    """Nodes with what they read; numbers in names are nothing, for partitions come and go."""
+    told = [str(node["Node Type"]), *(str(node[key]) for key in _TELLING if key in node)]
+    yield f"{depth} {re.sub(r'[0-9]+', '#', ' '.join(told))}"
+    seen: set[str] = set()
+    for child in _children(node):
+        lines = tuple(_shape(child, depth + 1))
+        if node["Node Type"] not in ("Append", "Merge Append") or lines[0] not in seen:
+            yield from lines
+        seen.add(lines[0])
+
+
+def _outline(node: Node, depth: int = 0) -> Iterator[str]:
+    on = " on ".join(str(node[key]) for key in ("Index Name", "Relation Name") if key in node)
+    function = f" {node['Function Name']}" if "Function Name" in node else ""
+    loops = int(node.get("Actual Loops", 1))
+    times = f" × {loops}" if loops > 1 else ""
+    figures = (
+        f"{node.get('Actual Total Time', 0):.2f} ms, {node.get('Actual Rows', 0):g} rows{times}"
+    )
+    yield f"{'  ' * depth}{node['Node Type']}{f' {on}' if on else ''}{function} ({figures})"
+    for child in _children(node):
+        yield from _outline(child, depth + 1)
+
+
+def _remarks(node: Node, tenant_column: str) -> Iterator[str]:
+    removed = int(node.get("Rows Removed by Filter", 0)) * int(node.get("Actual Loops", 1))
+    if node["Node Type"] == "Seq Scan" and removed >= LARGE:
+        columns = dict.fromkeys([tenant_column, *_EQUAL.findall(node.get("Filter", ""))])
+        yield (
+            f"sequential scan on {node['Relation Name']} throws {removed:,} rows away: an index on "
+            f"({', '.join(columns)}) is missing or not used"
+        )
+    elif removed >= LARGE:
+        yield f"{node['Node Type']} on {_named(node)} throws {removed:,} rows away"
+    if node.get("Sort Space Type") == "Disk":
+        yield f"a sort writes {int(node['Sort Space Used']):,} kB to disk: more than work_mem"
+    for child in _children(node):
+        yield from _remarks(child, tenant_column)
+
+
+def _named(node: Node) -> str:
+    return str(node.get("Index Name") or node.get("Relation Name") or "its input")
