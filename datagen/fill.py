@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 from psycopg import sql
 
-from datagen import encode, keys, tenants
+from datagen import encode, keys, moment, tenants
 from datagen.frame import Frame, NoParent
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.pools import Pools
@@ -166,6 +167,8 @@ def _blocks(
 def _open_ledger(connection: Connection, the_plan: FillPlan) -> dict[tuple[str, str], int]:
     """What of this fill is there; RefusedError where rows of another one are."""
     connection.execute(_LEDGER)
+    moment.prepare(connection)
+    moment.follow(connection)
     known = connection.execute("SELECT DISTINCT fingerprint FROM harness.fill_unit").fetchall()
     if any(fingerprint != the_plan.fingerprint for (fingerprint,) in known):
         raise RefusedError(
@@ -202,6 +205,7 @@ def _load(state: _State, tenant: Tenant, frame: Frame) -> None:
     if unit not in state.done:
         columns = [(c, frame.column(c.name)) for c in frame.table.columns]
         with state.connection.transaction(), state.connection.cursor() as cursor:
+            _restart(state, tenant, str(name))
             _copy(cursor, name, columns, state.plan.catalog)
             _note(state, tenant, str(name), frame.rows)
     state.rows[name] = state.rows.get(name, 0) + frame.rows
@@ -241,6 +245,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
         text = _bound(state, tenant, statements)
         try:
             with state.connection.transaction():
+                _restart(state, tenant, Path(file).stem)
                 state.connection.execute(text.encode())
                 _note(state, tenant, file, 0)
         except psycopg.errors.Error as error:
@@ -252,7 +257,13 @@ def _bound(state: _State, tenant: Tenant, statements: str) -> str:
     given = {"%(business_id)s": str(tenant.id), "%(as_of)s": state.plan.settings.as_of}
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(state.connection))
-    return statements.replace("%%", "%")
+    bound = statements.replace("%%", "%")
+    return moment.dated(bound, state.plan.catalog, state.plan.settings.as_of)
+
+
+def _restart(state: _State, tenant: Tenant, unit: str) -> None:
+    wanted = state.plan.settings
+    moment.restart(state.connection, wanted.as_of, wanted.seed, tenant.id, unit)
 
 
 def _ends_the_fill(error: psycopg.Error) -> bool:
