@@ -207,6 +207,7 @@ def _load(state: _State, tenant: Tenant, frame: Frame) -> None:
         with state.connection.transaction(), state.connection.cursor() as cursor:
             _restart(state, tenant, str(name))
             _copy(cursor, name, columns, state.plan.catalog)
+            _date_rows(state, tenant, name)
             _note(state, tenant, str(name), frame.rows)
     state.rows[name] = state.rows.get(name, 0) + frame.rows
 
@@ -247,6 +248,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
             with state.connection.transaction():
                 _restart(state, tenant, Path(file).stem)
                 state.connection.execute(text.encode())
+                _date_rows(state, tenant)
                 _note(state, tenant, file, 0)
         except psycopg.errors.Error as error:
             state.unmet.setdefault(file, f"{file}: {_brief(error)}")
@@ -264,6 +266,11 @@ def _bound(state: _State, tenant: Tenant, statements: str) -> str:
 def _restart(state: _State, tenant: Tenant, unit: str) -> None:
     wanted = state.plan.settings
     moment.restart(state.connection, wanted.as_of, wanted.seed, tenant.id, unit)
+
+
+def _date_rows(state: _State, tenant: Tenant, but: Name | None = None) -> None:
+    given = {state.plan.tenant_column: tenant.id}
+    moment.date_rows(state.connection, state.plan.catalog, given, but)
 
 
 def _ends_the_fill(error: psycopg.Error) -> bool:

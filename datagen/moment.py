@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pglast import Error, ast, parse_sql
 from psycopg import sql
@@ -35,6 +36,18 @@ _RESTART = """
 SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
        set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
 """
+_WRITTEN = """
+SELECT DISTINCT n.nspname, r.relname
+FROM pg_class AS c
+JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
+JOIN pg_namespace AS n ON n.oid = r.relnamespace
+WHERE c.relkind = 'r'
+  AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0
+ORDER BY 1, 2
+"""
+_DATE = """
+UPDATE {table} SET {settings} WHERE {tenant} AND transaction_timestamp() IN ({columns})
+"""
 _NOW = re.compile(r"(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)")
 
 
@@ -56,6 +69,46 @@ def restart(
         moment=sql.Literal(as_of.isoformat()), seed=sql.Literal(f"{seed} {tenant} {unit}")
     )
     connection.execute(statement)
+
+
+def date_rows(
+    connection: Connection, catalog: Catalog, tenant: Mapping[str, Any], but: Name | None = None
+) -> None:
+    """Gives the moment to what the transaction wrote for the tenant by the server's clock.
+
+    That is what functions left to a column's default. `tenant` is the tenant's column and value,
+    `but` a table that was given all of its times.
+    """
+    written = [Name(*row) for row in connection.execute(_WRITTEN)]
+    for name in written:
+        table = catalog.tables.get(name)
+        if table and name != but and (columns := _times(table)):
+            connection.execute(_dating(table, columns, tenant))
+
+
+def _times(table: Table) -> list[sql.Identifier]:
+    return [
+        sql.Identifier(column.name)
+        for column in table.columns.values()
+        if column.type == "timestamp with time zone" and not column.generated
+    ]
+
+
+def _dating(
+    table: Table, columns: Sequence[sql.Identifier], tenant: Mapping[str, Any]
+) -> sql.Composed:
+    ours = [
+        sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
+        for column, value in tenant.items()
+        if column in table.columns
+    ]
+    value = sql.SQL("{0} = CASE {0} WHEN transaction_timestamp() THEN harness.now() ELSE {0} END")
+    return sql.SQL(_DATE).format(
+        table=table.name.identifier,
+        settings=sql.SQL(", ").join(value.format(column) for column in columns),
+        tenant=sql.SQL(" AND ").join(ours or [sql.SQL("true")]),
+        columns=sql.SQL(", ").join(columns),
+    )
 
 
 def dated(statements: str, catalog: Catalog, as_of: datetime) -> str:

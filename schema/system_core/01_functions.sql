@@ -24,8 +24,8 @@ BEGIN
         RETURN system_core.time_ordered_uuid(
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint, gen_random_uuid());
     END IF;
-    number := current_setting('harness.keys')::bigint + 1;
-    PERFORM set_config('harness.keys', number::text, true);
+    number := set_config('harness.keys', (current_setting('harness.keys')::bigint + 1)::text,
+                         true);
     hash := decode(md5(current_setting('harness.key_seed') || ' ' || number), 'hex');
     hash := set_byte(set_byte(hash, 6, get_byte(hash, 6) & 15 | 64), 8,
                      get_byte(hash, 8) & 63 | 128);
