@@ -168,7 +168,7 @@ def _open_ledger(connection: Connection, the_plan: FillPlan) -> dict[tuple[str, 
     """What of this fill is there; RefusedError where rows of another one are."""
     connection.execute(_LEDGER)
     moment.prepare(connection)
-    moment.follow(connection)
+    moment.follow(connection, the_plan.settings.as_of)
     known = connection.execute("SELECT DISTINCT fingerprint FROM harness.fill_unit").fetchall()
     if any(fingerprint != the_plan.fingerprint for (fingerprint,) in known):
         raise RefusedError(

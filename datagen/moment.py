@@ -22,16 +22,20 @@ from harness.catalog.model import Catalog, Name, Table
 from harness.db import Connection
 
 _CLOCK = """
-CREATE OR REPLACE FUNCTION harness.now() RETURNS timestamptz
+CREATE FUNCTION harness.now() RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN current_setting('harness.moment')::timestamptz;
-CREATE OR REPLACE FUNCTION harness.clock_timestamp() RETURNS timestamptz
+CREATE FUNCTION harness.clock_timestamp() RETURNS timestamptz
     LANGUAGE sql VOLATILE
     RETURN current_setting('harness.moment')::timestamptz + interval '1 microsecond'
            * set_config('harness.ticks', (current_setting('harness.ticks')::bigint + 1)::text,
                         true)::bigint;
 """
-_BEFORE_OTHERS = "SET search_path = harness, pg_catalog, public"
+_HAS_CLOCK = "SELECT to_regprocedure('harness.clock_timestamp()') IS NOT NULL"
+_FOLLOW = """
+SELECT set_config('search_path', 'harness, pg_catalog, ' || current_setting('search_path'), false),
+       set_config('harness.moment', {moment}, false), set_config('harness.ticks', '0', false)
+"""
 _RESTART = """
 SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
        set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
@@ -53,12 +57,14 @@ _NOW = re.compile(r"(now|clock_timestamp|statement_timestamp|transaction_timesta
 
 def prepare(connection: Connection) -> None:
     """Makes the clock in the schema harness; before others work on the database."""
-    connection.execute(_CLOCK)
+    if not any(there for (there,) in connection.execute(_HAS_CLOCK)):
+        connection.execute(_CLOCK)
 
 
-def follow(connection: Connection) -> None:
+def follow(connection: Connection, as_of: datetime) -> None:
     """Lets a session of the fill go by that clock."""
-    connection.execute(_BEFORE_OTHERS)
+    statement = sql.SQL(_FOLLOW).format(moment=sql.Literal(as_of.isoformat()))
+    connection.execute(statement)
 
 
 def restart(
