@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from datagen import ledger, tenants, turn
+from datagen import ledger, moment, tenants, turn
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -57,6 +57,7 @@ def fill(
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
         ledger.open_ledger(connection, the_plan)
+        moment.prepare(connection)
         tally = _Tally(on_progress, _units(the_plan))
         errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
         with _hands(connection, the_plan, errand, workers) as run:

@@ -23,7 +23,7 @@ from harness.errors import HarnessError
 
 NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
-PARENT_CHOICE = {"null", "zipf", "block"}
+PARENT_CHOICE = {"null", "zipf", "block", "among"}
 """Modifiers of how a foreign key's parent is chosen."""
 _KEY_TYPES = ("uuid", "bigint", "integer")
 _BIGINT_WIDTH = 2**32
@@ -242,7 +242,7 @@ class Frame:
             parent = self.parents.get(reference.parent)
             if parent is None or parent.rows == 0:
                 return np.full(len(rows), -1)
-            picked = _skewed(rng, parent.rows, len(rows), recipe.get("zipf"))
+            picked = _picked(rng, parent, len(rows), recipe)
             if recipe.get("block"):
                 picked = self._one_per_block(rng, parent.rows)[rows]
             absent = rng.random(len(rows)) < share
@@ -284,6 +284,19 @@ def own_key(plan: FillPlan, table: TablePlan) -> str | None:
     recipe = table.recipe.columns.get(own[0], {})
     computed = recipe.keys().isdisjoint({"expression", "default"})
     return own[0] if computed and table.reference_of(own[0]) is None else None
+
+
+def _picked(
+    rng: np.random.Generator, parent: Parent, rows: int, recipe: Mapping[str, Any]
+) -> Array:
+    """Parent rows; with `among` of those alone that have a value in that column."""
+    if "among" not in recipe:
+        return _skewed(rng, parent.rows, rows, recipe.get("zipf"))
+    eligible = np.flatnonzero(~parent.lookup(recipe["among"]).null)
+    if not len(eligible):
+        return np.full(rows, -1)
+    picked: Array = eligible[_skewed(rng, len(eligible), rows, recipe.get("zipf"))]
+    return picked
 
 
 def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:

@@ -33,7 +33,9 @@ DRAWS = (
     "expression",
     "default",
 )
-_MODIFIERS = ("null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block")
+_MODIFIERS = (
+    "null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block", "among"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

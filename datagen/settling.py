@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from datagen import ledger, unmet
+from datagen import ledger, moment, unmet
 from datagen.ledger import Unit
-from datagen.site import Filled, Site, in_transaction
+from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 
 
@@ -27,7 +28,9 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
     text = _bound(site, tenant, statements).encode()
 
     def run_and_note() -> None:
+        begin_unit(site, tenant, "/".join(Path(file).parts[-2:]))
         site.connection.execute(text)
+        date_unit(site, tenant)
         ledger.note(site.connection, site.plan, tenant.id, file, Unit())
 
     try:
@@ -44,4 +47,5 @@ def _bound(site: Site, tenant: Tenant, statements: str) -> str:
     given = {"%(business_id)s": str(tenant.id), "%(as_of)s": site.plan.settings.as_of}
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
-    return statements.replace("%%", "%")
+    bound = statements.replace("%%", "%")
+    return moment.dated(bound, site.plan.catalog, site.plan.settings.as_of)

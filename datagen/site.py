@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import psycopg
 
+from datagen import moment
 from datagen.cohorts import key_widths
 from datagen.kept import Needs, last_use, needs
 from datagen.plan import FillPlan
 from datagen.pools import Pools
+from datagen.tenants import Tenant
 from harness.catalog.model import Name
 from harness.db import Connection
 
@@ -50,6 +52,7 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
     # the server is to notice soon that nobody waits for a long statement any more.
     connection.execute("SET synchronous_commit = off")
     connection.execute("SET client_connection_check_interval = '1s'")
+    moment.follow(connection, the_plan.settings.as_of)
     return Site(
         plan=the_plan,
         connection=connection,
@@ -58,6 +61,18 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
         last_use=last_use(the_plan),
         key_widths=key_widths(the_plan),
     )
+
+
+def begin_unit(site: Site, tenant: Tenant, unit: str) -> None:
+    """Sets the clock and the keys of the transaction to where they stand for the unit."""
+    wanted = site.plan.settings
+    moment.restart(site.connection, wanted.as_of, wanted.seed, tenant.id, unit)
+
+
+def date_unit(site: Site, tenant: Tenant, loaded: Name | None = None) -> None:
+    """Gives the moment to rows that the transaction wrote, but for a table that was loaded."""
+    given = {site.plan.tenant_column: tenant.id}
+    moment.date_rows(site.connection, site.plan.catalog, given, loaded)
 
 
 def in_transaction(site: Site, action: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from datagen.loading import load
 from datagen.part import Cohort, Part
 from datagen.plan import TablePlan
 from datagen.repair import subject_rows
-from datagen.site import Filled, Site, in_transaction
+from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 from datagen.values import Array
 from harness.catalog.model import Name
@@ -136,7 +136,9 @@ def _put(underway: _Tenant, frame: Frame, unit: Unit) -> None:
         return
 
     def copy_and_note() -> None:
+        begin_unit(underway.site, underway.tenant, name)
         load(underway.site.connection, frame)
+        date_unit(underway.site, underway.tenant, frame.table.name)
         _note(underway, name, unit)
 
     in_transaction(underway.site, copy_and_note)

@@ -343,7 +343,7 @@ CREATE TABLE payroll.paycheck (
                AND hours_worked >= 0),
     CONSTRAINT paycheck_states_are_two_letters
         CHECK (work_state ~ '^[A-Z]{2}$' AND coalesce(resident_state, 'XX') ~ '^[A-Z]{2}$')
-);
+) WITH (fillfactor = 70);  -- written, calculated, made final and paid
 
 COMMENT ON TABLE payroll.paycheck IS 'Pay of one employee in one run.';
 COMMENT ON COLUMN payroll.paycheck.work_state IS 'Where the primary job was, on the check date.';

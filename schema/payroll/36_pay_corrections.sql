@@ -40,7 +40,7 @@ CREATE TABLE payroll.ytd_accumulator (
         CHECK ((item_kind IN ('tax', 'taxable_wage')) = (jurisdiction_code IS NOT NULL)),
     CONSTRAINT ytd_accumulator_first_quarter_is_the_year
         CHECK (quarter_no > 1 OR amount_ytd = amount_qtd)
-);
+) WITH (fillfactor = 60);  -- every pay of the year updates its totals
 
 COMMENT ON TABLE payroll.ytd_accumulator IS
     'Year, quarter and month totals per employee and item: the basis of limits and wage bases.';

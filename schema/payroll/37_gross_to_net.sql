@@ -762,26 +762,26 @@ BEGIN
     IF NOT before_tax THEN
         disposable := payroll.disposable_earnings(paycheck);
     END IF;
-    SELECT p.employee_id, p.check_date, p.hours_worked, r.employer_entity_id, r.run_kind,
-           e.birth_date, extract(year FROM p.check_date)::integer AS year,
+    SELECT p.employee_id, p.check_date, r.employer_entity_id, r.run_kind, e.birth_date,
+           extract(year FROM p.check_date)::integer AS year,
            (SELECT count(*) FROM payroll.pay_period AS x
             WHERE x.business_id = tenant AND x.pay_schedule_id = r.pay_schedule_id
               AND x.check_date <= p.check_date
               AND x.check_date >= date_trunc('month', p.check_date)::date) AS check_of_month,
-           (SELECT coalesce(sum(y.amount) FILTER (WHERE c.earning_kind <> 'reimbursement'
-                                                    AND NOT y.is_imputed), 0)
-            FROM payroll.paycheck_earning AS y
-            JOIN payroll.earning_code AS c
-                ON c.business_id = tenant AND c.earning_code_id = y.earning_code_id
-            WHERE y.business_id = tenant AND y.paycheck_id = paycheck) AS gross,
-           (SELECT coalesce(sum(y.amount), 0)
-            FROM payroll.paycheck_earning AS y
-            JOIN payroll.earning_code AS c
-                ON c.business_id = tenant AND c.earning_code_id = y.earning_code_id
-               AND c.counts_for_401k
-            WHERE y.business_id = tenant AND y.paycheck_id = paycheck) AS plan_wages
+           x.gross, x.plan_wages, x.hours_worked
     INTO pay
-    FROM payroll.paycheck AS p
+    FROM (
+        SELECT coalesce(sum(y.amount) FILTER (WHERE c.earning_kind <> 'reimbursement'
+                                                AND NOT y.is_imputed), 0) AS gross,
+               coalesce(sum(y.amount) FILTER (WHERE c.counts_for_401k), 0) AS plan_wages,
+               coalesce(sum(y.hours) FILTER (WHERE c.earning_kind IN ('regular', 'overtime',
+                   'doubletime', 'premium', 'piece') AND y.amount >= 0), 0) AS hours_worked
+        FROM payroll.paycheck_earning AS y
+        JOIN payroll.earning_code AS c
+            ON c.business_id = tenant AND c.earning_code_id = y.earning_code_id
+        WHERE y.business_id = tenant AND y.paycheck_id = paycheck
+    ) AS x
+    CROSS JOIN payroll.paycheck AS p
     JOIN payroll.pay_run AS r ON r.business_id = tenant AND r.pay_run_id = p.pay_run_id
     JOIN payroll.employee AS e ON e.business_id = tenant AND e.employee_id = p.employee_id
     WHERE p.business_id = tenant AND p.paycheck_id = paycheck;

@@ -274,11 +274,6 @@ BEGIN
         PERFORM payroll.find_exceptions(run, employee, NULL, moment);
         RETURN NULL;
     END IF;
-    UPDATE payroll.paycheck AS p
-    SET hours_worked = sums.worked_hours
-    WHERE p.business_id = tenant AND p.paycheck_id = paycheck
-      AND p.hours_worked <> sums.worked_hours;
-
     -- Deductions before tax may leave too little for the taxes that the rest owes: less of them.
     room := sums.gross;
     FOR attempt IN 1 .. 12 LOOP
@@ -326,7 +321,8 @@ BEGIN
     posttax := payroll.take_deductions(paycheck, false, sums.gross - pretax - taxes);
 
     UPDATE payroll.paycheck AS p
-    SET gross_amount = sums.gross, pretax_deduction_amount = pretax, employee_tax_amount = taxes,
+    SET hours_worked = sums.worked_hours, gross_amount = sums.gross,
+        pretax_deduction_amount = pretax, employee_tax_amount = taxes,
         posttax_deduction_amount = posttax, net_amount = sums.gross - pretax - taxes - posttax,
         taxable_federal_amount = w.federal, employer_tax_amount = w.employer_tax,
         employer_benefit_amount = w.benefit
@@ -553,7 +549,9 @@ COMMENT ON FUNCTION payroll.people_of_run(uuid) IS
 
 CREATE FUNCTION payroll.calculate_payroll(run uuid, moment timestamptz DEFAULT now())
     RETURNS TABLE (employee_id uuid, status text)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    -- All that is looked up for a person is found by key: planned once, not for each of them.
+    SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant  CONSTANT uuid        := tenant_mgmt.current_business_id();
     started CONSTANT timestamptz := clock_timestamp();

@@ -21,11 +21,15 @@ DECLARE
 BEGIN
     INSERT INTO payroll.ytd_accumulator AS a
         (business_id, employee_id, employer_entity_id, tax_year, quarter_no, item_kind, item_code,
-         jurisdiction_code, amount_mtd, amount_qtd, amount_ytd, last_paycheck_key)
+         jurisdiction_code, amount_mtd, amount_qtd, amount_ytd, last_paycheck_key,
+         last_recalculated_at)
     SELECT tenant, f.employee_id, f.employer_entity_id, year, f.quarter_no, f.item_kind,
            f.item_code, f.jurisdiction_code, f.amount_mtd, f.amount_qtd, f.amount_ytd,
-           f.last_paycheck_key
+           f.last_paycheck_key, now()
     FROM payroll.accumulated(people, year, from_quarter) AS f
+    -- Two that refresh the same totals take them in one order.
+    ORDER BY f.employee_id, f.employer_entity_id, f.quarter_no, f.item_kind, f.item_code,
+             f.jurisdiction_code
     ON CONFLICT (business_id, employee_id, employer_entity_id, tax_year, quarter_no, item_kind,
                  item_code, jurisdiction_code)
     DO UPDATE SET amount_mtd = excluded.amount_mtd, amount_qtd = excluded.amount_qtd,

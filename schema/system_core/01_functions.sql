@@ -3,14 +3,49 @@
  * partitions.
  */
 
-CREATE FUNCTION system_core.uuid_v7() RETURNS uuid
-    LANGUAGE sql VOLATILE PARALLEL SAFE
+CREATE FUNCTION system_core.time_ordered_uuid(milliseconds bigint, noise uuid) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN encode(
         set_bit(set_bit(overlay(
-            uuid_send(gen_random_uuid())
-            PLACING substring(
-                int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+            uuid_send(noise)
+            PLACING substring(int8send(milliseconds) FROM 3)
             FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid;
+COMMENT ON FUNCTION system_core.time_ordered_uuid(bigint, uuid) IS
+    'A UUID of version 7 (RFC 9562) of the milliseconds and of one of version 4.';
+
+
+CREATE FUNCTION system_core.next_seeded_uuid() RETURNS uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    number bigint;
+    hash   bytea;
+BEGIN
+    IF row_security_active('tenant_mgmt.business') THEN
+        RETURN system_core.time_ordered_uuid(
+            (extract(epoch FROM clock_timestamp()) * 1000)::bigint, gen_random_uuid());
+    END IF;
+    number := set_config('harness.keys', (current_setting('harness.keys')::bigint + 1)::text,
+                         true);
+    hash := decode(md5(current_setting('harness.key_seed') || ' ' || number), 'hex');
+    hash := set_byte(set_byte(hash, 6, get_byte(hash, 6) & 15 | 64), 8,
+                     get_byte(hash, 8) & 63 | 128);
+    RETURN system_core.time_ordered_uuid(
+        (extract(epoch FROM current_setting('harness.moment')::timestamptz) * 1000)::bigint
+        + number, encode(hash, 'hex')::uuid);
+END
+$$;
+COMMENT ON FUNCTION system_core.next_seeded_uuid() IS
+    'The next key of a session that loads data and named a seed for its keys, so that loading again
+     makes the same ones. Who is bound by row security gets a random key all the same.';
+
+
+CREATE FUNCTION system_core.uuid_v7() RETURNS uuid
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+    RETURN CASE
+        WHEN coalesce(current_setting('harness.key_seed', true), '') = ''
+        THEN system_core.time_ordered_uuid(
+            (extract(epoch FROM clock_timestamp()) * 1000)::bigint, gen_random_uuid())
+        ELSE system_core.next_seeded_uuid() END;
 COMMENT ON FUNCTION system_core.uuid_v7() IS
     'A key whose first 48 bits are milliseconds (RFC 9562), so that new rows land together.';
 

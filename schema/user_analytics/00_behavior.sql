@@ -135,24 +135,36 @@ CREATE TRIGGER peer_group_touch
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
 
 -- Who is in a group follows from roles and units; nobody is written down twice.
+CREATE FUNCTION user_analytics.peer_group_members(moment timestamptz)
+    RETURNS TABLE (business_id uuid, peer_group_id uuid, user_account_id uuid)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT g.business_id, g.peer_group_id, a.user_account_id
+    FROM user_analytics.peer_group AS g
+    JOIN user_mgmt.user_account AS a ON a.business_id = g.business_id AND a.status = 'active'
+    WHERE g.business_id = tenant_mgmt.current_business_id()
+        AND (g.valid_until > moment) IS NOT FALSE
+        AND num_nonnulls(g.role_id, g.org_unit_id) > 0
+        AND (g.role_id IS NULL OR EXISTS (
+            SELECT FROM user_rbac.v_role_held AS r
+            WHERE r.business_id = g.business_id AND r.role_id = g.role_id
+                AND r.user_account_id = a.user_account_id
+                AND r.valid_from <= moment AND (r.valid_until > moment) IS NOT FALSE))
+        AND (g.org_unit_id IS NULL OR EXISTS (
+            SELECT FROM user_mgmt.org_unit_member AS m
+            WHERE m.business_id = g.business_id AND m.org_unit_id = g.org_unit_id
+                AND m.user_account_id = a.user_account_id AND m.is_active
+                AND m.valid_from <= moment::date AND (m.valid_until > moment::date) IS NOT FALSE));
+END;
+COMMENT ON FUNCTION user_analytics.peer_group_members(timestamptz) IS
+    'Who of the calling tenant''s active accounts is in which peer group at a moment: those that hold
+     its role and are of its unit.';
+
 CREATE VIEW user_analytics.v_peer_group_member
     WITH (security_invoker = true) AS
-SELECT g.business_id, g.peer_group_id, a.user_account_id
-FROM user_analytics.peer_group AS g
-JOIN user_mgmt.user_account AS a ON a.business_id = g.business_id AND a.status = 'active'
-WHERE g.business_id = tenant_mgmt.current_business_id()
-    AND (g.valid_until > now()) IS NOT FALSE
-    AND num_nonnulls(g.role_id, g.org_unit_id) > 0
-    AND (g.role_id IS NULL OR EXISTS (
-        SELECT FROM user_rbac.v_role_held AS r
-        WHERE r.business_id = g.business_id AND r.role_id = g.role_id
-            AND r.user_account_id = a.user_account_id
-            AND r.valid_from <= now() AND (r.valid_until > now()) IS NOT FALSE))
-    AND (g.org_unit_id IS NULL OR EXISTS (
-        SELECT FROM user_mgmt.org_unit_member AS m
-        WHERE m.business_id = g.business_id AND m.org_unit_id = g.org_unit_id
-            AND m.user_account_id = a.user_account_id AND m.is_active
-            AND m.valid_from <= current_date AND (m.valid_until > current_date) IS NOT FALSE));
+SELECT m.business_id, m.peer_group_id, m.user_account_id
+FROM user_analytics.peer_group_members(now()) AS m
+WHERE m.business_id = tenant_mgmt.current_business_id();
 COMMENT ON VIEW user_analytics.v_peer_group_member IS
     'Who is in which peer group now: the active accounts that hold its role and are of its unit.';
 GRANT SELECT ON user_analytics.v_peer_group_member TO app_user, app_readonly;
@@ -450,7 +462,10 @@ COMMENT ON FUNCTION user_analytics.hour_class(timestamptz, text) IS
     'The class of an hour where the user is: weekend, or work (7 to 18), evening (to 23), night.';
 
 
-CREATE FUNCTION user_analytics.refresh_baselines(window_days integer DEFAULT 90) RETURNS integer
+CREATE FUNCTION user_analytics.refresh_baselines(
+    window_days integer     DEFAULT 90,
+    moment      timestamptz DEFAULT now()
+) RETURNS integer
     LANGUAGE sql
 BEGIN ATOMIC
     WITH seen AS (
@@ -460,36 +475,38 @@ BEGIN ATOMIC
         JOIN user_mgmt.user_account AS a
             ON a.business_id = e.business_id AND a.user_account_id = e.user_account_id
         WHERE e.business_id = tenant_mgmt.current_business_id()
-            AND e.occurred_at > now() - make_interval(days => refresh_baselines.window_days)
+            AND e.occurred_at > moment - make_interval(days => refresh_baselines.window_days)
+            AND e.occurred_at <= moment
     ), subject AS (
         SELECT s.user_account_id, NULL::uuid AS peer_group_id, s.signal, s.hour_class, s.magnitude
         FROM seen AS s
         UNION ALL
         SELECT NULL, m.peer_group_id, s.signal, s.hour_class, s.magnitude
         FROM seen AS s
-        JOIN user_analytics.v_peer_group_member AS m
+        JOIN user_analytics.peer_group_members(moment) AS m
             ON m.business_id = tenant_mgmt.current_business_id()
                 AND m.user_account_id = s.user_account_id
     ), learned AS (
         INSERT INTO user_analytics.behavior_baseline
             (business_id, user_account_id, peer_group_id, signal, hour_class, window_days,
-             mean_value, stddev_value, p95_value, sample_count)
+             mean_value, stddev_value, p95_value, sample_count, computed_at)
         SELECT tenant_mgmt.current_business_id(), s.user_account_id, s.peer_group_id, s.signal,
                s.hour_class, refresh_baselines.window_days, avg(s.magnitude),
                coalesce(stddev_samp(s.magnitude), 0),
-               percentile_cont(0.95) WITHIN GROUP (ORDER BY s.magnitude), count(*)
+               percentile_cont(0.95) WITHIN GROUP (ORDER BY s.magnitude), count(*), moment
         FROM subject AS s
         GROUP BY s.user_account_id, s.peer_group_id, s.signal, s.hour_class
+        ORDER BY s.user_account_id, s.peer_group_id, s.signal, s.hour_class
         ON CONFLICT (business_id, user_account_id, peer_group_id, signal, hour_class) DO UPDATE
         SET window_days = excluded.window_days, mean_value = excluded.mean_value,
             stddev_value = excluded.stddev_value, p95_value = excluded.p95_value,
-            sample_count = excluded.sample_count, computed_at = now()
+            sample_count = excluded.sample_count, computed_at = excluded.computed_at
         RETURNING behavior_baseline_id
     )
     SELECT count(*)::integer FROM learned;
 END;
-COMMENT ON FUNCTION user_analytics.refresh_baselines(integer) IS
-    'Learns from the calling tenant''s events of the last days what is usual: mean, deviation and
+COMMENT ON FUNCTION user_analytics.refresh_baselines(integer, timestamptz) IS
+    'Learns from the calling tenant''s events of the days before a moment what is usual: mean, deviation and
      95th percentile of each signal and class of hours, per user and per peer group. What was not
      seen in the window keeps what it had. Returns how many baselines were learned.';
 

@@ -215,34 +215,49 @@ COMMENT ON VIEW user_rbac.v_role_tree IS
 GRANT SELECT ON user_rbac.v_role_tree TO app_user, app_readonly;
 
 
+CREATE FUNCTION user_rbac.sod_breaches(moment timestamptz)
+    RETURNS TABLE (business_id uuid, holder_id uuid, user_account_id uuid, sod_constraint_id uuid,
+                   constraint_code system_core.code, kind text, regulation text,
+                   severity text, object_key uuid, conflicting_roles text[],
+                   is_mitigated boolean, mitigation_reference text, since timestamptz)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH member AS (
+        SELECT h.holder_id, h.user_account_id, h.mitigation_reference, h.valid_from,
+               coalesce(h.scope_entity_id, h.business_id) AS scope_key, m.*
+        FROM user_rbac.v_role_held AS h
+        JOIN user_rbac.v_sod_member AS m
+            ON m.business_id = h.business_id AND m.held_role_id = h.role_id
+        WHERE h.business_id = tenant_mgmt.current_business_id()
+            AND m.kind <> 'dynamic' AND h.origin <> 'emergency'
+            AND h.valid_from <= moment AND (h.valid_until > moment OR h.valid_until IS NULL)
+    ), object AS (
+        SELECT DISTINCT m.holder_id, m.sod_constraint_id,
+               CASE m.kind WHEN 'object_based' THEN m.scope_key ELSE m.business_id END AS object_key
+        FROM member AS m
+    )
+    SELECT m.business_id, m.holder_id, m.user_account_id, m.sod_constraint_id, m.constraint_code,
+           m.kind, m.regulation, m.severity, o.object_key,
+           array_agg(DISTINCT m.member_code::text ORDER BY m.member_code::text)
+               AS conflicting_roles,
+           m.mitigation_allowed AND count(m.mitigation_reference) > 0 AS is_mitigated,
+           max(m.mitigation_reference) AS mitigation_reference, max(m.valid_from) AS since
+    FROM object AS o
+    JOIN member AS m
+        ON m.holder_id = o.holder_id AND m.sod_constraint_id = o.sod_constraint_id
+        AND (m.kind = 'static' OR m.scope_key IN (o.object_key, m.business_id))
+    GROUP BY m.business_id, m.holder_id, m.user_account_id, m.sod_constraint_id, m.constraint_code,
+             m.kind, m.regulation, m.severity, m.max_roles, m.mitigation_allowed, o.object_key
+    HAVING count(DISTINCT m.party) > m.max_roles;
+END;
+COMMENT ON FUNCTION user_rbac.sod_breaches(timestamptz) IS
+    'What v_sod_breach tells of the calling tenant, at a moment.';
+
 CREATE VIEW user_rbac.v_sod_breach
     WITH (security_invoker = true) AS
-WITH member AS (
-    SELECT h.holder_id, h.user_account_id, h.mitigation_reference, h.valid_from,
-           coalesce(h.scope_entity_id, h.business_id) AS scope_key, m.*
-    FROM user_rbac.v_role_held AS h
-    JOIN user_rbac.v_sod_member AS m
-        ON m.business_id = h.business_id AND m.held_role_id = h.role_id
-    WHERE h.business_id = tenant_mgmt.current_business_id()
-        AND m.kind <> 'dynamic' AND h.origin <> 'emergency'
-        AND h.valid_from <= now() AND (h.valid_until > now() OR h.valid_until IS NULL)
-), object AS (
-    SELECT DISTINCT m.holder_id, m.sod_constraint_id,
-           CASE m.kind WHEN 'object_based' THEN m.scope_key ELSE m.business_id END AS object_key
-    FROM member AS m
-)
-SELECT m.business_id, m.holder_id, m.user_account_id, m.sod_constraint_id, m.constraint_code,
-       m.kind, m.regulation, m.severity, o.object_key,
-       array_agg(DISTINCT m.member_code::text ORDER BY m.member_code::text) AS conflicting_roles,
-       m.mitigation_allowed AND count(m.mitigation_reference) > 0 AS is_mitigated,
-       max(m.mitigation_reference) AS mitigation_reference, max(m.valid_from) AS since
-FROM object AS o
-JOIN member AS m
-    ON m.holder_id = o.holder_id AND m.sod_constraint_id = o.sod_constraint_id
-    AND (m.kind = 'static' OR m.scope_key IN (o.object_key, m.business_id))
-GROUP BY m.business_id, m.holder_id, m.user_account_id, m.sod_constraint_id, m.constraint_code,
-         m.kind, m.regulation, m.severity, m.max_roles, m.mitigation_allowed, o.object_key
-HAVING count(DISTINCT m.party) > m.max_roles;
+SELECT b.*
+FROM user_rbac.sod_breaches(now()) AS b
+WHERE b.business_id = tenant_mgmt.current_business_id();
 COMMENT ON VIEW user_rbac.v_sod_breach IS
     'Accounts that hold, now, more of the roles of an active rule than it lets them, inherited
      roles and roles of units included; and whether an assignment names what makes up for it.';

@@ -226,6 +226,11 @@ CROSS JOIN LATERAL (
     SELECT CASE WHEN c.parts IS NOT NULL THEN jsonb_build_object('parts', c.parts) END AS answer
 ) AS p;
 
+-- From here on what belongs to an attempt is looked up by key.
+ANALYZE courses.assessment_attempt, courses.attempt_response, courses.assessment,
+        courses.assessment_slot, courses.question, courses.answer_option;
+SET LOCAL enable_nestloop = on;
+
 -- A machine scores them; a teacher reads the essays within three days.
 UPDATE courses.attempt_response AS r
 SET points_awarded = CASE WHEN s.by_hand THEN NULL ELSE round(s.share * r.max_points, 4) END,

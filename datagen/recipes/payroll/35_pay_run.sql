@@ -325,6 +325,8 @@ BEGIN
         IF told > %(as_of)s::timestamptz THEN
             told := %(as_of)s::timestamptz - interval '40 minutes';
         END IF;
+        -- What the functions note as now is when this run was prepared.
+        PERFORM set_config('harness.moment', told::text, true);
 
         -- One in eighty had worked an hour more than the run before it paid.
         INSERT INTO payroll.retro_adjustment
@@ -440,6 +442,7 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+    PERFORM set_config('harness.moment', %(as_of)s, true);
 END
 $$;
 
@@ -447,18 +450,6 @@ $$;
 UPDATE payroll.pay_run AS r
 SET calculation_ms = 140 + r.employee_count * 17.5
 WHERE r.business_id = %(business_id)s;
-
-UPDATE payroll.paycheck_earning AS e
-SET paycheck_earning_id = md5(concat('earning ', e.line_no, e.paycheck_id))::uuid
-WHERE e.business_id = %(business_id)s;
-
-UPDATE payroll.paycheck_deduction AS d
-SET paycheck_deduction_id = md5(concat('deduction ', d.line_no, d.paycheck_id))::uuid
-WHERE d.business_id = %(business_id)s;
-
-UPDATE payroll.paycheck_tax AS t
-SET paycheck_tax_id = md5(concat('tax ', t.tax_code_id, t.payer, t.paycheck_id))::uuid
-WHERE t.business_id = %(business_id)s;
 
 UPDATE payroll.pay_run_approval AS a
 SET pay_run_approval_id = md5(concat('approval ', a.step_no, a.pay_run_id))::uuid,
@@ -475,12 +466,3 @@ WHERE x.business_id = %(business_id)s;
 UPDATE payroll.paycheck_correction AS c
 SET paycheck_correction_id = md5(concat('correction ', c.original_paycheck_id))::uuid
 WHERE c.business_id = %(business_id)s;
-
-UPDATE payroll.ytd_accumulator AS a
-SET ytd_accumulator_id = md5(concat_ws(' ', 'year', a.employee_id, a.employer_entity_id,
-                                       a.tax_year, a.quarter_no, a.item_kind, a.item_code,
-                                       a.jurisdiction_code))::uuid,
-    last_recalculated_at = p.check_date::timestamp AT TIME ZONE 'UTC' - interval '1 day'
-FROM payroll.paycheck AS p
-WHERE a.business_id = %(business_id)s AND p.business_id = a.business_id
-  AND p.paycheck_id = a.last_paycheck_key;

@@ -4,13 +4,13 @@ SELECT tenant_mgmt.set_tenant(%(business_id)s);
 UPDATE user_analytics.peer_group AS g
 SET member_count = m.members
 FROM (SELECT v.peer_group_id, count(*) AS members
-      FROM user_analytics.v_peer_group_member AS v
+      FROM user_analytics.peer_group_members(%(as_of)s) AS v
       WHERE v.business_id = %(business_id)s
       GROUP BY v.peer_group_id) AS m
 WHERE g.business_id = %(business_id)s AND g.peer_group_id = m.peer_group_id
     AND m.members >= g.min_members;
 
-SELECT user_analytics.refresh_baselines(400);
+SELECT user_analytics.refresh_baselines(400, %(as_of)s);
 
 -- A detector looks minutes after the event; one that nobody can be shown is none.
 UPDATE user_analytics.behavior_anomaly AS a

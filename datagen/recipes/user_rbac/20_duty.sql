@@ -23,13 +23,13 @@ JOIN user_rbac.role AS r ON r.business_id = %(business_id)s AND r.code = member.
 -- One user in fifty keeps a conflicting pair, with the control that makes up for it.
 UPDATE user_rbac.role_assignment AS a
 SET mitigation_reference = 'CTL-' || upper(substr(a.role_assignment_id::text, 20, 4))
-FROM user_rbac.v_sod_breach AS b
+FROM user_rbac.sod_breaches(%(as_of)s) AS b
 WHERE a.business_id = %(business_id)s AND a.holder_id = b.holder_id AND a.state = 'active'
   AND b.constraint_code <> 'audit_independence'
   AND b.holder_id IN (
-      SELECT x.holder_id FROM user_rbac.v_sod_breach AS x
+      SELECT x.holder_id FROM user_rbac.sod_breaches(%(as_of)s) AS x
       WHERE x.business_id = %(business_id)s AND x.constraint_code <> 'audit_independence'
-        AND NOT EXISTS (SELECT FROM user_rbac.v_sod_breach AS y
+        AND NOT EXISTS (SELECT FROM user_rbac.sod_breaches(%(as_of)s) AS y
                         WHERE y.holder_id = x.holder_id
                           AND y.constraint_code = 'audit_independence')
       GROUP BY x.holder_id
@@ -44,7 +44,7 @@ FROM (
     SELECT h.role_assignment_id,
            row_number() OVER (PARTITION BY h.holder_id, b.constraint_code
                               ORDER BY h.valid_from, h.role_assignment_id) AS place
-    FROM user_rbac.v_sod_breach AS b
+    FROM user_rbac.sod_breaches(%(as_of)s) AS b
     JOIN user_rbac.v_role_held AS h
         ON h.business_id = b.business_id AND h.holder_id = b.holder_id
     JOIN user_rbac.v_sod_member AS m

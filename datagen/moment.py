@@ -1,0 +1,164 @@
+"""What time it is, and which key is next, for the database while it is filled.
+
+Functions and triggers of a schema put in now() and keys of their own. In a session of the fill
+they find, before those of pg_catalog, functions in the schema harness that tell the moment that
+the data are of; a column's default, which is bound, is given in the statement instead. Keys that
+a schema makes with `harness.key_seed` in mind follow from it and a count that starts anew with
+every unit, so that they are the same whenever and by whomever the unit is done.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pglast import Error, ast, parse_sql
+from psycopg import sql
+
+from harness.catalog.model import Catalog, Name, Table
+from harness.db import Connection
+
+_CLOCK = """
+CREATE FUNCTION harness.now() RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN current_setting('harness.moment')::timestamptz;
+CREATE FUNCTION harness.clock_timestamp() RETURNS timestamptz
+    LANGUAGE sql VOLATILE
+    RETURN current_setting('harness.moment')::timestamptz + interval '1 microsecond'
+           * set_config('harness.ticks', (current_setting('harness.ticks')::bigint + 1)::text,
+                        true)::bigint;
+"""
+_HAS_CLOCK = "SELECT to_regprocedure('harness.clock_timestamp()') IS NOT NULL"
+_FOLLOW = """
+SELECT set_config('search_path', 'harness, pg_catalog, ' || current_setting('search_path'), false),
+       set_config('harness.moment', {moment}, false), set_config('harness.ticks', '0', false)
+"""
+_RESTART = """
+SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
+       set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
+"""
+_WRITTEN = """
+SELECT DISTINCT n.nspname, r.relname
+FROM pg_class AS c
+JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
+JOIN pg_namespace AS n ON n.oid = r.relnamespace
+WHERE c.relkind = 'r'
+  AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0
+ORDER BY 1, 2
+"""
+_DATE = """
+UPDATE {table} SET {settings} WHERE {tenant} AND transaction_timestamp() IN ({columns})
+"""
+_NOW = re.compile(r"(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)")
+
+
+def prepare(connection: Connection) -> None:
+    """Makes the clock in the schema harness; before others work on the database."""
+    if not any(there for (there,) in connection.execute(_HAS_CLOCK)):
+        connection.execute(_CLOCK)
+
+
+def follow(connection: Connection, as_of: datetime) -> None:
+    """Lets a session of the fill go by that clock."""
+    statement = sql.SQL(_FOLLOW).format(moment=sql.Literal(as_of.isoformat()))
+    connection.execute(statement)
+
+
+def restart(
+    connection: Connection, as_of: datetime, seed: int, tenant: uuid.UUID, unit: str
+) -> None:
+    """Sets the clock of the transaction to the moment, and keys to the first of the unit."""
+    statement = sql.SQL(_RESTART).format(
+        moment=sql.Literal(as_of.isoformat()), seed=sql.Literal(f"{seed} {tenant} {unit}")
+    )
+    connection.execute(statement)
+
+
+def date_rows(
+    connection: Connection, catalog: Catalog, tenant: Mapping[str, Any], but: Name | None = None
+) -> None:
+    """Gives the moment to what the transaction wrote for the tenant by the server's clock.
+
+    That is what functions left to a column's default. `tenant` is the tenant's column and value,
+    `but` a table that was given all of its times.
+    """
+    written = [Name(*row) for row in connection.execute(_WRITTEN)]
+    for name in written:
+        table = catalog.tables.get(name)
+        if table and name != but and (columns := _times(table)):
+            connection.execute(_dating(table, columns, tenant))
+
+
+def _times(table: Table) -> list[sql.Identifier]:
+    return [
+        sql.Identifier(column.name)
+        for column in table.columns.values()
+        if column.type == "timestamp with time zone" and not column.generated
+    ]
+
+
+def _dating(
+    table: Table, columns: Sequence[sql.Identifier], tenant: Mapping[str, Any]
+) -> sql.Composed:
+    ours = [
+        sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
+        for column, value in tenant.items()
+        if column in table.columns
+    ]
+    value = sql.SQL("{0} = CASE {0} WHEN transaction_timestamp() THEN harness.now() ELSE {0} END")
+    return sql.SQL(_DATE).format(
+        table=table.name.identifier,
+        settings=sql.SQL(", ").join(value.format(column) for column in columns),
+        tenant=sql.SQL(" AND ").join(ours or [sql.SQL("true")]),
+        columns=sql.SQL(", ").join(columns),
+    )
+
+
+def dated(statements: str, catalog: Catalog, as_of: datetime) -> str:
+    """Statements whose INSERTs give as_of to columns that would take the server's clock."""
+    try:
+        additions = sorted(_additions(statements, catalog, as_of), reverse=True)
+    except Error:
+        return statements  # the server says better what is wrong with them
+    for place, text in additions:
+        statements = statements[:place] + text + statements[place:]
+    return statements
+
+
+def _additions(statements: str, catalog: Catalog, as_of: datetime) -> Iterator[tuple[int, str]]:
+    """Where to put what."""
+    for raw in parse_sql(statements):
+        insert = raw.stmt
+        if not isinstance(insert, ast.InsertStmt) or not insert.cols or not insert.selectStmt:
+            continue
+        table = catalog.tables.get(Name(insert.relation.schemaname or "", insert.relation.relname))
+        missing = _of_the_clock(table, {c.name for c in insert.cols}) if table else []
+        if not missing or insert.selectStmt.valuesLists:
+            continue
+        yield insert.cols[0].location, "".join(f"{_quoted(c)}, " for c in missing)
+        value = f"{sql.Literal(as_of.isoformat()).as_string(None)}::timestamptz, " * len(missing)
+        for select in _leaves(insert.selectStmt):
+            yield select.targetList[0].location, value
+
+
+def _leaves(select: ast.SelectStmt) -> Iterator[ast.SelectStmt]:
+    if select.larg is None:
+        yield select
+        return
+    yield from _leaves(select.larg)
+    yield from _leaves(select.rarg)
+
+
+def _of_the_clock(table: Table, given: set[str]) -> list[str]:
+    return [
+        column.name
+        for column in table.columns.values()
+        if column.name not in given and _NOW.fullmatch(column.default or "")
+    ]
+
+
+def _quoted(name: str) -> str:
+    return sql.Identifier(name).as_string(None)
