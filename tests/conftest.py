@@ -18,7 +18,7 @@ os.environ.pop("DATABASE_URL", None)
 os.environ["NO_COLOR"] = "1"
 
 
-LONG = ("test_whole_run", "test_truths", "test_fill")
+LONG = ("test_whole_run", "test_fill")
 """Modules that take minutes each."""
 
 
@@ -28,10 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Each of two workers gets a half of the list to begin with, and takes from the other's end when
     it is done: the long modules stand at the front of both halves.
     """
-    whole, truths, fill = ([i for i in items if i.path.stem == name] for name in LONG)
+    whole, fill = ([i for i in items if i.path.stem == name] for name in LONG)
     short = [item for item in items if item.path.stem not in LONG]
-    half = max(0, len(items) // 2 - len(whole) - len(truths))
-    items[:] = [*whole, *truths, *short[:half], *fill, *short[half:]]
+    half = max(0, len(items) // 2 - len(whole))
+    items[:] = [*whole, *short[:half], *fill, *short[half:]]
 
 
 @pytest.fixture(scope="session")

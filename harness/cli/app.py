@@ -16,6 +16,7 @@ from harness.cli import (
     load,
     metrics,
     mutate,
+    planning,
     report,
     run,
     server,
@@ -62,8 +63,10 @@ app.command()(load.load)
 app.command()(load.gate)
 app.command()(report.report)
 app.command()(metrics.metrics)
+app.command()(planning.plan)
 listing.schema_app.command()(documenting.docs)
 listing.schema_app.command()(documenting.erd)
+listing.schema_app.command()(documenting.diff)
 app.add_typer(listing.schema_app, name="schema", help="What a schema holds.")
 app.command()(listing.rules)
 app.command()(listing.queries)

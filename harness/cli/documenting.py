@@ -1,7 +1,8 @@
-"""harness schema docs and erd: what a schema says of itself, from its files or a database."""
+"""harness schema docs, erd and diff: what a schema says of itself, in its files and a database."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from checks import static
+from checks.drift import drift
 from harness.catalog import files, live
 from harness.catalog.model import Name
 from harness.cli.options import (
@@ -18,6 +20,7 @@ from harness.cli.options import (
     Context,
     Database,
     Dsn,
+    NoColor,
     Output,
     SchemaDir,
     context,
@@ -28,6 +31,8 @@ from harness.db import Connection, connect
 from harness.dictionary import diagram, drawing, pages
 from harness.dictionary.areas import Area, areas
 from harness.errors import UsageError
+from harness.report import text
+from harness.verdict import Verdict
 
 
 class Format(StrEnum):
@@ -83,6 +88,29 @@ def erd(
     if schema is not None and schema not in known:
         raise UsageError(f"there is no schema {schema}; there are {', '.join(known)}")
     write(_drawn(read, schema, format), output)
+
+
+def diff(
+    dsn: Dsn = None,
+    database: Database = None,
+    schema_dir: SchemaDir = None,
+    config: ConfigFile = None,
+    no_color: NoColor = False,
+) -> None:
+    """Tell where a database differs from the files, policies and grants included; 1 if it does."""
+    ctx = context(
+        dsn=dsn, database=database, schema_dir=schema_dir, config=config, no_color=no_color
+    )
+    settings = ctx.settings
+    texts = static.read_texts([settings.schema_dir])
+    written = files.read(texts, settings.partition_functions).catalog
+    with ctx.target() as target, connect(target.admin) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        found = drift(written, live.read(connection), settings.roles.owner)
+    verdict = Verdict(tuple(found), fail_on="info")
+    color = sys.stdout.isatty() and not ctx.console.no_color
+    write(text.render(verdict, f"{len(written.tables)} tables", color=color), None)
+    raise typer.Exit(1 if verdict.failed else 0)
 
 
 def _drawn(read: _Read, schema: str | None, format: Format) -> str:

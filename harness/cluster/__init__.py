@@ -1,0 +1,1 @@
+"""A distributed cluster on paper: where tenants would lie, and what that takes."""
