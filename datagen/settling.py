@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from datagen import ledger, moment, unmet
 from datagen.ledger import Unit
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
+
+_ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
 
 
 def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
@@ -43,9 +46,12 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
 
 
 def _bound(site: Site, tenant: Tenant, statements: str) -> str:
-    """Statements with the tenant and the fill's moment in them; %% is a percent sign."""
+    """Statements with the tenant and the fill's moment in them; %% is a percent sign.
+
+    An ANALYZE holds its tables until the end of the transaction: other tenants' do not wait for it.
+    """
     given = {"%(business_id)s": str(tenant.id), "%(as_of)s": site.plan.settings.as_of}
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
-    bound = statements.replace("%%", "%")
+    bound = _ANALYZE.sub("ANALYZE (SKIP_LOCKED)", statements.replace("%%", "%"))
     return moment.dated(bound, site.plan.catalog, site.plan.settings.as_of)
