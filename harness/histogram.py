@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from hdrh.histogram import HdrHistogram
 
 
@@ -11,9 +12,8 @@ def recorded(histogram: HdrHistogram) -> Iterator[tuple[int, int]]:
     """Each bucket that anything fell into: its highest value, and how many fell into it.
 
     As get_recorded_iterator() has it, which hands out one object again and again and looks at
-    every bucket ten times as long.
+    each of some twenty thousand buckets.
     """
-    for index, count in enumerate(histogram.counts):
-        if count:
-            value = histogram.get_value_from_index(index)
-            yield histogram.get_highest_equivalent_value(value), count
+    for index in np.flatnonzero(np.ctypeslib.as_array(histogram.counts)).tolist():
+        value = histogram.get_value_from_index(index)
+        yield histogram.get_highest_equivalent_value(value), histogram.counts[index]

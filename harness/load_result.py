@@ -91,6 +91,8 @@ class Plan:
     """Memory that planning took."""
     output_kb: int = 0
     """What the answer is long, serialized."""
+    parameters: str = ""
+    """Digest of the tenant and the values; buffers of two plans compare only where it is one."""
     remarks: tuple[str, ...] = ()
     """What is wrong with the plan: tables read whole, sorts on disk."""
 

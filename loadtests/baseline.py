@@ -3,7 +3,7 @@
 A latency is a regression when the confidence intervals of both runs are apart by more than the
 noise floor, once the baseline is scaled by how fast the machine is now: the median of all
 queries' ratios of medians, which a few slow queries do not move. Buffers per call need no such
-care, for noise cannot touch them.
+care, for noise cannot touch them: they compare where both runs gave the same values.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _regressions(new: QueryResult, old: QueryResult, factor: float) -> Iterator[
                 f"({high * factor:.1f} ms at the speed of now)",
             )
             break
-    if new.plan and old.plan:
+    if new.plan and old.plan and new.plan.parameters == old.plan.parameters:
         limit = old.plan.buffers * BUFFERS_FACTOR + BUFFERS_MORE
         if new.plan.buffers > limit:
             yield Regression(

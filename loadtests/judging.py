@@ -8,7 +8,8 @@ are counted, not estimated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from hdrh.histogram import HdrHistogram
 
@@ -79,13 +80,31 @@ def gate(load: LoadResult) -> tuple[str, ...]:
     )
 
 
+def doubted(found: QueryResult, unserved: int) -> QueryResult:
+    """A result of an open model that lost arrivals: no PASS, for those would have been slowest."""
+    if found.verdict != "pass":
+        return found
+    reason = f"{found.reason}; {unserved} requests that were due got no connection"
+    return replace(found, verdict="inconclusive", reason=reason)
+
+
+def excused(load: LoadResult, lacking: Mapping[str, str]) -> LoadResult:
+    """The load with the reason why queries that nobody could ask have no samples."""
+    queries = (
+        replace(q, reason=f"{q.reason}: {lacking[q.name]}") if q.name in lacking else q
+        for q in load.queries
+    )
+    return replace(load, queries=tuple(queries))
+
+
 def latency(histogram: HdrHistogram) -> Latency | None:
     """What a histogram of microseconds says in milliseconds; None where it is empty."""
     if not histogram.total_count:
         return None
     p50, p95, p99 = (histogram.get_value_at_percentile(p) / 1000 for p in (50, 95, 99))
-    mean, longest = histogram.get_mean_value() / 1000, histogram.get_max_value() / 1000
-    return Latency(p50, p95, p99, longest, mean)
+    steps = tuple(recorded(histogram))
+    mean = sum(value * count for value, count in steps) / histogram.total_count / 1000
+    return Latency(p50, p95, p99, steps[-1][0] / 1000, mean)
 
 
 class _Tally:

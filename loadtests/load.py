@@ -54,6 +54,8 @@ class LoadSettings:
     shares: Shares = field(default_factory=Shares)
     only: tuple[str, ...] = ()
     """Names of the queries to drive, `hs.*` for several; all where it is empty."""
+    searched_every: int = 16
+    """Every so many answers one is searched for what is another tenant's; 0: no look at all."""
 
 
 def load(
@@ -79,7 +81,8 @@ def load(
     if record.lost_connection:
         raise DatabaseError(f"the load stopped: {record.lost_connection}")
     by_name = {query.name: query for query in queries}
-    result = summarize(queries, (record,), load_settings)
+    lacking = workload.lacking(queries, work.tenants)
+    result = judging.excused(summarize(queries, (record,), load_settings), lacking)
     command, column = reproducing(load_settings), settings.tenancy.column
     return explaining.explained(result, by_name, found, waited, command, column)
 
@@ -136,6 +139,8 @@ def summarize(
     seconds = max(record.seconds for record in records)
     answered = sum(result.samples + result.errors for result in results)
     arrivals = _arrivals(records, load_settings)
+    if arrivals and arrivals.unserved:
+        results = tuple(judging.doubted(each, arrivals.unserved) for each in results)
     switched = sum(record.switched for record in records)
     return LoadResult(
         users=load_settings.users,
@@ -206,6 +211,7 @@ def _prepare(
         rate=load_settings.rate,
         arrivals=load_settings.arrivals,
         extend_seconds=load_settings.extend_seconds,
+        searched_every=load_settings.searched_every,
     )
 
 

@@ -26,7 +26,7 @@ from loadtests import judging, recorder, workload
 from loadtests.arrivals import Schedule
 from loadtests.confidence import fewest
 from loadtests.draws import Draws, Request
-from loadtests.ownership import SEARCHED_EVERY, Ownership
+from loadtests.ownership import Ownership
 from loadtests.pipeline import Answer, ConnectionLost, PipelinedConnection
 
 WORK = workload.read(Path(os.environ["HARNESS_WORKLOAD"]))
@@ -49,6 +49,7 @@ ROUND = 2.0
 FEWEST = {
     query.name: max(fewest(b.quantile) for b in query.budgets if b.metric != "errors")
     for query in WORK.queries
+    if query.name not in workload.lacking(WORK.queries, WORK.tenants)
 }
 """So many samples a verdict needs at least."""
 DRAIN_SECONDS = 20.0
@@ -262,10 +263,10 @@ class CriticalQueryUser(User):
         """Looks for rows of another tenant, warm-up or not."""
         previous, self.previous = self.previous, request.tenant
         MEASURED.switched += previous != request.tenant
-        if answer.error:
+        if answer.error or not WORK.searched_every:
             return
         found = OWNERSHIP.of_rows(request.statement, request.tenant, answer.result)
-        if not found.rows and self.transactions % SEARCHED_EVERY == 0:
+        if not found.rows and self.transactions % WORK.searched_every == 0:
             MEASURED.searched += 1
             found = OWNERSHIP.anywhere(request.tenant, answer.result)
         if found.rows:

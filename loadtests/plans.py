@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -54,13 +55,17 @@ def explain(
     tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
     if tenant is None:
         return None
-    values = _values(query, tenant, settings.tenancy.column)
+    drawn = _drawn(query, tenant)
+    given = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
+    fresh = {name: compile_value(text)() for name, text in query.values}
+    values = {**given, **drawn, **fresh}
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
             with connection.transaction(force_rollback=True):
                 _explained(connection, query, values)
-            return read(_explained(connection, query, values), settings.tenancy.column)
+            plan = read(_explained(connection, query, values), settings.tenancy.column)
+            return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
     except psycopg.Error:
         return None
 
@@ -70,7 +75,7 @@ def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
     root: Node = document["Plan"]
     serialization = document.get("Serialization", {})
     return Plan(
-        digest=hashlib.sha256("\n".join(_shape(root)).encode()).hexdigest()[:12],
+        digest=_digest(*_shape(root)),
         outline=tuple(_outline(root)),
         buffers=sum(int(root.get(f"Shared {kind} Blocks", 0)) for kind in ("Hit", "Read")),
         milliseconds=float(document["Execution Time"]),
@@ -93,13 +98,18 @@ def _explained(
     return document
 
 
-def _values(query: Query, tenant: TenantSamples, column: str) -> dict[str, str | None]:
-    """The first of the rows of parameters, so that the next run explains the same."""
-    values: dict[str, str | None] = {"business_id": tenant.id, column: tenant.id}
+def _drawn(query: Query, tenant: TenantSamples) -> dict[str, str | None]:
+    """Values of the row, of those that were drawn, that comes first by a hash of it: the same one
+    in the next run, wherever it stands then."""
+    values: dict[str, str | None] = {}
     for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
-        values.update(zip((name for name, _ in group.columns), rows[0], strict=True))
-    values.update((name, compile_value(text)()) for name, text in query.values)
+        row = min(rows, key=lambda row: _digest(*map(str, row)))
+        values.update(zip((name for name, _ in group.columns), row, strict=True))
     return values
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def _children(node: Node) -> Sequence[Node]:

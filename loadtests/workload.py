@@ -55,6 +55,8 @@ class Workload:
     arrivals: Kind = "constant"
     extend_seconds: float = 0.0
     """At most so much longer for queries whose verdict is open."""
+    searched_every: int = 16
+    """Every so many answers of a connection one is searched whole; 0: no look at whose rows are."""
 
 
 _DOCUMENT = TypeAdapter(Workload)
@@ -87,7 +89,7 @@ def draw_tenants(
     """Every tenant with its samples; `connection` bypasses row security.
 
     A tenant without rows for one of the queries still drives the others. Raises UsageError
-    where there is no tenant, or a query has no parameters anywhere.
+    where there is no tenant, or none that has parameters for any query.
     """
     queries = tuple(queries)
     tables = [group.table for query in queries for group in query.samples]
@@ -100,11 +102,20 @@ def draw_tenants(
         )
         for load in tenancy.loads(sizes, shares)
     )
-    for query in queries:
-        if query.samples and not any(tenant.rows[query.name] for tenant in drawn):
-            where = ", ".join(str(group.table) for group in query.samples)
-            raise UsageError(f"{query.name}: no tenant has rows in {where} to take parameters from")
+    if queries and len(missing := lacking(queries, drawn)) == len(queries):
+        raise UsageError("; ".join(f"{name}: {why}" for name, why in missing.items()))
     return drawn
+
+
+def lacking(queries: Iterable[Query], tenants: Iterable[TenantSamples]) -> dict[str, str]:
+    """Queries that nobody can ask, as no tenant has values for them, and why."""
+    tenants = tuple(tenants)
+    return {
+        query.name: "no tenant has rows in "
+        f"{', '.join(str(group.table) for group in query.samples)} to take parameters from"
+        for query in queries
+        if query.samples and not any(tenant.rows[query.name] for tenant in tenants)
+    }
 
 
 def _draw(

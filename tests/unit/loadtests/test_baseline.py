@@ -81,6 +81,15 @@ def test_buffers_tell_what_no_clock_does() -> None:
     )
 
 
+def test_buffers_of_other_values_do_not_compare() -> None:
+    other = replace(PLAN, buffers=900, parameters="another row")
+    compared = compare(
+        _load(*(replace(q, plan=other) for q in THEN.queries)), THEN, "r1"
+    ).comparison
+    assert compared
+    assert compared.regressions == ()
+
+
 def test_another_plan_that_costs_nothing_is_only_told() -> None:
     other = replace(PLAN, digest="def")
     now = compare(_load(*(_query(f"q{n}", 2 + n, other) for n in range(20))), THEN, "r1")

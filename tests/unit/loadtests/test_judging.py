@@ -8,7 +8,7 @@ import pytest
 
 from harness.load_result import Leak, LoadResult
 from loadtests.budget import Budget, parse
-from loadtests.judging import gate, merge, result
+from loadtests.judging import doubted, excused, gate, merge, result
 from loadtests.query import Query
 from loadtests.recorder import QueryRecord, Record, at_rest
 
@@ -174,3 +174,17 @@ def test_the_gate_names_what_missed_and_what_is_open() -> None:
     assert gate(LoadResult(1, 1, 0, 50, (good,))) == ()
     lines = gate(LoadResult(1, 1, 0, 50, (good, bad, unknown)))
     assert [line[:3] for line in lines] == ["b: ", "c: "]
+
+
+def test_arrivals_that_were_never_served_let_nothing_pass() -> None:
+    held, missed = (result(QUERY, [_record([ms * 1000] * 99)]) for ms in (1, 400))
+    found = doubted(held, 7)
+    assert found.verdict == "inconclusive"
+    assert found.reason.endswith("; 7 requests that were due got no connection")
+    assert doubted(missed, 7) == missed
+
+
+def test_a_query_that_nobody_could_ask_says_why() -> None:
+    load = LoadResult(1, 1, 0, 50, (result(QUERY, []),))
+    (line,) = gate(excused(load, {"hs.board": "no tenant has rows in hs.visit"}))
+    assert line == "hs.board: no samples: no tenant has rows in hs.visit"
