@@ -250,9 +250,7 @@ class Frame:
         return lambda name: self.lookup(name).take(rows)
 
 
-def _picked(
-    rng: np.random.Generator, parent: Frame, rows: int, recipe: Mapping[str, Any]
-) -> Array:
+def _picked(rng: np.random.Generator, parent: Frame, rows: int, recipe: Mapping[str, Any]) -> Array:
     """Parent rows; with `among` of those alone that have a value in that column."""
     if "among" not in recipe:
         return _skewed(rng, parent.rows, rows, recipe.get("zipf"))
