@@ -51,7 +51,9 @@ WHERE c.relkind = 'r'
 ORDER BY 1, 2
 """
 _DATE = "UPDATE {table} SET {settings} WHERE {tenant} AND ({any})"
-_NOW = re.compile(r"(pg_catalog\.)?(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)")
+_NOW = re.compile(
+    r"(pg_catalog\.)?(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)"
+)
 
 
 def prepare(connection: Connection) -> None:
@@ -104,7 +106,7 @@ def _times(table: Table) -> dict[str, sql.Composed]:
     """Columns for moments, and whether the server's clock wrote them in this transaction."""
     return {
         column.name: sql.SQL(
-            "{} BETWEEN transaction_timestamp() AND clock_timestamp()"
+            "{} BETWEEN transaction_timestamp() AND pg_catalog.clock_timestamp()"
             if (column.default or "").endswith("clock_timestamp()")
             else "{} = transaction_timestamp()"
         ).format(sql.Identifier(column.name))
