@@ -52,7 +52,7 @@ ORDER BY 1, 2
 """
 _DATE = "UPDATE {table} SET {settings} WHERE {tenant} AND ({any})"
 _NOW = re.compile(
-    r"(pg_catalog\.)?(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)"
+    r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)\(\)"
 )
 
 
