@@ -246,7 +246,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
         text = _bound(state, tenant, statements)
         try:
             with state.connection.transaction():
-                _restart(state, tenant, Path(file).stem)
+                _restart(state, tenant, "/".join(Path(file).parts[-2:]))
                 state.connection.execute(text.encode())
                 _date_rows(state, tenant)
                 _note(state, tenant, file, 0)

@@ -41,12 +41,14 @@ _RESTART = """
 SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
        set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
 """
+# By the locks, for there are few of them and many tables.
 _WRITTEN = """
 SELECT DISTINCT n.nspname, r.relname
-FROM pg_class AS c
+FROM pg_locks AS l
+JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'r'
 JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
 JOIN pg_namespace AS n ON n.oid = r.relnamespace
-WHERE c.relkind = 'r'
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
   AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0
 ORDER BY 1, 2
 """
