@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from pglast import Error, ast, parse_sql
 from psycopg import sql
 
 from harness.catalog.model import Catalog, Name, Table
-from harness.db import Connection
+from harness.db import Connection, is_lost
 
 _CLOCK = """
 CREATE FUNCTION harness.now() RETURNS timestamptz
@@ -40,19 +41,19 @@ _RESTART = """
 SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
        set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
 """
+# By the locks, for there are few of them and many tables.
 _WRITTEN = """
 SELECT DISTINCT n.nspname, r.relname
-FROM pg_class AS c
+FROM pg_locks AS l
+JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'r'
 JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
 JOIN pg_namespace AS n ON n.oid = r.relnamespace
-WHERE c.relkind = 'r'
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
   AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0
 ORDER BY 1, 2
 """
-_DATE = """
-UPDATE {table} SET {settings} WHERE {tenant} AND transaction_timestamp() IN ({columns})
-"""
-_NOW = re.compile(r"(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)")
+_DATE = "UPDATE {table} SET {settings} WHERE {tenant} AND ({any})"
+_NOW = re.compile(r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)\(\)")
 
 
 def prepare(connection: Connection) -> None:
@@ -83,37 +84,53 @@ def date_rows(
     """Gives the moment to what the transaction wrote for the tenant by the server's clock.
 
     That is what functions left to a column's default. `tenant` is the tenant's column and value,
-    `but` a table that was given all of its times.
+    `but` a table that was given all of its times. Rows that may not change keep their times.
     """
     written = [Name(*row) for row in connection.execute(_WRITTEN)]
     for name in written:
         table = catalog.tables.get(name)
-        if table and name != but and (columns := _times(table)):
-            connection.execute(_dating(table, columns, tenant))
+        if table and name != but and (times := _times(table)):
+            _unless_refused(connection, _dating(table, times, tenant))
 
 
-def _times(table: Table) -> list[sql.Identifier]:
-    return [
-        sql.Identifier(column.name)
+def _unless_refused(connection: Connection, statement: sql.Composed) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(statement)
+    except psycopg.Error as error:
+        if is_lost(error) or (error.sqlstate or "").startswith(("53", "57")):
+            raise
+
+
+def _times(table: Table) -> dict[str, sql.Composed]:
+    """Columns for moments, and whether the server's clock wrote them in this transaction."""
+    return {
+        column.name: sql.SQL(
+            "{} BETWEEN transaction_timestamp() AND pg_catalog.clock_timestamp()"
+            if (column.default or "").endswith("clock_timestamp()")
+            else "{} = transaction_timestamp()"
+        ).format(sql.Identifier(column.name))
         for column in table.columns.values()
         if column.type == "timestamp with time zone" and not column.generated
-    ]
+    }
 
 
 def _dating(
-    table: Table, columns: Sequence[sql.Identifier], tenant: Mapping[str, Any]
+    table: Table, times: Mapping[str, sql.Composed], tenant: Mapping[str, Any]
 ) -> sql.Composed:
-    ours = [
+    ours: list[sql.Composable] = [
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
         for column, value in tenant.items()
         if column in table.columns
     ]
-    value = sql.SQL("{0} = CASE {0} WHEN transaction_timestamp() THEN harness.now() ELSE {0} END")
+    value = sql.SQL("{0} = CASE WHEN {1} THEN harness.now() ELSE {0} END")
     return sql.SQL(_DATE).format(
         table=table.name.identifier,
-        settings=sql.SQL(", ").join(value.format(column) for column in columns),
+        settings=sql.SQL(", ").join(
+            value.format(sql.Identifier(name), written) for name, written in times.items()
+        ),
         tenant=sql.SQL(" AND ").join(ours or [sql.SQL("true")]),
-        columns=sql.SQL(", ").join(columns),
+        any=sql.SQL(" OR ").join(times.values()),
     )
 
 

@@ -270,10 +270,10 @@ BEGIN
     why := courses.nudge_obstacle(campaign, learner, channel, moment);
     INSERT INTO courses.nudge_delivery
         (business_id, nudge_campaign_id, learner_id, enrollment_id, sent_at, arm, channel,
-         suppressed_reason)
+         suppressed_reason, created_at)
     VALUES (tenant, campaign, learner, enrollment, moment, given,
             CASE WHEN given = 'holdout' OR why <> 'none' THEN 'none' ELSE send_nudge.channel END,
-            why);
+            why, now());
     RETURN CASE WHEN why <> 'none' THEN why ELSE given END;
 END
 $$;

@@ -1151,9 +1151,9 @@ BEGIN
     )
     INSERT INTO hs.deferred_revenue_entry
         (business_id, agreement_id, agreement_visit_id, period_on, entry_kind, recognition_basis,
-         entry_amount, deferred_balance, posted_at)
+         entry_amount, deferred_balance, posted_at, created_at)
     SELECT tenant, s.agreement_id, e.visit, first_day, e.kind, s.recognition_basis, e.amount,
-           e.balance, clock_timestamp()
+           e.balance, clock_timestamp(), now()
     FROM split AS s
     CROSS JOIN LATERAL (
         VALUES ('deferral', s.deferral, s.held, NULL),

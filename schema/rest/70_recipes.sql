@@ -836,7 +836,7 @@ BEGIN
     INSERT INTO rest.recipe_cost_snapshot
         (business_id, recipe_cost_snapshot_id, recipe_id, location_id, computed_at,
          ingredient_cost, packaging_cost, cost_per_portion, menu_price, food_cost_pct,
-         margin_amount, cost_change_pct, cost_tree_doc)
+         margin_amount, cost_change_pct, cost_tree_doc, created_at)
     -- There is one of a recipe, a site and a moment, so its key may follow from them.
     VALUES (tenant, md5(recipe || place::text || extract(epoch FROM moment))::uuid, recipe, place,
             moment, (found.cost_tree ->> 'cost')::numeric, coalesce(packaging, 0),
@@ -844,7 +844,7 @@ BEGIN
             round(100 * found.cost_per_portion / nullif(sold_for, 0), 4),
             sold_for - found.cost_per_portion - coalesce(packaging, 0),
             round(100 * (found.cost_per_portion - before) / nullif(before, 0), 4),
-            found.cost_tree)
+            found.cost_tree, now())
     RETURNING recipe_cost_snapshot_id INTO made;
     UPDATE rest.recipe AS r
     SET current_cost = found.cost_per_portion

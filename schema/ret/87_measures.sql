@@ -583,7 +583,7 @@ BEGIN
     INSERT INTO ret.inventory_day_snapshot
         (business_id, inventory_day_snapshot_id, location_id, product_variant_id, snapshot_date,
          on_hand_qty, available_qty, committed_qty, in_transit_qty, unit_cost, retail_value,
-         days_since_sale, days_of_cover, age_days)
+         days_since_sale, days_of_cover, age_days, created_at)
     SELECT tenant,
            md5(concat_ws(' ', 'stock day', c.location_id, c.product_variant_id, on_day))::uuid,
            c.location_id, c.product_variant_id, on_day, c.on_hand, c.available,
@@ -591,7 +591,7 @@ BEGIN
            round(c.on_hand * v.list_price, 2), on_day - c.sold_on,
            CASE WHEN c.demand > 0 THEN least(round(greatest(c.on_hand, 0) * 28 / c.demand, 4),
                                              9999) END,
-           on_day - o.came_on
+           on_day - o.came_on, now()
     FROM closing AS c
     JOIN ret.product_variant AS v
         ON v.business_id = tenant AND v.product_variant_id = c.product_variant_id

@@ -227,7 +227,9 @@ BEGIN
     WHERE h.business_id = tenant
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        INSERT INTO security_mgmt.audit_chain_head (business_id) VALUES (tenant)
+        INSERT INTO security_mgmt.audit_chain_head
+            (business_id, opened_at, created_at, updated_at)
+        VALUES (tenant, now(), now(), now())
         ON CONFLICT (business_id) DO NOTHING;
         SELECT * INTO head FROM security_mgmt.audit_chain_head AS h
         WHERE h.business_id = tenant

@@ -121,14 +121,15 @@ BEGIN
         INSERT INTO courses.nudge_delivery
             (business_id, nudge_delivery_id, nudge_campaign_id, learner_id, enrollment_id, sent_at,
              arm, variant, channel, opened_at, clicked_at, converted_at, unsubscribed,
-             suppressed_reason)
+             suppressed_reason, created_at)
         VALUES (tenant, md5(concat('nudge ', due.nudge_campaign_id, due.enrollment_id,
                                    due.sent_at AT TIME ZONE 'UTC'))::uuid,
                 due.nudge_campaign_id, due.learner_id, due.enrollment_id, due.sent_at, given,
                 CASE WHEN due.place %% 2 = 0 THEN 'a' ELSE 'b' END,
                 CASE WHEN given = 'holdout' OR why <> 'none' THEN 'none' ELSE due.channel END,
                 opened, CASE WHEN due.place %% 3 = 0 THEN opened + interval '2 minutes' END,
-                reached, opened IS NOT NULL AND due.place %% 50 = 7, why);
+                reached, opened IS NOT NULL AND due.place %% 50 = 7, why,
+                due.sent_at);
     END LOOP;
 END
 $$;

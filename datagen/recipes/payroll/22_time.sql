@@ -316,9 +316,13 @@ ANALYZE payroll.clock_punch, payroll.scheduled_shift, payroll.timesheet, payroll
         payroll.pay_premium_rule;
 SET LOCAL enable_nestloop = on;
 
--- Hours: each workweek divided by the rule that is better for the employee, as build_timesheet
--- does it one by one.
-WITH week AS MATERIALIZED (
+-- Work in pieces of one day, each with the best premium that is due for it.
+CREATE TEMPORARY TABLE segment ON COMMIT DROP AS
+SELECT w.timesheet_id, w.starts_on, w.ends_on, w.week_from, w.work_location_id, s.*,
+       sum(s.hours) OVER (PARTITION BY w.timesheet_id, s.work_date ORDER BY s.started_at)
+       - s.hours AS low,
+       sum(s.hours) OVER (PARTITION BY w.timesheet_id, s.work_date ORDER BY s.started_at) AS high
+FROM (
     SELECT t.timesheet_id, t.employee_id, d.starts_on, d.ends_on, w.day::date AS week_from,
            a.work_location_id
     FROM payroll.timesheet AS t
@@ -329,15 +333,13 @@ WITH week AS MATERIALIZED (
     CROSS JOIN generate_series(payroll.week_start(d.starts_on, 'sunday')::timestamp,
                                d.ends_on::timestamp, '7 days') AS w (day)
     WHERE t.business_id = %(business_id)s
-), segment AS MATERIALIZED (
-    SELECT w.timesheet_id, w.starts_on, w.ends_on, w.week_from, w.work_location_id, s.*,
-           sum(s.hours) OVER (PARTITION BY w.timesheet_id, s.work_date ORDER BY s.started_at)
-           - s.hours AS low,
-           sum(s.hours) OVER (PARTITION BY w.timesheet_id, s.work_date ORDER BY s.started_at)
-               AS high
-    FROM week AS w
-    CROSS JOIN LATERAL payroll.work_segments(w.employee_id, w.week_from, w.week_from + 6) AS s
-), divided AS MATERIALIZED (
+) AS w
+CROSS JOIN LATERAL payroll.work_segments(w.employee_id, w.week_from, w.week_from + 6) AS s;
+ANALYZE segment;
+
+-- Hours: each workweek divided by the rule that is better for the employee, as build_timesheet
+-- does it one by one.
+WITH divided AS MATERIALIZED (
     SELECT h.timesheet_id, h.week_from, r.overtime_rule_id, x.day_no, x.regular, x.overtime,
            x.doubletime
     FROM (
@@ -397,17 +399,14 @@ ORDER BY p.timesheet_id, p.started_at, p.part_low;
 INSERT INTO payroll.timesheet_entry
     (business_id, timesheet_entry_id, timesheet_id, job_assignment_id, earning_code_id,
      work_date, started_at, ended_at, hours, entry_kind, rate_override_amount)
-SELECT %(business_id)s, md5('premium ' || s.started_at || t.timesheet_id)::uuid, t.timesheet_id,
+SELECT %(business_id)s, md5('premium ' || s.started_at || s.timesheet_id)::uuid, s.timesheet_id,
        s.job_assignment_id, r.earning_code_id, s.work_date, s.started_at, s.ended_at, s.hours,
        'regular', s.premium_rate
-FROM payroll.timesheet AS t
-JOIN payroll.pay_period AS d
-    ON d.business_id = t.business_id AND d.pay_period_id = t.pay_period_id
-CROSS JOIN LATERAL payroll.work_segments(t.employee_id, d.starts_on, d.ends_on) AS s
+FROM segment AS s
 JOIN payroll.pay_premium_rule AS r
-    ON r.business_id = t.business_id AND r.pay_premium_rule_id = s.pay_premium_rule_id
-WHERE t.business_id = %(business_id)s
-ORDER BY t.timesheet_id, s.started_at;
+    ON r.business_id = %(business_id)s AND r.pay_premium_rule_id = s.pay_premium_rule_id
+WHERE s.work_date BETWEEN s.starts_on AND s.ends_on
+ORDER BY s.timesheet_id, s.started_at;
 
 -- Meals that were missed or short are told everywhere, and paid for in California.
 INSERT INTO payroll.attendance_exception

@@ -442,7 +442,7 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
-    PERFORM set_config('harness.moment', %(as_of)s, true);
+    PERFORM set_config('harness.moment', %(as_of)s::timestamptz::text, true);
 END
 $$;
 
