@@ -11,17 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import psycopg
 from psycopg import sql
 
-from datagen import encode, keys, tenants
+from datagen import encode, keys, tenants, volume
 from datagen.frame import Frame, NoParent
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.pools import Pools
 from datagen.repair import repair
+from datagen.tally import tally
 from datagen.tenants import Tenant
 from datagen.values import Array, Values
 from harness.catalog import live
@@ -30,11 +32,9 @@ from harness.config import Settings
 from harness.db import Connection, Target, connect, is_lost, one_line
 from harness.deploy import target as targets
 from harness.errors import HarnessError, RefusedError
-from harness.run import FillResult, TableFill
+from harness.run import FillResult, Settled, TableFill
 
 Progress = Callable[[int, int], None]
-SMALLEST = 20
-"""A table gets so many rows at any scale, or what its recipe says if that is less."""
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS harness.fill_unit (
@@ -59,6 +59,8 @@ class _State:
     done: dict[tuple[str, str], int]
     rows: dict[Name, int] = field(default_factory=dict)
     seconds: dict[Name, float] = field(default_factory=dict)
+    settling: dict[str, float] = field(default_factory=dict)
+    """Seconds per file of statements."""
     unmet: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,15 +81,17 @@ def fill(
         targets.require(connection, owned)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
+        wanted = the_plan.settings
         state = _State(the_plan, connection, Pools(wanted.seed), _open_ledger(connection, the_plan))
         total = wanted.tenants * len(the_plan.tables)
         for ordinal in range(wanted.tenants):
             position = ordinal * len(the_plan.tables)
             _fill_tenant(state, ordinal, lambda n, p=position: on_progress(p + n, total))  # type: ignore[misc]
-        _settled_rows(state)
+        counted = tally(connection, the_plan)
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
     on_progress(total, total)
+    rows = {**state.rows, **counted.settled}
     return FillResult(
         seed=wanted.seed,
         scale=wanted.scale,
@@ -95,10 +99,12 @@ def fill(
         as_of=wanted.as_of,
         seconds=time.perf_counter() - started,
         tables=tuple(
-            TableFill(str(t.name), state.rows.get(t.name, 0), state.seconds.get(t.name, 0.0))
+            TableFill(str(t.name), rows.get(t.name, 0), state.seconds.get(t.name, 0.0))
             for t in the_plan.tables
         ),
         unmet=tuple(state.unmet.values()),
+        settled=tuple(Settled(_place(file), spent) for file, spent in state.settling.items()),
+        shares=counted.shares,
     )
 
 
@@ -121,7 +127,7 @@ def build(
         )
         frame.rows = len(frame.block_parent)
     else:
-        frame.rows = _row_count(the_plan, table, tenant)
+        frame.rows = volume.rows_of(the_plan, table, tenant)
         frame.ordinal, frame.siblings = np.arange(frame.rows), np.full(frame.rows, frame.rows)
     held, broken = repair(frame)
     return frame if held.all() else _without(frame, held, broken)
@@ -139,16 +145,6 @@ def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
     return frame
 
 
-def _row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
-    if table.name == the_plan.root:
-        return 1
-    recipe = table.recipe
-    if recipe.fixed:
-        return recipe.rows
-    scaled = round(recipe.rows * the_plan.settings.scale * tenant.size)
-    return max(min(recipe.rows, SMALLEST), scaled)
-
-
 def _blocks(
     the_plan: FillPlan, table: TablePlan, tenant: Tenant, parents: int
 ) -> tuple[Array, Array, Array]:
@@ -157,7 +153,7 @@ def _blocks(
     low, high = table.recipe.per.counts
     seed = the_plan.settings.seed
     rng = keys.generator(seed, tenant.ordinal, table.name, "blocks")
-    counts = rng.integers(low, high + 1, parents)
+    counts = volume.counts_of(the_plan, table, tenant, rng.integers(low, high + 1, parents))
     parent = np.repeat(np.arange(parents), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     return parent, np.arange(len(parent)) - first, np.repeat(counts, counts)
@@ -177,7 +173,7 @@ def _open_ledger(connection: Connection, the_plan: FillPlan) -> dict[tuple[str, 
 
 
 def _fill_tenant(state: _State, ordinal: int, on_progress: Callable[[int], None]) -> None:
-    tenant = tenants.make(state.plan.settings.seed, ordinal)
+    tenant = tenants.make(state.plan.settings.seed, ordinal, state.plan.settings.skew)
     frames: dict[Name, Frame] = {}
     for position, table in enumerate(state.plan.tables):
         on_progress(position)
@@ -238,6 +234,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
     for file, statements in state.plan.settle:
         if (str(tenant.id), file) in state.done:
             continue
+        started = time.perf_counter()
         text = _bound(state, tenant, statements)
         try:
             with state.connection.transaction():
@@ -245,6 +242,13 @@ def _settle(state: _State, tenant: Tenant) -> None:
                 _note(state, tenant, file, 0)
         except psycopg.errors.Error as error:
             state.unmet.setdefault(file, f"{file}: {_brief(error)}")
+        spent = time.perf_counter() - started
+        state.settling[file] = state.settling.get(file, 0.0) + spent
+
+
+def _place(file: str) -> str:
+    """A file of statements as `schema/area.sql`."""
+    return "/".join(PurePath(file).parts[-2:])
 
 
 def _bound(state: _State, tenant: Tenant, statements: str) -> str:
@@ -272,15 +276,6 @@ def _brief(error: psycopg.Error) -> str:
     told = error.diag.message_primary or one_line(error)
     detail = error.diag.message_detail
     return f"{told} ({detail[:200]})" if detail else told
-
-
-def _settled_rows(state: _State) -> None:
-    """Counts the rows of tables that only settle statements fill."""
-    for table in state.plan.tables:
-        if table.recipe.rows == 0:
-            count = sql.SQL("SELECT count(*) FROM {}").format(table.name.identifier)
-            row = state.connection.execute(count).fetchone()
-            state.rows[table.name] = int(row[0]) if row else 0
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:
