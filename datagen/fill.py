@@ -18,7 +18,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from datagen import encode, keys, tenants, volume
+from datagen import encode, keys, statistics, tenants, volume
 from datagen.frame import Frame, NoParent
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.pools import Pools
@@ -234,6 +234,7 @@ def _settle(state: _State, tenant: Tenant) -> None:
     for file, statements in state.plan.settle:
         if (str(tenant.id), file) in state.done:
             continue
+        statistics.renew(state.connection)
         started = time.perf_counter()
         text = _bound(state, tenant, statements)
         try:

@@ -26,6 +26,14 @@ _PLACES = (
     ("de_DE", "DE", "EUR", "Europe/Berlin"),
     ("fr_FR", "FR", "EUR", "Europe/Paris"),
 )
+_OFFSETS = {
+    "America/Chicago": -6,
+    "America/New_York": -5,
+    "America/Los_Angeles": -8,
+    "Europe/London": 0,
+    "Europe/Berlin": 1,
+    "Europe/Paris": 1,
+}
 SKEW = 0.7
 """Exponent of the Zipf law of tenant sizes, where nobody asks for another; 0: all alike."""
 
@@ -42,6 +50,11 @@ class Tenant:
     country: str
     currency: str
     time_zone: str
+
+    @property
+    def utc_offset(self) -> int:
+        """Hours by which its clocks are ahead of UTC in winter."""
+        return _OFFSETS[self.time_zone]
 
     @property
     def canary(self) -> str:

@@ -1,0 +1,60 @@
+"""Puts the tenant's canary into free texts, so that a row is recognized wherever it turns up.
+
+What people write (notes, descriptions, titles) carries it in every few rows at its end, where it
+does not disturb the reading; what a constraint compares, and codes and names, do not.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from datagen.plan import TablePlan
+from datagen.tenants import Tenant
+from datagen.values import Values, objects, of
+from harness.catalog.model import Column
+
+EVERY = 4
+"""One row in so many carries it, the first one among them."""
+_FREE = re.compile(
+    r"(^|_)(notes?|comments?|descriptions?|reason|memo|details?|excerpt|message|body|summary|title"
+    r"|subject|instructions?|remark|narrative|explanation|feedback|findings?|justification"
+    r"|rationale|resolution|complaint|headline|caption|bio)(_text|_markdown|_html)?$"
+)
+_TEXTS = ("text", "character varying", "citext")
+# What of a CHECK a text may be made longer under.
+_HARMLESS = r"\b{0}\b (IS (NOT )?NULL|~ '\\S'::text)|COALESCE\({0}, ''::text\) ~ '\\S'::text"
+
+
+def is_free(table: TablePlan, column: Column) -> bool:
+    """Whether a column holds what somebody wrote, and nothing compares it."""
+    name = column.name
+    return (
+        column.type in _TEXTS
+        and _FREE.search(name) is not None
+        and not name.startswith("job_")
+        and name not in table.choices
+        and not any(name in unique.columns for unique in table.uniques)
+        and table.reference_of(name) is None
+        and not any(_compares(check.expression or "", name) for check in table.table.checks)
+    )
+
+
+def marked(table: TablePlan, column: Column, values: Values, tenant: Tenant) -> Values:
+    """The values, some of them with the canary where the column is a free text."""
+    if values.data.dtype != object or not is_free(table, column):
+        return values
+    rows = np.arange(0, len(values), EVERY)
+    rows = rows[~values.null[rows]]
+    texts = [_with(text, tenant.canary) for text in values.data[rows]]
+    return values.put(rows, of(objects(texts))) if texts else values
+
+
+def _with(text: object, canary: str) -> object:
+    return text if not isinstance(text, str) or canary in text else f"{text} ({canary})"
+
+
+def _compares(check: str, name: str) -> bool:
+    left = re.sub(_HARMLESS.format(re.escape(name)), "", check)
+    return re.search(rf"\b{re.escape(name)}\b", left) is not None
