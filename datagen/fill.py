@@ -254,7 +254,11 @@ def _place(file: str) -> str:
 
 def _bound(state: _State, tenant: Tenant, statements: str) -> str:
     """Statements with the tenant and the fill's moment in them; %% is a percent sign."""
-    given = {"%(business_id)s": str(tenant.id), "%(as_of)s": state.plan.settings.as_of}
+    given = {
+        "%(business_id)s": str(tenant.id),
+        "%(as_of)s": state.plan.settings.as_of,
+        "%(canary)s": tenant.canary,
+    }
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(state.connection))
     return statements.replace("%%", "%")

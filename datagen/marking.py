@@ -7,16 +7,23 @@ does not disturb the reading; what a constraint compares, and codes and names, d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from psycopg import sql
 
-from datagen.plan import TablePlan
 from datagen.tenants import Tenant
 from datagen.values import Values, objects, of
-from harness.catalog.model import Column
+from harness.catalog.model import Column, Table
+
+if TYPE_CHECKING:
+    from datagen.plan import TablePlan
 
 EVERY = 4
-"""One row in so many carries it, the first one among them."""
+"""Of the rows that are loaded one in so many carries it, the first one among them."""
+FEW = 5
+"""So many rows carry it of a table that statements fill."""
 _FREE = re.compile(
     r"(^|_)(notes?|comments?|descriptions?|reason|memo|details?|excerpt|message|body|summary|title"
     r"|subject|instructions?|remark|narrative|explanation|feedback|findings?|justification"
@@ -25,6 +32,47 @@ _FREE = re.compile(
 _TEXTS = ("text", "character varying", "citext")
 # What of a CHECK a text may be made longer under.
 _HARMLESS = r"\b{0}\b (IS (NOT )?NULL|~ '\\S'::text)|COALESCE\({0}, ''::text\) ~ '\\S'::text"
+
+
+# The first rows by their keys, so that they are the same in every fill.
+_MARK = """
+UPDATE {table} SET {column} = {column} || ' (' || %(canary)s || ')'
+WHERE ({key}) IN (
+    SELECT {key} FROM {table}
+    WHERE {tenant} = %(business_id)s AND {column} IS NOT NULL
+      AND strpos({column}, %(canary)s) = 0
+    ORDER BY {key} LIMIT {few}
+) AND {tenant} = %(business_id)s;
+"""
+
+
+def statements(tables: Iterable[TablePlan], tenant_column: str) -> str:
+    """What puts the canary into tables that only statements fill; those that the application
+    cannot update stay as they are."""
+    return "".join(
+        _statement(table.table, column, tenant_column)
+        for table in tables
+        if table.recipe.rows == 0 and table.recipe.per is None and _is_updated(table.table)
+        for column in table.columns
+        if is_free(table, column)
+    )
+
+
+def _is_updated(table: Table) -> bool:
+    granted = {privilege for grant in table.grants for privilege in grant.privileges}
+    return "update" in granted and table.primary_key is not None
+
+
+def _statement(table: Table, column: Column, tenant_column: str) -> str:
+    key = table.primary_key.columns if table.primary_key else ()
+    statement = sql.SQL(_MARK).format(
+        table=table.name.identifier,
+        column=sql.Identifier(column.name),
+        key=sql.SQL(", ").join(map(sql.Identifier, key)),
+        tenant=sql.Identifier(tenant_column),
+        few=sql.Literal(FEW),
+    )
+    return statement.as_string()
 
 
 def is_free(table: TablePlan, column: Column) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from datagen import volume
+from datagen import marking, volume
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
@@ -139,7 +139,7 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
     made = FillPlan(
         tables=plans,
         catalog=catalog,
-        settle=recipes.settle,
+        settle=(*recipes.settle, *_canaries(plans, tenant)),
         root=Name.parse(settings.tenancy.root_table),
         tenant_column=tenant,
         settings=fill_settings,
@@ -151,6 +151,12 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
         scale = volume.scale_for(made, fill_settings.total)
         made = replace(made, settings=replace(fill_settings, scale=scale))
     return replace(made, fingerprint=_fingerprint(plans, recipes, made.settings))
+
+
+def _canaries(plans: Sequence[TablePlan], tenant: str) -> Iterator[tuple[str, str]]:
+    """Statements that come after all others, where there is anything for them to do."""
+    if text := marking.statements(plans, tenant):
+        yield "canaries", text
 
 
 def _require_fillable(name: Name, made: FillPlan) -> None:

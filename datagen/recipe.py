@@ -2,7 +2,8 @@
 
 `recipes/<schema>/<area>.toml` has a table per table; `<area>.sql` beside it has statements that
 settle figures which follow from other rows, run per tenant after its tables are loaded; they may
-name %(business_id)s, the tenant, and %(as_of)s, the moment that the data are of.
+name %(business_id)s, the tenant, %(canary)s, the token that its texts carry, and %(as_of)s, the
+moment that the data are of.
 """
 
 from __future__ import annotations
