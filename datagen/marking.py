@@ -85,6 +85,7 @@ def is_free(table: TablePlan, column: Column) -> bool:
         and name not in table.choices
         and not any(name in unique.columns for unique in table.uniques)
         and table.reference_of(name) is None
+        and name not in _used(table)
         and not any(_compares(check.expression or "", name) for check in table.table.checks)
     )
 
@@ -101,6 +102,16 @@ def marked(table: TablePlan, column: Column, values: Values, tenant: Tenant) -> 
 
 def _with(text: object, canary: str) -> object:
     return text if not isinstance(text, str) or canary in text else f"{text} ({canary})"
+
+
+def _used(table: TablePlan) -> set[str]:
+    """Columns that others of the row are made from."""
+    made = (
+        str(draw.get(key, ""))
+        for draw in table.recipe.columns.values()
+        for key in ("expression", "template", "json", "after")
+    )
+    return {word for text in made for word in re.findall(r"\w+", text)}
 
 
 def _compares(check: str, name: str) -> bool:
