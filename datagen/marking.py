@@ -31,7 +31,10 @@ _FREE = re.compile(
 )
 _TEXTS = ("text", "character varying", "citext")
 # What of a CHECK a text may be made longer under.
-_HARMLESS = r"\b{0}\b (IS (NOT )?NULL|~ '\\S'::text)|COALESCE\({0}, ''::text\) ~ '\\S'::text"
+_HARMLESS = (
+    r"\b{0}\b (IS (NOT )?NULL|~ '\\S'(::text)?)"
+    r"|COALESCE\({0}, ''(::text)?\) ~ '\\S'(::text)?"
+)
 
 
 # The first rows by their keys, so that they are the same in every fill.
@@ -115,5 +118,5 @@ def _used(table: TablePlan) -> set[str]:
 
 
 def _compares(check: str, name: str) -> bool:
-    left = re.sub(_HARMLESS.format(re.escape(name)), "", check)
+    left = re.sub(_HARMLESS.format(re.escape(name)), "", check, flags=re.IGNORECASE)
     return re.search(rf"\b{re.escape(name)}\b", left) is not None
