@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from datagen import keys
+from datagen import keys, volume
 from datagen.frame import Frame, NoParent, Parent
 from datagen.part import Part
 from datagen.plan import FillPlan, TablePlan
@@ -16,9 +16,6 @@ from datagen.tenants import Tenant
 from datagen.values import Array
 from harness.catalog.model import Name
 from harness.errors import HarnessError
-
-SMALLEST = 20
-"""A table gets so many rows at any scale, or what its recipe says if that is less."""
 
 
 def build(
@@ -52,23 +49,12 @@ def lay_out(
             raise NoParent(f"{table.name}: {per.column} has no rows to refer to")
         _block(frame, parents[reference.parent].rows, per.counts)
     else:
-        total = row_count(the_plan, table, tenant)
+        total = volume.rows_of(the_plan, table, tenant)
         frame.rows = part.cohort.share(total)
         frame.ordinal = part.first + np.arange(frame.rows)
         frame.siblings = np.full(frame.rows, total)
     frame.numbered = frame.rows
     return frame
-
-
-def row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
-    """Rows of a table that has no `per`, all cohorts together."""
-    if table.name == the_plan.root:
-        return 1
-    recipe = table.recipe
-    if recipe.fixed:
-        return recipe.rows
-    scaled = round(recipe.rows * the_plan.settings.scale * tenant.size)
-    return max(min(recipe.rows, SMALLEST), scaled)
 
 
 def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
@@ -101,7 +87,7 @@ def _block(frame: Frame, parents: int, counts: tuple[int, int]) -> None:
     low, high = counts
     seed, cohort = frame.plan.settings.seed, frame.part.cohort.index
     rng = keys.generator(seed, frame.tenant.ordinal, frame.table.name, "blocks", cohort=cohort)
-    drawn = rng.integers(low, high + 1, parents)
+    drawn = volume.counts_of(frame, rng.integers(low, high + 1, parents))
     first = np.repeat(np.cumsum(drawn) - drawn, drawn)
     frame.block_parent = np.repeat(np.arange(parents), drawn)
     frame.rows = len(first)

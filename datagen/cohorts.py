@@ -11,8 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from datagen import tenants
-from datagen.building import row_count
+from datagen import tenants, volume
 from datagen.part import KEY_WIDTH, WHOLE, Cohort
 from datagen.plan import FillPlan, TablePlan
 from datagen.tenants import Tenant
@@ -70,7 +69,7 @@ def divide(the_plan: FillPlan, tenant: Tenant) -> Division:
 def key_widths(the_plan: FillPlan) -> dict[Name, int]:
     """How many integer keys of each table are a tenant's own: powers of two, as the largest needs,
     however many tenants there are."""
-    largest = tenants.make(the_plan.settings.seed, 0)
+    largest = tenants.make(the_plan.settings.seed, 0, the_plan.settings.skew)
     most = _expected(the_plan, largest, lambda counts: counts[1])
     return {name: max(KEY_WIDTH, 1 << math.ceil(rows).bit_length()) for name, rows in most.items()}
 
@@ -82,9 +81,10 @@ def _expected(
     expected: dict[Name, float] = {}
     for table in the_plan.tables:
         if (per := table.recipe.per) is None:
-            expected[table.name] = row_count(the_plan, table, tenant)
+            expected[table.name] = volume.rows_of(the_plan, table, tenant)
         else:
-            expected[table.name] = _of(expected, _parent(table)) * children(per.counts)
+            below = _of(expected, _parent(table)) * children(per.counts)
+            expected[table.name] = volume.asked(the_plan, table, tenant, below)
     return expected
 
 

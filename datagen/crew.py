@@ -47,10 +47,11 @@ class Errand:
 
 def alone(site: Site) -> Run:
     """Does every stage in this process."""
+    wanted = site.plan.settings
 
     def run(stage: str, ordinals: Iterable[int]) -> Iterator[Filled]:
         for ordinal in ordinals:
-            yield from STAGES[stage](site, tenants.make(site.plan.settings.seed, ordinal))
+            yield from STAGES[stage](site, tenants.make(wanted.seed, ordinal, wanted.skew))
 
     return run
 

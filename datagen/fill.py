@@ -9,9 +9,10 @@ stopped. Every row follows from seed, settings, recipes and catalog, whoever mak
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from psycopg import sql
 
@@ -20,11 +21,13 @@ from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.site import Filled, open_site
+from datagen.tally import tally
 from harness.catalog import live
+from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.deploy import target as targets
-from harness.run import FillResult, TableFill
+from harness.run import FillResult, Settled, TableFill
 
 Progress = Callable[[int, int, int, str], None]
 """Units that are done, of how many, rows in all, and the table or file of the last one."""
@@ -56,16 +59,17 @@ def fill(
         turn.take(connection)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
+        wanted = the_plan.settings
         ledger.open_ledger(connection, the_plan)
         moment.prepare(connection)
-        tally = _Tally(on_progress, _units(the_plan))
+        filled = _Tally(on_progress, _units(the_plan))
         errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
         with _hands(connection, the_plan, errand, workers) as run:
             _do(before, connection, the_plan)
-            tally.add_all(run("load", _largest_first(wanted)))
+            filled.add_all(run("load", _largest_first(wanted)))
             _do(after, connection, the_plan)
-            tally.add_all(run("settle", _largest_first(wanted)))
-        _settled_rows(connection, the_plan, tally)
+            filled.add_all(run("settle", _largest_first(wanted)))
+        counted = tally(connection, the_plan)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
@@ -75,8 +79,10 @@ def fill(
         tenants=wanted.tenants,
         as_of=wanted.as_of,
         seconds=time.perf_counter() - started,
-        tables=tuple(tally.of(table) for table in the_plan.tables),
-        unmet=tally.told(the_plan),
+        tables=tuple(filled.of(table, counted.settled) for table in the_plan.tables),
+        unmet=filled.told(the_plan),
+        settled=tuple(filled.settled(the_plan)),
+        shares=counted.shares,
     )
 
 
@@ -109,10 +115,16 @@ class _Tally:
             told = (unit.tenant, unit.problem)
             self.problems[unit.unit] = min(self.problems.get(unit.unit, told), told)
 
-    def of(self, table: TablePlan) -> TableFill:
-        """What a table got."""
+    def of(self, table: TablePlan, settled: Mapping[Name, int]) -> TableFill:
+        """What a table got; `settled` are the rows of those that statements fill."""
         name = str(table.name)
-        return TableFill(name, self.rows.get(name, 0), self.seconds.get(name, 0.0))
+        rows = settled.get(table.name, self.rows.get(name, 0))
+        return TableFill(name, rows, self.seconds.get(name, 0.0))
+
+    def settled(self, the_plan: FillPlan) -> Iterator[Settled]:
+        """How long each file of statements took."""
+        for file, _ in the_plan.settle:
+            yield Settled("/".join(PurePath(file).parts[-2:]), self.seconds.get(file, 0.0))
 
     def told(self, the_plan: FillPlan) -> tuple[str, ...]:
         """The problems in the order of the plan, a line each."""
@@ -136,13 +148,13 @@ def _hands(
 
 def _largest_first(wanted: FillSettings) -> list[int]:
     """The tenants in the order in which they are taken."""
-    sizes = [tenants.make(wanted.seed, ordinal).size for ordinal in range(wanted.tenants)]
-    return sorted(range(wanted.tenants), key=lambda ordinal: -sizes[ordinal])
+    made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
+    return [tenant.ordinal for tenant in sorted(made, key=lambda tenant: -tenant.size)]
 
 
 def _units(the_plan: FillPlan) -> int:
     wanted = the_plan.settings
-    made = [tenants.make(wanted.seed, ordinal) for ordinal in range(wanted.tenants)]
+    made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
     loaded = sum(divide(the_plan, tenant).units(len(the_plan.tables)) for tenant in made)
     return loaded + len(the_plan.settle) * wanted.tenants
 
@@ -150,15 +162,6 @@ def _units(the_plan: FillPlan) -> int:
 def _do(steps: Sequence[Step], connection: Connection, the_plan: FillPlan) -> None:
     for step in steps:
         step(connection, the_plan)
-
-
-def _settled_rows(connection: Connection, the_plan: FillPlan, tally: _Tally) -> None:
-    """Counts the rows of tables that only settle statements fill."""
-    for table in the_plan.tables:
-        if table.recipe.rows == 0:
-            count = sql.SQL("SELECT count(*) FROM {}").format(table.name.identifier)
-            row = connection.execute(count).fetchone()
-            tally.rows[str(table.name)] = int(row[0]) if row else 0
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

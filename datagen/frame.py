@@ -12,6 +12,7 @@ from datagen import keys
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
 from datagen.generators import base_type, choose
+from datagen.marking import marked
 from datagen.part import Cohort, Part
 from datagen.plan import FillPlan, Reference, TablePlan
 from datagen.pools import Pools
@@ -72,7 +73,9 @@ class Frame:
     def column(self, name: str) -> Values:
         """A column's values, made now if they were not yet."""
         if name not in self.made:
-            self.made[name] = self.make(name, np.arange(self.rows))
+            values = self.make(name, np.arange(self.rows))
+            column = self.table.table.columns[name]
+            self.made[name] = marked(self.table, column, values, self.tenant)
         return self.made[name]
 
     def lookup(self, name: str) -> Values:

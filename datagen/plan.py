@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from datagen import marking, volume
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
+from datagen.tenants import SKEW
 from harness.catalog.model import Catalog, Column, Constraint, Name, Table
 from harness.config import Settings
+from harness.errors import UsageError
 
 _EXCLUDED = re.compile(r"(\w+) WITH =")
 _EXCLUDED_WHERE = re.compile(r"WHERE \((.*)\)\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """How many rows a table is to have: `exactly` so many, all tenants together, which get
+    them by their sizes; or so many times as many as it would have."""
+
+    table: Name
+    exactly: int | None = None
+    factor: float = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +40,20 @@ class FillSettings:
 
     tenants: int
     scale: float
+    """What multiplies the rows of recipes; found anew where `total` is given."""
     seed: int
     as_of: datetime
     recipes_dir: Path = BUNDLED
     cohort_rows: int = 500_000
     """A tenant's rows are made in cohorts of no more, see datagen.cohorts."""
+    skew: float = SKEW
+    rows: tuple[RowCount, ...] = ()
+    total: int | None = None
+    """Rows in all, about; the scale is what gives so many."""
+
+    def rows_of(self, table: Name) -> RowCount | None:
+        """What is asked of a table's rows."""
+        return next((count for count in reversed(self.rows) if count.table == table), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +125,64 @@ class FillPlan:
     root: Name
     tenant_column: str
     settings: FillSettings
+    industries: Mapping[str, str] = field(default_factory=dict)
+    """Schemas that belong to one industry."""
     fingerprint: str = field(default="")
     """Two fills with the same one make the same rows."""
 
 
 def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> FillPlan:
-    """The plan; UsageError where a recipe does not fit the catalog."""
+    """The plan, its scale found where a total is asked for; UsageError where a recipe does not
+    fit the catalog, or what is asked of a table's rows does not fit the table."""
     recipes = read_all(fill_settings.recipes_dir, catalog)
     tenant = settings.tenancy.column
     tables = [t for t in catalog.tables.values() if t.partition_of is None]
     plans = tuple(_table_plan(t, tenant, recipes, catalog) for t in _in_order(tables, tenant))
-    return FillPlan(
+    made = FillPlan(
         tables=plans,
         catalog=catalog,
-        settle=recipes.settle,
+        settle=(*recipes.settle, *_canaries(plans, tenant)),
         root=Name.parse(settings.tenancy.root_table),
         tenant_column=tenant,
         settings=fill_settings,
-        fingerprint=_fingerprint(plans, recipes, fill_settings),
+        industries=recipes.industries,
     )
+    for count in fill_settings.rows:
+        _require_fillable(count.table, made)
+    if fill_settings.total is not None:
+        scale = volume.scale_for(made, fill_settings.total)
+        made = replace(made, settings=replace(fill_settings, scale=scale))
+    return replace(made, fingerprint=_fingerprint(plans, recipes, made.settings))
+
+
+def _canaries(plans: Sequence[TablePlan], tenant: str) -> Iterator[tuple[str, str]]:
+    """Statements that come after all others, where there is anything for them to do."""
+    if text := marking.statements(plans, tenant):
+        yield "canaries", text
+
+
+def _require_fillable(name: Name, made: FillPlan) -> None:
+    """UsageError where no number of rows can be asked of a table."""
+    table = next((t for t in made.tables if t.name == name), None)
+    if table is None:
+        near = difflib.get_close_matches(str(name), [str(t.name) for t in made.tables], 1)
+        raise UsageError(
+            f"--rows {name}: there is no such table" + (f"; did you mean {near[0]}?" * bool(near))
+        )
+    if name == made.root:
+        raise UsageError(f"--rows {name}: it has a row per tenant; give --tenants")
+    if table.recipe.rows == 0 and table.recipe.per is None:
+        raise UsageError(
+            f"--rows {name}: its rows follow from those of other tables; ask for more of those"
+        )
 
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
     what = [repr((p.table.columns, p.table.constraints, p.recipe)) for p in plans]
-    what += [
-        repr(recipes.settle),
-        f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.cohort_rows}",
-    ]
+    what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.skew}"]
+    what += [repr((recipes.industries, wanted.rows, wanted.cohort_rows))]
+    if any(count.exactly is not None for count in wanted.rows):
+        what.append(str(wanted.tenants))  # they share the rows
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 

@@ -2,7 +2,8 @@
 
 `recipes/<schema>/<area>.toml` has a table per table; `<area>.sql` beside it has statements that
 settle figures which follow from other rows, run per tenant after its tables are loaded; they may
-name %(business_id)s, the tenant, and %(as_of)s, the moment that the data are of.
+name %(business_id)s, the tenant, %(canary)s, the token that its texts carry, and %(as_of)s, the
+moment that the data are of.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Recipe:
     rows: int = 200
     """Rows of a small tenant at scale 1."""
     fixed: bool = False
+    derived: tuple[float, float] = (0, 0)
+    """About how many rows statements and triggers add: of any tenant, and times scale and size."""
     per: Per | None = None
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per column one draw of DRAWS, with modifiers; `expression` is SQL."""
@@ -66,6 +69,8 @@ class Recipes:
     tables: Mapping[Name, Recipe]
     settle: tuple[tuple[str, str], ...]
     """(file, statements) in order of the files."""
+    industries: Mapping[str, str] = field(default_factory=dict)
+    """The industry that a schema belongs to, from industries.toml."""
 
 
 def read_all(directory: Path, catalog: Catalog) -> Recipes:
@@ -86,7 +91,12 @@ def read_all(directory: Path, catalog: Catalog) -> Recipes:
         statements = path.with_suffix(".sql")
         if statements.is_file():
             settle.append((str(statements), statements.read_text(encoding="utf-8")))
-    return Recipes(tables, tuple(settle))
+    return Recipes(tables, tuple(settle), _industries(directory))
+
+
+def _industries(directory: Path) -> Mapping[str, str]:
+    path = directory / "industries.toml"
+    return {schema: str(name) for schema, name in _parse(path).items()} if path.is_file() else {}
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -100,7 +110,7 @@ def _require_known(path: Path, name: Name, content: Any, catalog: Catalog) -> No
     table = catalog.tables.get(name)
     if table is None:
         raise UsageError(f"{path}: [{name.name}]: there is no table {name}")
-    unknown = set(content) - {"rows", "fixed", "per", "columns"}
+    unknown = set(content) - {"rows", "fixed", "per", "derived", "columns"}
     if unknown:
         raise UsageError(f"{path}: [{name.name}]: unknown key {', '.join(sorted(unknown))}")
     for column, draw in content.get("columns", {}).items():
@@ -121,6 +131,7 @@ def _recipe(path: Path, content: Mapping[str, Any]) -> Recipe:
     return Recipe(
         rows=content.get("rows", 200),
         fixed=content.get("fixed", False),
+        derived=tuple(content.get("derived", (0, 0))),
         per=Per(per["parent"], tuple(per["counts"])) if per else None,
         columns=columns,
         source=str(path),

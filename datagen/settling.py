@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from datagen import ledger, moment, unmet
+from datagen import ledger, moment, statistics, unmet
 from datagen.ledger import Unit
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
@@ -28,6 +28,7 @@ def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
 
 
 def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
+    statistics.renew(site.connection)
     text = _bound(site, tenant, statements).encode()
 
     def run_and_note() -> None:
@@ -50,7 +51,11 @@ def _bound(site: Site, tenant: Tenant, statements: str) -> str:
 
     An ANALYZE holds its tables until the end of the transaction: other tenants' do not wait for it.
     """
-    given = {"%(business_id)s": str(tenant.id), "%(as_of)s": site.plan.settings.as_of}
+    given = {
+        "%(business_id)s": str(tenant.id),
+        "%(as_of)s": site.plan.settings.as_of,
+        "%(canary)s": tenant.canary,
+    }
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
     bound = _ANALYZE.sub("ANALYZE (SKIP_LOCKED)", statements.replace("%%", "%"))

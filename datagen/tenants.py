@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+SizeClass = Literal["small", "medium", "giant"]
 
 _INDUSTRIES = (
     ("home_services", 25),
@@ -22,8 +26,16 @@ _PLACES = (
     ("de_DE", "DE", "EUR", "Europe/Berlin"),
     ("fr_FR", "FR", "EUR", "Europe/Paris"),
 )
+_OFFSETS = {
+    "America/Chicago": -6,
+    "America/New_York": -5,
+    "America/Los_Angeles": -8,
+    "Europe/London": 0,
+    "Europe/Berlin": 1,
+    "Europe/Paris": 1,
+}
 SKEW = 0.7
-"""Exponent of the Zipf law of tenant sizes."""
+"""Exponent of the Zipf law of tenant sizes, where nobody asks for another; 0: all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +52,43 @@ class Tenant:
     time_zone: str
 
     @property
+    def utc_offset(self) -> int:
+        """Hours by which its clocks are ahead of UTC in winter."""
+        return _OFFSETS[self.time_zone]
+
+    @property
     def canary(self) -> str:
         """A token in its texts, by which a row is recognized in another tenant's answer."""
         return f"t{self.id.hex[-8:]}"
 
 
-def make(seed: int, ordinal: int) -> Tenant:
+def make(seed: int, ordinal: int, skew: float = SKEW) -> Tenant:
     """The tenant with that ordinal, from 0."""
     digest = hashlib.sha256(f"tenant {seed} {ordinal}".encode()).digest()
     locale, country, currency, time_zone = _PLACES[digest[0] % len(_PLACES)]
     return Tenant(
         ordinal=ordinal,
         id=_time_ordered(digest, ordinal),
-        size=1 / (ordinal + 1) ** SKEW,
+        size=1 / (ordinal + 1) ** skew,
         industry=_weighted(int.from_bytes(digest[1:3], "big") / 65536),
         locale=locale,
         country=country,
         currency=currency,
         time_zone=time_zone,
+    )
+
+
+def every(seed: int, count: int, skew: float = SKEW) -> tuple[Tenant, ...]:
+    """The first tenants of a seed."""
+    return tuple(make(seed, ordinal, skew) for ordinal in range(count))
+
+
+def classes(made: Sequence[Tenant]) -> tuple[SizeClass, ...]:
+    """What each is among the others: a giant has at least twice the mean, a small one at most
+    half of it."""
+    mean = sum(tenant.size for tenant in made) / max(len(made), 1)
+    return tuple(
+        "giant" if t.size >= 2 * mean else "small" if t.size <= mean / 2 else "medium" for t in made
     )
 
 

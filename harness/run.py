@@ -78,6 +78,29 @@ class TableFill:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """How long the statements of a recipe took that settle what follows from other rows."""
+
+    file: str
+    """`schema/area.sql`."""
+    seconds: float
+    """All tenants together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFill:
+    """A tenant of a fill and its share of the rows."""
+
+    tenant: str
+    """Its id."""
+    canary: str
+    """The token that its texts carry."""
+    industry: str
+    size: Literal["small", "medium", "giant"]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class BrokenTruth:
     """Something that must hold of filled data and does not, or could not be judged."""
 
@@ -119,6 +142,8 @@ class FillResult:
     """One line per table that could not be filled as planned, and how to give a recipe."""
     audit: Audit | None = None
     """None where nobody asked for it."""
+    settled: tuple[Settled, ...] = ()
+    shares: tuple[TenantFill, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from datagen import scales
 from datagen.plan import FillSettings
+from datagen.tenants import SKEW
 from harness.cli import recording
 from harness.cli.options import (
     ConfigFile,
@@ -30,9 +33,26 @@ from harness.run import FillResult
 
 MOST_WORKERS = 8
 """Unless somebody asks for more: the server needs CPUs, too."""
-Tenants = Annotated[int, typer.Option(min=1, help="How many tenants.")]
+Tenants = Annotated[int | None, typer.Option(min=1, help="How many tenants.")]
 Scale = Annotated[
-    float, typer.Option(min=0.0001, help="Rows per tenant; 1 is about 100,000 for a small one.")
+    str,
+    typer.Option(
+        help="A factor on the rows of each tenant, or a preset: small (100,000 rows per tenant),"
+        " medium (10 million rows in all), large (100 million)."
+    ),
+]
+Skew = Annotated[
+    float,
+    typer.Option(min=0, max=5, help="Exponent of the Zipf law of tenant sizes; 0: all alike."),
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rows",
+        metavar="TABLE=N|TABLE=*F",
+        help="Exactly N rows in a table, all tenants together, or F times as many. Repeatable.",
+        show_default=False,
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same data.")]
 Workers = Annotated[
@@ -59,8 +79,13 @@ Truths = Annotated[
 
 
 def fill(
-    tenants: Tenants = 5,
-    scale: Scale = 0.1,
+    tenants: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many tenants.", show_default="5, or as the preset has it"),
+    ] = None,
+    scale: Scale = "0.1",
+    skew: Skew = SKEW,
+    rows: Rows = None,
     seed: Seed = 1,
     as_of: Annotated[
         datetime | None,
@@ -79,7 +104,7 @@ def fill(
 ) -> None:
     """Fill every table with believable tenants; run it again after an interruption."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    wanted = settings(tenants, scale, seed, as_of)
+    wanted = settings(tenants, scale, seed, as_of, skew, rows or ())
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned, workers)
         if audit or truths:
@@ -92,11 +117,26 @@ def fill(
     raise typer.Exit(0 if recorded.fill.held else 1)
 
 
-def settings(tenants: int, scale: float, seed: int, as_of: datetime | None) -> FillSettings:
+def settings(
+    tenants: int | None,
+    scale: str,
+    seed: int,
+    as_of: datetime | None,
+    skew: float = SKEW,
+    rows: Sequence[str] = (),
+) -> FillSettings:
     """Fill settings; without a date, the data's today is the day's first moment, UTC."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    moment = as_of.replace(tzinfo=UTC) if as_of else today
-    return FillSettings(tenants=tenants, scale=scale, seed=seed, as_of=moment)
+    size = scales.size(scale, tenants)
+    return FillSettings(
+        tenants=size.tenants,
+        scale=size.scale,
+        total=size.total,
+        seed=seed,
+        as_of=as_of.replace(tzinfo=UTC) if as_of else today,
+        skew=skew,
+        rows=tuple(scales.row_count(text) for text in rows),
+    )
 
 
 def into(

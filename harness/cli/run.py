@@ -41,7 +41,7 @@ def run(
         "harness-report"
     ),
     tenants: Tenants = 3,
-    scale: Scale = 0.02,
+    scale: Scale = "0.02",
     seed: Seed = 1,
     audit: Audited = False,
     users: Users = 8,

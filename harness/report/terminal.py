@@ -158,7 +158,10 @@ def told_fill(fill: FillResult) -> str:
     """Rows, tables and tenants, in a line."""
     rate = fill.rows / fill.seconds if fill.seconds else 0.0
     filled = sum(1 for table in fill.tables if table.rows)
-    told = f"{fill.rows:,} rows in {filled} tables for {fill.tenants} tenants ({rate:,.0f} rows/s)"
+    sizes = Counter(share.size for share in fill.shares)
+    kinds = ", ".join(f"{sizes[size]} {size}" for size in ("giant", "medium", "small"))
+    whose = f"{fill.tenants} tenants" + (f" ({kinds})" if len(sizes) > 1 else "")
+    told = f"{fill.rows:,} rows in {filled} tables for {whose}, {rate:,.0f} rows/s"
     if fill.unmet:
         told = f"{told}; {len(fill.unmet)} tables could not be filled"
     return f"{told}; {told_audit(fill.audit)}" if fill.audit else told

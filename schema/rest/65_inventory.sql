@@ -801,6 +801,16 @@ BEGIN
     IF from_unit = to_unit THEN
         RETURN amount;
     END IF;
+    -- Within a dimension there is nothing to look for.
+    SELECT f.factor_to_base / t.factor_to_base INTO factor
+    FROM rest.unit_of_measure AS f
+    JOIN rest.unit_of_measure AS t
+        ON t.business_id = f.business_id AND t.unit_of_measure_id = to_unit
+       AND t.dimension = f.dimension
+    WHERE f.business_id = tenant AND f.unit_of_measure_id = from_unit;
+    IF factor IS NOT NULL THEN
+        RETURN amount * factor;
+    END IF;
     -- Units with a factor are one node for each dimension, others stand for themselves; edges are
     -- the conversions of the item and the general ones, in both directions.
     WITH RECURSIVE unit AS (

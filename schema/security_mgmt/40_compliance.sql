@@ -1216,9 +1216,8 @@ COMMENT ON FUNCTION security_mgmt.adopt_framework(text) IS
 CREATE FUNCTION security_mgmt.plant_requirements(framework uuid) RETURNS void
     LANGUAGE sql
 BEGIN ATOMIC
-    UPDATE security_mgmt.framework_requirement AS r
-    SET parent_requirement_id = tree.parent, is_assessable = tree.is_leaf
-    FROM (
+    -- Once for the framework, whatever the planner thinks of a tenant that it has not met.
+    WITH tree AS MATERIALIZED (
         SELECT x.framework_requirement_id,
                (array_agg(o.framework_requirement_id ORDER BY length(o.reference_code) DESC)
                     FILTER (WHERE security_mgmt.is_part_of(x.reference_code, o.reference_code)))[1]
@@ -1232,7 +1231,10 @@ BEGIN ATOMIC
         WHERE x.business_id = tenant_mgmt.current_business_id()
           AND x.compliance_framework_id = plant_requirements.framework
         GROUP BY x.framework_requirement_id
-    ) AS tree
+    )
+    UPDATE security_mgmt.framework_requirement AS r
+    SET parent_requirement_id = tree.parent, is_assessable = tree.is_leaf
+    FROM tree
     WHERE r.business_id = tenant_mgmt.current_business_id()
       AND r.framework_requirement_id = tree.framework_requirement_id
       AND (r.parent_requirement_id, r.is_assessable) IS DISTINCT FROM (tree.parent, tree.is_leaf);

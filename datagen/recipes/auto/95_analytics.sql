@@ -26,6 +26,10 @@ JOIN (
 WHERE s.business_id = %(business_id)s AND n.at < %(as_of)s
   AND n.at > %(as_of)s::timestamptz - interval '400 days';
 
+-- Day by day few rows are looked up.
+SET LOCAL enable_nestloop = on;
+ANALYZE day_to_close;
+
 -- The rows by their own keys first, so that a fill repeats; closing a day writes into them.
 INSERT INTO auto.shop_day_summary (business_id, shop_day_summary_id, shop_id, summary_on,
                                    created_at, updated_at)

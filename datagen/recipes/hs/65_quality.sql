@@ -39,14 +39,11 @@ CROSS JOIN LATERAL (
            )::bit(24)::integer AS hash
 ) AS d
 LEFT JOIN (
-    SELECT x.file_object_id, row_number() OVER (ORDER BY x.file_object_id) - 1 AS place,
-           count(*) OVER () AS files
-    FROM hs.inspection AS one, system_core.file_object AS x
-    WHERE one.business_id = %(business_id)s AND x.business_id = one.business_id
-      AND one.inspection_id = (SELECT y.inspection_id FROM hs.inspection AS y
-                               WHERE y.business_id = %(business_id)s
-                               ORDER BY y.inspection_id LIMIT 1)
-) AS f ON f.place = d.hash % f.files
+    SELECT x.file_object_id, row_number() OVER (ORDER BY x.file_object_id) - 1 AS place
+    FROM system_core.file_object AS x
+    WHERE x.business_id = %(business_id)s
+) AS f ON f.place = d.hash % (SELECT nullif(count(*), 0) FROM system_core.file_object AS x
+                              WHERE x.business_id = %(business_id)s)
 CROSS JOIN LATERAL (
     SELECT CASE WHEN m.answer_kind IN ('text', 'signature', 'photo') THEN 'info'
                 WHEN m.answer_kind = 'choice' THEN 'info'

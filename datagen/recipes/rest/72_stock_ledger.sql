@@ -818,19 +818,24 @@ WHERE l.business_id = %(business_id)s AND l.stock_lot_id = (
     ORDER BY NOT g.is_fresh, md5(x.lot_code || x.stock_lot_id), x.stock_lot_id
     LIMIT 1);
 
+-- What came in, in order, with what was there before.
+CREATE TEMPORARY TABLE bought ON COMMIT DROP AS
+SELECT n.inventory_item_id, n.quantity, n.unit_cost, n.before,
+       row_number() OVER (PARTITION BY n.inventory_item_id
+                          ORDER BY n.happened, n.source_id)::integer AS place
+FROM (
+    SELECT m.inventory_item_id, m.happened, m.source_id, m.kind, m.quantity, m.unit_cost,
+           sum(m.quantity) OVER (PARTITION BY m.inventory_item_id
+                                 ORDER BY m.happened, m.quantity < 0, m.source_id, m.lot_code)
+               - m.quantity AS before
+    FROM moved AS m
+) AS n
+WHERE n.kind IN ('receipt', 'production_in');
+
+ANALYZE bought;
+
 -- The item knows what it cost last and by weight; what costs most is counted most often.
-WITH RECURSIVE bought AS (
-    SELECT n.*, row_number() OVER (PARTITION BY n.inventory_item_id
-                                   ORDER BY n.happened, n.source_id)::integer AS place
-    FROM (
-        SELECT m.inventory_item_id, m.happened, m.source_id, m.kind, m.quantity, m.unit_cost,
-               sum(m.quantity) OVER (PARTITION BY m.inventory_item_id
-                                     ORDER BY m.happened, m.quantity < 0, m.source_id, m.lot_code)
-                   - m.quantity AS before
-        FROM moved AS m
-    ) AS n
-    WHERE n.kind IN ('receipt', 'production_in')
-), cost AS (
+WITH RECURSIVE cost AS (
     SELECT g.inventory_item_id, 0 AS place, g.average_cost::numeric AS average,
            g.average_cost::numeric AS latest
     FROM good AS g

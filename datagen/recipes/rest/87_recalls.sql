@@ -118,6 +118,8 @@ JOIN (
     GROUP BY x.recall_id
 ) AS i ON i.recall_id = r.recall_id;
 
+-- The few lots are followed step by step.
+SET LOCAL enable_nestloop = on;
 INSERT INTO rest.recall_lot
     (business_id, recall_lot_id, product_recall_id, stock_lot_id, matched_by, matched_at,
      on_hand_qty, used_qty, exposed_order_count, disposition, disposed_at, handled_by_staff_id)
@@ -135,6 +137,7 @@ CROSS JOIN (
     ORDER BY y.employee_number
     LIMIT 1
 ) AS m;
+SET LOCAL enable_nestloop = off;
 
 UPDATE rest.stock_lot AS l
 SET status = 'recalled'

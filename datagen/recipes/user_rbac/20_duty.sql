@@ -55,14 +55,3 @@ FROM (
 ) AS n
 WHERE a.business_id = %(business_id)s AND a.role_assignment_id = n.role_assignment_id
   AND n.place > 1 AND a.state IN ('active', 'scheduled');
-
--- A role was lent while it was held, by somebody who is not a machine.
-DELETE FROM user_rbac.role_delegation AS d
-USING user_rbac.role_assignment AS a
-WHERE d.business_id = %(business_id)s
-  AND a.business_id = d.business_id AND a.role_assignment_id = d.role_assignment_id
-  AND (a.user_account_id IS NULL OR d.ends_at > coalesce(a.valid_until, 'infinity')
-       OR d.ends_at > coalesce(a.revoked_at, 'infinity'))
-  AND NOT EXISTS (SELECT FROM user_rbac.role_assignment AS lent
-                  WHERE lent.business_id = d.business_id
-                    AND lent.role_delegation_id = d.role_delegation_id);

@@ -102,3 +102,14 @@ FROM user_rbac.access_review_item AS i
 WHERE i.business_id = %(business_id)s AND i.decision = 'keep' AND i.applied_at IS NOT NULL
   AND a.business_id = i.business_id AND a.role_assignment_id = i.role_assignment_id
   AND a.valid_from < i.applied_at;
+
+-- A role was lent while it was held, by somebody who is not a machine.
+DELETE FROM user_rbac.role_delegation AS d
+USING user_rbac.role_assignment AS a
+WHERE d.business_id = %(business_id)s
+  AND a.business_id = d.business_id AND a.role_assignment_id = d.role_assignment_id
+  AND (a.user_account_id IS NULL OR d.ends_at > coalesce(a.valid_until, 'infinity')
+       OR d.ends_at > coalesce(a.revoked_at, 'infinity'))
+  AND NOT EXISTS (SELECT FROM user_rbac.role_assignment AS lent
+                  WHERE lent.business_id = d.business_id
+                    AND lent.role_delegation_id = d.role_delegation_id);
