@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datagen import tenants
+from datagen.part import WHOLE, Cohort
 from datagen.tenants import Tenant
 from datagen.values import Array
 from harness.catalog.model import Name
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from datagen.frame import Frame
     from datagen.plan import FillPlan, FillSettings, TablePlan
 
 SMALLEST = 20
@@ -42,15 +42,15 @@ def asked(the_plan: FillPlan, table: TablePlan, tenant: Tenant, usual: float) ->
     return usual * (wanted.factor if wanted else 1)
 
 
-def counts_of(frame: Frame, counts: Array) -> Array:
+def counts_of(
+    the_plan: FillPlan, table: TablePlan, tenant: Tenant, counts: Array, cohort: Cohort = WHOLE
+) -> Array:
     """Rows below each row of a parent, where a fill is to have other ones than the recipe says."""
-    wanted = frame.plan.settings.rows_of(frame.table.name)
+    wanted = the_plan.settings.rows_of(table.name)
     if wanted is None:
         return counts
-    total = asked(frame.plan, frame.table, frame.tenant, int(counts.sum()))
-    if wanted.exactly is not None:
-        return apportion(frame.part.cohort.share(round(total)), counts)
-    return apportion(round(total), counts)
+    total = round(asked(the_plan, table, tenant, int(counts.sum())))
+    return apportion(total if wanted.exactly is None else cohort.share(total), counts)
 
 
 def apportion(total: int, weights: Array) -> Array:
