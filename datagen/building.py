@@ -87,13 +87,8 @@ def _block(frame: Frame, parents: int, counts: tuple[int, int]) -> None:
     low, high = counts
     seed, cohort = frame.plan.settings.seed, frame.part.cohort.index
     rng = keys.generator(seed, frame.tenant.ordinal, frame.table.name, "blocks", cohort=cohort)
-    drawn = volume.counts_of(
-        frame.plan,
-        frame.table,
-        frame.tenant,
-        rng.integers(low, high + 1, parents),
-        frame.part.cohort,
-    )
+    usual = rng.integers(low, high + 1, parents)
+    drawn = volume.counts_of(frame.plan, frame.table, frame.tenant, usual, frame.part.cohort)
     first = np.repeat(np.cumsum(drawn) - drawn, drawn)
     frame.block_parent = np.repeat(np.arange(parents), drawn)
     frame.rows = len(first)
