@@ -39,7 +39,7 @@ def build(
         )
         frame.rows = len(frame.block_parent)
     else:
-        frame.rows = _row_count(the_plan, table, tenant)
+        frame.rows = row_count(the_plan, table, tenant)
         frame.ordinal, frame.siblings = np.arange(frame.rows), np.full(frame.rows, frame.rows)
     held, broken = repair(frame)
     return frame if held.all() else _without(frame, held, broken)
@@ -57,7 +57,8 @@ def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
     return frame
 
 
-def _row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
+def row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
+    """How many rows a table without `per` gets for a tenant."""
     if table.name == the_plan.root:
         return 1
     recipe = table.recipe
