@@ -127,7 +127,7 @@ def restore(
         for stage in Stage:
             waiting = [n for n in notes if n.stage == stage and (n.table, n.name) not in failed]
             crew = [first, *others] if stage in AT_ONCE else [first]
-            for note, error in _at_once(crew, waiting):
+            for note, error in _at_once(crew, _batches(stage, waiting)):
                 done += 1
                 on_progress(done, len(notes))
                 if error is not None:
@@ -136,26 +136,35 @@ def restore(
     return {f"{table} {name}": line for (table, name), line in failed.items()}
 
 
+def _batches(stage: Stage, notes: Sequence[_Note]) -> list[list[_Note]]:
+    """What is done one after the other: the keys of a table, which lock it against each other and
+    shall come back in their order; of indexes each alone."""
+    batches: dict[object, list[_Note]] = {}
+    for note in notes:
+        alone = note.position if stage is Stage.INDEX else note.table
+        batches.setdefault(alone, []).append(note)
+    return list(batches.values())
+
+
 def _at_once(
-    crew: Sequence[Connection], notes: Sequence[_Note]
+    crew: Sequence[Connection], batches: Sequence[Sequence[_Note]]
 ) -> Iterator[tuple[_Note, psycopg.Error | None]]:
-    """Executes the notes, each on whichever connection is free."""
+    """Executes batches of notes, each on whichever connection is free."""
     free: SimpleQueue[Connection] = SimpleQueue()
     for connection in crew:
         free.put(connection)
 
-    def run(note: _Note) -> psycopg.Error | None:
+    def run(batch: Sequence[_Note]) -> list[tuple[_Note, psycopg.Error | None]]:
         connection = free.get()
         try:
-            return _executed(connection, note)
+            return [(note, _executed(connection, note)) for note in batch]
         finally:
             free.put(connection)
 
     with ThreadPoolExecutor(len(crew)) as pool:
         try:
-            begun = {pool.submit(run, note): note for note in notes}
-            for future in as_completed(begun):
-                yield begun[future], future.result()
+            for future in as_completed([pool.submit(run, batch) for batch in batches]):
+                yield from future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for connection in crew:  # or else the end waits for an index of an hour
