@@ -96,25 +96,50 @@ def _rows(connection: Connection, query: str, tables: Collection[Name] | None) -
     return connection.execute(text.encode(), parameters).fetchall()
 
 
+class _Key(NamedTuple):
+    """A row of deferrable_foreign_keys.sql."""
+
+    root_schema: str
+    root: str
+    schema: str
+    table: str
+    kind: str
+    other_schema: str
+    other: str
+    key_name: str
+    definition: str
+    is_checked: bool
+    comment: str | None
+
+    @property
+    def on(self) -> Name:
+        """The table or partition that it is on."""
+        return Name(self.schema, self.table)
+
+
 def _foreign_keys(connection: Connection, tables: Collection[Name]) -> Iterator[Deferrable]:
     for row in _rows(connection, "deferrable_foreign_keys", tables):
-        root, own, other = Name(*row[:2]), Name(row[2], row[3]), Name(row[5], row[6])
-        partitioned, name, definition, checked, comment = row[4] == "p", *row[7:]
-        add = _text("ALTER TABLE {} ADD CONSTRAINT {} {}", own, name, sql.SQL(definition))
-        comments = _comment("CONSTRAINT {} ON {}", comment, name, own)
-        if partitioned:  # has no NOT VALID; locked in one order, so that none waits for another
-            lock = _text("LOCK TABLE {}, {} IN SHARE ROW EXCLUSIVE MODE", *sorted((own, other)))
-            statements = [Statement(Stage.CHECKED_KEY, f"{lock}; {add}{comments}")]
-        elif not checked:
-            statements = [Statement(Stage.KEY, add + comments)]
-        else:
-            check = _text("ALTER TABLE {} VALIDATE CONSTRAINT {}", own, name)
-            statements = [
-                Statement(Stage.KEY, f"{add} NOT VALID{comments}"),
-                Statement(Stage.CHECKED_KEY, check),
-            ]
-        drop = _text("ALTER TABLE {} DROP CONSTRAINT {}", own, name)
-        yield Deferrable(root, name, drop, tuple(statements))
+        key = _Key(*row)
+        drop = _text("ALTER TABLE {} DROP CONSTRAINT {}", key.on, key.key_name)
+        table = Name(key.root_schema, key.root)
+        yield Deferrable(table, key.key_name, drop, tuple(_made_key(key)))
+
+
+def _made_key(key: _Key) -> Iterator[Statement]:
+    """The statements that make a foreign key again."""
+    definition = sql.SQL(key.definition)
+    add = _text("ALTER TABLE {} ADD CONSTRAINT {} {}", key.on, key.key_name, definition)
+    comments = _comment("CONSTRAINT {} ON {}", key.comment, key.key_name, key.on)
+    if key.kind == "p":  # has no NOT VALID; locked in one order, so that none waits for another
+        both = sorted((key.on, Name(key.other_schema, key.other)))
+        lock = _text("LOCK TABLE {}, {} IN SHARE ROW EXCLUSIVE MODE", *both)
+        yield Statement(Stage.CHECKED_KEY, f"{lock}; {add}{comments}")
+    elif not key.is_checked:
+        yield Statement(Stage.KEY, add + comments)
+    else:
+        yield Statement(Stage.KEY, f"{add} NOT VALID{comments}")
+        check = _text("ALTER TABLE {} VALIDATE CONSTRAINT {}", key.on, key.key_name)
+        yield Statement(Stage.CHECKED_KEY, check)
 
 
 class _Index(NamedTuple):
@@ -126,7 +151,7 @@ class _Index(NamedTuple):
     schema: str
     table: str
     kind: str
-    index: str
+    index_name: str
     definition: str
     constraint_type: str | None
     constraint: str | None
@@ -143,7 +168,7 @@ class _Index(NamedTuple):
     @property
     def name(self) -> Name:
         """Its own name."""
-        return Name(self.schema, self.index)
+        return Name(self.schema, self.index_name)
 
 
 def _indexes(connection: Connection, tables: Collection[Name]) -> Iterator[Deferrable]:
@@ -180,23 +205,21 @@ def _made(index: _Index) -> Iterator[Statement]:
 def _on_index(index: _Index) -> str:
     """A UNIQUE constraint on an index that is there; what follows the columns is how it defers."""
     deferred = re.search(r" DEFERRABLE( INITIALLY DEFERRED)?$", index.constraint or "")
-    add = _text("ALTER TABLE {} ADD CONSTRAINT {} UNIQUE USING INDEX {}", *_names(index))
-    return add + (deferred[0] if deferred else "")
-
-
-def _names(index: _Index) -> tuple[Name, str, str]:
-    return index.on, index.index, index.index
+    add = "ALTER TABLE {} ADD CONSTRAINT {} UNIQUE USING INDEX {}"
+    name = index.index_name
+    return _text(add, index.on, name, name) + (deferred[0] if deferred else "")
 
 
 def _own_index(index: _Index) -> str:
     """A constraint that makes its index: EXCLUDE, or UNIQUE of a partitioned table."""
     only = sql.SQL("ONLY " if index.kind == "p" else "")
-    definition = sql.SQL(index.constraint or "")  # type: ignore[arg-type]  # of the catalog
-    return _text("ALTER TABLE {}{} ADD CONSTRAINT {} {}", only, index.on, index.index, definition)
+    definition = sql.SQL(index.constraint or "")
+    add = "ALTER TABLE {}{} ADD CONSTRAINT {} {}"
+    return _text(add, only, index.on, index.index_name, definition)
 
 
 def _constraint_comment(index: _Index) -> str:
-    return _comment("CONSTRAINT {} ON {}", index.constraint_comment, index.index, index.on)
+    return _comment("CONSTRAINT {} ON {}", index.constraint_comment, index.index_name, index.on)
 
 
 def _comment(on: str, comment: str | None, *names: Name | str) -> str:
@@ -208,7 +231,7 @@ def _comment(on: str, comment: str | None, *names: Name | str) -> str:
 
 def _text(statement: str, *parts: Name | str | sql.Composable) -> str:
     """A statement composed of names and of what PostgreSQL printed."""
-    return sql.SQL(statement).format(*map(_composable, parts)).as_string()  # type: ignore[arg-type]
+    return sql.SQL(statement).format(*map(_composable, parts)).as_string()
 
 
 def _composable(part: Name | str | sql.Composable) -> sql.Composable:

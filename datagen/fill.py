@@ -9,13 +9,13 @@ on where it stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
 
-from datagen import ledger, tenants, unmet
+from datagen import fast, ledger, tenants, unmet
 from datagen.building import build
 from datagen.frame import Frame
 from datagen.loading import load
@@ -32,8 +32,9 @@ from harness.errors import HarnessError
 from harness.run import FillResult, TableFill
 
 Progress = Callable[[int, int], None]
-Step = Callable[[Connection, FillPlan], None]
-"""Something to do around the loading; it is done again when a fill goes on after an end."""
+Step = Callable[[Connection, FillPlan], Mapping[str, str]]
+"""Something to do around the loading; it is done again when a fill goes on after an end. What it
+could not do is a line by its name."""
 
 
 @dataclass
@@ -67,16 +68,17 @@ def fill(
     started = time.perf_counter()
     with connect(database.loader, autocommit=True) as connection:
         targets.require(connection, owned)
+        fast.heal(database)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
         done = ledger.read(connection, the_plan.fingerprint)
         state = _State(the_plan, connection, Pools(wanted.seed), done)
-        _do(before, state)
+        _do([*before, *fast.before(database, wanted.mode, done)], state)
         total = wanted.tenants * len(the_plan.tables)
         for ordinal in range(wanted.tenants):
             position = ordinal * len(the_plan.tables)
             _load_tenant(state, ordinal, lambda n, p=position: on_progress(p + n, total))  # type: ignore[misc]
-        _do(after, state)
+        _do([*fast.after(database, wanted.mode), *after], state)
         for ordinal in range(wanted.tenants):
             _settle_tenant(state, tenants.make(wanted.seed, ordinal))
         _settled_rows(state)
@@ -99,7 +101,7 @@ def fill(
 
 def _do(steps: Sequence[Step], state: _State) -> None:
     for step in steps:
-        step(state.connection, state.plan)
+        state.unmet |= step(state.connection, state.plan)
 
 
 def _load_tenant(state: _State, ordinal: int, on_progress: Callable[[int], None]) -> None:

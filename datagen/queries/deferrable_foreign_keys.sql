@@ -26,11 +26,13 @@ WITH named AS (
     JOIN pg_constraint AS k
       ON k.conrelid = tree.relation AND k.contype = 'f' AND k.conparentid = 0
     JOIN pg_class AS f ON f.oid = k.confrelid
+), judged AS (
+    SELECT *, bool_or(must_stay) OVER (PARTITION BY root) AS all_stay FROM found
 )
 SELECT rn.nspname, root.relname, n.nspname, c.relname, c.relkind::text,
        fn.nspname, f.relname, found.conname, pg_get_constraintdef(found.oid), found.convalidated,
        obj_description(found.oid, 'pg_constraint')
-FROM found
+FROM judged AS found
 JOIN pg_class AS root ON root.oid = found.root
 JOIN pg_namespace AS rn ON rn.oid = root.relnamespace
 JOIN pg_class AS c ON c.oid = found.conrelid
@@ -40,5 +42,5 @@ JOIN pg_namespace AS fn ON fn.oid = f.relnamespace
 -- Whoever checks a key under row security sees none of the rows that it is about.
 WHERE EXISTS (SELECT FROM pg_roles AS r
               WHERE r.rolname = current_user AND (r.rolsuper OR r.rolbypassrls))
-  AND NOT EXISTS (SELECT FROM found AS other WHERE other.root = found.root AND other.must_stay)
+  AND NOT found.all_stay
 ORDER BY found.root, found.oid

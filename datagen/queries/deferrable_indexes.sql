@@ -28,7 +28,8 @@ WITH named AS (
                       WHERE d.refclassid = 'pg_constraint'::regclass AND d.refobjid = k.oid
                         AND d.deptype = 'n')
            OR EXISTS (SELECT FROM pg_depend AS d
-                      WHERE d.objid IN (x.oid, k.oid) AND d.deptype = 'e') AS must_stay
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid
+                        AND d.deptype = 'e') AS must_stay
     FROM tree
     JOIN pg_class AS c ON c.oid = tree.relation
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -36,6 +37,8 @@ WITH named AS (
     JOIN pg_class AS x ON x.oid = i.indexrelid
     LEFT JOIN pg_constraint AS k ON k.conindid = x.oid AND k.contype IN ('p', 'u', 'x')
     LEFT JOIN pg_inherits AS parent ON parent.inhrelid = x.oid
+), judged AS (
+    SELECT *, bool_or(must_stay) OVER (PARTITION BY top) AS tree_stays FROM found
 )
 SELECT rn.nspname, root.relname, top.relname AS top_name,
        found.schema_name, found.table_name, found.relkind::text,
@@ -44,11 +47,11 @@ SELECT rn.nspname, root.relname, top.relname AS top_name,
        pn.nspname, parent.relname,
        obj_description(found.index_oid, 'pg_class'),
        obj_description(found.constraint_oid, 'pg_constraint')
-FROM found
+FROM judged AS found
 JOIN pg_class AS root ON root.oid = found.root
 JOIN pg_namespace AS rn ON rn.oid = root.relnamespace
 JOIN pg_class AS top ON top.oid = found.top
 LEFT JOIN pg_class AS parent ON parent.oid = found.parent
 LEFT JOIN pg_namespace AS pn ON pn.oid = parent.relnamespace
-WHERE NOT EXISTS (SELECT FROM found AS other WHERE other.top = found.top AND other.must_stay)
+WHERE NOT found.tree_stays
 ORDER BY found.root, found.top, found.level, found.index_oid

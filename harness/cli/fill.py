@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from datagen.plan import FillSettings
+from datagen.plan import FillSettings, Mode
 from harness.cli import recording
 from harness.cli.options import (
     ConfigFile,
@@ -32,6 +32,10 @@ Scale = Annotated[
     float, typer.Option(min=0.0001, help="Rows per tenant; 1 is about 100,000 for a small one.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same data.")]
+FillMode = Annotated[
+    Mode,
+    typer.Option(help="fast makes indexes and foreign keys after loading; the data are the same."),
+]
 Audited = Annotated[
     bool, typer.Option("--audit", help="Check what must hold of the filled data, too.")
 ]
@@ -55,6 +59,7 @@ def fill(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
     ] = None,
+    mode: FillMode = "live",
     audit: Audited = False,
     truths: Truths = None,
     dsn: Dsn = None,
@@ -67,7 +72,7 @@ def fill(
 ) -> None:
     """Fill every table with believable tenants; run it again after an interruption."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    wanted = settings(tenants, scale, seed, as_of)
+    wanted = replace(settings(tenants, scale, seed, as_of), mode=mode)
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned)
         if audit or truths:
