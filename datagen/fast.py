@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from datagen import deferring, estimating, ledger, tenants
+from datagen.cohorts import Division, divide
+from datagen.part import WHOLE, Cohort
 from datagen.plan import FillPlan, Mode
+from datagen.tenant_rows import unit_name
 from harness.catalog.model import Name
 from harness.db import Connection, Target
 from harness.errors import HarnessError
@@ -22,12 +25,13 @@ def heal(database: Target) -> None:
         raise HarnessError(line)
 
 
-def before(database: Target, mode: Mode, done: ledger.Done) -> Iterator[Step]:
+def before(database: Target, mode: Mode) -> Iterator[Step]:
     """Drops what can be made after loading, of the tables that will get many rows."""
 
     def defer(connection: Connection, the_plan: FillPlan) -> Mapping[str, str]:
         deferring.require_own(connection)
-        deferring.defer(database, worth_it(the_plan, done))
+        large = [name for name, rows in estimating.rows(the_plan).items() if rows >= ENOUGH]
+        deferring.defer(database, unloaded(connection, the_plan, large))
         return {}
 
     if mode == "fast":
@@ -40,12 +44,16 @@ def after(database: Target, mode: Mode) -> Iterator[Step]:
         yield lambda *_: deferring.restore(database)
 
 
-def worth_it(the_plan: FillPlan, done: ledger.Done) -> list[Name]:
-    """Tables that many rows are still to be loaded into."""
-    wanted = the_plan.settings
-    ids = [str(tenants.make(wanted.seed, ordinal).id) for ordinal in range(wanted.tenants)]
-    return [
-        name
-        for name, rows in estimating.rows(the_plan).items()
-        if rows >= ENOUGH and any((tenant, str(name)) not in done for tenant in ids)
-    ]
+def unloaded(connection: Connection, the_plan: FillPlan, tables: list[Name]) -> list[Name]:
+    """Those of the tables that rows are still to be loaded into."""
+    left: set[Name] = set()
+    for ordinal in range(the_plan.settings.tenants):
+        tenant = tenants.make(the_plan.settings.seed, ordinal)
+        done, division = ledger.read(connection, tenant.id), divide(the_plan, tenant)
+        left |= {name for name in tables if _last_unit(name, division) not in done}
+    return [name for name in tables if name in left]
+
+
+def _last_unit(table: Name, division: Division) -> str:
+    last = division.cohort_of(table, Cohort(division.of - 1, division.of))
+    return unit_name(table, last or WHOLE)

@@ -1,53 +1,36 @@
 """Fills every table with rows for every tenant.
 
-Tenant by tenant in the order of their ids, so that indexes that lead with the tenant stay dense;
-table by table in foreign-key order, all constraints and triggers on. The rows of a table and the
-note that they are there are one transaction: a fill that was interrupted is run again and goes
-on where it stopped.
+Tenant by tenant, the largest first, so that indexes that lead with the tenant stay dense; table by
+table in foreign-key order, all constraints and triggers on. The rows of a unit and the note that
+they are there are one transaction: a fill that was interrupted is run again and goes on where it
+stopped. Every row follows from seed, settings, recipes and catalog, whoever makes it and when.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg import sql
 
-from datagen import fast, ledger, tenants, unmet
-from datagen.building import build
-from datagen.frame import Frame
-from datagen.loading import load
-from datagen.plan import FillPlan, FillSettings, plan
-from datagen.pools import Pools
-from datagen.settling import settle
-from datagen.tenants import Tenant
+from datagen import fast, ledger, tenants, turn
+from datagen.cohorts import divide
+from datagen.crew import Errand, Run, alone, crew
+from datagen.plan import FillPlan, FillSettings, TablePlan, plan
+from datagen.site import Filled, open_site
 from harness.catalog import live
-from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.deploy import target as targets
-from harness.errors import HarnessError
 from harness.run import FillResult, TableFill
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, int, str], None]
+"""Units that are done, of how many, rows in all, and the table or file of the last one."""
 Step = Callable[[Connection, FillPlan], Mapping[str, str]]
 """Something to do around the loading; it is done again when a fill goes on after an end. What it
 could not do is a line by its name."""
-
-
-@dataclass
-class _State:
-    """A fill underway."""
-
-    plan: FillPlan
-    connection: Connection
-    pools: Pools
-    done: ledger.Done
-    rows: dict[Name, int] = field(default_factory=dict)
-    seconds: dict[Name, float] = field(default_factory=dict)
-    unmet: dict[str, str] = field(default_factory=dict)
 
 
 def fill(
@@ -58,106 +41,128 @@ def fill(
     on_progress: Progress = lambda *_: None,
     before: Sequence[Step] = (),
     after: Sequence[Step] = (),
+    workers: int = 1,
 ) -> FillResult:
     """Fills the database; does nothing where the same fill is there already.
 
     `before` and `after` are done around the loading of all tables, before any statements settle.
-    Raises RefusedError where the database is not a target or holds another fill, UsageError for
-    a recipe that does not fit. Tables that could not be filled are in `unmet`, a line each.
+    `workers` processes fill, at most one for each tenant; the rows are the same for any number.
+    Raises RefusedError where the database is not a target, holds another fill or is being filled,
+    UsageError for a recipe that does not fit, DatabaseError when server or workers end. Tables
+    that could not be filled are in `unmet`, a line each.
     """
     started = time.perf_counter()
-    with connect(database.loader, autocommit=True) as connection:
+    with connect(database.loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
+        turn.take(connection)
         fast.heal(database)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
-        done = ledger.read(connection, the_plan.fingerprint)
-        state = _State(the_plan, connection, Pools(wanted.seed), done)
-        _do([*before, *fast.before(database, wanted.mode, done)], state)
-        total = wanted.tenants * len(the_plan.tables)
-        for ordinal in range(wanted.tenants):
-            position = ordinal * len(the_plan.tables)
-            _load_tenant(state, ordinal, lambda n, p=position: on_progress(p + n, total))  # type: ignore[misc]
-        _do([*fast.after(database, wanted.mode), *after], state)
-        for ordinal in range(wanted.tenants):
-            _settle_tenant(state, tenants.make(wanted.seed, ordinal))
-        _settled_rows(state)
+        ledger.open_ledger(connection, the_plan)
+        tally = _Tally(on_progress, _units(the_plan))
+        errand = Errand(database.loader, the_plan.catalog, settings, wanted)
+        with _hands(connection, the_plan, errand, workers) as run:
+            tally.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
+            tally.add_all(run("load", _largest_first(wanted)))
+            tally.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
+            tally.add_all(run("settle", _largest_first(wanted)))
+        _settled_rows(connection, the_plan, tally)
+        connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
-    on_progress(total, total)
     return FillResult(
         seed=wanted.seed,
         scale=wanted.scale,
         tenants=wanted.tenants,
         as_of=wanted.as_of,
         seconds=time.perf_counter() - started,
-        tables=tuple(
-            TableFill(str(t.name), state.rows.get(t.name, 0), state.seconds.get(t.name, 0.0))
-            for t in the_plan.tables
-        ),
-        unmet=tuple(state.unmet.values()),
+        tables=tuple(tally.of(table) for table in the_plan.tables),
+        unmet=tally.told(the_plan),
     )
 
 
-def _do(steps: Sequence[Step], state: _State) -> None:
-    for step in steps:
-        state.unmet |= step(state.connection, state.plan)
+@dataclass
+class _Tally:
+    """What was filled so far."""
+
+    on_progress: Progress
+    total: int
+    done: int = 0
+    loaded: int = 0
+    """Rows in all."""
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By unit: the first tenant that has one, and the line."""
+    left: dict[str, str] = field(default_factory=dict)
+    """What steps around the loading could not do, a line by its name."""
+
+    def do(self, steps: Sequence[Step], connection: Connection, the_plan: FillPlan) -> None:
+        """Does steps, and keeps what they could not do."""
+        for step in steps:
+            self.left |= step(connection, the_plan)
+
+    def add_all(self, units: Iterator[Filled]) -> None:
+        """Counts units as they are done."""
+        for unit in units:
+            self._add(unit)
+            self.on_progress(self.done, self.total, self.loaded, unit.unit)
+
+    def _add(self, unit: Filled) -> None:
+        self.done += 1
+        self.loaded += unit.rows
+        self.rows[unit.unit] = self.rows.get(unit.unit, 0) + unit.rows
+        self.seconds[unit.unit] = self.seconds.get(unit.unit, 0.0) + unit.seconds
+        if unit.problem:
+            told = (unit.tenant, unit.problem)
+            self.problems[unit.unit] = min(self.problems.get(unit.unit, told), told)
+
+    def of(self, table: TablePlan) -> TableFill:
+        """What a table got."""
+        name = str(table.name)
+        return TableFill(name, self.rows.get(name, 0), self.seconds.get(name, 0.0))
+
+    def told(self, the_plan: FillPlan) -> tuple[str, ...]:
+        """The problems in the order of the plan, a line each."""
+        units = [str(table.name) for table in the_plan.tables]
+        units += [file for file, _ in the_plan.settle]
+        told = [self.problems[unit][1] for unit in units if unit in self.problems]
+        return (*told, *self.left.values())
 
 
-def _load_tenant(state: _State, ordinal: int, on_progress: Callable[[int], None]) -> None:
-    tenant = tenants.make(state.plan.settings.seed, ordinal)
-    frames: dict[Name, Frame] = {}
-    for position, table in enumerate(state.plan.tables):
-        on_progress(position)
-        started = time.perf_counter()
-        try:
-            frames[table.name] = build(state.plan, table, tenant, state.pools, frames)
-            _load(state, tenant, frames[table.name])
-        except (HarnessError, psycopg.Error) as error:
-            if unmet.ends_the_fill(error):
-                raise
-            frames.pop(table.name, None)
-            state.unmet.setdefault(str(table.name), unmet.of_table(table, error))
-        spent = time.perf_counter() - started
-        state.seconds[table.name] = state.seconds.get(table.name, 0.0) + spent
+@contextmanager
+def _hands(
+    connection: Connection, the_plan: FillPlan, errand: Errand, workers: int
+) -> Iterator[Run]:
+    """This process, or several others."""
+    size = min(workers, the_plan.settings.tenants)
+    if size > 1:
+        with crew(errand, size) as run:
+            yield run
+    else:
+        yield alone(open_site(the_plan, connection))
 
 
-def _load(state: _State, tenant: Tenant, frame: Frame) -> None:
-    """Copies a frame in, unless the ledger says that it is there."""
-    name = frame.table.name
-    if (str(tenant.id), str(name)) not in state.done:
-        with state.connection.transaction():
-            load(state.connection, frame)
-            _note(state, tenant, str(name), frame.rows)
-    state.rows[name] = state.rows.get(name, 0) + frame.rows
+def _largest_first(wanted: FillSettings) -> list[int]:
+    """The tenants in the order in which they are taken."""
+    sizes = [tenants.make(wanted.seed, ordinal).size for ordinal in range(wanted.tenants)]
+    return sorted(range(wanted.tenants), key=lambda ordinal: -sizes[ordinal])
 
 
-def _note(state: _State, tenant: Tenant, unit: str, rows: int) -> None:
-    ledger.note(state.connection, state.plan.fingerprint, tenant.id, unit, rows)
+def _units(the_plan: FillPlan) -> int:
+    wanted = the_plan.settings
+    made = [tenants.make(wanted.seed, ordinal) for ordinal in range(wanted.tenants)]
+    loaded = sum(divide(the_plan, tenant).units(len(the_plan.tables)) for tenant in made)
+    return loaded + len(the_plan.settle) * wanted.tenants
 
 
-def _settle_tenant(state: _State, tenant: Tenant) -> None:
-    """Runs the recipes' statements for the tenant, each file once."""
-    for file, statements in state.plan.settle:
-        if (str(tenant.id), file) in state.done:
-            continue
-        try:
-            with state.connection.transaction():
-                settle(state.connection, state.plan, tenant, statements)
-                _note(state, tenant, file, 0)
-        except psycopg.errors.Error as error:
-            if unmet.ends_the_fill(error):
-                raise
-            state.unmet.setdefault(file, f"{file}: {unmet.brief(error)}")
-
-
-def _settled_rows(state: _State) -> None:
+def _settled_rows(connection: Connection, the_plan: FillPlan, tally: _Tally) -> None:
     """Counts the rows of tables that only settle statements fill."""
-    for table in state.plan.tables:
+    for table in the_plan.tables:
         if table.recipe.rows == 0:
             count = sql.SQL("SELECT count(*) FROM {}").format(table.name.identifier)
-            row = state.connection.execute(count).fetchone()
-            state.rows[table.name] = int(row[0]) if row else 0
+            row = connection.execute(count).fetchone()
+            tally.rows[str(table.name)] = int(row[0]) if row else 0
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from datagen import keys
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
 from datagen.generators import base_type, choose
+from datagen.part import Cohort, Part
 from datagen.plan import FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
@@ -25,11 +26,25 @@ NULL_SHARE = 0.15
 PARENT_CHOICE = {"null", "zipf", "block"}
 """Modifiers of how a foreign key's parent is chosen."""
 _KEY_TYPES = ("uuid", "bigint", "integer")
-_KEY_RANGE = {"bigint": 2**32, "integer": 2**20}
+_BIGINT_WIDTH = 2**32
 
 
 class NoParent(HarnessError):
     """A required parent table has no rows for the tenant."""
+
+
+class Parent(Protocol):
+    """Rows that others refer to."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    def column(self, name: str) -> Values:
+        """A column's values."""
+
+    def lookup(self, name: str) -> Values:
+        """A column, or a column of a parent's parent."""
 
 
 @dataclass
@@ -40,8 +55,9 @@ class Frame:
     table: TablePlan
     tenant: Tenant
     pools: Pools
-    parents: Mapping[Name, Frame]
+    parents: Mapping[Name, Parent]
     rows: int
+    part: Part = field(default_factory=Part)
     ordinal: Array = field(default_factory=lambda: np.zeros(0, "int64"))
     siblings: Array = field(default_factory=lambda: np.zeros(0, "int64"))
     block_parent: Array | None = None
@@ -50,6 +66,8 @@ class Frame:
     chosen: dict[Reference, Array] = field(default_factory=dict)
     """Parent row of each row by foreign key; -1 where it is NULL."""
     attempt: int = 0
+    numbered: int = 0
+    """Rows that were laid out, those with them that could not be mended and were left out."""
 
     def column(self, name: str) -> Values:
         """A column's values, made now if they were not yet."""
@@ -68,7 +86,8 @@ class Frame:
             return self._of_parent(first, rest)
         if name in self.table.table.columns:
             return self.column(name)
-        special = {"row": np.arange(self.rows), "ordinal": self.ordinal, "siblings": self.siblings}
+        numbers = self.part.first + np.arange(self.rows)
+        special = {"row": numbers, "ordinal": self.ordinal, "siblings": self.siblings}
         if name in special:
             return of(special[name])
         if name == "as_of":
@@ -90,7 +109,7 @@ class Frame:
             return self._maybe_null(whole.take(rows), recipe.get("null", 0), name)
         if reference is not None and not (recipe and set(recipe) - PARENT_CHOICE):
             return self._from_parent(reference, name, rows)
-        if self._is_key(column):
+        if name == own_key(self.plan, self.table):
             return self._keys(column, rows)
         if recipe and set(recipe) - {"null"}:
             values = draw(recipe, self.request(column, rows), self._subset(rows))
@@ -102,7 +121,8 @@ class Frame:
         """What a generator is asked for."""
         low, high = self.table.bounds.get(column.name, (None, None))
         return Request(
-            row_numbers=rows,
+            row_numbers=self.part.first + rows,
+            cohort=self.part.cohort,
             rng=self.generator(column.name),
             tenant=self.tenant,
             pools=self.pools,
@@ -115,9 +135,9 @@ class Frame:
 
     def generator(self, *purpose: object) -> np.random.Generator:
         """Randomness of its own for a purpose in this table and attempt."""
-        wanted = self.plan.settings
+        seed, tenant, cohort = self.plan.settings.seed, self.tenant.ordinal, self.part.cohort
         return keys.generator(
-            wanted.seed, self.tenant.ordinal, self.table.name, *purpose, self.attempt
+            seed, tenant, self.table.name, *purpose, self.attempt, cohort=cohort.index
         )
 
     def _inferred(self, column: Column, rows: Array) -> Values:
@@ -128,7 +148,7 @@ class Frame:
         if column.name in self.table.elements:
             return _subsets(self.request(column, rows), self.table.elements[column.name])
         if column.name == "created_at" or column.name == "updated_at":
-            return _spread(rows, self.rows, self.plan)
+            return _spread(rows, self.rows, self.part.cohort, self.plan)
         generator = choose(column, self.plan.catalog)
         if generator is None:
             base = base_type(column.type, self.plan.catalog)
@@ -147,12 +167,6 @@ class Frame:
         except UnknownExpression:
             return nulls(len(rows))
 
-    def _is_key(self, column: Column) -> bool:
-        key = self.table.table.primary_key
-        own = [c for c in key.columns if c != self.plan.tenant_column] if key else []
-        base = base_type(column.type, self.plan.catalog)
-        return bool(own) and column.name == own[0] and base in _KEY_TYPES
-
     def _tenant_value(self, column: Column) -> Any:
         """The tenant's id as the tenant column's type has it."""
         base = base_type(column.type, self.plan.catalog)
@@ -164,7 +178,7 @@ class Frame:
         """Time-ordered UUIDs, or integers in a range of the tenant's own."""
         wanted = self.plan.settings
         if (base := base_type(column.type, self.plan.catalog)) != "uuid":
-            return of(self.tenant.ordinal * _KEY_RANGE[base] + rows + 1)
+            return of(self._integer_keys(base, self.part.first + rows + 1))
         return of(
             keys.uuid7(
                 wanted.seed,
@@ -173,13 +187,23 @@ class Frame:
                 rows,
                 self.rows,
                 wanted.as_of,
+                self.part,
             )
         )
+
+    def _integer_keys(self, base: str, numbers: Array) -> Array:
+        """Numbers of a range that is the tenant's own."""
+        bits, width = (31, self.part.key_width) if base == "integer" else (63, _BIGINT_WIDTH)
+        found: Array = self.tenant.ordinal * width + numbers
+        if len(found) and found[-1] >= 1 << bits:
+            raise HarnessError(f"{self.table.name}: its {base} key ends before its rows do")
+        return found
 
     def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
         chosen = self._choose(reference)[rows]
         column = dict(reference.columns)[name]
-        parent = self if reference.parent == self.table.name else self.parents.get(reference.parent)
+        own = reference.parent == self.table.name
+        parent: Parent | None = self if own else self.parents.get(reference.parent)
         empty = parent is None or parent.rows == 0
         if empty or (chosen < 0).all():
             if not reference.optional and len(rows):
@@ -236,7 +260,8 @@ class Frame:
         if reference is None:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
-        parent = self if reference.parent == self.table.name else self.parents[reference.parent]
+        own = reference.parent == self.table.name
+        parent: Parent = self if own else self.parents[reference.parent]
         values = parent.lookup(other).take(np.maximum(chosen, 0))
         return Values(values.data, values.null | (chosen < 0))
 
@@ -250,6 +275,17 @@ class Frame:
         return lambda name: self.lookup(name).take(rows)
 
 
+def own_key(plan: FillPlan, table: TablePlan) -> str | None:
+    """The column that is computed from the row number, first of the primary key's own."""
+    key = table.table.primary_key
+    own = [c for c in key.columns if c != plan.tenant_column] if key else []
+    if not own or base_type(table.table.columns[own[0]].type, plan.catalog) not in _KEY_TYPES:
+        return None
+    recipe = table.recipe.columns.get(own[0], {})
+    computed = recipe.keys().isdisjoint({"expression", "default"})
+    return own[0] if computed and table.reference_of(own[0]) is None else None
+
+
 def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:
     """Parent rows: each equally likely, or the first ones more so by a power law."""
     if exponent is None:
@@ -259,11 +295,12 @@ def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float |
     return np.searchsorted(reached, rng.random(rows)).clip(0, parents - 1)
 
 
-def _spread(rows: Array, total: int, plan: FillPlan) -> Values:
+def _spread(rows: Array, total: int, cohort: Cohort, plan: FillPlan) -> Values:
     """Moments that rise with the row number, as rows are made one after the other."""
+    reached = (cohort.index + rows / max(total, 1)) / cohort.of
     end = np.datetime64(plan.settings.as_of.replace(tzinfo=None), "us")
     window = keys.WINDOW.total_seconds() * 1e6
-    return of(end - ((1 - rows / max(total, 1)) * window).astype("timedelta64[us]"))
+    return of(end - ((1 - reached) * window).astype("timedelta64[us]"))
 
 
 def _subsets(request: Request, elements: list[Any]) -> Values:

@@ -34,6 +34,8 @@ class FillSettings:
     recipes_dir: Path = BUNDLED
     mode: Mode = "live"
     """Both make the same rows."""
+    cohort_rows: int = 500_000
+    """A tenant's rows are made in cohorts of no more, see datagen.cohorts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
     what = [repr((p.table.columns, _by_name(p.table.constraints), p.recipe)) for p in plans]
-    what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of}"]
+    what += [
+        repr(recipes.settle),
+        f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.cohort_rows}",
+    ]
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 

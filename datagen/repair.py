@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datagen import spanning
 from datagen.expression import Expression, UnknownExpression
-from datagen.frame import PARENT_CHOICE, Frame
+from datagen.frame import PARENT_CHOICE, Frame, own_key
 from datagen.plan import Check, Unique
 from datagen.values import Array, Mask, Values, nulls
 
@@ -80,36 +81,34 @@ def _evaluate(frame: Frame, expression: Expression, rows: Array) -> Values | Non
 
 
 def _duplicates(frame: Frame, unique: Unique) -> Mask:
+    found = np.zeros(frame.rows, bool)
     if _is_own_key(frame, unique):
-        return np.zeros(frame.rows, bool)
+        return found
+    at = subject_rows(frame, unique)
+    columns = [frame.lookup(name).take(at) for name in unique.columns]
+    if len(at) > 1:
+        found[at] = _repeated(columns) if columns else np.arange(len(at)) > 0
+    if unique.name in frame.part.seen:
+        found[at] |= spanning.among(frame.part.seen[unique.name], columns, len(at))
+    return found
+
+
+def subject_rows(frame: Frame, unique: Unique) -> Array:
+    """The rows that have to differ: the predicate holds, and no NULL makes them so."""
     rows = np.ones(frame.rows, bool)
     if unique.predicate is not None:
         value = _evaluate(frame, unique.predicate, np.arange(frame.rows))
         if value is not None:
             rows &= ~value.null & value.data.astype(bool)
-    columns = [frame.lookup(name) for name in unique.columns]
     if not unique.nulls_equal:
-        for column in columns:
-            rows &= ~column.null
-    at = np.flatnonzero(rows)
-    if not len(columns):
-        return _all_but_first(frame.rows, at)
-    found = np.zeros(frame.rows, bool)
-    if len(at) > 1:
-        found[at] = _repeated([column.take(at) for column in columns])
-    return found
+        for name in unique.columns:
+            rows &= ~frame.lookup(name).null
+    return np.flatnonzero(rows)
 
 
 def _is_own_key(frame: Frame, unique: Unique) -> bool:
-    """The primary key is computed from the row number and needs no look."""
-    key = frame.table.table.primary_key
-    return key is not None and unique.name == key.name and bool(unique.columns)
-
-
-def _all_but_first(rows: int, at: Array) -> Mask:
-    found = np.zeros(rows, bool)
-    found[at[1:]] = True
-    return found
+    """A key that is computed from the row number needs no look."""
+    return own_key(frame.plan, frame.table) in unique.columns
 
 
 def _repeated(columns: list[Values]) -> Mask:
