@@ -130,10 +130,12 @@ def _objects(arrow_type: Any) -> Callable[[Array, Mask, str], Any]:
 
 
 def _text(data: Array, null: Mask, _: str) -> Any:
-    items = [
-        None if n else v if isinstance(v, str) else str(v) for v, n in zip(data, null, strict=True)
-    ]
-    return pa.array(items, pa.string())
+    mask = null if null.any() else None
+    try:
+        return pa.array(data, pa.string(), mask=mask)
+    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):  # not all are texts
+        items = [None if n else str(v) for v, n in zip(data, null, strict=True)]
+        return pa.array(items, pa.string())
 
 
 def _uuid(data: Array, null: Mask, _: str) -> Any:
