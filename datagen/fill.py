@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from datagen import fast, ledger, tenants, turn
+from datagen import disk, fast, ledger, tenants, turn
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -42,14 +42,16 @@ def fill(
     before: Sequence[Step] = (),
     after: Sequence[Step] = (),
     workers: int = 1,
+    say: Callable[[str], None] = lambda _: None,
 ) -> FillResult:
     """Fills the database; does nothing where the same fill is there already.
 
     `before` and `after` are done around the loading of all tables, before any statements settle.
     `workers` processes fill, at most one for each tenant; the rows are the same for any number.
     Raises RefusedError where the database is not a target, holds another fill or is being filled,
-    UsageError for a recipe that does not fit, DatabaseError when server or workers end. Tables
-    that could not be filled are in `unmet`, a line each.
+    UsageError for a recipe that does not fit or where the disk has no room, DatabaseError when
+    server, workers or the room on the disk end. Tables that could not be filled are in `unmet`, a
+    line each. `say` is told what the user should know before it begins.
     """
     started = time.perf_counter()
     with connect(database.loader, autocommit=True, application_name="harness fill") as connection:
@@ -59,13 +61,15 @@ def fill(
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
         ledger.open_ledger(connection, the_plan)
+        place = disk.room(database)
+        disk.require(the_plan, connection, place, say)
         tally = _Tally(on_progress, _units(the_plan))
         errand = Errand(database.loader, the_plan.catalog, settings, wanted)
         with _hands(connection, the_plan, errand, workers) as run:
             tally.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
-            tally.add_all(run("load", _largest_first(wanted)))
+            tally.add_all(disk.watched(run("load", _largest_first(wanted)), place))
             tally.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
-            tally.add_all(run("settle", _largest_first(wanted)))
+            tally.add_all(disk.watched(run("settle", _largest_first(wanted)), place))
         _settled_rows(connection, the_plan, tally)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")

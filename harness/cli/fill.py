@@ -100,7 +100,7 @@ def into(
     from datagen.fill import fill as fill_database
 
     with ctx.progress("Filling") as moved:
-        return fill_database(target, ctx.settings, wanted, owned, moved)
+        return fill_database(target, ctx.settings, wanted, owned, moved, say=ctx.say)
 
 
 def into_audited(ctx: Context, target: Target, wanted: FillSettings) -> FillResult:

@@ -4,62 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
 from datagen import deferring, fast, fill, tenant_rows
-from datagen.plan import FillSettings
 from harness.__main__ import main
 from harness.catalog import live
-from harness.config import Settings, Tenancy
+from harness.config import Settings
 from harness.db import Target
 from harness.deploy.deploy import deploy
 from harness.errors import UsageError
+from tests.integration.small_shop import SCHEMA, WANTED, settings_of_shop
 from tests.integration.spares import database
 
-SCHEMA = """
-CREATE SCHEMA shop;
-CREATE TABLE shop.org (org_id uuid PRIMARY KEY, name text NOT NULL);
-CREATE TABLE shop.item (
-    org_id  uuid NOT NULL REFERENCES shop.org,
-    item_id uuid NOT NULL,
-    code    integer NOT NULL,
-    price   numeric(8, 2) NOT NULL CHECK (price BETWEEN 1 AND 9),
-    PRIMARY KEY (org_id, item_id),
-    UNIQUE (org_id, code)
-);
-CREATE INDEX item_price_idx ON shop.item (org_id, price);
-CREATE TABLE shop.sale (
-    org_id  uuid NOT NULL,
-    sale_id uuid NOT NULL,
-    sold_on date NOT NULL,
-    item_id uuid NOT NULL,
-    PRIMARY KEY (org_id, sale_id, sold_on),
-    FOREIGN KEY (org_id, item_id) REFERENCES shop.item
-) PARTITION BY RANGE (sold_on);
-CREATE TABLE shop.sale_all PARTITION OF shop.sale DEFAULT;
-CREATE INDEX sale_item_idx ON shop.sale (org_id, item_id);
-"""
-WANTED = FillSettings(tenants=2, scale=1, seed=7, as_of=datetime(2026, 6, 1, tzinfo=UTC))
 FAST = replace(WANTED, mode="fast")
 
 
 @pytest.fixture(scope="module")
 def shop_settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a schema of three tables, which tells tenants apart in its own way."""
-    directory = tmp_path_factory.mktemp("shop")
-    (directory / "shop.sql").write_text(SCHEMA)
-    tenancy = Tenancy(
-        column="org_id",
-        setting="app.org",
-        root_table="shop.org",
-        current_tenant="current_setting('app.org')::uuid",
-        set_tenant="SELECT set_config('app.org', %s::text, true)",
-    )
-    return settings.model_copy(update={"schema_dir": directory, "tenancy": tenancy})
+    """Settings of a schema of three tables."""
+    return settings_of_shop(settings, tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture
