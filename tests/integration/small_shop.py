@@ -31,7 +31,7 @@ CREATE TABLE shop.sale (
 CREATE TABLE shop.sale_all PARTITION OF shop.sale DEFAULT;
 CREATE INDEX sale_item_idx ON shop.sale (org_id, item_id);
 """
-WANTED = FillSettings(tenants=2, scale=1, seed=7, as_of=datetime(2026, 6, 1, tzinfo=UTC))
+WANTED = FillSettings(tenants=2, scale=1.0, seed=7, as_of=datetime(2026, 6, 1, tzinfo=UTC))
 
 
 def settings_of_shop(settings: Settings, directory: Path) -> Settings:
