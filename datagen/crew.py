@@ -25,7 +25,7 @@ from datagen.site import Filled, Site, open_site
 from datagen.tenant_rows import load_tenant
 from datagen.tenants import Tenant
 from harness.catalog.model import Catalog
-from harness.config import Settings
+from harness.config import Settings, Tenancy
 from harness.db import connect
 from harness.errors import DatabaseError
 
@@ -41,7 +41,7 @@ class Errand:
 
     loader: str
     catalog: Catalog
-    settings: Settings
+    tenancy: Tenancy
     wanted: FillSettings
 
 
@@ -64,10 +64,9 @@ def crew(errand: Errand, size: int) -> Iterator[Run]:
         with _undisturbed():
             for _ in range(size):
                 ours, theirs = context.Pipe()
-                process: BaseProcess = context.Process(
-                    target=_work, args=(theirs, errand), daemon=True
-                )
-                members[ours].start()
+                work = context.Process(target=_work, args=(theirs, errand), daemon=True)
+                work.start()
+                members[ours] = work
                 theirs.close()
         yield lambda stage, ordinals: _hand_out(members, stage, deque(ordinals))
         for pipe in members:
@@ -149,7 +148,8 @@ def _work(pipe: Pipe, errand: Errand) -> None:
 def _serve(pipe: Pipe, errand: Errand) -> None:
     with connect(errand.loader, autocommit=True, application_name="harness fill") as connection:
         turn.work(connection)
-        site = open_site(plan(errand.catalog, errand.settings, errand.wanted), connection)
+        settings = Settings.model_construct(tenancy=errand.tenancy)
+        site = open_site(plan(errand.catalog, settings, errand.wanted), connection)
         run = alone(site)
         while (job := pipe.recv()) is not None:
             stage, ordinal = job

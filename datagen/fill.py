@@ -64,7 +64,7 @@ def fill(
         place = disk.room(database)
         disk.require(the_plan, connection, place, say)
         tally = _Tally(on_progress, _units(the_plan))
-        errand = Errand(database.loader, the_plan.catalog, settings, wanted)
+        errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
         with _hands(connection, the_plan, errand, workers) as run:
             tally.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
             tally.add_all(disk.watched(run("load", _largest_first(wanted)), place))

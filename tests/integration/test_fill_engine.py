@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
+from datagen import turn
 from datagen.fill import fill
 from datagen.plan import FillSettings
 from harness.config import Settings, Tenancy
@@ -42,7 +46,8 @@ CREATE TABLE shop.item (
 );
 CREATE UNIQUE INDEX one_default ON shop.item (org_id) WHERE is_default;
 CREATE TABLE shop.bill (
-    org_id uuid NOT NULL, bill_id bigint NOT NULL, number text NOT NULL, made_at timestamptz NOT NULL,
+    org_id uuid NOT NULL, bill_id bigint NOT NULL, number text NOT NULL,
+    made_at timestamptz NOT NULL,
     PRIMARY KEY (org_id, bill_id), UNIQUE (org_id, number)
 );
 CREATE TABLE shop.line (
@@ -53,7 +58,8 @@ CREATE TABLE shop.line (
     FOREIGN KEY (org_id, item_id) REFERENCES shop.item (org_id, item_id)
 );
 CREATE TABLE shop.slot (
-    org_id uuid NOT NULL, slot_id uuid NOT NULL, hour integer NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    org_id uuid NOT NULL, slot_id uuid NOT NULL,
+    hour integer NOT NULL CHECK (hour BETWEEN 0 AND 23),
     day integer NOT NULL CHECK (day BETWEEN 1 AND 10),
     PRIMARY KEY (org_id, slot_id), UNIQUE (org_id, day, hour)
 );
@@ -70,12 +76,12 @@ fixed = true
 code = { values = ["bread", "milk", "tea"] }
 
 [item]
-rows = 1000
+rows = 400
 [item.columns]
 is_default = "row = 7"
 
 [bill]
-rows = 1500
+rows = 500
 [bill.columns]
 number = "'B' || row"
 made_at = { time = "any", order = "row" }
@@ -88,7 +94,7 @@ billed_at = "bill_id.made_at"
 price = "item_id.price"
 
 [slot]
-rows = 1000
+rows = 400
 
 [total]
 rows = 0
@@ -118,7 +124,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> FillSettings:
     (recipes / "shop").mkdir()
     (recipes / "shop" / "shop.toml").write_text(RECIPES)
     (recipes / "shop" / "shop.sql").write_text(SETTLES)
-    return FillSettings(3, 1.0, 7, AS_OF, recipes_dir=recipes, cohort_rows=1500)
+    return FillSettings(3, 1.0, 7, AS_OF, recipes_dir=recipes, cohort_rows=700)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +169,135 @@ def test_cohorts_are_one_table_in_the_end(alone: tuple[Target, FillResult]) -> N
     target, result = alone
     assert result.unmet == ()
     rows = {table.table: table.rows for table in result.tables}
-    assert rows["shop.item"] == 1000 + 616 + 463, "shares of the cohorts are the total"
+    assert rows["shop.item"] == 400 + 246 + 185, "shares of the cohorts are the total"
     assert rows["shop.kind"] == 9
     with psycopg.connect(target.admin) as connection:
         units = connection.execute("SELECT unit FROM harness.fill_unit WHERE unit LIKE '%item%'")
         assert len(units.fetchall()) >= 8
     assert _value(target, "SELECT count(*) FROM shop.item WHERE is_default") == 3
     assert rows["shop.slot"] < 3 * 240 + 1, "a tenant has 240 hours in ten days"
+
+
+def test_any_number_of_workers_fills_the_same(
+    alone: tuple[Target, FillResult], empty: Copies, shop: Settings, wanted: FillSettings
+) -> None:
+    target = empty()
+    result = fill(target, shop, wanted, workers=3)
+    assert _checksums(target) == _checksums(alone[0])
+    assert [(t.table, t.rows) for t in result.tables] == [
+        (t.table, t.rows) for t in alone[1].tables
+    ]
+
+
+def test_what_is_there_is_not_made_again(
+    alone: tuple[Target, FillResult], shop: Settings, wanted: FillSettings
+) -> None:
+    target, first = alone
+    before = _checksums(target)
+    again = fill(target, shop, wanted)
+    assert (again.rows, again.unmet) == (first.rows, ())
+    assert _checksums(target) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fill_whose_server_goes_away_goes_on_later(
+    seed: int,
+    alone: tuple[Target, FillResult],
+    empty: Copies,
+    shop: Settings,
+    wanted: FillSettings,
+) -> None:
+    target, chance = empty(), random.Random(seed)
+    share, delay = chance.uniform(0, 0.9), chance.uniform(0, 0.02)
+
+    def lose(done: int, total: int, *_: object) -> None:
+        if done == round(share * total):
+            threading.Timer(delay, _end_connections, [target]).start()
+
+    with pytest.raises(DatabaseError, match="the connection was lost"):
+        fill(target, shop, wanted, on_progress=lose)
+    assert fill(target, shop, wanted).unmet == ()
+    assert _checksums(target) == _checksums(alone[0])
+
+
+def _end_connections(target: Target) -> None:
+    with psycopg.connect(target.admin) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+PROGRAM = """
+import sys
+from datetime import datetime, UTC
+from pathlib import Path
+from datagen import turn
+from datagen.fill import fill
+from datagen.plan import FillSettings
+from harness.config import Tenancy, load
+from harness.db import Target
+from harness.errors import HarnessError
+
+if __name__ == "__main__":
+    *target, recipes = sys.argv[1:]
+    tenancy = Tenancy(column="org_id", setting="shop.org", root_table="shop.org")
+    settings = load().model_copy(update={"tenancy": tenancy})
+    as_of = datetime(2026, 6, 1, tzinfo=UTC)
+    wanted = FillSettings(3, 1.0, 7, as_of, Path(recipes), cohort_rows=700)
+    try:
+        told = lambda *done: print(*done, flush=True)
+        fill(Target(*target), settings, wanted, on_progress=told, workers=2)
+    except HarnessError as error:
+        print(error, flush=True)
+        sys.exit(error.exit_code)
+"""
+
+
+def test_a_fill_that_is_killed_goes_on_later(
+    alone: tuple[Target, FillResult],
+    empty: Copies,
+    shop: Settings,
+    wanted: FillSettings,
+    tmp_path: Path,
+) -> None:
+    target, chance = empty(), random.Random(11)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), target.admin, target.app, target.loader]
+    command.append(str(wanted.recipes_dir))
+
+    with _underway(command, units=chance.randrange(1, 20)) as process:
+        worker = chance.choice(psutil.Process(process.pid).children())
+        worker.send_signal(signal.SIGKILL)
+        told = process.communicate()[0].splitlines()[-1]
+    assert "a worker of the fill was ended by signal 9; run the fill again" in told
+    assert process.returncode == 3
+
+    with _underway(command, units=chance.randrange(20, 40)) as process:
+        process.kill()
+    assert fill(target, shop, wanted).unmet == ()
+    assert _checksums(target) == _checksums(alone[0])
+
+
+@contextmanager
+def _underway(command: list[str], units: int) -> Iterator[subprocess.Popen[str]]:
+    """A fill by several processes, when so many units are done."""
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        for _ in range(units):
+            process.stdout.readline()
+        yield process
+
+
+def test_two_fills_at_once_do_not_get_in_each_others_way(
+    empty: Copies, shop: Settings, wanted: FillSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "WAIT", "50ms")
+    target = empty()
+    with psycopg.connect(target.loader, autocommit=True) as other:
+        turn.take(other)
+        with pytest.raises(RefusedError, match="is underway; wait for its end"):
+            fill(target, shop, wanted)
+        assert _value(target, "SELECT count(*) FROM shop.org") == 0

@@ -102,7 +102,7 @@ def test_nothing_is_left_by_probes_that_were_killed(
     target = {"admin": database.admin, "app": database.app, "loader": database.loader}
     given = json.dumps([target, own, name_of(database)])
     small.execute("LISTEN items")
-    before, chance = state(small), random.Random(7)  # noqa: S311 - moments, not secrets
+    before, chance = state(small), random.Random(7)
     for _ in range(4):
         command = [sys.executable, "-c", ATTACK, given]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as attack:
