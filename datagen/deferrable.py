@@ -20,6 +20,8 @@ from harness.catalog.model import Name
 from harness.db import Connection
 
 _READ = re.compile(r"\b(?:from|join|into|update|only)\s+([\w.]+)", re.IGNORECASE)
+_KINDS = {"u": "UNIQUE", "p": "PRIMARY KEY"}
+"""Constraints that an index can be made for beforehand."""
 _CALLED = re.compile(r"([\w.]+)\s*\(")
 
 
@@ -191,7 +193,7 @@ def _made(index: _Index) -> Iterator[Statement]:
     comments = _comment("INDEX {}", index.comment, index.name)
     if not index.constraint_type:
         yield Statement(Stage.INDEX, index.definition + comments)
-    elif index.constraint_type == "u" and index.kind == "r":
+    elif index.constraint_type in _KINDS and index.kind == "r":
         yield Statement(Stage.INDEX, index.definition)
         yield Statement(Stage.CONSTRAINT, _on_index(index) + _constraint_comment(index) + comments)
     else:
@@ -203,15 +205,16 @@ def _made(index: _Index) -> Iterator[Statement]:
 
 
 def _on_index(index: _Index) -> str:
-    """A UNIQUE constraint on an index that is there; what follows the columns is how it defers."""
+    """A constraint on an index that is there; what follows the columns is how it defers."""
     deferred = re.search(r" DEFERRABLE( INITIALLY DEFERRED)?$", index.constraint or "")
-    add = "ALTER TABLE {} ADD CONSTRAINT {} UNIQUE USING INDEX {}"
+    kind = sql.SQL(_KINDS[index.constraint_type or ""])
+    add = "ALTER TABLE {} ADD CONSTRAINT {} {} USING INDEX {}"
     name = index.index_name
-    return _text(add, index.on, name, name) + (deferred[0] if deferred else "")
+    return _text(add, index.on, name, kind, name) + (deferred[0] if deferred else "")
 
 
 def _own_index(index: _Index) -> str:
-    """A constraint that makes its index: EXCLUDE, or UNIQUE of a partitioned table."""
+    """A constraint that makes its index: EXCLUDE, or any of a partitioned table."""
     only = sql.SQL("ONLY " if index.kind == "p" else "")
     definition = sql.SQL(index.constraint or "")
     add = "ALTER TABLE {}{} ADD CONSTRAINT {} {}"

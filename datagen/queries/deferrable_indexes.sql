@@ -15,7 +15,7 @@ WITH named AS (
            x.oid AS index_oid, x.relname AS index_name, k.oid AS constraint_oid, k.contype,
            coalesce(pg_partition_root(x.oid)::oid, x.oid) AS top,
            parent.inhparent AS parent,
-           i.indisprimary OR i.indisreplident OR i.indisclustered OR NOT i.indisvalid
+           i.indisreplident OR i.indisclustered OR NOT i.indisvalid
            OR (k.oid IS NOT NULL AND x.reloptions IS NOT NULL)
            OR x.reltablespace <> 0
            OR EXISTS (SELECT FROM pg_attribute AS a

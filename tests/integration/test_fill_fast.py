@@ -63,7 +63,7 @@ def test_both_modes_make_the_same_rows_and_the_same_catalog(
     defer = deferring.defer
     monkeypatch.setattr(deferring, "defer", lambda *given: dropped.append(defer(*given)))
     assert fill.fill(shop, shop_settings, FAST).unmet == ()
-    assert dropped == [5], "a foreign key and an index of each, and a UNIQUE"
+    assert dropped == [6], "a foreign key and an index of each, a UNIQUE and a primary key"
     quick = _state(shop)
     with psycopg.connect(shop.admin) as connection:
         connection.execute("TRUNCATE shop.org CASCADE; DROP TABLE harness.fill_unit")
