@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
-from harness.catalog.model import Catalog, Column, Constraint, Name, Table
+from harness.catalog.model import Catalog, Column, Constraint, Index, Name, Table
 from harness.config import Settings
 
+Mode = Literal["live", "fast"]
+"""With everything on; or with secondary indexes and foreign keys made after loading."""
+Part = TypeVar("Part", Constraint, Index)
 _EXCLUDED = re.compile(r"(\w+) WITH =")
 _EXCLUDED_WHERE = re.compile(r"WHERE \((.*)\)\s*$", re.DOTALL)
 
@@ -29,6 +32,8 @@ class FillSettings:
     seed: int
     as_of: datetime
     recipes_dir: Path = BUNDLED
+    mode: Mode = "live"
+    """Both make the same rows."""
     cohort_rows: int = 500_000
     """A tenant's rows are made in cohorts of no more, see datagen.cohorts."""
 
@@ -124,12 +129,17 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
 
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
-    what = [repr((p.table.columns, p.table.constraints, p.recipe)) for p in plans]
+    what = [repr((p.table.columns, _by_name(p.table.constraints), p.recipe)) for p in plans]
     what += [
         repr(recipes.settle),
         f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.cohort_rows}",
     ]
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
+
+
+def _by_name(parts: Iterable[Part]) -> list[Part]:
+    """Constraints or indexes that were dropped and made again stand last, and are the same."""
+    return sorted(parts, key=lambda part: part.name)
 
 
 def _in_order(tables: Sequence[Table], tenant: str) -> Iterator[Table]:
@@ -231,13 +241,13 @@ def _narrowed(
 
 
 def _uniques(table: Table, tenant: str) -> Iterator[Unique]:
-    for constraint in table.constraints:
+    for constraint in _by_name(table.constraints):
         if constraint.kind in ("primary key", "unique"):
             columns = tuple(c for c in constraint.columns if c != tenant)
             yield Unique(constraint.name, columns, None, constraint.nulls_not_distinct)
         elif constraint.kind == "exclude":
             yield from _excluded(constraint, tenant)
-    for index in table.indexes:
+    for index in _by_name(table.indexes):
         columns = tuple(c for c in index.columns if c != tenant)
         if index.unique and all(c in table.columns for c in columns):
             predicate = _predicate(index.predicate)

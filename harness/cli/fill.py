@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from datagen.plan import FillSettings
+from datagen.plan import FillSettings, Mode
 from harness.cli import recording
 from harness.cli.options import (
     ConfigFile,
@@ -35,6 +35,10 @@ Scale = Annotated[
     float, typer.Option(min=0.0001, help="Rows per tenant; 1 is about 100,000 for a small one.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same data.")]
+FillMode = Annotated[
+    Mode,
+    typer.Option(help="fast makes indexes and foreign keys after loading; the data are the same."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -66,6 +70,7 @@ def fill(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
     ] = None,
+    mode: FillMode = "live",
     audit: Audited = False,
     truths: Truths = None,
     workers: Workers = None,
@@ -79,7 +84,7 @@ def fill(
 ) -> None:
     """Fill every table with believable tenants; run it again after an interruption."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    wanted = settings(tenants, scale, seed, as_of)
+    wanted = replace(settings(tenants, scale, seed, as_of), mode=mode)
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned, workers)
         if audit or truths:
@@ -112,7 +117,7 @@ def into(
 
     size = workers or min(cpus(), MOST_WORKERS)
     with ctx.progress("Filling") as moved:
-        return fill_database(target, ctx.settings, wanted, owned, moved, workers=size)
+        return fill_database(target, ctx.settings, wanted, owned, moved, workers=size, say=ctx.say)
 
 
 def cpus() -> int:
