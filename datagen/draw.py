@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from datagen import composing
 from datagen.expression.spans import interval
 from datagen.generators import modules
 from datagen.keys import WINDOW
@@ -125,7 +126,9 @@ def _generator(recipe: Mapping[str, Any], request: Request, _: Lookup) -> Values
 
 
 def _template(recipe: Mapping[str, Any], request: Request, lookup: Lookup) -> Values:
-    return of(objects(_filled(recipe["template"], request, lookup)))
+    template = recipe["template"]
+    columns = _columns(composing.fields(template), request, lookup)
+    return of(objects(composing.formatted(template, columns, request.rows)))
 
 
 def _json(recipe: Mapping[str, Any], request: Request, lookup: Lookup) -> Values:
@@ -133,35 +136,14 @@ def _json(recipe: Mapping[str, Any], request: Request, lookup: Lookup) -> Values
     given = recipe["json"]
     texts = given if isinstance(given, list) else [given]
     which = request.rng.integers(0, len(texts), request.rows)
-    values: dict[str, Any] = {
-        "row": request.row_numbers,
-        "canary": [request.tenant.canary] * request.rows,
-    }
-    names = {n for text in texts for n in _placeholders(text)} - values.keys()
-    values |= {name: lookup(name).data for name in names}
-    made = []
-    for row, choice in enumerate(which):
-        text = texts[choice]
-        for name, column in values.items():
-            text = text.replace(f"<{name}>", str(column[row]))
-        made.append(text)
-    return of(objects(made))
+    names = {name for text in texts for name in composing.placeholders(text)}
+    return of(composing.replaced(texts, which, _columns(names, request, lookup)))
 
 
-def _placeholders(text: str) -> list[str]:
-    return [part.partition(">")[0] for part in text.split("<")[1:] if ">" in part]
-
-
-def _filled(template: str, request: Request, lookup: Lookup) -> list[str]:
-    from string import Formatter
-
-    names = {n.split(":")[0] for _, n, _, _ in Formatter().parse(template) if n}
-    fixed = {"canary": request.tenant.canary}
-    columns = {name: lookup(name).data for name in names - {"row", *fixed}}
-    return [
-        template.format(row=number, **fixed, **{n: c[i] for n, c in columns.items()})
-        for i, number in enumerate(request.row_numbers)
-    ]
+def _columns(names: Iterable[str], request: Request, lookup: Lookup) -> dict[str, Any]:
+    """What a template mentions: columns, `row` and `canary`."""
+    special = {"row": request.row_numbers, "canary": request.tenant.canary}
+    return {name: special[name] if name in special else lookup(name).data for name in names}
 
 
 def _as(base: Values, moments: Array) -> Array:

@@ -26,6 +26,8 @@ from harness.errors import HarnessError
 
 _SCALE = re.compile(r"numeric\(\d+,\s*(\d+)\)")
 _DEFAULT_SCALE = 6
+PIECE = 5_000
+"""Rows that are encoded at once."""
 
 
 def is_binary(column: Column, catalog: Catalog) -> bool:
@@ -66,6 +68,12 @@ def _clock(value: Any) -> str:
 
 def encode(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> bytes:
     """The rows as one binary COPY stream. HarnessError where a type has no encoding."""
+    return b"".join(stream(columns, catalog))
+
+
+def stream(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[bytes]:
+    """The same in pieces of some thousand rows, of which the server takes one while the next is
+    encoded, and which never stand in memory together."""
     arrays = [_array(column, values, catalog) for column, values in columns]
     fields = [
         pa.field(column.name, array.type)
@@ -77,7 +85,10 @@ def encode(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> bytes:
         for (column, _), field in zip(columns, fields, strict=True)
     }
     encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(batch.schema, encoders)
-    return b"".join((encoder.write_header(), encoder.write_batch(batch), encoder.finish()))
+    yield encoder.write_header()
+    for first in range(0, batch.num_rows, PIECE):
+        yield encoder.write_batch(batch.slice(first, PIECE))
+    yield encoder.finish()
 
 
 def _encoder(column: Column, field: Any, catalog: Catalog) -> Any:
@@ -130,10 +141,12 @@ def _objects(arrow_type: Any) -> Callable[[Array, Mask, str], Any]:
 
 
 def _text(data: Array, null: Mask, _: str) -> Any:
-    items = [
-        None if n else v if isinstance(v, str) else str(v) for v, n in zip(data, null, strict=True)
-    ]
-    return pa.array(items, pa.string())
+    mask = null if null.any() else None
+    try:
+        return pa.array(data, pa.string(), mask=mask)
+    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):  # not all are texts
+        items = [None if n else str(v) for v, n in zip(data, null, strict=True)]
+        return pa.array(items, pa.string())
 
 
 def _uuid(data: Array, null: Mask, _: str) -> Any:

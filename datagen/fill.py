@@ -16,7 +16,7 @@ from pathlib import PurePath
 
 from psycopg import sql
 
-from datagen import ledger, moment, tenants, turn
+from datagen import disk, fast, ledger, moment, tenants, turn
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -31,8 +31,9 @@ from harness.run import FillResult, Settled, TableFill
 
 Progress = Callable[[int, int, int, str], None]
 """Units that are done, of how many, rows in all, and the table or file of the last one."""
-Step = Callable[[Connection, FillPlan], None]
-"""Something to do around the loading; it is done again when a fill goes on after an end."""
+Step = Callable[[Connection, FillPlan], Mapping[str, str]]
+"""Something to do around the loading; it is done again when a fill goes on after an end. What it
+could not do is a line by its name."""
 
 
 def fill(
@@ -44,31 +45,36 @@ def fill(
     before: Sequence[Step] = (),
     after: Sequence[Step] = (),
     workers: int = 1,
+    say: Callable[[str], None] = lambda _: None,
 ) -> FillResult:
     """Fills the database; does nothing where the same fill is there already.
 
     `before` and `after` are done around the loading of all tables, before any statements settle.
     `workers` processes fill, at most one for each tenant; the rows are the same for any number.
     Raises RefusedError where the database is not a target, holds another fill or is being filled,
-    UsageError for a recipe that does not fit, DatabaseError when server or workers end. Tables
-    that could not be filled are in `unmet`, a line each.
+    UsageError for a recipe that does not fit or where the disk has no room, DatabaseError when
+    server, workers or the room on the disk end. Tables that could not be filled are in `unmet`, a
+    line each. `say` is told what the user should know before it begins.
     """
     started = time.perf_counter()
     with connect(database.loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
         turn.take(connection)
+        fast.heal(database)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         the_plan = plan(live.read(connection), settings, wanted)
         wanted = the_plan.settings
         ledger.open_ledger(connection, the_plan)
         moment.prepare(connection)
+        place = disk.room(database)
+        disk.require(the_plan, connection, place, say)
         filled = _Tally(on_progress, _units(the_plan))
         errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
         with _hands(connection, the_plan, errand, workers) as run:
-            _do(before, connection, the_plan)
-            filled.add_all(run("load", _largest_first(wanted)))
-            _do(after, connection, the_plan)
-            filled.add_all(run("settle", _largest_first(wanted)))
+            filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
+            filled.add_all(disk.watched(run("load", _largest_first(wanted)), place))
+            filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
+            filled.add_all(disk.watched(run("settle", _largest_first(wanted)), place))
         counted = tally(connection, the_plan)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")
@@ -99,6 +105,13 @@ class _Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By unit: the first tenant that has one, and the line."""
+    left: dict[str, str] = field(default_factory=dict)
+    """What steps around the loading could not do, a line by its name."""
+
+    def do(self, steps: Sequence[Step], connection: Connection, the_plan: FillPlan) -> None:
+        """Does steps, and keeps what they could not do."""
+        for step in steps:
+            self.left |= step(connection, the_plan)
 
     def add_all(self, units: Iterator[Filled]) -> None:
         """Counts units as they are done."""
@@ -130,7 +143,8 @@ class _Tally:
         """The problems in the order of the plan, a line each."""
         units = [str(table.name) for table in the_plan.tables]
         units += [file for file, _ in the_plan.settle]
-        return tuple(self.problems[unit][1] for unit in units if unit in self.problems)
+        told = [self.problems[unit][1] for unit in units if unit in self.problems]
+        return (*told, *self.left.values())
 
 
 @contextmanager
@@ -157,11 +171,6 @@ def _units(the_plan: FillPlan) -> int:
     made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
     loaded = sum(divide(the_plan, tenant).units(len(the_plan.tables)) for tenant in made)
     return loaded + len(the_plan.settle) * wanted.tenants
-
-
-def _do(steps: Sequence[Step], connection: Connection, the_plan: FillPlan) -> None:
-    for step in steps:
-        step(connection, the_plan)
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

@@ -18,10 +18,10 @@ def load(connection: Connection, frame: Frame) -> None:
     catalog = frame.plan.catalog
     binary = all(encode.is_binary(column, catalog) for column, _ in columns)
     statement = _copy_into(frame.table.name, [c for c, _ in columns], binary)
-    data = encode.encode(columns, catalog) if binary else b""
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         if binary:
-            copy.write(data)
+            for piece in encode.stream(columns, catalog):
+                copy.write(piece)
             return
         for row in encode.rows(columns, catalog):
             copy.write_row(row)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from datagen import marking, volume
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
 from datagen.tenants import SKEW
-from harness.catalog.model import Catalog, Column, Constraint, Name, Table
+from harness.catalog.model import Catalog, Column, Constraint, Index, Name, Table
 from harness.config import Settings
 from harness.errors import UsageError
 
+Mode = Literal["live", "fast"]
+"""With everything on; or with secondary indexes and foreign keys made after loading."""
+Part = TypeVar("Part", Constraint, Index)
 _EXCLUDED = re.compile(r"(\w+) WITH =")
 _EXCLUDED_WHERE = re.compile(r"WHERE \((.*)\)\s*$", re.DOTALL)
 
@@ -44,6 +47,8 @@ class FillSettings:
     seed: int
     as_of: datetime
     recipes_dir: Path = BUNDLED
+    mode: Mode = "live"
+    """Both make the same rows."""
     cohort_rows: int = 500_000
     """A tenant's rows are made in cohorts of no more, see datagen.cohorts."""
     skew: float = SKEW
@@ -178,12 +183,17 @@ def _require_fillable(name: Name, made: FillPlan) -> None:
 
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
-    what = [repr((p.table.columns, p.table.constraints, p.recipe)) for p in plans]
+    what = [repr((p.table.columns, _by_name(p.table.constraints), p.recipe)) for p in plans]
     what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.skew}"]
     what += [repr((recipes.industries, wanted.rows, wanted.cohort_rows))]
     if any(count.exactly is not None for count in wanted.rows):
         what.append(str(wanted.tenants))  # they share the rows
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
+
+
+def _by_name(parts: Iterable[Part]) -> list[Part]:
+    """Constraints or indexes that were dropped and made again stand last, and are the same."""
+    return sorted(parts, key=lambda part: part.name)
 
 
 def _in_order(tables: Sequence[Table], tenant: str) -> Iterator[Table]:
@@ -285,13 +295,13 @@ def _narrowed(
 
 
 def _uniques(table: Table, tenant: str) -> Iterator[Unique]:
-    for constraint in table.constraints:
+    for constraint in _by_name(table.constraints):
         if constraint.kind in ("primary key", "unique"):
             columns = tuple(c for c in constraint.columns if c != tenant)
             yield Unique(constraint.name, columns, None, constraint.nulls_not_distinct)
         elif constraint.kind == "exclude":
             yield from _excluded(constraint, tenant)
-    for index in table.indexes:
+    for index in _by_name(table.indexes):
         columns = tuple(c for c in index.columns if c != tenant)
         if index.unique and all(c in table.columns for c in columns):
             predicate = _predicate(index.predicate)

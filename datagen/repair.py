@@ -7,20 +7,23 @@ left, and those that are left out. All rows that break something are mended at o
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datagen import spanning
 from datagen.expression import Expression, UnknownExpression
 from datagen.frame import PARENT_CHOICE, Frame, own_key
 from datagen.plan import Check, Unique
+from datagen.repeats import repeated
 from datagen.values import Array, Mask, Values, nulls
 
 ROUNDS = 120
 FEW = 200
 """Rows up to which a set finds repeated ones sooner than pandas does."""
+Looked = dict[Unique, tuple[list[Values], Array]]
+"""By constraint the columns that were looked at last, and the rows that broke it."""
 KEEP_NULL = 0.4
 """Share of the fresh values of a nullable column that are NULL."""
 
@@ -34,8 +37,9 @@ def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
         frame.column(column.name)
     checks = [check for check in frame.table.checks if not check.by_construction]
     suspects = np.arange(frame.rows)
+    looked: Looked = {}
     for attempt in range(1, ROUNDS + 1):
-        broken = {**_broken_checks(frame, checks, suspects), **_broken_uniques(frame)}
+        broken = {**_broken_checks(frame, checks, suspects), **_broken_uniques(frame, looked)}
         if not broken:
             return np.ones(frame.rows, bool), {}
         frame.attempt = attempt
@@ -44,7 +48,7 @@ def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
         suspects = np.unique(np.concatenate(list(broken.values())))
         _derive(frame, suspects)
     every = np.arange(frame.rows)
-    left = {**_broken_checks(frame, checks, every), **_broken_uniques(frame)}
+    left = {**_broken_checks(frame, checks, every), **_broken_uniques(frame, looked)}
     held = np.ones(frame.rows, bool)
     for rows in left.values():
         held[rows] = False
@@ -61,10 +65,22 @@ def _broken_checks(frame: Frame, checks: list[Check], rows: Array) -> dict[Check
     return broken
 
 
-def _broken_uniques(frame: Frame) -> dict[Check | Unique, Array]:
+def _broken_uniques(frame: Frame, looked: Looked) -> dict[Check | Unique, Array]:
     """All but the first of the rows that a unique constraint takes for the same."""
-    found = ((unique, _duplicates(frame, unique)) for unique in frame.table.uniques)
-    return {unique: np.flatnonzero(rows) for unique, rows in found if rows.any()}
+    found = ((unique, _looked_at(frame, unique, looked)) for unique in frame.table.uniques)
+    return {unique: rows for unique, rows in found if len(rows)}
+
+
+def _looked_at(frame: Frame, unique: Unique, looked: Looked) -> Array:
+    """Rows that repeat another one; columns that nobody has drawn anew are not looked at again."""
+    names = [*unique.columns, *(unique.predicate.columns if unique.predicate else ())]
+    columns = [frame.lookup(name) for name in names]
+    before, found = looked.get(unique, ([], None))
+    same = len(before) == len(columns) and all(map(operator.is_, before, columns))
+    if found is None or not same:
+        found = np.flatnonzero(_duplicates(frame, unique))
+        looked[unique] = (columns, found)
+    return found
 
 
 def _evaluate(frame: Frame, expression: Expression, rows: Array) -> Values | None:
@@ -114,8 +130,7 @@ def _is_own_key(frame: Frame, unique: Unique) -> bool:
 def _repeated(columns: list[Values]) -> Mask:
     """Which rows are like one before them."""
     if len(columns[0]) > FEW:
-        codes = pd.DataFrame({i: _codes(column) for i, column in enumerate(columns)})
-        return codes.duplicated(keep="first").to_numpy()
+        return repeated(columns)
     rows = list(zip(*(_hashable(column) for column in columns), strict=True))
     first = {row: position for position, row in reversed(list(enumerate(rows)))}
     return np.array([first[row] != position for position, row in enumerate(rows)])
@@ -126,16 +141,6 @@ def _hashable(values: Values) -> list[Any]:
         None if null else value
         for value, null in zip(values.data.tolist(), values.null.tolist(), strict=True)
     ]
-
-
-def _codes(values: Values) -> Array:
-    """A hashable code per value, NULLs alike."""
-    data = values.data
-    if data.dtype == "V16":
-        halves = np.ascontiguousarray(data).view("u8").reshape(-1, 2)
-        data = halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
-    codes, _ = pd.factorize(data)
-    return np.where(values.null, -1, codes)
 
 
 def _mend(frame: Frame, constraint: Check | Unique, rows: Array) -> None:

@@ -9,14 +9,17 @@ from harness.db import is_lost, one_line
 
 
 def ends_the_fill(error: Exception) -> bool:
-    """Whether it concerns more than a table: no server, no space (class 53), an interruption."""
+    """Whether it concerns more than a table: no server, one that is read-only (25006), no space
+    (class 53), an interruption (class 57)."""
     if not isinstance(error, psycopg.Error):
         return False
-    return is_lost(error) or (error.sqlstate or "").startswith(("53", "57"))
+    return is_lost(error) or (error.sqlstate or "").startswith(("25006", "53", "57"))
 
 
 def of_table(table: TablePlan, error: Exception) -> str:
     """Why a table could not be filled, and where a recipe for it would stand."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{table.name}: {brief(error)}; grant it to the loader's role"
     if isinstance(error, psycopg.Error):
         place = table.recipe.source or f"datagen/recipes/{table.name.schema}/"
         return f"{table.name}: {brief(error)}; see {place}"

@@ -34,9 +34,13 @@ class Values:
     def put(self, rows: Array, other: Values) -> Values:
         """A copy in which `other` stands at these positions (indexes or a mask)."""
         data, null = self.data.copy(), self.null.copy()
+        null[rows] = other.null
         if data.dtype != other.data.dtype:
-            data = data.astype(np.result_type(data, other.data))
-        data[rows], null[rows] = other.data, other.null
+            if other.null.all():
+                return Values(data, null)
+            kind = other.data.dtype if self.null.all() else np.result_type(data, other.data)
+            data = np.zeros(len(data), kind) if self.null.all() else data.astype(kind)
+        data[rows] = other.data
         return Values(data, null)
 
 

@@ -83,9 +83,14 @@ def expected(the_plan: FillPlan) -> dict[Name, Array]:
     return rows
 
 
+def by_table(the_plan: FillPlan) -> dict[Name, float]:
+    """About how many rows each table gets, all tenants together."""
+    return {name: float(rows.sum()) for name, rows in expected(the_plan).items()}
+
+
 def total(the_plan: FillPlan) -> int:
     """About how many rows the fill has in all."""
-    return round(sum(float(rows.sum()) for rows in expected(the_plan).values()))
+    return round(sum(by_table(the_plan).values()))
 
 
 def scale_for(the_plan: FillPlan, rows: int) -> float:

@@ -39,15 +39,25 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
     except HarnessError as error:
         return _fail(str(error), error.exit_code, debug)
-    except psycopg.errors.DiskFull as error:
-        return _fail(f"the server's disk is full: {one_line(error)}", 3, debug)
     except psycopg.Error as error:
-        return _fail(f"the database failed: {one_line(error)}", 3, debug)
+        return _fail(_told_of_database(error), 3, debug)
     except OSError as error:
         return _fail(_told(error), 3 if error.errno == errno.ENOSPC else 2, debug)
     if code == _INTERRUPTED:  # Typer makes this of a KeyboardInterrupt
         return _fail("interrupted; everything can be run again", code, debug)
     return int(code or 0)
+
+
+def _told_of_database(error: psycopg.Error) -> str:
+    said = error.diag.message_primary or one_line(error)
+    match error:
+        case psycopg.errors.DiskFull():
+            return f"the server's disk is full: {said}; make room there and run it again"
+        case psycopg.errors.ReadOnlySqlTransaction():
+            return f"the server is read-only: {said}; name one that can be written to"
+        case psycopg.errors.InsufficientPrivilege():
+            return f"{said}; grant it, or connect as a role that owns the database"
+    return f"the database failed: {one_line(error)}"
 
 
 def _told(error: OSError) -> str:

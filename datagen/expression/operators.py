@@ -13,7 +13,7 @@ from datagen.expression.columnwise import as_floats, null_of, strict
 from datagen.expression.spans import CALENDAR, DAY
 from datagen.expression.types import as_text, cast
 from datagen.expression.unknown import UnknownExpression
-from datagen.values import Array, Values, nulls
+from datagen.values import Array, Values, nulls, objects
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -183,6 +183,28 @@ def _concatenated(a: Any, b: Any) -> Any:
     return as_text(a) + as_text(b)
 
 
+def _concatenation(a: Values, b: Values) -> Values:
+    """Texts by the column where both are; anything else one by one."""
+    null = null_of((a, b))
+    known = np.flatnonzero(~null)
+    left, right = _texts(a.data[known]), _texts(b.data[known])
+    data = np.empty(len(null), object)
+    try:
+        if not all(isinstance(item, str) for item in (*left[:1], *right[:1])):
+            raise TypeError
+        data[known] = left + right
+    except TypeError:
+        return strict(_concatenated)(a, b)
+    return Values(data, null)
+
+
+def _texts(data: Array) -> Array:
+    """What is not an object as PostgreSQL prints it; objects as they are."""
+    if data.dtype == object:
+        return data
+    return objects(list(map(str if data.dtype.kind in "iu" else as_text, data.tolist())))
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -205,7 +227,7 @@ _SINGLE: dict[str, Callable[[Values, Values], Values]] = {
     "!~~": _matches(False, patterns.like),
     "!~~*": _matches(False, patterns.like, ignore_case=True),
     "^@": strict(lambda text, start: text.startswith(start), bool),
-    "||": strict(_concatenated),
+    "||": _concatenation,
     "@>": strict(_contains, bool),
     "<@": strict(lambda part, whole: _contains(whole, part), bool),
     "&&": strict(lambda a, b: not set(a).isdisjoint(b), bool),

@@ -70,6 +70,8 @@ def cast(value: Values, type_name: str) -> Values:
 
 def as_text(item: Any) -> str:
     """A single value as PostgreSQL prints it; decimals without zeros at the end."""
+    if isinstance(item, str):  # most are
+        return item
     match item:
         case bool():
             return "true" if item else "false"

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from datagen import scales
-from datagen.plan import FillSettings
+from datagen.plan import FillSettings, Mode
 from datagen.tenants import SKEW
 from harness.cli import recording
 from harness.cli.options import (
@@ -55,6 +55,10 @@ Rows = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same data.")]
+FillMode = Annotated[
+    Mode,
+    typer.Option(help="fast makes indexes and foreign keys after loading; the data are the same."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -91,6 +95,7 @@ def fill(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
     ] = None,
+    mode: FillMode = "live",
     audit: Audited = False,
     truths: Truths = None,
     workers: Workers = None,
@@ -105,6 +110,7 @@ def fill(
     """Fill every table with believable tenants; run it again after an interruption."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
     wanted = settings(tenants, scale, seed, as_of, skew, rows or ())
+    wanted = replace(wanted, mode=mode)
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned, workers)
         if audit or truths:
@@ -152,7 +158,7 @@ def into(
 
     size = workers or min(cpus(), MOST_WORKERS)
     with ctx.progress("Filling") as moved:
-        return fill_database(target, ctx.settings, wanted, owned, moved, workers=size)
+        return fill_database(target, ctx.settings, wanted, owned, moved, workers=size, say=ctx.say)
 
 
 def cpus() -> int:

@@ -12,6 +12,7 @@ from checks.allowance import Allowances
 from checks.drift import drift
 from checks.rules import registry
 from harness.catalog.model import Catalog
+from harness.cli.missing import tell_missing
 from harness.cli.options import Context
 from harness.finding import Finding
 from harness.report import terminal
@@ -67,6 +68,7 @@ def _at_files(ctx: Context, paths: list[Path], looked: Looked) -> None:
 def _at_catalog(ctx: Context, paths: list[Path], looked: Looked) -> None:
     """Beside the files, which hold the allowances of both, it is compared with them."""
     with ctx.target() as target:
+        tell_missing(ctx, target)
         examined = catalog.examine(target, ctx.settings)
     looked.findings = catalog.merge([*looked.findings, *examined.findings])
     if Layer.STATIC not in looked.layers:
@@ -79,6 +81,8 @@ def _at_catalog(ctx: Context, paths: list[Path], looked: Looked) -> None:
 
 def _attack(ctx: Context, owned: str | None, tables: list[str], looked: Looked) -> None:
     with ctx.target() as target, ctx.progress("Attacking") as moved:
+        if Layer.CATALOG not in looked.layers:
+            tell_missing(ctx, target)
         probes = isolation.check(target, ctx.settings, owned, moved, tables)
     looked.findings += leak_findings.findings(probes)
     looked.checked.append(terminal.told_probes(probes))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.missing import tell_missing
 from harness.cli.options import ConfigFile, Database, Dsn, NoColor, Quiet, context
 from harness.config import server_dsn
 from harness.errors import UsageError
@@ -64,6 +65,7 @@ def doctor(
     external = server_dsn(ctx.settings) is not None
     with ctx.target() as target:
         answers = examine(target, ctx.settings, external)
+        tell_missing(ctx, target)
     signs = {Answer.GOOD: "[green]✓[/]", Answer.WARNING: "[yellow]![/]", Answer.BAD: "[red]✗[/]"}
     for question, answer, detail in answers:
         ctx.console.print(f"{signs[answer]} {question}: {detail}", soft_wrap=True)

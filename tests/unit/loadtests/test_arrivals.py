@@ -19,7 +19,7 @@ def test_constant_arrivals_are_evenly_spaced() -> None:
 
 
 def test_poisson_arrivals_have_exponential_gaps() -> None:
-    schedule = Schedule(50, "poisson", random.Random(1))  # noqa: S311 - reproducible
+    schedule = Schedule(50, "poisson", random.Random(1))
     due = [schedule.take() for _ in range(20_000)]
     gaps = [b - a for a, b in pairwise(due)]
     assert min(gaps) >= 0

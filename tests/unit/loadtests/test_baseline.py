@@ -15,7 +15,7 @@ from loadtests.query import Query
 from loadtests.recorder import Record, at_rest
 
 PLAN = Plan("abc", ("Index Scan item_pkey on item",), 100, 1.0)
-_CHANCE = random.Random(5)  # noqa: S311 - reproducible
+_CHANCE = random.Random(5)
 
 
 def _query(name: str, ms: float, plan: Plan | None = PLAN, samples: int = 400) -> QueryResult:

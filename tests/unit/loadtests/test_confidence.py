@@ -33,7 +33,7 @@ def test_many_samples_narrow_the_interval() -> None:
 
 
 def test_the_interval_covers_the_quantile_as_often_as_it_says() -> None:
-    chance, covered, rounds = random.Random(1), 0, 2000  # noqa: S311 - reproducible
+    chance, covered, rounds = random.Random(1), 0, 2000
     lower, upper = ranks(300, 0.95)
     assert lower
     assert upper
