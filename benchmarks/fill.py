@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from psycopg import sql
 
 from benchmarks.measure import benchmark_server, compare, seconds, tell
-from datagen import fill as filling
 from datagen import tenants
+from datagen.building import build as build_frame
 from datagen.encode import encode
 from datagen.frame import Frame
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -44,11 +44,11 @@ def _measure(connection: Connection, settings: Settings) -> tuple[int, float, fl
     table = next(t for t in the_plan.tables if t.name == TABLE)
 
     def build() -> bytes:
-        frame = filling.build(the_plan, table, tenant, pools, parents)
+        frame = build_frame(the_plan, table, tenant, pools, parents)
         columns = [(c, frame.column(c.name)) for c in table.columns]
         return encode(columns, the_plan.catalog)
 
-    rows = filling.build(the_plan, table, tenant, pools, parents).rows
+    rows = build_frame(the_plan, table, tenant, pools, parents).rows
     prepared = build()
 
     def ours() -> float:
@@ -69,7 +69,7 @@ def _parents(
     parents: dict[Name, Frame] = {}
     for name in ("tenant_mgmt.business", "user_mgmt.user_account", "system_core.entity_type"):
         table = next(t for t in the_plan.tables if str(t.name) == name)
-        parents[table.name] = filling.build(the_plan, table, tenant, pools, parents)
+        parents[table.name] = build_frame(the_plan, table, tenant, pools, parents)
         columns = [(c, parents[table.name].column(c.name)) for c in table.columns]
         _copy(connection, table, encode(columns, the_plan.catalog))
     return parents

@@ -1,0 +1,30 @@
+"""What could not be filled, told in one line, and what ends a fill instead."""
+
+from __future__ import annotations
+
+import psycopg
+
+from datagen.plan import TablePlan
+from harness.db import is_lost, one_line
+
+
+def ends_the_fill(error: Exception) -> bool:
+    """Whether it concerns more than a table: no server, no space (class 53), an interruption."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return is_lost(error) or (error.sqlstate or "").startswith(("53", "57"))
+
+
+def of_table(table: TablePlan, error: Exception) -> str:
+    """Why a table could not be filled, and where a recipe for it would stand."""
+    if isinstance(error, psycopg.Error):
+        place = table.recipe.source or f"datagen/recipes/{table.name.schema}/"
+        return f"{table.name}: {brief(error)}; see {place}"
+    return str(error)
+
+
+def brief(error: psycopg.Error) -> str:
+    """What the server said, without the call stack; a failing row may be long."""
+    told = error.diag.message_primary or one_line(error)
+    detail = error.diag.message_detail
+    return f"{told} ({detail[:200]})" if detail else told
