@@ -177,6 +177,7 @@ _READABLE: dict[str, Callable[[Any], Any]] = {
     "timestamp without time zone": lambda value: str(np.datetime64(value, "us")),
     "date": lambda value: str(np.datetime64(value, "D")),
     "time without time zone": _clock,
+    "time with time zone": _clock,
     "interval": _span,
 }
 _ARRAYS: dict[str, Callable[[Array, Mask, str], Any]] = {

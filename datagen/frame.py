@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from datagen import keys
+from datagen import keys, literals, partitions
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
-from datagen.generators import base_type, choose
+from datagen.fitting import fitted
+from datagen.generators import base_type, choose, underlying
+from datagen.matching import matching
 from datagen.plan import FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
 from datagen.tenants import Tenant
-from datagen.values import Array, Values, constant, nulls, objects, of
+from datagen.values import Array, Values, constant, hashable, nulls, objects, of
 from harness.catalog.model import Column, Name
 from harness.errors import HarnessError
 
@@ -24,7 +26,6 @@ NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
 PARENT_CHOICE = {"null", "zipf", "block"}
 """Modifiers of how a foreign key's parent is chosen."""
-_KEY_TYPES = ("uuid", "bigint", "integer")
 _KEY_RANGE = {"bigint": 2**32, "integer": 2**20}
 
 
@@ -48,8 +49,19 @@ class Frame:
     """With `per`: the parent row of each row."""
     made: dict[str, Values] = field(default_factory=dict)
     chosen: dict[Reference, Array] = field(default_factory=dict)
-    """Parent row of each row by foreign key; -1 where it is NULL."""
+    """Parent row of each row by foreign key; `~row` where it is NULL."""
     attempt: int = 0
+    missed: dict[str, int] = field(default_factory=dict)
+    """How many rows could not be made, by what stood against them."""
+
+    def keep(self, rows: Array) -> None:
+        """Leaves only these rows."""
+        self.made = {name: values.take(rows) for name, values in self.made.items()}
+        self.chosen = {key: chosen[rows] for key, chosen in self.chosen.items()}
+        self.ordinal, self.siblings = self.ordinal[rows], self.siblings[rows]
+        if self.block_parent is not None:
+            self.block_parent = self.block_parent[rows]
+        self.rows = len(rows)
 
     def column(self, name: str) -> Values:
         """A column's values, made now if they were not yet."""
@@ -60,14 +72,14 @@ class Frame:
     def lookup(self, name: str) -> Values:
         """What an expression may mention: columns, `row`, `ordinal`, `siblings`, `as_of`,
         `tenant.attribute` and `foreign_key_column.column_of_the_parent`."""
+        if name in self.table.table.columns:
+            return self.column(name)
         first, dot, rest = name.partition(".")
         if first == "tenant" and dot:
             value = getattr(self.tenant, rest)
             return constant(value if isinstance(value, int | float) else str(value), self.rows)
         if dot:
             return self._of_parent(first, rest)
-        if name in self.table.table.columns:
-            return self.column(name)
         special = {"row": np.arange(self.rows), "ordinal": self.ordinal, "siblings": self.siblings}
         if name in special:
             return of(special[name])
@@ -81,8 +93,10 @@ class Frame:
         column = self.table.table.columns[name]
         recipe = self.table.recipe.columns.get(name)
         reference = self.table.reference_of(name)
-        if name == self.plan.tenant_column:
+        if name == self.table.tenant_column:
             return constant(self._tenant_value(column), len(rows))
+        if column.generated is not None:
+            return self._computed(column.generated, rows)
         if recipe and recipe.get("default"):
             return self._database_default(column, rows)
         if recipe and "expression" in recipe:
@@ -100,7 +114,9 @@ class Frame:
 
     def request(self, column: Column, rows: Array) -> Request:
         """What a generator is asked for."""
-        low, high = self.table.bounds.get(column.name, (None, None))
+        low, high = self.table.told.bounds.get(column.name, (None, None))
+        uniques = [unique for unique in self.table.uniques if column.name in unique.columns]
+        tenants = self.plan.settings.tenants
         return Request(
             row_numbers=rows,
             rng=self.generator(column.name),
@@ -108,7 +124,8 @@ class Frame:
             pools=self.pools,
             as_of=self.plan.settings.as_of,
             name=column.name,
-            unique=any(column.name in u.columns for u in self.table.uniques) and high is None,
+            unique=bool(uniques) and high is None,
+            across=tenants if any(u.across and u.columns == (column.name,) for u in uniques) else 0,
             lower=low,
             upper=high,
         )
@@ -121,24 +138,50 @@ class Frame:
         )
 
     def _inferred(self, column: Column, rows: Array) -> Values:
-        if column.name in self.table.choices:
-            choices = self.table.choices[column.name]
+        request, told = self.request(column, rows), self.table.told
+        if column.name in self.table.windows:
+            return of(partitions.draw(self.table.windows[column.name], request.rng, len(rows)))
+        if column.name in told.choices:
+            choices = told.choices[column.name]
             pool = np.array(choices) if isinstance(choices[0], int | float) else _texts(choices)
-            return of(self.request(column, rows).pick(pool))
-        if column.name in self.table.elements:
-            return _subsets(self.request(column, rows), self.table.elements[column.name])
-        if column.name == "created_at" or column.name == "updated_at":
+            return of(request.pick(pool))
+        if column.name in told.elements:
+            return _subsets(request, told.elements[column.name])
+        if column.name in ("created_at", "updated_at") and _is_moment(column.type):
             return _spread(rows, self.rows, self.plan)
-        generator = choose(column, self.plan.catalog)
-        if generator is None:
-            base = base_type(column.type, self.plan.catalog)
-            if not column.not_null:
-                return nulls(len(rows))
-            raise HarnessError(
-                f"{self.table.name}.{column.name}: no generator makes {base}; write a recipe"
-            )
-        made: Values = generator.generate(self.request(column, rows))
-        return made
+        made = self._generated(column, request)
+        if column.name in told.patterns:
+            made = matching(made, told.patterns[column.name], request)
+        lengths = told.lengths.get(column.name, (None, None))
+        return fitted(made, underlying(column.type, self.plan.catalog), lengths, request)
+
+    def _generated(self, column: Column, request: Request) -> Values:
+        """What the generator of the column's domain, name or type makes."""
+        catalog = self.plan.catalog
+        if column.name in self.table.apart:
+            apart = literals.spans(column.type, request, catalog)
+            if apart is not None:
+                return apart
+        generator = choose(column, catalog)
+        if generator is not None:
+            made: Values = generator.generate(request)
+            return made
+        texts = literals.make(column.type, request, catalog)
+        if texts is not None:
+            return texts
+        if not column.not_null:
+            return nulls(request.rows)
+        raise HarnessError(
+            f"{self.table.name}.{column.name}: no generator makes {column.type}; give a recipe with"
+            " a value, an expression or default = true"
+        )
+
+    def _computed(self, expression: str, rows: Array) -> Values:
+        """What the database computes of the other columns, where that can be told."""
+        try:
+            return compile_expression(expression).evaluate(self.lookup, self.rows).take(rows)
+        except UnknownExpression:
+            return nulls(len(rows))
 
     def _database_default(self, column: Column, rows: Array) -> Values:
         """What the database will put there, where that can be told, for CHECKs to look at."""
@@ -148,23 +191,25 @@ class Frame:
             return nulls(len(rows))
 
     def _is_key(self, column: Column) -> bool:
-        key = self.table.table.primary_key
-        own = [c for c in key.columns if c != self.plan.tenant_column] if key else []
-        base = base_type(column.type, self.plan.catalog)
-        return bool(own) and column.name == own[0] and base in _KEY_TYPES
+        return self.table.computed_key(self.plan.catalog) == column.name
 
     def _tenant_value(self, column: Column) -> Any:
         """The tenant's id as the tenant column's type has it."""
         base = base_type(column.type, self.plan.catalog)
         if base == "uuid":
             return np.void(self.tenant.id.bytes)
-        return str(self.tenant.id) if base == "text" else self.tenant.ordinal + 1
+        if base in _KEY_RANGE or base == "numeric":
+            return self.plan.taken.get(self.plan.root, 0) + self.tenant.ordinal + 1
+        return str(self.tenant.id) if self.plan.id_length >= 36 else self.tenant.short_id
 
     def _keys(self, column: Column, rows: Array) -> Values:
         """Time-ordered UUIDs, or integers in a range of the tenant's own."""
         wanted = self.plan.settings
         if (base := base_type(column.type, self.plan.catalog)) != "uuid":
-            return of(self.tenant.ordinal * _KEY_RANGE[base] + rows + 1)
+            first = self.plan.taken.get(self.table.name, 0) + 1
+            if base in _KEY_RANGE:
+                return of(self.tenant.ordinal * _KEY_RANGE[base] + rows + first)
+            return of(rows * wanted.tenants + self.tenant.ordinal + first)
         return of(
             keys.uuid7(
                 wanted.seed,
@@ -179,15 +224,22 @@ class Frame:
     def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
         chosen = self._choose(reference)[rows]
         column = dict(reference.columns)[name]
-        parent = self if reference.parent == self.table.name else self.parents.get(reference.parent)
-        empty = parent is None or parent.rows == 0
-        if empty or (chosen < 0).all():
+        parent = self._parent(reference)
+        if parent is None or parent.rows == 0:
             if not reference.optional and len(rows):
                 raise NoParent(f"{self.table.name}: {reference.parent} has no rows to refer to")
-            return nulls(len(rows))
-        assert parent is not None  # noqa: S101 - `empty` says so
-        values = parent.column(column).take(np.maximum(chosen, 0))
-        return Values(values.data, values.null | (chosen < 0))
+            return self._without_parent(name, rows)
+        values = parent.column(column).take(row_of(chosen))
+        absent = (chosen < 0) & (not self.table.table.columns[name].not_null)
+        return Values(values.data, values.null | absent)
+
+    def _without_parent(self, name: str, rows: Array) -> Values:
+        """NULL, or where the key may not be NULL in this column any value."""
+        column = self.table.table.columns[name]
+        return self._inferred(column, rows) if column.not_null else nulls(len(rows))
+
+    def _parent(self, reference: Reference) -> Frame | None:
+        return self if reference.parent == self.table.name else self.parents.get(reference.parent)
 
     def choose_again(self, reference: Reference, rows: Array) -> None:
         """Other parents for some rows, in all columns of the foreign key."""
@@ -204,6 +256,7 @@ class Frame:
         return self.chosen[reference]
 
     def _pick_parents(self, reference: Reference, rows: Array) -> Array:
+        """Parent rows; `~row` where the reference is NULL."""
         column = reference.columns[0][0]
         rng = self.generator(column, "parent")
         recipe = self.table.recipe.columns.get(column, {})
@@ -222,7 +275,49 @@ class Frame:
             if recipe.get("block"):
                 picked = self._one_per_block(rng, parent.rows)[rows]
             absent = rng.random(len(rows)) < share
-        return np.where(absent & reference.optional, -1, picked)
+        picked, missing = self._agreeing(reference, rows, picked, rng)
+        return np.where((absent | missing) & reference.optional, ~picked, picked)
+
+    def _agreeing(
+        self, reference: Reference, rows: Array, picked: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Parents that have the values that columns have already, for they belong to another
+        foreign key, too; and the rows for which there is none."""
+        others = [
+            (own, other)
+            for own, other in reference.columns
+            if self.table.reference_of(own) != reference
+        ]
+        parent = self._parent(reference)
+        missing = np.zeros(len(rows), bool)
+        if not others or parent is None or parent is self:
+            return picked, missing
+        ours = zip(*(hashable(self.column(own).take(rows)) for own, _ in others), strict=True)
+        theirs = zip(*(hashable(parent.column(other)) for _, other in others), strict=True)
+        found: dict[Any, list[int]] = {}
+        for row, key in enumerate(theirs):
+            found.setdefault(key, []).append(row)
+        picked, draws = picked.copy(), rng.random(len(rows))
+        for position, key in enumerate(ours):
+            candidates = found.get(key)
+            if candidates:
+                picked[position] = candidates[int(draws[position] * len(candidates))]
+            else:
+                missing[position] = None not in key
+        return picked, missing
+
+    def orphans(self, reference: Reference) -> Array:
+        """Rows whose columns of several foreign keys lead to no parent."""
+        if all(self.table.reference_of(own) == reference for own, _ in reference.columns):
+            return np.zeros(0, "int64")
+        parent = self._parent(reference)
+        if parent is None:
+            return np.zeros(0, "int64")
+        theirs = set(zip(*(hashable(parent.column(c)) for _, c in reference.columns), strict=True))
+        ours = zip(*(hashable(self.column(c)) for c, _ in reference.columns), strict=True)
+        return np.array(
+            [row for row, key in enumerate(ours) if None not in key and key not in theirs], "int64"
+        )
 
     def _one_per_block(self, rng: np.random.Generator, parents: int) -> Array:
         """The same parent for all siblings of a block."""
@@ -237,7 +332,7 @@ class Frame:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
         parent = self if reference.parent == self.table.name else self.parents[reference.parent]
-        values = parent.lookup(other).take(np.maximum(chosen, 0))
+        values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
 
     def _maybe_null(self, values: Values, share: float, name: str) -> Values:
@@ -248,6 +343,15 @@ class Frame:
 
     def _subset(self, rows: Array) -> Any:
         return lambda name: self.lookup(name).take(rows)
+
+
+def row_of(chosen: Array) -> Array:
+    """The parent row that was picked, also where the reference is NULL."""
+    return np.where(chosen < 0, ~chosen, chosen)
+
+
+def _is_moment(type_name: str) -> bool:
+    return type_name.startswith("timestamp")
 
 
 def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:

@@ -30,6 +30,8 @@ class Request:
     unique: bool = False
     lower: float | None = None
     upper: float | None = None
+    across: int = 0
+    """The number of tenants where values may not repeat between tenants, else 0."""
     length: int | None = None
     """The greatest length of a text."""
     digits: int | None = None

@@ -12,7 +12,9 @@ from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType
 
 from datagen.expression import Expression
+from datagen.expression.evaluate import columns_of
 
+_LENGTHS = ("length", "char_length", "character_length", "octet_length")
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
@@ -64,6 +66,14 @@ def bound(node: Any) -> list[tuple[str, str, float]]:
     return [] if column is None or number is None else [(column, operator, number)]
 
 
+def compared(node: Any) -> tuple[str, str, Any] | None:
+    """(column, operator, other side) of a comparison that has a column on its left."""
+    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
+        return None
+    column, operator = _column(node.lexpr), node.name[-1].sval
+    return (column, operator, node.rexpr) if column and operator in _MIRRORED else None
+
+
 def order(node: Any) -> tuple[str, str] | None:
     """The two columns of a comparison such as `ends_at > starts_at`."""
     if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
@@ -71,6 +81,79 @@ def order(node: Any) -> tuple[str, str] | None:
     left, right = _column(node.lexpr), _column(node.rexpr)
     ordered = node.name[-1].sval in ("<", "<=", ">", ">=")
     return (left, right) if ordered and left and right else None
+
+
+def length_bound(node: Any) -> list[tuple[str, str, float]]:
+    """(column, operator, number) of a comparison of a text's length, bare or trimmed."""
+    if not isinstance(node, ast.A_Expr):
+        return []
+    column = _measured(node.lexpr)
+    if column is None:
+        return []
+    if node.kind == A_Expr_Kind.AEXPR_BETWEEN:
+        found = list(zip((">=", "<="), map(_number, node.rexpr), strict=True))
+    elif node.kind == A_Expr_Kind.AEXPR_OP and node.name[-1].sval in _MIRRORED:
+        found = [(node.name[-1].sval, _number(node.rexpr))]
+    else:
+        return []
+    return [(column, operator, number) for operator, number in found if number is not None]
+
+
+def pattern(node: Any) -> tuple[str, str] | None:
+    """Column and regular expression of `column ~ '…'`."""
+    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
+        return None
+    column, text = _column(node.lexpr), _literal(node.rexpr)
+    matched = node.name[-1].sval in ("~", "~*") and column and isinstance(text, str)
+    return (str(column), text) if matched else None
+
+
+def assigned(expression: Expression) -> tuple[str, Expression] | None:
+    """A column and what it has to be: `total = price * quantity`, a conjunct or the whole."""
+    for node in conjuncts(expression):
+        if isinstance(node, ast.A_Expr) and node.kind == A_Expr_Kind.AEXPR_OP:
+            for one, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
+                column = _column(one)
+                mentioned = frozenset(columns_of(other))
+                if node.name[-1].sval == "=" and column and column not in mentioned:
+                    return column, Expression(expression.text, other, mentioned)
+    return None
+
+
+def constants(node: Any) -> Iterator[tuple[str, Any]]:
+    """Columns, and each value with which one is compared anywhere below a node."""
+    if isinstance(node, tuple | list):
+        for part in node:
+            yield from constants(part)
+    elif isinstance(node, ast.Node):
+        if isinstance(node, ast.A_Expr):
+            yield from _compared_values(node)
+        for name in node.__slots__:
+            yield from constants(getattr(node, name))
+
+
+def _compared_values(node: Any) -> Iterator[tuple[str, Any]]:
+    column, other = _column(node.lexpr), _bare(node.rexpr)
+    if column is None:
+        return
+    listed = other.elements if isinstance(other, ast.A_ArrayExpr) else other
+    for element in listed if isinstance(listed, tuple | list) else (listed,):
+        value = _literal(element)
+        if value is not None:
+            yield column, value
+
+
+def _measured(node: Any) -> str | None:
+    """The column whose length a call tells."""
+    node = _bare(node)
+    if not isinstance(node, ast.FuncCall) or len(node.args or ()) != 1:
+        return None
+    if node.funcname[-1].sval not in _LENGTHS:
+        return None
+    inner = _bare(node.args[0])
+    if isinstance(inner, ast.FuncCall) and inner.funcname[-1].sval in ("btrim", "trim"):
+        inner = inner.args[0]
+    return _column(inner)
 
 
 def _conjuncts(node: Any) -> Iterator[Any]:
