@@ -19,8 +19,8 @@ _LONGEST = 12
 """Texts up to this length may be numbers to the base of 36."""
 
 
-def number_of(row: int, tenant: Tenant, tenants: int) -> int:
-    """A number that no row of another tenant has."""
+def number_of(row: Any, tenant: Tenant, tenants: int) -> Any:
+    """A number, or numbers of rows, that no row of another tenant has."""
     return row * tenants + tenant.ordinal
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from datagen import keys
-from datagen.frame import Frame, NoParent
+from datagen.frame import Frame, NoParent, Parent
+from datagen.part import Part
 from datagen.plan import FillPlan, TablePlan
 from datagen.pools import Pools
 from datagen.repair import repair
@@ -25,39 +26,42 @@ def build(
     table: TablePlan,
     tenant: Tenant,
     pools: Pools,
-    parents: Mapping[Name, Frame],
+    parents: Mapping[Name, Parent],
+    part: Part = Part(),  # noqa: B008 - frozen
 ) -> Frame:
     """The rows of a table for a tenant, mended; NoParent where it cannot have any."""
-    frame = Frame(the_plan, table, tenant, pools, parents, 0)
+    frame = lay_out(the_plan, table, tenant, pools, parents, part)
+    held, broken = repair(frame)
+    return frame if held.all() else _without(frame, held, broken)
+
+
+def lay_out(
+    the_plan: FillPlan,
+    table: TablePlan,
+    tenant: Tenant,
+    pools: Pools,
+    parents: Mapping[Name, Parent],
+    part: Part,
+) -> Frame:
+    """A frame of as many rows as the table is to have, without values."""
+    frame = Frame(the_plan, table, tenant, pools, parents, 0, part)
     per = table.recipe.per
     if per is not None:
         reference = table.reference_of(per.column)
         if reference is None or reference.parent not in parents:
             raise NoParent(f"{table.name}: {per.column} has no rows to refer to")
-        frame.block_parent, frame.ordinal, frame.siblings = _blocks(
-            the_plan, table, tenant, parents[reference.parent].rows
-        )
-        frame.rows = len(frame.block_parent)
+        _block(frame, parents[reference.parent].rows, per.counts)
     else:
-        frame.rows = _row_count(the_plan, table, tenant)
-        frame.ordinal, frame.siblings = np.arange(frame.rows), np.full(frame.rows, frame.rows)
-    held, broken = repair(frame)
-    return frame if held.all() else _without(frame, held, broken)
-
-
-def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
-    """The frame without the rows that could not be mended."""
-    if not held.any() and frame.rows:
-        names = ", ".join(broken)
-        raise HarnessError(f"{frame.table.name}: no row satisfies {names}; write a recipe for it")
-    rows = np.flatnonzero(held)
-    frame.made = {name: values.take(rows) for name, values in frame.made.items()}
-    frame.chosen = {}
-    frame.rows = len(rows)
+        total = row_count(the_plan, table, tenant)
+        frame.rows = part.cohort.share(total)
+        frame.ordinal = part.first + np.arange(frame.rows)
+        frame.siblings = np.full(frame.rows, total)
+    frame.numbered = frame.rows
     return frame
 
 
-def _row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
+def row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
+    """Rows of a table that has no `per`, all cohorts together."""
     if table.name == the_plan.root:
         return 1
     recipe = table.recipe
@@ -67,15 +71,35 @@ def _row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
     return max(min(recipe.rows, SMALLEST), scaled)
 
 
-def _blocks(
-    the_plan: FillPlan, table: TablePlan, tenant: Tenant, parents: int
-) -> tuple[Array, Array, Array]:
+def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
+    """The frame without the rows that could not be mended."""
+    if not held.any() and frame.rows and not frame.part.first:
+        names = ", ".join(broken)
+        raise HarnessError(f"{frame.table.name}: no row satisfies {names}; write a recipe for it")
+    frame.missed = dict(broken)
+    frame.keep(np.flatnonzero(closed(frame, held)))
+    return frame
+
+
+def closed(frame: Frame, held: Array) -> Array:
+    """The rows that hold and do not refer to one of the table that does not."""
+    own = [chosen for r, chosen in frame.chosen.items() if r.parent == frame.table.name]
+    while True:
+        lost = np.zeros(frame.rows, bool)
+        for chosen in own:
+            lost |= held & (chosen >= 0) & ~held[chosen]
+        if not lost.any():
+            return held
+        held = held & ~lost
+
+
+def _block(frame: Frame, parents: int, counts: tuple[int, int]) -> None:
     """Parent row, ordinal within it and number of siblings of each row."""
-    assert table.recipe.per is not None  # noqa: S101 - the caller looked
-    low, high = table.recipe.per.counts
-    seed = the_plan.settings.seed
-    rng = keys.generator(seed, tenant.ordinal, table.name, "blocks")
-    counts = rng.integers(low, high + 1, parents)
-    parent = np.repeat(np.arange(parents), counts)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    return parent, np.arange(len(parent)) - first, np.repeat(counts, counts)
+    low, high = counts
+    seed, cohort = frame.plan.settings.seed, frame.part.cohort.index
+    rng = keys.generator(seed, frame.tenant.ordinal, frame.table.name, "blocks", cohort=cohort)
+    drawn = rng.integers(low, high + 1, parents)
+    first = np.repeat(np.cumsum(drawn) - drawn, drawn)
+    frame.block_parent = np.repeat(np.arange(parents), drawn)
+    frame.rows = len(first)
+    frame.ordinal, frame.siblings = np.arange(frame.rows) - first, np.repeat(drawn, drawn)

@@ -11,10 +11,13 @@ import numpy as np
 from datagen.expression.spans import interval
 from datagen.generators import modules
 from datagen.keys import WINDOW
+from datagen.part import Cohort
 from datagen.request import Request
 from datagen.values import Array, Values, constant, objects, of
 from harness.errors import UsageError
 
+_RECENT = 1.4
+"""Moments are Beta(1, this) before today: the more the later."""
 Lookup = Callable[[str], Values]
 
 
@@ -76,13 +79,24 @@ def _time(recipe: Mapping[str, Any], request: Request, _: Lookup) -> Values:
     """Moments in the window: `order = "row"` rising, `hours = "business"` in working hours."""
     days = recipe.get("days", WINDOW.days)
     end = np.datetime64(request.as_of.replace(tzinfo=None), "us")
-    share = request.rng.beta(1, 1.4, request.rows)
+    share = request.rng.beta(1, _RECENT, request.rows)
     if recipe.get("order") == "row":
         share = np.sort(share)[::-1][np.argsort(np.argsort(request.row_numbers))]
+        share = _in_turn(share, request.cohort)
     moments = end - (share * days * 86_400e6).astype("timedelta64[us]")
     if recipe.get("hours") == "business":
         moments = _working(moments, request)
     return of(np.minimum(moments, end))
+
+
+def _in_turn(share: Array, cohort: Cohort) -> Array:
+    """Shares of the window as one cohort after the other has them, all together as drawn."""
+    if cohort.of == 1:
+        return share
+    within = 1 - (1 - share) ** _RECENT  # where the share stands in its distribution, 0 to 1
+    reached = (cohort.of - 1 - cohort.index + within) / cohort.of
+    later: Array = 1 - (1 - reached) ** (1 / _RECENT)
+    return later
 
 
 def _working(moments: Array, request: Request) -> Array:

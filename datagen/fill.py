@@ -1,52 +1,36 @@
 """Fills every table with rows for every tenant.
 
-Tenant by tenant in the order of their ids, so that indexes that lead with the tenant stay dense;
-table by table in foreign-key order, all constraints and triggers on. The rows of a table and the
-note that they are there are one transaction: a fill that was interrupted is run again and goes
-on where it stopped.
+Tenant by tenant, the largest first, so that indexes that lead with the tenant stay dense; table by
+table in foreign-key order, all constraints and triggers on. The rows of a unit and the note that
+they are there are one transaction: a fill that was interrupted is run again and goes on where it
+stopped. Every row follows from seed, settings, recipes and catalog, whoever makes it and when.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg import sql
 
-from datagen import ledger, tenants, unmet
-from datagen.building import build
-from datagen.frame import Frame
-from datagen.loading import load
-from datagen.plan import FillPlan, FillSettings, plan
-from datagen.pools import Pools
-from datagen.settling import settle
-from datagen.tenants import Tenant
+from datagen import ledger, sequences, taken, tenants, turn
+from datagen.cohorts import divide
+from datagen.crew import Errand, Run, alone, crew
+from datagen.plan import FillPlan, FillSettings, TablePlan, plan
+from datagen.site import Filled, Site, open_site
+from datagen.tenant_rows import load_shared
 from harness.catalog import live
-from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.deploy import target as targets
-from harness.errors import HarnessError
 from harness.run import FillResult, TableFill
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, int, str], None]
+"""Units that are done, of how many, rows in all, and the table or file of the last one."""
 Step = Callable[[Connection, FillPlan], None]
 """Something to do around the loading; it is done again when a fill goes on after an end."""
-
-
-@dataclass
-class _State:
-    """A fill underway."""
-
-    plan: FillPlan
-    connection: Connection
-    pools: Pools
-    done: ledger.Done
-    rows: dict[Name, int] = field(default_factory=dict)
-    seconds: dict[Name, float] = field(default_factory=dict)
-    unmet: dict[str, str] = field(default_factory=dict)
 
 
 def fill(
@@ -57,105 +41,153 @@ def fill(
     on_progress: Progress = lambda *_: None,
     before: Sequence[Step] = (),
     after: Sequence[Step] = (),
+    workers: int = 1,
 ) -> FillResult:
     """Fills the database; does nothing where the same fill is there already.
 
     `before` and `after` are done around the loading of all tables, before any statements settle.
-    Raises RefusedError where the database is not a target or holds another fill, UsageError for
-    a recipe that does not fit. Tables that could not be filled are in `unmet`, a line each.
+    `workers` processes fill, at most one for each tenant; the rows are the same for any number.
+    Raises RefusedError where the database is not a target, holds another fill or is being filled,
+    UsageError for a recipe that does not fit, DatabaseError when server or workers end. Tables
+    that could not be filled are in `unmet`, a line each.
     """
     started = time.perf_counter()
-    with connect(database.loader, autocommit=True) as connection:
+    loader = _as_whom(database, owned)
+    with connect(loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
+        turn.take(connection)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
-        the_plan = plan(live.read(connection), settings, wanted)
-        done = ledger.read(connection, the_plan.fingerprint)
-        state = _State(the_plan, connection, Pools(wanted.seed), done)
-        _do(before, state)
-        total = wanted.tenants * len(the_plan.tables)
-        for ordinal in range(wanted.tenants):
-            position = ordinal * len(the_plan.tables)
-            _load_tenant(state, ordinal, lambda n, p=position: on_progress(p + n, total))  # type: ignore[misc]
-        _do(after, state)
-        for ordinal in range(wanted.tenants):
-            _settle_tenant(state, tenants.make(wanted.seed, ordinal))
-        _settled_rows(state)
+        catalog = live.read(connection)
+        ledger.create(connection)
+        before_us = taken.read(connection, catalog)
+        the_plan = plan(catalog, settings, wanted, before_us)
+        ledger.open_ledger(connection, the_plan)
+        tally = _Tally(on_progress, _units(the_plan))
+        errand = Errand(loader, catalog, settings, wanted, before_us)
+        site = open_site(the_plan, connection)
+        _do(before, connection, the_plan)
+        tally.add_all(load_shared(site))
+        with _hands(site, errand, workers) as run:
+            tally.add_all(run("load", _largest_first(wanted)))
+            _do(after, connection, the_plan)
+            tally.add_all(run("settle", _largest_first(wanted)))
+        _settled_rows(connection, the_plan, tally)
+        sequences.advance(connection, catalog)
+        connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
-    on_progress(total, total)
     return FillResult(
         seed=wanted.seed,
         scale=wanted.scale,
         tenants=wanted.tenants,
         as_of=wanted.as_of,
         seconds=time.perf_counter() - started,
-        tables=tuple(
-            TableFill(str(t.name), state.rows.get(t.name, 0), state.seconds.get(t.name, 0.0))
-            for t in the_plan.tables
-        ),
-        unmet=tuple(state.unmet.values()),
+        tables=tuple(tally.of(table) for table in the_plan.tables),
+        unmet=tally.told(the_plan),
+        fewer=tuple(tally.fewer(the_plan)),
     )
 
 
-def _do(steps: Sequence[Step], state: _State) -> None:
+def _as_whom(database: Target, owned: str | None) -> str:
+    """A database that the harness did not make has no grants for the loader's role: whoever says
+    that it is theirs fills it."""
+    if owned is None:
+        return database.loader
+    with connect(database.admin) as connection:
+        return database.loader if targets.state(connection) == "target" else database.admin
+
+
+@dataclass
+class _Tally:
+    """What was filled so far."""
+
+    on_progress: Progress
+    total: int
+    done: int = 0
+    loaded: int = 0
+    """Rows in all."""
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    """Of units that lack some rows: what stood against them."""
+    problems: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By unit: the first tenant that has one, and the line."""
+
+    def add_all(self, units: Iterator[Filled]) -> None:
+        """Counts units as they are done."""
+        for unit in units:
+            self._add(unit)
+            self.on_progress(self.done, self.total, self.loaded, unit.unit)
+
+    def _add(self, unit: Filled) -> None:
+        self.done += 1
+        self.loaded += unit.rows
+        self.rows[unit.unit] = self.rows.get(unit.unit, 0) + unit.rows
+        self.seconds[unit.unit] = self.seconds.get(unit.unit, 0.0) + unit.seconds
+        if unit.missed:
+            self.missed[unit.unit] = self.missed.get(unit.unit, 0) + unit.missed
+            self.why.setdefault(unit.unit, unit.why)
+        if unit.problem:
+            told = (unit.tenant, unit.problem)
+            self.problems[unit.unit] = min(self.problems.get(unit.unit, told), told)
+
+    def of(self, table: TablePlan) -> TableFill:
+        """What a table got."""
+        name = str(table.name)
+        return TableFill(name, self.rows.get(name, 0), self.seconds.get(name, 0.0))
+
+    def fewer(self, the_plan: FillPlan) -> Iterator[str]:
+        """The tables that got fewer rows than planned, a line each."""
+        for table in the_plan.tables:
+            name = str(table.name)
+            if name in self.missed and self.rows.get(name):
+                planned = self.rows[name] + self.missed[name]
+                yield f"{name}: {self.rows[name]} of {planned} rows, for {self.why[name]}"
+
+    def told(self, the_plan: FillPlan) -> tuple[str, ...]:
+        """The problems in the order of the plan, a line each."""
+        units = [str(table.name) for table in the_plan.tables]
+        units += [file for file, _ in the_plan.settle]
+        return tuple(self.problems[unit][1] for unit in units if unit in self.problems)
+
+
+@contextmanager
+def _hands(site: Site, errand: Errand, workers: int) -> Iterator[Run]:
+    """This process, or several others."""
+    size = min(workers, site.plan.settings.tenants)
+    if size > 1:
+        with crew(errand, size) as run:
+            yield run
+    else:
+        yield alone(site)
+
+
+def _largest_first(wanted: FillSettings) -> list[int]:
+    """The tenants in the order in which they are taken."""
+    sizes = [tenants.make(wanted.seed, ordinal).size for ordinal in range(wanted.tenants)]
+    return sorted(range(wanted.tenants), key=lambda ordinal: -sizes[ordinal])
+
+
+def _units(the_plan: FillPlan) -> int:
+    wanted = the_plan.settings
+    made = [tenants.make(wanted.seed, ordinal) for ordinal in range(wanted.tenants)]
+    loaded = sum(divide(the_plan, tenant).units(len(the_plan.owned)) for tenant in made)
+    return len(the_plan.shared) + loaded + len(the_plan.settle) * wanted.tenants
+
+
+def _do(steps: Sequence[Step], connection: Connection, the_plan: FillPlan) -> None:
     for step in steps:
-        step(state.connection, state.plan)
+        step(connection, the_plan)
 
 
-def _load_tenant(state: _State, ordinal: int, on_progress: Callable[[int], None]) -> None:
-    tenant = tenants.make(state.plan.settings.seed, ordinal)
-    frames: dict[Name, Frame] = {}
-    for position, table in enumerate(state.plan.tables):
-        on_progress(position)
-        started = time.perf_counter()
-        try:
-            frames[table.name] = build(state.plan, table, tenant, state.pools, frames)
-            _load(state, tenant, frames[table.name])
-        except (HarnessError, psycopg.Error) as error:
-            if unmet.ends_the_fill(error):
-                raise
-            frames.pop(table.name, None)
-            state.unmet.setdefault(str(table.name), unmet.of_table(table, error))
-        spent = time.perf_counter() - started
-        state.seconds[table.name] = state.seconds.get(table.name, 0.0) + spent
-
-
-def _load(state: _State, tenant: Tenant, frame: Frame) -> None:
-    """Copies a frame in, unless the ledger says that it is there."""
-    name = frame.table.name
-    if (str(tenant.id), str(name)) not in state.done:
-        with state.connection.transaction():
-            load(state.connection, frame)
-            _note(state, tenant, str(name), frame.rows)
-    state.rows[name] = state.rows.get(name, 0) + frame.rows
-
-
-def _note(state: _State, tenant: Tenant, unit: str, rows: int) -> None:
-    ledger.note(state.connection, state.plan.fingerprint, tenant.id, unit, rows)
-
-
-def _settle_tenant(state: _State, tenant: Tenant) -> None:
-    """Runs the recipes' statements for the tenant, each file once."""
-    for file, statements in state.plan.settle:
-        if (str(tenant.id), file) in state.done:
-            continue
-        try:
-            with state.connection.transaction():
-                settle(state.connection, state.plan, tenant, statements)
-                _note(state, tenant, file, 0)
-        except psycopg.errors.Error as error:
-            if unmet.ends_the_fill(error):
-                raise
-            state.unmet.setdefault(file, f"{file}: {unmet.brief(error)}")
-
-
-def _settled_rows(state: _State) -> None:
+def _settled_rows(connection: Connection, the_plan: FillPlan, tally: _Tally) -> None:
     """Counts the rows of tables that only settle statements fill."""
-    for table in state.plan.tables:
+    for table in the_plan.tables:
         if table.recipe.rows == 0:
             count = sql.SQL("SELECT count(*) FROM {}").format(table.name.identifier)
-            row = state.connection.execute(count).fetchone()
-            state.rows[table.name] = int(row[0]) if row else 0
+            row = connection.execute(count).fetchone()
+            tally.rows[str(table.name)] = int(row[0]) if row else 0
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

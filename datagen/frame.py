@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from datagen import keys, literals, partitions
+from datagen.apart import number_of
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
 from datagen.fitting import fitted
 from datagen.generators import base_type, choose, underlying
 from datagen.matching import matching
-from datagen.plan import FillPlan, Reference, TablePlan
+from datagen.part import Cohort, Part
+from datagen.plan import KEY_TYPES, FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
 from datagen.tenants import Tenant
@@ -26,11 +28,25 @@ NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
 PARENT_CHOICE = {"null", "zipf", "block"}
 """Modifiers of how a foreign key's parent is chosen."""
-_KEY_RANGE = {"bigint": 2**32, "integer": 2**20}
+_BIGINT_WIDTH = 2**32
 
 
 class NoParent(HarnessError):
     """A required parent table has no rows for the tenant."""
+
+
+class Parent(Protocol):
+    """Rows that others refer to."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    def column(self, name: str) -> Values:
+        """A column's values."""
+
+    def lookup(self, name: str) -> Values:
+        """A column, or a column of a parent's parent."""
 
 
 @dataclass
@@ -41,8 +57,9 @@ class Frame:
     table: TablePlan
     tenant: Tenant
     pools: Pools
-    parents: Mapping[Name, Frame]
+    parents: Mapping[Name, Parent]
     rows: int
+    part: Part = field(default_factory=Part)
     ordinal: Array = field(default_factory=lambda: np.zeros(0, "int64"))
     siblings: Array = field(default_factory=lambda: np.zeros(0, "int64"))
     block_parent: Array | None = None
@@ -63,6 +80,9 @@ class Frame:
             self.block_parent = self.block_parent[rows]
         self.rows = len(rows)
 
+    numbered: int = 0
+    """Rows that were laid out, those with them that could not be mended and were left out."""
+
     def column(self, name: str) -> Values:
         """A column's values, made now if they were not yet."""
         if name not in self.made:
@@ -80,7 +100,8 @@ class Frame:
             return constant(value if isinstance(value, int | float) else str(value), self.rows)
         if dot:
             return self._of_parent(first, rest)
-        special = {"row": np.arange(self.rows), "ordinal": self.ordinal, "siblings": self.siblings}
+        numbers = self.part.first + np.arange(self.rows)
+        special = {"row": numbers, "ordinal": self.ordinal, "siblings": self.siblings}
         if name in special:
             return of(special[name])
         if name == "as_of":
@@ -104,7 +125,7 @@ class Frame:
             return self._maybe_null(whole.take(rows), recipe.get("null", 0), name)
         if reference is not None and not (recipe and set(recipe) - PARENT_CHOICE):
             return self._from_parent(reference, name, rows)
-        if self._is_key(column):
+        if name == self.table.key:
             return self._keys(column, rows)
         if recipe and set(recipe) - {"null"}:
             values = draw(recipe, self.request(column, rows), self._subset(rows))
@@ -118,7 +139,8 @@ class Frame:
         uniques = [unique for unique in self.table.uniques if column.name in unique.columns]
         tenants = self.plan.settings.tenants
         return Request(
-            row_numbers=rows,
+            row_numbers=self.part.first + rows,
+            cohort=self.part.cohort,
             rng=self.generator(column.name),
             tenant=self.tenant,
             pools=self.pools,
@@ -132,9 +154,9 @@ class Frame:
 
     def generator(self, *purpose: object) -> np.random.Generator:
         """Randomness of its own for a purpose in this table and attempt."""
-        wanted = self.plan.settings
+        seed, tenant, cohort = self.plan.settings.seed, self.tenant.ordinal, self.part.cohort
         return keys.generator(
-            wanted.seed, self.tenant.ordinal, self.table.name, *purpose, self.attempt
+            seed, tenant, self.table.name, *purpose, self.attempt, cohort=cohort.index
         )
 
     def _inferred(self, column: Column, rows: Array) -> Values:
@@ -148,7 +170,7 @@ class Frame:
         if column.name in told.elements:
             return _subsets(request, told.elements[column.name])
         if column.name in ("created_at", "updated_at") and _is_moment(column.type):
-            return _spread(rows, self.rows, self.plan)
+            return _spread(rows, self.rows, self.part.cohort, self.plan)
         made = self._generated(column, request)
         if column.name in told.patterns:
             made = matching(made, told.patterns[column.name], request)
@@ -190,15 +212,12 @@ class Frame:
         except UnknownExpression:
             return nulls(len(rows))
 
-    def _is_key(self, column: Column) -> bool:
-        return self.table.computed_key(self.plan.catalog) == column.name
-
     def _tenant_value(self, column: Column) -> Any:
         """The tenant's id as the tenant column's type has it."""
         base = base_type(column.type, self.plan.catalog)
         if base == "uuid":
             return np.void(self.tenant.id.bytes)
-        if base in _KEY_RANGE or base == "numeric":
+        if base in KEY_TYPES:
             return self.plan.taken.get(self.plan.root, 0) + self.tenant.ordinal + 1
         return str(self.tenant.id) if self.plan.id_length >= 36 else self.tenant.short_id
 
@@ -207,9 +226,7 @@ class Frame:
         wanted = self.plan.settings
         if (base := base_type(column.type, self.plan.catalog)) != "uuid":
             first = self.plan.taken.get(self.table.name, 0) + 1
-            if base in _KEY_RANGE:
-                return of(self.tenant.ordinal * _KEY_RANGE[base] + rows + first)
-            return of(rows * wanted.tenants + self.tenant.ordinal + first)
+            return of(self._integer_keys(base, self.part.first + rows + first))
         return of(
             keys.uuid7(
                 wanted.seed,
@@ -218,8 +235,20 @@ class Frame:
                 rows,
                 self.rows,
                 wanted.as_of,
+                self.part,
             )
         )
+
+    def _integer_keys(self, base: str, numbers: Array) -> Array:
+        """Numbers of a range that is the tenant's own."""
+        if base not in ("integer", "bigint"):
+            apart: Array = number_of(numbers, self.tenant, self.plan.settings.tenants)
+            return apart
+        bits, width = (31, self.part.key_width) if base == "integer" else (63, _BIGINT_WIDTH)
+        found: Array = self.tenant.ordinal * width + numbers
+        if len(found) and found[-1] >= 1 << bits:
+            raise HarnessError(f"{self.table.name}: its {base} key ends before its rows do")
+        return found
 
     def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
         chosen = self._choose(reference)[rows]
@@ -238,7 +267,7 @@ class Frame:
         column = self.table.table.columns[name]
         return self._inferred(column, rows) if column.not_null else nulls(len(rows))
 
-    def _parent(self, reference: Reference) -> Frame | None:
+    def _parent(self, reference: Reference) -> Parent | None:
         return self if reference.parent == self.table.name else self.parents.get(reference.parent)
 
     def choose_again(self, reference: Reference, rows: Array) -> None:
@@ -248,6 +277,14 @@ class Frame:
         self.chosen[reference] = whole
         for name, _ in reference.columns:
             self.made[name] = self.column(name).put(rows, self.make(name, rows))
+        for other in self._following(reference):
+            self.choose_again(other, rows)
+
+    def _following(self, reference: Reference) -> list[Reference]:
+        """Foreign keys that take some of their columns from this one."""
+        ours = {own for own, _ in reference.columns if self.table.reference_of(own) == reference}
+        others = (other for other in self.table.references if other != reference)
+        return [o for o in others if any(own in ours for own, _ in o.columns)]
 
     def _choose(self, reference: Reference) -> Array:
         """Which parent row each row refers to, remembered for all of the key's columns."""
@@ -331,7 +368,8 @@ class Frame:
         if reference is None:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
-        parent = self if reference.parent == self.table.name else self.parents[reference.parent]
+        parent = self._parent(reference)
+        assert parent is not None  # noqa: S101 - it was chosen from
         values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
 
@@ -363,11 +401,12 @@ def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float |
     return np.searchsorted(reached, rng.random(rows)).clip(0, parents - 1)
 
 
-def _spread(rows: Array, total: int, plan: FillPlan) -> Values:
+def _spread(rows: Array, total: int, cohort: Cohort, plan: FillPlan) -> Values:
     """Moments that rise with the row number, as rows are made one after the other."""
+    reached = (cohort.index + rows / max(total, 1)) / cohort.of
     end = np.datetime64(plan.settings.as_of.replace(tzinfo=None), "us")
     window = keys.WINDOW.total_seconds() * 1e6
-    return of(end - ((1 - rows / max(total, 1)) * window).astype("timedelta64[us]"))
+    return of(end - ((1 - reached) * window).astype("timedelta64[us]"))
 
 
 def _subsets(request: Request, elements: list[Any]) -> Values:

@@ -61,7 +61,9 @@ def _texts(type_name: str, request: Request, catalog: Catalog) -> Sequence[Any] 
     if (maker := _MAKERS.get(base)) is not None:
         width = _MODIFIER.search(below)
         length = int(width[1]) if width else None
-        numbers = request.row_numbers if request.unique else request.rng.integers(0, 9_999, request.rows)
+        numbers = (
+            request.row_numbers if request.unique else request.rng.integers(0, 9_999, request.rows)
+        )
         return [maker(int(number), length) for number in numbers]
     return _generated(type_name, request, catalog)
 
@@ -72,14 +74,18 @@ def _generated(type_name: str, request: Request, catalog: Catalog) -> Sequence[A
     generator = choose(column, catalog)
     if generator is None:
         return None
-    values = fitted(generator.generate(request), underlying(type_name, catalog), (None, None), request)
+    values = fitted(
+        generator.generate(request), underlying(type_name, catalog), (None, None), request
+    )
     return [_text(value) for (value,) in encode.rows([(column, values)], catalog)]
 
 
 def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "t" if value else "f"
-    return "\\x" + value.hex() if isinstance(value, bytes) else value if value is None else str(value)
+    return (
+        "\\x" + value.hex() if isinstance(value, bytes) else value if value is None else str(value)
+    )
 
 
 def _arrays(element: str, request: Request, catalog: Catalog) -> Sequence[Any] | None:
@@ -163,7 +169,9 @@ _MAKERS: dict[str, Callable[[int, int | None], str]] = {
     "tsquery": lambda n, _: f"'word' & 'n{n}'",
     "cidr": lambda n, _: f"10.{n // 256 % 256}.{n % 256}.0/24",
     "macaddr": lambda n, _: f"02:00:5e:{n // 65536 % 256:02x}:{n // 256 % 256:02x}:{n % 256:02x}",
-    "macaddr8": lambda n, _: f"02:00:5e:ff:fe:{n // 65536 % 256:02x}:{n // 256 % 256:02x}:{n % 256:02x}",
+    "macaddr8": lambda n, _: (
+        f"02:00:5e:ff:fe:{n // 65536 % 256:02x}:{n // 256 % 256:02x}:{n % 256:02x}"
+    ),
     "oid": lambda n, _: str(100_000 + n),
     "xid": lambda n, _: str(1_000 + n),
     "xid8": lambda n, _: str(1_000 + n),

@@ -102,4 +102,3 @@ def _value(node: Any) -> Any:
 
 def _no_column(name: str) -> Any:
     raise UnknownExpression(f"{name} is a column")
-

@@ -13,8 +13,8 @@ from typing import Any
 
 from datagen import constraints
 from datagen.constraints import Check, Told, Unique
-from datagen.ownership import owned, tenant_column
 from datagen.generators import base_type, underlying
+from datagen.ownership import owned, tenant_column
 from datagen.partitions import Window, windows
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
 from datagen.taken import Taken
@@ -35,6 +35,8 @@ class FillSettings:
     seed: int
     as_of: datetime
     recipes_dir: Path = BUNDLED
+    cohort_rows: int = 500_000
+    """A tenant's rows are made in cohorts of no more, see datagen.cohorts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,14 @@ class TablePlan:
     """The column that tells whose a row is."""
     shared: bool = False
     """Whether its rows are everybody's, and made once."""
+    key: str | None = None
+    """The column of the primary key that is computed from the row's number, so that it is
+    distinct; None where it refers to other tables or a recipe makes it."""
 
     @property
     def name(self) -> Name:
         """The table's name."""
         return self.table.name
-
-    def computed_key(self, catalog: Catalog) -> str | None:
-        """The column of the primary key that is computed from the row's number, so that it is
-        distinct; None where it refers to other tables or a recipe makes it."""
-        key = self.table.primary_key
-        own = [c for c in key.columns if c != self.tenant_column] if key else []
-        for name in own:
-            base = base_type(self.table.columns[name].type, catalog)
-            drawn = name in self.told.choices or name in self.windows or name in self.recipe.columns
-            if base in KEY_TYPES and not drawn and self.reference_of(name) is None:
-                return name
-        return None
 
     def reference_of(self, column: str) -> Reference | None:
         """The foreign key that a column belongs to; of several, the one of most columns."""
@@ -136,8 +129,7 @@ def plan(
         raise UsageError("the database has no table to fill: deploy or load a schema first")
     ours = owned(tables, tenancy)
     plans = tuple(
-        _table_plan(table, tenancy, recipes, catalog, ours)
-        for table in _in_order(tables, tenancy)
+        _table_plan(table, tenancy, recipes, catalog, ours) for table in _in_order(tables, tenancy)
     )
     return FillPlan(
         tables=plans,
@@ -162,7 +154,11 @@ def _id_length(plans: Sequence[TablePlan], catalog: Catalog) -> int:
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
     what = [repr((p.table.columns, p.table.constraints, p.recipe, p.shared)) for p in plans]
-    what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of}"]
+    what += [
+        repr(recipes.settle),
+        f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.cohort_rows}",
+        str(wanted.tenants if any(u.across for p in plans for u in p.uniques) else ""),
+    ]
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 
@@ -174,9 +170,7 @@ def _in_order(tables: Sequence[Table], tenancy: Tenancy) -> Iterator[Table]:
     while left:
         ready = [t for t in left.values() if not _open(t, left, references[t.name])]
         if not ready:
-            required = {
-                name: tuple(r for r in references[name] if not r.optional) for name in left
-            }
+            required = {name: tuple(r for r in references[name] if not r.optional) for name in left}
             ready = [t for t in left.values() if not _open(t, left, required[t.name])]
             ready = ready[:1] or [next(iter(left.values()))]
         for table in ready:
@@ -224,7 +218,22 @@ def _table_plan(
         tenant_column=tenant,
         shared=table.name not in ours,
     )
-    return replace(found, uniques=tuple(_within_tenants(found, u, ours) for u in found.uniques))
+    return replace(
+        found,
+        key=_key(found, catalog),
+        uniques=tuple(_within_tenants(found, u, ours) for u in found.uniques),
+    )
+
+
+def _key(table: TablePlan, catalog: Catalog) -> str | None:
+    key = table.table.primary_key
+    for name in key.columns if key else ():
+        base = base_type(table.table.columns[name].type, catalog)
+        drawn = name in table.told.choices or name in table.windows or name in table.recipe.columns
+        bound = name == table.tenant_column or table.reference_of(name) is not None
+        if base in KEY_TYPES and not (drawn or bound):
+            return name
+    return None
 
 
 def _within_tenants(table: TablePlan, unique: Unique, ours: frozenset[Name]) -> Unique:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datagen import spanning
 from datagen.apart import belongs
 from datagen.constraints import Check, Unique, quoted
 from datagen.expression import Expression, UnknownExpression, compile_expression
@@ -110,29 +111,39 @@ def _evaluate(frame: Frame, expression: Expression, rows: Array) -> Values | Non
 
 
 def _duplicates(frame: Frame, unique: Unique) -> Mask:
+    found = np.zeros(frame.rows, bool)
     if _is_own_key(frame, unique):
-        return np.zeros(frame.rows, bool)
+        return found
+    at = subject_rows(frame, unique)
+    columns = [column.take(at) for column in unique_values(frame, unique)]
+    if len(at) > 1:
+        found[at] = _repeated(columns) if columns else np.arange(len(at)) > 0
+    if unique.name in frame.part.seen:
+        found[at] |= spanning.among(frame.part.seen[unique.name], columns, len(at))
+    if unique.across and columns:
+        found[at] |= ~_of_the_tenant(frame, columns)
+    return found
+
+
+def unique_values(frame: Frame, unique: Unique) -> list[Values]:
+    """What has to be distinct, column by column; of an expression that only PostgreSQL knows,
+    NULL."""
+    every = np.arange(frame.rows)
+    found = (_evaluate(frame, key, every) for key in unique.keys)
+    return [nulls(frame.rows) if column is None else column for column in found]
+
+
+def subject_rows(frame: Frame, unique: Unique) -> Array:
+    """The rows that have to differ: the predicate holds, and no NULL makes them so."""
     rows = np.ones(frame.rows, bool)
     if unique.predicate is not None:
         value = _evaluate(frame, unique.predicate, np.arange(frame.rows))
         if value is not None:
             rows &= ~value.null & value.data.astype(bool)
-    columns = [_evaluate(frame, key, np.arange(frame.rows)) for key in unique.keys]
-    known = [column for column in columns if column is not None]
-    if len(known) < len(columns):
-        return np.zeros(frame.rows, bool)  # PostgreSQL will tell
     if not unique.nulls_equal:
-        for column in known:
+        for column in unique_values(frame, unique):
             rows &= ~column.null
-    at = np.flatnonzero(rows)
-    if not known:
-        return _all_but_first(frame.rows, at)
-    found = np.zeros(frame.rows, bool)
-    if len(at) > 1:
-        found[at] = _repeated([column.take(at) for column in known])
-    if unique.across:
-        found |= rows & ~_of_the_tenant(frame, known)
-    return found
+    return np.flatnonzero(rows)
 
 
 def _of_the_tenant(frame: Frame, columns: list[Values]) -> Mask:
@@ -143,15 +154,9 @@ def _of_the_tenant(frame: Frame, columns: list[Values]) -> Mask:
 
 
 def _is_own_key(frame: Frame, unique: Unique) -> bool:
-    """A key with a column that is computed from the row number needs no look."""
-    computed = frame.table.computed_key(frame.plan.catalog)
-    return computed is not None and any(key.text == quoted(computed) for key in unique.keys)
-
-
-def _all_but_first(rows: int, at: Array) -> Mask:
-    found = np.zeros(rows, bool)
-    found[at[1:]] = True
-    return found
+    """A key that is computed from the row number needs no look."""
+    key = frame.table.key
+    return key is not None and any(each.text == quoted(key) for each in unique.keys)
 
 
 def _repeated(columns: list[Values]) -> Mask:
@@ -213,7 +218,7 @@ def _rearranged(frame: Frame, check: Check, rows: Array, rng: np.random.Generato
 def _assign(frame: Frame, name: str, expression: Expression, rows: Array) -> bool:
     fresh = _evaluate(frame, expression, rows)
     old = frame.column(name)
-    if fresh is None or name == frame.table.computed_key(frame.plan.catalog):
+    if fresh is None or name == frame.table.key:
         return False
     if fresh.data.dtype.kind != old.data.dtype.kind and {
         fresh.data.dtype.kind,

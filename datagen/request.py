@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from datagen.part import WHOLE, Cohort
 from datagen.pools import Pools
 from datagen.tenants import Tenant
 from datagen.values import Array
@@ -17,8 +18,8 @@ from datagen.values import Array
 class Request:
     """So many values for one column of one tenant.
 
-    `row_numbers` are the rows' ordinals within tenant and table; with `unique` the values have
-    to differ wherever they do. Bounds are inclusive and may be None.
+    `row_numbers` are the rows' ordinals within tenant and table, those of one cohort; with
+    `unique` the values have to differ wherever they do. Bounds are inclusive and may be None.
     """
 
     row_numbers: Array
@@ -27,6 +28,7 @@ class Request:
     pools: Pools
     as_of: datetime
     name: str = ""
+    cohort: Cohort = WHOLE
     unique: bool = False
     lower: float | None = None
     upper: float | None = None

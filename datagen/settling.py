@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
+import psycopg
 from psycopg import sql
 
-from datagen.plan import FillPlan
+from datagen import ledger, unmet
+from datagen.ledger import Unit
+from datagen.site import Filled, Site, in_transaction
 from datagen.tenants import Tenant
-from harness.db import Connection
 
 
-def settle(connection: Connection, the_plan: FillPlan, tenant: Tenant, statements: str) -> None:
-    """Runs the statements of a file for a tenant."""
-    connection.execute(_bound(connection, the_plan, tenant, statements).encode())
+def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
+    """Runs the statements of every file for the tenant, unless they ran."""
+    done = ledger.read(site.connection, tenant.id)
+    for file, statements in site.plan.settle:
+        started = time.perf_counter()
+        problem = "" if file in done else _settle(site, tenant, file, statements)
+        yield Filled(tenant.ordinal, file, 0, time.perf_counter() - started, problem)
 
 
-def _bound(connection: Connection, the_plan: FillPlan, tenant: Tenant, statements: str) -> str:
+def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
+    text = _bound(site, tenant, statements).encode()
+
+    def run_and_note() -> None:
+        site.connection.execute(text)
+        ledger.note(site.connection, site.plan, tenant.id, file, Unit())
+
+    try:
+        in_transaction(site, run_and_note)
+    except psycopg.Error as error:
+        if unmet.ends_the_fill(error):
+            raise
+        return f"{file}: {unmet.brief(error)}"
+    return ""
+
+
+def _bound(site: Site, tenant: Tenant, statements: str) -> str:
     """Statements with the tenant and the fill's moment in them; %% is a percent sign."""
-    given = {"%(business_id)s": str(tenant.id), "%(as_of)s": the_plan.settings.as_of}
+    given = {"%(business_id)s": str(tenant.id), "%(as_of)s": site.plan.settings.as_of}
     for name, value in given.items():
-        statements = statements.replace(name, sql.Literal(value).as_string(connection))
+        statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
     return statements.replace("%%", "%")

@@ -56,7 +56,9 @@ def _remember(connection: Connection, catalog: Catalog) -> None:
     with connection.transaction():
         connection.execute(_CREATE)
         for name, greatest in found.items():
-            connection.execute("INSERT INTO harness.fill_taken VALUES (%s, %s, %s)", (*name, greatest))
+            connection.execute(
+                "INSERT INTO harness.fill_taken VALUES (%s, %s, %s)", (*name, greatest)
+            )
 
 
 def _greatest_key(connection: Connection, table: Table) -> int | None:

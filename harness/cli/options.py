@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness.cli.rates import Rates
 from harness.config import Settings, load
 from harness.db import Target
 from harness.server.reach import reached
@@ -74,20 +75,30 @@ class Context:
 
     @contextmanager
     def progress(self, doing: str) -> Iterator[Any]:
-        """A callback `(done, total)` that moves a progress bar, on a terminal."""
+        """A callback `(done, total)` that moves a progress bar, on a terminal.
+
+        Who counts rows says `(done, total, rows, where)`, and sees rows per second.
+        """
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[at]}"),
             console=self.console,
             transient=True,
             disable=self.quiet or not self.console.is_terminal,
         )
         with bar:
-            task = bar.add_task(doing, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            task = bar.add_task(doing, total=None, at="")
+            rates = Rates()
+
+            def moved(done: int, total: int, rows: int = 0, where: str = "") -> None:
+                at = rates.told(rows, where) if where else ""
+                bar.update(task, completed=done, total=total, at=at)
+
+            yield moved
 
     def say(self, text: str) -> None:
         """Tells the user something, unless they want quiet."""

@@ -1,0 +1,106 @@
+"""Loads the rows of a frame that PostgreSQL takes.
+
+All of them at once; where something stands against one of them that was not understood before
+(a CHECK that calls a function, a trigger, rows that were there already), by halves, so that those
+rows are left out which are refused and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+
+import numpy as np
+import psycopg
+
+from datagen.frame import Frame
+from datagen.loading import load as copy_in
+from datagen.unmet import brief
+from datagen.values import Array
+from harness.catalog.model import Table
+from harness.db import Connection
+
+TRIES = 400
+"""Refusals after which the rest of the rows are given up."""
+_OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
+"""Classes of SQLSTATE that tell of rows, and not of the table: data, constraints, triggers."""
+
+
+def load(connection: Connection, frame: Frame) -> tuple[Sequence[int], Sequence[str]]:
+    """Copies in what can be and leaves only that in the frame; returns which rows were refused,
+    and why, each reason once. Raises psycopg.Error where nothing can be."""
+    attempt = _Attempt(connection, frame)
+    every = np.arange(frame.rows)
+    attempt.put(every)
+    if attempt.refused and len(attempt.refused) == frame.rows:
+        raise next(iter(attempt.reasons.values()))
+    refused = sorted(attempt.refused)
+    leave_out(frame, refused)
+    return refused, [brief(error) for error in attempt.reasons.values()]
+
+
+def leave_out(frame: Frame, refused: Sequence[int]) -> None:
+    """Leaves the frame without these rows."""
+    if refused:
+        held = np.ones(frame.rows, bool)
+        held[list(refused)] = False
+        frame.keep(np.flatnonzero(held))
+
+
+class _Attempt:
+    """What was refused so far."""
+
+    def __init__(self, connection: Connection, frame: Frame) -> None:
+        self.connection, self.frame = connection, frame
+        self.refused: set[int] = set()
+        self.reasons: dict[str, psycopg.Error] = {}
+        self.tries = 0
+
+    def put(self, rows: Array) -> None:
+        """Copies rows in, all or by halves."""
+        rows = np.array([row for row in rows if self._has_its_parents(int(row))], "int64")
+        if not len(rows):
+            return
+        error = self._copied(rows)
+        if error is None:
+            return
+        self.tries += 1
+        if len(rows) == 1 or self.tries > TRIES:
+            self.refused.update(rows.tolist())
+            self.reasons.setdefault(_kind(error), error)
+            return
+        for half in np.array_split(rows, 2):
+            self.put(half)
+
+    def _has_its_parents(self, row: int) -> bool:
+        """Whether no row of the table that it refers to was refused."""
+        own = [c for r, c in self.frame.chosen.items() if r.parent == self.frame.table.name]
+        lost = any(chosen[row] in self.refused and chosen[row] != row for chosen in own)
+        if lost:
+            self.refused.add(row)
+        return not lost
+
+    def _copied(self, rows: Array) -> psycopg.Error | None:
+        """What PostgreSQL has against the rows; None when they are in."""
+        part = copy(self.frame)
+        if len(rows) < self.frame.rows:
+            part.keep(rows)
+        try:
+            with self.connection.transaction():
+                copy_in(self.connection, part)
+                if _is_judged_later(self.frame.table.table):
+                    self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if not (error.sqlstate or "").startswith(_OF_ROWS):
+                raise
+            return error
+        return None
+
+
+def _is_judged_later(table: Table) -> bool:
+    """Whether something may be said of the rows at the end of the transaction only."""
+    return bool(table.triggers) or any(constraint.deferrable for constraint in table.constraints)
+
+
+def _kind(error: psycopg.Error) -> str:
+    return error.diag.constraint_name or error.diag.message_primary or str(error.sqlstate)

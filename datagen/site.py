@@ -1,0 +1,80 @@
+"""What a process needs to fill: the plan, a connection of its own, and pools."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import psycopg
+
+from datagen.cohorts import key_widths
+from datagen.kept import Kept, Needs, last_use, needs
+from datagen.plan import FillPlan
+from datagen.pools import Pools
+from harness.catalog.model import Name
+from harness.db import Connection
+
+Result = TypeVar("Result")
+_ATTEMPTS = 5
+"""For a transaction that PostgreSQL gave up for the sake of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where and from what a process fills."""
+
+    plan: FillPlan
+    connection: Connection
+    pools: Pools
+    needs: Needs
+    last_use: dict[Name, list[Name]]
+    key_widths: dict[Name, int]
+    shared: dict[Name, Kept] = field(default_factory=dict)
+    """Rows that are everybody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A unit that is there, or why it is not."""
+
+    tenant: int
+    unit: str
+    """A table, or a file of statements."""
+    rows: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    missed: int = 0
+    """Rows that could not be made or were refused."""
+    why: str = ""
+    """What stood against them."""
+
+
+def open_site(the_plan: FillPlan, connection: Connection) -> Site:
+    """A site on an open connection, which is set up for it."""
+    connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
+    # A unit is there with its note or not at all, so that it need not be on disk at once; and
+    # the server is to notice soon that nobody waits for a long statement any more.
+    connection.execute("SET synchronous_commit = off")
+    connection.execute("SET client_connection_check_interval = '1s'")
+    return Site(
+        plan=the_plan,
+        connection=connection,
+        pools=Pools(the_plan.settings.seed),
+        needs=needs(the_plan),
+        last_use=last_use(the_plan),
+        key_widths=key_widths(the_plan),
+    )
+
+
+def in_transaction(site: Site, action: Callable[[], Result]) -> Result:
+    """Does something in one transaction, again where that got in the way of another one."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            with site.connection.transaction():
+                return action()
+        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+            time.sleep(0.05 * 2**attempt)
+    with site.connection.transaction():
+        return action()

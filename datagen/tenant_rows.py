@@ -1,0 +1,198 @@
+"""Loads the rows of a tenant: cohort by cohort, in each table by table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import psycopg
+
+from datagen import held, ledger, salvage, spanning, tenants, unmet
+from datagen.building import build
+from datagen.cohorts import Division, divide
+from datagen.frame import Frame, NoParent
+from datagen.kept import Kept, keep
+from datagen.ledger import Unit
+from datagen.part import WHOLE, Cohort, Part
+from datagen.plan import TablePlan
+from datagen.repair import subject_rows, unique_values
+from datagen.site import Filled, Site, in_transaction
+from datagen.tenants import Tenant
+from datagen.values import Array
+from harness.catalog.model import Name
+from harness.errors import HarnessError
+
+
+@dataclass
+class _Tenant:
+    """A tenant's rows underway: what the next unit has to know of those before it."""
+
+    site: Site
+    tenant: Tenant
+    tables: tuple[TablePlan, ...]
+    division: Division
+    done: ledger.Done
+    kept: dict[Name, Kept] = field(default_factory=dict)
+    first: dict[Name, int] = field(default_factory=dict)
+    """By table: the number of its next row."""
+    seen: dict[Name, dict[str, Array]] = field(default_factory=dict)
+    full: set[Name] = field(default_factory=set)
+    """Tables that cannot have many more rows that differ from those they have."""
+
+
+def load_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
+    """Loads what of the tenant's rows is not there; tells of every unit, also those that were."""
+    done = ledger.read(site.connection, tenant.id)
+    division = divide(site.plan, tenant)
+    underway = _Tenant(site, tenant, site.plan.owned, division, done, dict(site.shared))
+    missing = [c for c in underway.division.cohorts() if not _is_there(underway, c)]
+    for cohort in underway.division.cohorts():
+        if not missing or (cohort not in missing and cohort.index):
+            yield from _remember(underway, cohort, bool(missing))
+        else:
+            yield from _load_cohort(underway, cohort)
+
+
+def load_shared(site: Site) -> Iterator[Filled]:
+    """Loads the rows that are everybody's, before those of tenants. Tables that held rows before
+    are left as they are: what they hold is referred to."""
+    nobody = tenants.everybody(site.plan.settings.seed)
+    taken = [table for table in site.plan.shared if table.name in site.plan.taken]
+    for table in taken:
+        site.shared[table.name] = held.rows(site.connection, table, site.needs, site.plan.catalog)
+        yield Filled(0, str(table.name), site.shared[table.name].rows)
+    tables = tuple(table for table in site.plan.shared if table not in taken)
+    done = ledger.read(site.connection, nobody.id)
+    underway = _Tenant(site, nobody, tables, Division(1, frozenset()), done, site.shared)
+    yield from _load_cohort(underway, WHOLE)
+
+
+def unit_name(table: Name, cohort: Cohort) -> str:
+    """A unit as the ledger names it."""
+    return str(table) if cohort.of == 1 else f"{table} {cohort.index + 1}/{cohort.of}"
+
+
+def _units(underway: _Tenant, cohort: Cohort) -> Iterator[tuple[TablePlan, Cohort]]:
+    """The tables that are made in a cohort, and which of their rows."""
+    for table in underway.tables:
+        if (made := underway.division.cohort_of(table.name, cohort)) is not None:
+            yield table, made
+
+
+def _is_there(underway: _Tenant, cohort: Cohort) -> bool:
+    units = _units(underway, cohort)
+    return all(unit_name(table.name, made) in underway.done for table, made in units)
+
+
+def _remember(underway: _Tenant, cohort: Cohort, more: bool) -> Iterator[Filled]:
+    """Goes past a cohort that is there; `more` where others come after it."""
+    site, tenant = underway.site, underway.tenant
+    for table, made in _units(underway, cohort):
+        name = unit_name(table.name, made)
+        unit = underway.done[name]
+        if more:
+            held = ledger.held(site.connection, tenant.id, name)
+            _count(underway, table.name, made, Unit(unit.rows, unit.numbered, held))
+        yield Filled(tenant.ordinal, str(table.name), unit.rows)
+
+
+def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
+    for table, made in _units(underway, cohort):
+        started = time.perf_counter()
+        unit, problem = Unit(), ""
+        try:
+            unit = _load_unit(underway, table, made)
+        except (HarnessError, psycopg.Error) as error:
+            if unmet.ends_the_fill(error):
+                raise
+            problem = unmet.of_table(table, error)
+        spent = time.perf_counter() - started
+        missed = max(unit.numbered - unit.rows, 0)
+        name, ordinal = str(table.name), underway.tenant.ordinal
+        yield Filled(ordinal, name, unit.rows, spent, problem, missed, unit.why)
+        _forget(underway, underway.site.last_use.get(table.name, ()))
+
+
+def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
+    """Makes rows and copies them in, unless they are there."""
+    name = table.name
+    underway.kept.pop(name, None)
+    if name in underway.full:
+        return _nothing_more(underway, table, cohort)
+    site = underway.site
+    part = Part(
+        cohort,
+        first=underway.first.get(name, 0),
+        seen=underway.seen.get(name, {}),
+        key_width=site.key_widths[name],
+    )
+    try:
+        frame = build(site.plan, table, underway.tenant, site.pools, underway.kept, part)
+    except NoParent:
+        if cohort.index and all(r.parent in underway.kept for r in table.references):
+            return _nothing_more(underway, table, cohort)
+        raise
+    unit = _put(underway, frame)
+    _count(underway, name, cohort, unit)
+    underway.kept[name] = keep(frame, site.needs.get(name, frozenset()))
+    return unit
+
+
+def _nothing_more(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
+    name = unit_name(table.name, cohort)
+    if name not in underway.done:
+        _note(underway, name, Unit())
+    return Unit()
+
+
+def _put(underway: _Tenant, frame: Frame) -> Unit:
+    """Copies the rows in, unless they are there, and leaves those that PostgreSQL takes."""
+    name = unit_name(frame.table.name, frame.part.cohort)
+    if (done := underway.done.get(name)) is not None:
+        salvage.leave_out(frame, done.refused)
+        return replace(done, held=_spanning(underway, frame))
+
+    def copy_and_note() -> Unit:
+        refused, why = salvage.load(underway.site.connection, frame)
+        told = "; ".join([*frame.missed, *why])
+        held_now = _spanning(underway, frame)
+        unit = Unit(frame.rows, frame.numbered, held_now, refused, told)
+        _note(underway, name, unit)
+        return unit
+
+    return in_transaction(underway.site, copy_and_note)
+
+
+def _note(underway: _Tenant, name: str, unit: Unit) -> None:
+    site = underway.site
+    ledger.note(site.connection, site.plan, underway.tenant.id, name, unit)
+
+
+def _spanning(underway: _Tenant, frame: Frame) -> dict[str, Array]:
+    if frame.part.cohort.of == 1:
+        return {}
+    site = underway.site
+    held = {}
+    for unique in spanning.spanning(frame.table, underway.division.once):
+        rows = subject_rows(frame, unique)
+        columns = [column.take(rows) for column in unique_values(frame, unique)]
+        held[unique.name] = spanning.hashes(columns, len(rows))
+    return held
+
+
+def _count(underway: _Tenant, name: Name, cohort: Cohort, unit: Unit) -> None:
+    """Goes on from a unit: the next row's number, and what it may not hold again."""
+    underway.first[name] = underway.first.get(name, 0) + unit.numbered
+    underway.seen[name] = spanning.joined(underway.seen.get(name, {}), unit.held)
+    if cohort.index and unit.rows < unit.numbered / 2:
+        underway.full.add(name)
+
+
+def _forget(underway: _Tenant, tables: Sequence[Name]) -> None:
+    """Lets go of rows that no later table of the cohort refers to."""
+    for table in tables:
+        if table in underway.site.shared:
+            continue
+        if underway.division.of == 1 or table not in underway.division.once:
+            underway.kept.pop(table, None)
