@@ -195,7 +195,7 @@ _MAKERS: dict[str, Callable[[int, int | None], str]] = {
     "lquery": lambda n, _: f"top.*.n{n}",
     "ltxtquery": lambda n, _: f"top & n{n}",
     "cube": lambda n, _: f"({n},{n % 7},1)",
-    "earth": lambda n, _: "(6378168,0,0)",
+    "earth": lambda _, __: "(6378168,0,0)",
     "seg": lambda n, _: f"{n} .. {n + 1}",
     "geometry": lambda n, _: f"POINT({n % 180} {n % 90})",
     "geography": lambda n, _: f"POINT({n % 180} {n % 90})",

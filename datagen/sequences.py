@@ -18,7 +18,8 @@ JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
 JOIN pg_class AS t ON t.oid = d.refobjid
 JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-WHERE s.relkind = 'S' AND tn.nspname = ANY (%s) AND has_sequence_privilege(s.oid, 'UPDATE')
+WHERE tn.nspname = ANY (%s)
+  AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'UPDATE') END
 UNION
 SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement > 0
 FROM pg_attrdef AS ad
@@ -30,7 +31,8 @@ JOIN pg_sequence AS q ON q.seqrelid = s.oid
 JOIN pg_class AS t ON t.oid = ad.adrelid AND t.relkind IN ('r', 'p')
 JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = ad.adnum
-WHERE tn.nspname = ANY (%s) AND has_sequence_privilege(s.oid, 'UPDATE')
+WHERE tn.nspname = ANY (%s)
+  AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'UPDATE') END
   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
 ORDER BY 1, 2
 """

@@ -63,7 +63,7 @@ def _remember(connection: Connection, catalog: Catalog) -> None:
 
 def _greatest_key(connection: Connection, table: Table) -> int | None:
     """None where all rows that were there have gone."""
-    keys = [c for c in (table.primary_key.columns if table.primary_key else ())]
+    keys = table.primary_key.columns if table.primary_key else ()
     numbers = [key for key in keys if table.columns[key].type in _INTEGERS]
     if not numbers:
         some = connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table.name.identifier))

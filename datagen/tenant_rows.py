@@ -172,13 +172,12 @@ def _note(underway: _Tenant, name: str, unit: Unit) -> None:
 def _spanning(underway: _Tenant, frame: Frame) -> dict[str, Array]:
     if frame.part.cohort.of == 1:
         return {}
-    site = underway.site
-    held = {}
+    hashed = {}
     for unique in spanning.spanning(frame.table, underway.division.once):
         rows = subject_rows(frame, unique)
         columns = [column.take(rows) for column in unique_values(frame, unique)]
-        held[unique.name] = spanning.hashes(columns, len(rows))
-    return held
+        hashed[unique.name] = spanning.hashes(columns, len(rows))
+    return hashed
 
 
 def _count(underway: _Tenant, name: Name, cohort: Cohort, unit: Unit) -> None:

@@ -73,7 +73,7 @@ def fill(
         if audit or truths:
             recorded.fill = audited(ctx, target, recorded.fill, truths)
         ctx.say(terminal.told_fill(recorded.fill))
-        for line in recorded.fill.unmet:
+        for line in (*recorded.fill.unmet, *recorded.fill.fewer):
             ctx.say(escape(line))
         for broken in recorded.fill.broken:
             ctx.say(escape(terminal.told_broken(broken)))
