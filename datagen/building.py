@@ -44,6 +44,7 @@ def lay_out(
     part: Part,
 ) -> Frame:
     """A frame of as many rows as the table is to have, without values."""
+    _require_place(the_plan, table, parents)
     frame = Frame(the_plan, table, tenant, pools, parents, 0, part)
     per = table.recipe.per
     if per is not None:
@@ -60,9 +61,20 @@ def lay_out(
     return frame
 
 
+def _require_place(the_plan: FillPlan, table: TablePlan, parents: Mapping[Name, Parent]) -> None:
+    """HarnessError where no row of the table can be there, whatever it is."""
+    if table.table.partition_by is not None and not the_plan.catalog.partitions.get(table.name):
+        raise HarnessError(
+            f"{table.name}: it is partitioned and has no partition; create one, or a DEFAULT one"
+        )
+    of_root = (key for key in table.table.foreign_keys if key.references == the_plan.root)
+    if the_plan.root not in parents and any(table.tenant_column in k.columns for k in of_root):
+        raise NoParent(f"{table.name}: {the_plan.root} has no rows to refer to")
+
+
 def row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
     """Rows of a table that has no `per`, all cohorts together."""
-    if table.name == the_plan.root:
+    if table.name == the_plan.root or any(u.only_one for u in table.uniques):
         return 1
     recipe = table.recipe
     if recipe.fixed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from datagen.expression import Expression, UnknownExpression, compile_expression
@@ -19,6 +20,7 @@ from datagen.expression.analysis import (
     order,
     pattern,
 )
+from datagen.windows import Window, moments
 from harness.catalog.model import Catalog, Column, Constraint, Name, Table
 
 _EXCLUDED = re.compile(r'("(?:[^"]|"")+"|\w+) WITH (\S+?)(?=[,)])')
@@ -39,6 +41,11 @@ class Unique:
     nulls_equal: bool = False
     across: bool = False
     """Whether rows of one tenant may not be like those of another."""
+
+    @property
+    def only_one(self) -> bool:
+        """Whether there can be one row only."""
+        return not self.keys and self.predicate is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +76,8 @@ class Told:
     """The least and the greatest length of a text."""
     patterns: dict[str, str] = field(default_factory=dict)
     """A regular expression that a text has to match."""
+    moments: dict[str, Window] = field(default_factory=dict)
+    """Between which moments a column lies."""
     constants: dict[str, list[Any]] = field(default_factory=dict)
     """Values with which a column is compared anywhere."""
 
@@ -89,9 +98,10 @@ def checks(
     return tuple(known), tuple(unknown)
 
 
-def told(checks: tuple[Check, ...], choices: dict[str, list[Any]]) -> Told:
-    """What the conjuncts of checks say about single columns, besides `choices`."""
-    found = Told(choices)
+def told(checks: tuple[Check, ...], choices: dict[str, list[Any]], as_of: datetime) -> Told:
+    """What the conjuncts of checks say about single columns, besides `choices`, at a moment."""
+    parts = [part for check in checks for part in conjuncts(check.expression)]
+    found = Told(choices, moments=moments(parts, as_of))
     for check in checks:
         for part in conjuncts(check.expression):
             _tell(part, found)

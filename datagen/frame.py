@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from datagen import keys, literals, partitions
+from datagen import keys, literals, windows
 from datagen.apart import number_of
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
@@ -26,6 +26,9 @@ from harness.errors import HarnessError
 
 NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
+KEEP_NULL = (0.4, 0.4, 0.9, 0.1)
+"""Shares of the fresh values of a nullable column that are NULL, in turn: some checks want
+almost all columns to be NULL, others almost none."""
 PARENT_CHOICE = {"null", "zipf", "block"}
 """Modifiers of how a foreign key's parent is chosen."""
 _BIGINT_WIDTH = 2**32
@@ -162,7 +165,7 @@ class Frame:
     def _inferred(self, column: Column, rows: Array) -> Values:
         request, told = self.request(column, rows), self.table.told
         if column.name in self.table.windows:
-            return of(partitions.draw(self.table.windows[column.name], request.rng, len(rows)))
+            return of(windows.draw(self.table.windows[column.name], request.rng, len(rows)))
         if column.name in told.choices:
             choices = told.choices[column.name]
             pool = np.array(choices) if isinstance(choices[0], int | float) else _texts(choices)
@@ -174,6 +177,8 @@ class Frame:
         made = self._generated(column, request)
         if column.name in told.patterns:
             made = matching(made, told.patterns[column.name], request)
+        if column.name in told.moments:
+            made = windows.within(made, told.moments[column.name], request.rng)
         lengths = told.lengths.get(column.name, (None, None))
         return fitted(made, underlying(column.type, self.plan.catalog), lengths, request)
 
@@ -300,10 +305,12 @@ class Frame:
         per = self.table.recipe.per
         if per is not None and self.block_parent is not None and per.column == column:
             return self.block_parent[rows]
-        share = recipe.get("null", NULL_SHARE if reference.optional else 0)
+        usual = NULL_SHARE if not self.attempt else KEEP_NULL[self.attempt % len(KEEP_NULL)]
+        share = recipe.get("null", usual if reference.optional else 0)
         if reference.parent == self.table.name:
             picked = np.floor(rng.random(len(rows)) * rows).astype("int64")
-            absent = (rng.random(len(rows)) < max(share, 0.5)) | (rows == 0)
+            usual = share if self.attempt else max(share, 0.5)
+            absent = (rng.random(len(rows)) < usual) | (rows == 0)
         else:
             parent = self.parents.get(reference.parent)
             if parent is None or parent.rows == 0:

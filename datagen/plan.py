@@ -15,10 +15,10 @@ from datagen import constraints
 from datagen.constraints import Check, Told, Unique
 from datagen.generators import base_type, underlying
 from datagen.ownership import owned, tenant_column
-from datagen.partitions import Window, windows
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
 from datagen.taken import Taken
-from harness.catalog.model import Catalog, Column, Name, Table
+from datagen.windows import Window, of_partitions
+from harness.catalog.model import Catalog, Column, Constraint, Name, Table
 from harness.config import Settings, Tenancy
 from harness.errors import UsageError
 
@@ -129,7 +129,8 @@ def plan(
         raise UsageError("the database has no table to fill: deploy or load a schema first")
     ours = owned(tables, tenancy)
     plans = tuple(
-        _table_plan(table, tenancy, recipes, catalog, ours) for table in _in_order(tables, tenancy)
+        _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
+        for table in _in_order(tables, tenancy, catalog)
     )
     return FillPlan(
         tables=plans,
@@ -162,10 +163,10 @@ def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSetti
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 
-def _in_order(tables: Sequence[Table], tenancy: Tenancy) -> Iterator[Table]:
+def _in_order(tables: Sequence[Table], tenancy: Tenancy, catalog: Catalog) -> Iterator[Table]:
     """Parents before children. In a cycle the table whose open references are all optional goes
     first: its foreign keys to later tables stay NULL."""
-    references = {table.name: tuple(_references(table, tenancy)) for table in tables}
+    references = {table.name: tuple(_references(table, tenancy, catalog)) for table in tables}
     left = {table.name: table for table in tables}
     while left:
         ready = [t for t in left.values() if not _open(t, left, references[t.name])]
@@ -181,11 +182,22 @@ def _open(table: Table, left: dict[Name, Table], references: Sequence[Reference]
     return any(r.parent in left and r.parent != table.name for r in references)
 
 
-def _references(table: Table, tenancy: Tenancy) -> Iterator[Reference]:
+def foreign_keys(table: Table, catalog: Catalog) -> Iterator[Constraint]:
+    """The foreign keys of a table, and those that only its partitions have."""
+    found = {(key.columns, key.references): key for key in table.foreign_keys}
+    if table.partition_by is not None:
+        for other in catalog.tables.values():
+            if other.partition_of == table.name:
+                for key in foreign_keys(other, catalog):
+                    found.setdefault((key.columns, key.references), key)
+    yield from found.values()
+
+
+def _references(table: Table, tenancy: Tenancy, catalog: Catalog) -> Iterator[Reference]:
     """Foreign keys; those of most columns first, for the columns that they share are theirs."""
     tenant = tenant_column(table, tenancy)
     found = []
-    for key in table.foreign_keys:
+    for key in foreign_keys(table, catalog):
         pairs = tuple(
             (own, other)
             for own, other in zip(key.columns, key.referenced_columns, strict=True)
@@ -198,7 +210,12 @@ def _references(table: Table, tenancy: Tenancy) -> Iterator[Reference]:
 
 
 def _table_plan(
-    table: Table, tenancy: Tenancy, recipes: Recipes, catalog: Catalog, ours: frozenset[Name]
+    table: Table,
+    tenancy: Tenancy,
+    recipes: Recipes,
+    catalog: Catalog,
+    ours: frozenset[Name],
+    as_of: datetime,
 ) -> TablePlan:
     recipe = recipes.tables.get(table.name, Recipe())
     tenant = tenant_column(table, tenancy)
@@ -208,11 +225,11 @@ def _table_plan(
         table=table,
         recipe=recipe,
         columns=tuple(c for c in table.columns.values() if _is_loaded(c, recipe)),
-        references=tuple(r for r in _references(table, tenancy) if r.columns),
+        references=tuple(r for r in _references(table, tenancy, catalog) if r.columns),
         uniques=tuple(constraints.uniques(table, tenant, fixed)),
         checks=checks,
-        told=constraints.told(checks, _enumerated(table, catalog)),
-        windows=windows(catalog.partitions.get(table.name, ())),
+        told=constraints.told(checks, _enumerated(table, catalog), as_of),
+        windows=of_partitions(catalog.partitions.get(table.name, ())),
         apart=constraints.disjoint(table) - fixed,
         unknown=unknown,
         tenant_column=tenant,

@@ -17,7 +17,7 @@ from datagen import spanning
 from datagen.apart import belongs
 from datagen.constraints import Check, Unique, quoted
 from datagen.expression import Expression, UnknownExpression, compile_expression
-from datagen.frame import PARENT_CHOICE, Frame
+from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
 from datagen.plan import Reference
 from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
 
@@ -26,9 +26,6 @@ FEW = 200
 """Rows up to which a set finds repeated ones sooner than pandas does."""
 SOME = 64
 """Rows by which a generator is judged."""
-KEEP_NULL = (0.4, 0.4, 0.9, 0.1)
-"""Shares of the fresh values of a nullable column that are NULL, in turn: some checks want
-almost all columns to be NULL, others almost none."""
 Constraint = Check | Unique | Reference
 
 

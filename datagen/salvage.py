@@ -20,6 +20,8 @@ from datagen.values import Array
 from harness.catalog.model import Table
 from harness.db import Connection
 
+HOPELESS = 6
+"""Rows that were refused one by one, before any was taken, after which the table is given up."""
 TRIES = 400
 """Refusals after which the rest of the rows are given up."""
 _OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
@@ -54,7 +56,7 @@ class _Attempt:
         self.connection, self.frame = connection, frame
         self.refused: set[int] = set()
         self.reasons: dict[str, psycopg.Error] = {}
-        self.tries = 0
+        self.taken = self.tries = 0
 
     def put(self, rows: Array) -> None:
         """Copies rows in, all or by halves."""
@@ -63,9 +65,11 @@ class _Attempt:
             return
         error = self._copied(rows)
         if error is None:
+            self.taken += len(rows)
             return
         self.tries += 1
-        if len(rows) == 1 or self.tries > TRIES:
+        hopeless = not self.taken and len(self.refused) >= HOPELESS
+        if len(rows) == 1 or hopeless or self.tries > TRIES:
             self.refused.update(rows.tolist())
             self.reasons.setdefault(_kind(error), error)
             return

@@ -191,7 +191,7 @@ def _count(underway: _Tenant, name: Name, cohort: Cohort, unit: Unit) -> None:
 def _forget(underway: _Tenant, tables: Sequence[Name]) -> None:
     """Lets go of rows that no later table of the cohort refers to."""
     for table in tables:
-        if table in underway.site.shared:
+        if table in underway.site.shared or table == underway.site.plan.root:
             continue
         if underway.division.of == 1 or table not in underway.division.once:
             underway.kept.pop(table, None)

@@ -7,6 +7,8 @@ import psycopg
 from datagen.plan import TablePlan
 from harness.db import is_lost, one_line
 
+RECIPE = "give it a recipe (--recipes)"
+
 
 def ends_the_fill(error: Exception) -> bool:
     """Whether it concerns more than a table: no server, no space (class 53), an interruption."""
@@ -18,8 +20,8 @@ def ends_the_fill(error: Exception) -> bool:
 def of_table(table: TablePlan, error: Exception) -> str:
     """Why a table could not be filled, and where a recipe for it would stand."""
     if isinstance(error, psycopg.Error):
-        place = table.recipe.source or f"datagen/recipes/{table.name.schema}/"
-        return f"{table.name}: {brief(error)}; see {place}"
+        place = f"see {table.recipe.source}" if table.recipe.source else RECIPE
+        return f"{table.name}: {brief(error)}; {place}"
     return str(error)
 
 

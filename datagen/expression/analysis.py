@@ -66,12 +66,20 @@ def bound(node: Any) -> list[tuple[str, str, float]]:
     return [] if column is None or number is None else [(column, operator, number)]
 
 
-def compared(node: Any) -> tuple[str, str, Any] | None:
-    """(column, operator, other side) of a comparison that has a column on its left."""
-    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
-        return None
+def comparisons(node: Any) -> list[tuple[str, str, Any]]:
+    """(column, operator, other side) of a comparison that has a column on one side, and of
+    BETWEEN."""
+    if not isinstance(node, ast.A_Expr):
+        return []
     column, operator = _column(node.lexpr), node.name[-1].sval
-    return (column, operator, node.rexpr) if column and operator in _MIRRORED else None
+    if node.kind == A_Expr_Kind.AEXPR_BETWEEN and column:
+        return [(column, ">=", node.rexpr[0]), (column, "<=", node.rexpr[1])]
+    if node.kind != A_Expr_Kind.AEXPR_OP or operator not in _MIRRORED:
+        return []
+    if column is not None:
+        return [(column, operator, node.rexpr)]
+    column = _column(node.rexpr)
+    return [(column, _MIRRORED[operator], node.lexpr)] if column else []
 
 
 def order(node: Any) -> tuple[str, str] | None:

@@ -1,19 +1,21 @@
-"""Where the values of a partition key may lie, from what is true of each partition's rows."""
+"""Windows in which values have to lie: those of a partition key, and of a moment that is compared
+with another one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from datagen.expression import UnknownExpression, compile_expression
-from datagen.expression.analysis import allowed_values, compared, conjuncts
+from datagen.expression.analysis import allowed_values, comparisons, conjuncts
 from datagen.expression.evaluate import Scope, evaluate
-from datagen.values import Array
+from datagen.values import Array, Values, of
 
-_SPAN = {"i": np.int64(1_000), "f": np.float64(1_000), "M": np.timedelta64(30, "D")}
+_SPAN = {"i": np.int64(1_000), "f": np.float64(1_000), "M": np.timedelta64(300, "D")}
 """How wide a window is that is open at one end, by kind of its values."""
 
 
@@ -26,7 +28,7 @@ class Window:
     values: tuple[Any, ...] = ()
 
 
-def windows(partitions: Sequence[str]) -> dict[str, list[Window]]:
+def of_partitions(partitions: Sequence[str]) -> dict[str, list[Window]]:
     """By column a window for each partition; nothing where one of them takes every value, or
     where an expression tells them apart."""
     found: dict[str, list[Window]] = {}
@@ -75,30 +77,62 @@ def _of(text: str) -> dict[str, Window]:
     for part in parts:
         if (listed := allowed_values(part)) is not None:
             found[listed[0]] = Window(values=tuple(listed[1]))
-        elif (comparison := compared(part)) is not None:
-            column, operator, other = comparison
+            continue
+        for column, operator, other in comparisons(part):
             found[column] = _narrowed(found.get(column, Window()), operator, _value(other))
     return {column: window for column, window in found.items() if window != Window()}
 
 
+def moments(parts: Iterable[Any], as_of: datetime) -> dict[str, Window]:
+    """By column the window of moments that conjuncts of its checks leave, now being `as_of`."""
+    now = np.datetime64(as_of.replace(tzinfo=None), "us")
+    found: dict[str, Window] = {}
+    for part in parts:
+        for column, operator, other in comparisons(part):
+            value = _value(other, now)
+            if isinstance(value, np.datetime64):
+                found[column] = _narrowed(found.get(column, Window()), operator, value)
+    return found
+
+
+def within(values: Values, window: Window, rng: np.random.Generator) -> Values:
+    """The values, those outside of the window drawn anew inside of it."""
+    if values.data.dtype.kind != "M":
+        return values
+    outside = ~values.null
+    if window.low is not None or window.high is not None:
+        low = np.full(len(values), True) if window.low is None else values.data > window.low
+        high = np.full(len(values), True) if window.high is None else values.data < window.high
+        outside &= ~(low & high)
+    rows = np.flatnonzero(outside)
+    if not len(rows):
+        return values
+    fresh = draw([window], rng, len(rows)).astype(values.data.dtype)
+    return values.put(rows, Values(fresh, np.zeros(len(rows), bool)))
+
+
 def _narrowed(window: Window, operator: str, value: Any) -> Window:
+    """The window with one more comparison; the narrower of two bounds counts."""
     if value is None:
         return window
     if operator == "=":
         return Window(values=(value,))
+    low, high = window.low, window.high
     if operator in (">", ">="):
-        return Window(value, window.high)
-    return Window(window.low, value)
+        return Window(value if low is None else max(low, value), high)
+    return Window(low, value if high is None else min(high, value))
 
 
-def _value(node: Any) -> Any:
-    """What a literal stands for as columns hold it; None where it is not known."""
+def _value(node: Any, now: Any = None) -> Any:
+    """What an expression stands for as columns hold it; None where it is not known."""
+
+    def lookup(name: str) -> Values:
+        if name == "as_of" and now is not None:
+            return of(np.array([now]))
+        raise UnknownExpression(f"{name} is a column")
+
     try:
-        found = evaluate(node, Scope(_no_column, 1))
+        found = evaluate(node, Scope(lookup, 1))
     except UnknownExpression:
         return None
     return None if found.null[0] else found.data[0]
-
-
-def _no_column(name: str) -> Any:
-    raise UnknownExpression(f"{name} is a column")
