@@ -179,6 +179,7 @@ class Frame:
             made = matching(made, told.patterns[column.name], request)
         if column.name in told.moments:
             made = windows.within(made, told.moments[column.name], request.rng)
+        made = self._demanded(column, made, request)
         lengths = told.lengths.get(column.name, (None, None))
         return fitted(made, underlying(column.type, self.plan.catalog), lengths, request)
 
@@ -201,6 +202,16 @@ class Frame:
         raise HarnessError(
             f"{self.table.name}.{column.name}: no generator makes {column.type}; give a recipe with"
             " a value, an expression or default = true"
+        )
+
+    def _demanded(self, column: Column, made: Values, request: Request) -> Values:
+        """Every other value one that a table which refers to this one asks for."""
+        demanded = self.table.demanded.get(column.name)
+        if not demanded or made.data.dtype != object:
+            return made
+        rows = np.flatnonzero(request.rng.random(len(made)) < 0.5)
+        return made.put(
+            rows, of(_texts(demanded)[request.rng.integers(len(demanded), size=len(rows))])
         )
 
     def _computed(self, expression: str, rows: Array) -> Values:
@@ -327,11 +338,7 @@ class Frame:
     ) -> tuple[Array, Array]:
         """Parents that have the values that columns have already, for they belong to another
         foreign key, too; and the rows for which there is none."""
-        others = [
-            (own, other)
-            for own, other in reference.columns
-            if self.table.reference_of(own) != reference
-        ]
+        others = self._agrees(reference)
         parent = self._parent(reference)
         missing = np.zeros(len(rows), bool)
         if not others or parent is None or parent is self:
@@ -350,9 +357,19 @@ class Frame:
                 missing[position] = None not in key
         return picked, missing
 
+    def _agrees(self, reference: Reference) -> list[tuple[str, str]]:
+        """Columns of a foreign key whose values do not follow from its parent: they belong to
+        another one, too, or the database computes them."""
+        return [
+            (own, other)
+            for own, other in reference.columns
+            if self.table.reference_of(own) != reference
+            or self.table.table.columns[own].generated is not None
+        ]
+
     def orphans(self, reference: Reference) -> Array:
         """Rows whose columns of several foreign keys lead to no parent."""
-        if all(self.table.reference_of(own) == reference for own, _ in reference.columns):
+        if not self._agrees(reference):
             return np.zeros(0, "int64")
         parent = self._parent(reference)
         if parent is None:

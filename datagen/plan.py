@@ -13,6 +13,8 @@ from typing import Any
 
 from datagen import constraints
 from datagen.constraints import Check, Told, Unique
+from datagen.expression import compile_expression
+from datagen.expression.analysis import literal
 from datagen.generators import base_type, underlying
 from datagen.ownership import owned, tenant_column
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
@@ -64,6 +66,8 @@ class TablePlan:
     """What checks say about single columns."""
     windows: dict[str, list[Window]] = field(default_factory=dict)
     """Where the values of a partition key lie, a window for each partition."""
+    demanded: dict[str, list[Any]] = field(default_factory=dict)
+    """Values that tables which refer to this one ask for, by column."""
     apart: frozenset[str] = frozenset()
     """Columns of ranges that may not overlap."""
     unknown: tuple[str, ...] = ()
@@ -132,6 +136,7 @@ def plan(
         _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
         for table in _in_order(tables, tenancy, catalog)
     )
+    plans = _with_demands(plans)
     return FillPlan(
         tables=plans,
         catalog=catalog,
@@ -143,6 +148,25 @@ def plan(
         id_length=_id_length(plans, catalog),
         fingerprint=_fingerprint(plans, recipes, fill_settings),
     )
+
+
+def _with_demands(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
+    """The plans, each with the values that a closed list allows in columns that refer to it."""
+    demands: dict[Name, dict[str, list[Any]]] = {}
+    for table in plans:
+        for reference in table.references:
+            for own, other in reference.columns:
+                column = table.table.columns[own]
+                asked = table.told.choices.get(own) or _constant(column.generated)
+                if asked and all(isinstance(value, str) for value in asked):
+                    demands.setdefault(reference.parent, {}).setdefault(other, []).extend(asked)
+    return tuple(replace(table, demanded=demands.get(table.name, {})) for table in plans)
+
+
+def _constant(expression: str | None) -> list[Any]:
+    """The one value of an expression that is a literal."""
+    value = literal(compile_expression(expression).node) if expression else None
+    return [] if value is None else [value]
 
 
 def _id_length(plans: Sequence[TablePlan], catalog: Catalog) -> int:
@@ -220,12 +244,14 @@ def _table_plan(
     recipe = recipes.tables.get(table.name, Recipe())
     tenant = tenant_column(table, tenancy)
     fixed = frozenset(recipe.columns)
-    checks, unknown = constraints.checks(table, catalog, fixed)
+    references = tuple(r for r in _references(table, tenancy, catalog) if r.columns)
+    referring = frozenset(own for reference in references for own, _ in reference.columns)
+    checks, unknown = constraints.checks(table, catalog, fixed | referring)
     found = TablePlan(
         table=table,
         recipe=recipe,
         columns=tuple(c for c in table.columns.values() if _is_loaded(c, recipe)),
-        references=tuple(r for r in _references(table, tenancy, catalog) if r.columns),
+        references=references,
         uniques=tuple(constraints.uniques(table, tenant, fixed)),
         checks=checks,
         told=constraints.told(checks, _enumerated(table, catalog), as_of),

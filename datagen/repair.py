@@ -285,7 +285,9 @@ def _variant(frame: Frame, name: str, fresh: Values) -> Values:
     column = frame.table.table.columns[name]
     constants = frame.table.told.constants.get(name, [])
     options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
-    options += [_default(column.default, fresh), _cased(fresh, str.lower), _cased(fresh, str.upper)]
+    options.append(_default(column.default, fresh))
+    if name not in frame.table.told.choices:
+        options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]
     found = [option for option in options if option is not None]
     return found[int(rng.integers(len(found)))] if found else fresh
 

@@ -20,7 +20,7 @@ from datagen.values import Array
 from harness.catalog.model import Table
 from harness.db import Connection
 
-HOPELESS = 6
+HOPELESS = 20
 """Rows that were refused one by one, before any was taken, after which the table is given up."""
 TRIES = 400
 """Refusals after which the rest of the rows are given up."""

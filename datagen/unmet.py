@@ -29,4 +29,6 @@ def brief(error: psycopg.Error) -> str:
     """What the server said, without the call stack; a failing row may be long."""
     told = error.diag.message_primary or one_line(error)
     detail = error.diag.message_detail
-    return f"{told} ({detail[:200]})" if detail else told
+    if detail is None or detail.startswith("Failing row"):
+        return told
+    return f"{told} ({detail[:200]})"

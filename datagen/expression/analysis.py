@@ -24,16 +24,21 @@ def conjuncts(expression: Expression) -> Iterator[Any]:
 
 
 def allowed_values(node: Any) -> tuple[str, list[Any]] | None:
-    """Column and values of `column IN (…)` or `column = ANY (ARRAY[…])`."""
+    """Column and values of `column IN (…)`, `column = ANY (ARRAY[…])` or `column = 'text'`."""
     if not isinstance(node, ast.A_Expr):
         return None
     kinds = (A_Expr_Kind.AEXPR_OP_ANY, A_Expr_Kind.AEXPR_IN)
     column = _column(node.lexpr)
-    if node.kind not in kinds or node.name[-1].sval != "=" or column is None:
+    if column is None or node.name[-1].sval != "=":
+        return None
+    if node.kind == A_Expr_Kind.AEXPR_OP:
+        value = literal(node.rexpr)
+        return (column, [value]) if isinstance(value, str) else None
+    if node.kind not in kinds:
         return None
     elements = _bare(node.rexpr)
     elements = elements.elements if isinstance(elements, ast.A_ArrayExpr) else elements
-    values = [_literal(element) for element in elements or ()]
+    values = [literal(element) for element in elements or ()]
     return None if None in values else (column, values)
 
 
@@ -44,7 +49,7 @@ def allowed_elements(node: Any) -> tuple[str, list[Any]] | None:
     column, whole = _column(node.lexpr), _bare(node.rexpr)
     if node.name[-1].sval != "<@" or column is None or not isinstance(whole, ast.A_ArrayExpr):
         return None
-    values = [_literal(element) for element in whole.elements or ()]
+    values = [literal(element) for element in whole.elements or ()]
     return None if None in values else (column, values)
 
 
@@ -111,7 +116,7 @@ def pattern(node: Any) -> tuple[str, str] | None:
     """Column and regular expression of `column ~ '…'`."""
     if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
         return None
-    column, text = _column(node.lexpr), _literal(node.rexpr)
+    column, text = _column(node.lexpr), literal(node.rexpr)
     matched = node.name[-1].sval in ("~", "~*") and column and isinstance(text, str)
     return (str(column), text) if matched else None
 
@@ -146,7 +151,7 @@ def _compared_values(node: Any) -> Iterator[tuple[str, Any]]:
         return
     listed = other.elements if isinstance(other, ast.A_ArrayExpr) else other
     for element in listed if isinstance(listed, tuple | list) else (listed,):
-        value = _literal(element)
+        value = literal(element)
         if value is not None:
             yield column, value
 
@@ -185,7 +190,8 @@ def _column(node: Any) -> str | None:
     return None
 
 
-def _literal(node: Any) -> Any:
+def literal(node: Any) -> Any:
+    """The value of a literal, with or without casts; None of anything else."""
     node = _bare(node)
     if not isinstance(node, ast.A_Const) or node.isnull:
         return None
@@ -200,5 +206,5 @@ def _number(node: Any) -> float | None:
     if isinstance(node, ast.A_Expr) and node.lexpr is None and node.name[-1].sval == "-":
         inner = _number(node.rexpr)
         return None if inner is None else -inner
-    value = _literal(node)
+    value = literal(node)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
