@@ -13,10 +13,13 @@ from datagen.plan import FillPlan, TablePlan
 from datagen.pools import Pools
 from datagen.repair import repair
 from datagen.tenants import Tenant
+from datagen.unmet import RECIPE
 from datagen.values import Array
 from harness.catalog.model import Name
 from harness.errors import HarnessError
 
+_UNEXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What numpy and Python say of a schema that was not thought of: a table less, not all."""
 SMALLEST = 20
 """A table gets so many rows at any scale, or what its recipe says if that is less."""
 
@@ -31,7 +34,11 @@ def build(
 ) -> Frame:
     """The rows of a table for a tenant, mended; NoParent where it cannot have any."""
     frame = lay_out(the_plan, table, tenant, pools, parents, part)
-    held, broken = repair(frame)
+    try:
+        held, broken = repair(frame)
+    except _UNEXPECTED as error:
+        told = f"{table.name}: its values could not be made ({error!r}); {RECIPE}"
+        raise HarnessError(told) from error
     return frame if held.all() else _without(frame, held, broken)
 
 
@@ -86,11 +93,17 @@ def row_count(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
 def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
     """The frame without the rows that could not be mended."""
     if not held.any() and frame.rows and not frame.part.first:
-        names = ", ".join(broken)
-        raise HarnessError(f"{frame.table.name}: no row satisfies {names}; write a recipe for it")
+        names = " and ".join(dict.fromkeys([*broken, *_beside(frame.table, broken)]))
+        raise HarnessError(f"{frame.table.name}: no row satisfies {names}; {RECIPE}")
     frame.missed = dict(broken)
     frame.keep(np.flatnonzero(closed(frame, held)))
     return frame
+
+
+def _beside(table: TablePlan, broken: Mapping[str, int]) -> list[str]:
+    """Other checks of the same columns, with which those that are broken may be at odds."""
+    columns = {check.expression.columns for check in table.checks if check.name in broken}
+    return [check.name for check in table.checks if check.expression.columns in columns]
 
 
 def closed(frame: Frame, held: Array) -> Array:

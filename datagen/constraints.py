@@ -16,9 +16,11 @@ from datagen.expression.analysis import (
     bound,
     conjuncts,
     constants,
+    document_kind,
     length_bound,
     order,
     pattern,
+    sizes,
 )
 from datagen.windows import Window, moments
 from harness.catalog.model import Catalog, Column, Constraint, Name, Table
@@ -78,6 +80,10 @@ class Told:
     """A regular expression that a text has to match."""
     moments: dict[str, Window] = field(default_factory=dict)
     """Between which moments a column lies."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What a JSON document is: object, array, …"""
+    sizes: dict[str, list[float]] = field(default_factory=dict)
+    """Numbers with which the length of a column is compared anywhere."""
     constants: dict[str, list[Any]] = field(default_factory=dict)
     """Values with which a column is compared anywhere."""
 
@@ -107,6 +113,8 @@ def told(checks: tuple[Check, ...], choices: dict[str, list[Any]], as_of: dateti
             _tell(part, found)
         for column, value in constants(check.expression.node):
             found.constants.setdefault(column, []).append(value)
+        for column, number in sizes(check.expression.node):
+            found.sizes.setdefault(column, []).append(number)
     return found
 
 
@@ -180,6 +188,8 @@ def _tell(part: Any, found: Told) -> None:
         found.choices[name] = both or values
     if (listed := allowed_elements(part)) is not None:
         found.elements[listed[0]] = listed[1]
+    if (kind := document_kind(part)) is not None:
+        found.kinds.setdefault(*kind)
     if (matched := pattern(part)) is not None:
         found.patterns.setdefault(*matched)
     for column, operator, number in bound(part):

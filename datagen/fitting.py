@@ -4,6 +4,7 @@ they are where a UNIQUE is common to all tenants."""
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,9 @@ def _lengths(type_name: str, told: Bounds) -> tuple[int | None, int | None]:
 def _texts(data: Array, least: int | None, most: int | None, request: Request) -> Array:
     canary, fit = request.tenant.canary, []
     for text, row in zip(data.tolist(), request.row_numbers.tolist(), strict=True):
+        if isinstance(text, list):
+            fit.append(resized(text, least or 0, most))
+            continue
         if not isinstance(text, str):
             return data
         if request.across and canary not in text:
@@ -63,6 +67,12 @@ def _texts(data: Array, least: int | None, most: int | None, request: Request) -
             text = (text + "x" * least)[:least] if not text.isdigit() else text.zfill(least)
         fit.append(text)
     return objects(fit)
+
+
+def resized(items: Any, least: int, most: int | None) -> Any:
+    """A text or list of a length between two; what is added repeats what is there."""
+    more = items * (least // max(len(items), 1) + 1) if items else items
+    return (items if len(items) >= least else more[:least])[:most]
 
 
 def _cut(text: str, most: int, row: int, request: Request) -> str:

@@ -14,6 +14,7 @@ from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
 from datagen.fitting import fitted
 from datagen.generators import base_type, choose, underlying
+from datagen.generators.jsonb import of_kind
 from datagen.matching import matching
 from datagen.part import Cohort, Part
 from datagen.plan import KEY_TYPES, FillPlan, Reference, TablePlan
@@ -191,6 +192,8 @@ class Frame:
             if apart is not None:
                 return apart
         generator = choose(column, catalog)
+        if column.name in self.table.told.kinds:
+            return of_kind(self.table.told.kinds[column.name], request)
         if generator is not None:
             made: Values = generator.generate(request)
             return made

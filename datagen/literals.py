@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from datagen import encode
+from datagen import constraints, encode
 from datagen.apart import number_of
 from datagen.fitting import fitted
 from datagen.generators import base_type, choose, underlying
+from datagen.matching import matching
 from datagen.request import Request
 from datagen.values import Values, objects, of
-from harness.catalog.model import Catalog, Column, Name
+from harness.catalog.model import Catalog, Column, Name, Table
 
 _MODIFIER = re.compile(r"\((\d+)\)")
 _RANGES = {
@@ -48,6 +49,8 @@ def spans(type_name: str, request: Request, catalog: Catalog) -> Values | None:
 
 def _texts(type_name: str, request: Request, catalog: Catalog) -> Sequence[Any] | None:
     below = underlying(type_name, catalog)
+    if Name.parse(type_name) in catalog.domains and not below.endswith("[]"):
+        return _of_domain(type_name, request, catalog)
     if below.endswith("[]"):
         return _arrays(below.removesuffix("[]"), request, catalog)
     if (labels := catalog.enums.get(Name.parse(below))) is not None:
@@ -66,6 +69,25 @@ def _texts(type_name: str, request: Request, catalog: Catalog) -> Sequence[Any] 
         )
         return [maker(int(number), length) for number in numbers]
     return _generated(type_name, request, catalog)
+
+
+def _of_domain(type_name: str, request: Request, catalog: Catalog) -> Sequence[Any] | None:
+    """Values of a domain inside of another type, which satisfy what its checks say plainly."""
+    table = Table(Name("", ""), {"value": Column("value", type_name)})
+    checks, _ = constraints.checks(table, catalog, frozenset())
+    told = constraints.told(checks, {}, request.as_of)
+    if choices := told.choices.get("value"):
+        return [str(choice) for choice in request.pick(objects(choices))]
+    low, high = told.bounds.get("value", (None, None))
+    below = underlying(type_name, catalog)
+    made = _texts(below, replace(request, lower=low, upper=high), catalog)
+    if made is None or not all(isinstance(text, str) for text in made):
+        return made
+    values = of(objects(list(made)))
+    if (pattern := told.patterns.get("value")) is not None:
+        values = matching(values, pattern, request)
+    lengths = told.lengths.get("value", (None, None))
+    return list(fitted(values, below, lengths, request).data)
 
 
 def _generated(type_name: str, request: Request, catalog: Catalog) -> Sequence[Any] | None:

@@ -17,6 +17,7 @@ from datagen import spanning
 from datagen.apart import belongs
 from datagen.constraints import Check, Unique, quoted
 from datagen.expression import Expression, UnknownExpression, compile_expression
+from datagen.fitting import resized
 from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
 from datagen.plan import Reference
 from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
@@ -286,6 +287,8 @@ def _variant(frame: Frame, name: str, fresh: Values) -> Values:
     constants = frame.table.told.constants.get(name, [])
     options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
     options.append(_default(column.default, fresh))
+    sizes = frame.table.told.sizes.get(name, [])
+    options += [_sized(fresh, max(int(size) + more, 0)) for size in sizes for more in (0, 1, -1)]
     if name not in frame.table.told.choices:
         options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]
     found = [option for option in options if option is not None]
@@ -295,8 +298,10 @@ def _variant(frame: Frame, name: str, fresh: Values) -> Values:
 def _as_text(value: Any, like: Values) -> Values | None:
     """A constant of the type of other values."""
     number = isinstance(value, int | float) and like.data.dtype.kind in "if"
-    text = isinstance(value, str) and like.data.dtype == object
-    return constant(value, len(like)) if number or text else None
+    if isinstance(value, str) and like.data.dtype == object:
+        plain = all(isinstance(item, str) for item in like.data.tolist())
+        return constant(value.replace("%", "a"), len(like)) if plain else None
+    return constant(value, len(like)) if number else None
 
 
 def _default(text: str | None, like: Values) -> Values | None:
@@ -312,6 +317,14 @@ def _default(text: str | None, like: Values) -> Values | None:
 
 def _no_column(name: str) -> Values:
     raise UnknownExpression(f"{name} is a column")
+
+
+def _sized(values: Values, size: int) -> Values | None:
+    """Texts or arrays of a length."""
+    items = values.data.tolist()
+    if not all(isinstance(item, str | list) for item in items):
+        return None
+    return Values(objects([resized(item, size, size) for item in items]), values.null)
 
 
 def _cased(values: Values, change: Callable[[str], str]) -> Values | None:

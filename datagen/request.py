@@ -53,4 +53,4 @@ class Request:
         """Default bounds narrowed by those that the column has."""
         low = self.lower if self.lower is not None else min(lower, self.upper or lower)
         high = self.upper if self.upper is not None else max(upper, low)
-        return low, high
+        return low, max(low, high)

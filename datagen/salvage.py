@@ -15,6 +15,7 @@ import psycopg
 
 from datagen.frame import Frame
 from datagen.loading import load as copy_in
+from datagen.present import present
 from datagen.unmet import brief
 from datagen.values import Array
 from harness.catalog.model import Table
@@ -24,6 +25,11 @@ HOPELESS = 20
 """Rows that were refused one by one, before any was taken, after which the table is given up."""
 TRIES = 400
 """Refusals after which the rest of the rows are given up."""
+_CHANGED = (
+    "SELECT pg_stat_get_xact_tuples_inserted(%s::regclass),"
+    " pg_stat_get_xact_tuples_deleted(%s::regclass)"
+)
+GONE = psycopg.errors.TriggeredActionException("triggers of the table do not let them stay")
 _OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
 """Classes of SQLSTATE that tell of rows, and not of the table: data, constraints, triggers."""
 
@@ -32,8 +38,9 @@ def load(connection: Connection, frame: Frame) -> tuple[Sequence[int], Sequence[
     """Copies in what can be and leaves only that in the frame; returns which rows were refused,
     and why, each reason once. Raises psycopg.Error where nothing can be."""
     attempt = _Attempt(connection, frame)
-    every = np.arange(frame.rows)
-    attempt.put(every)
+    attempt.put(np.arange(frame.rows))
+    if attempt.taken and _may_be_changed(frame.table.table) and attempt.was_changed():
+        attempt.look_again()
     if attempt.refused and len(attempt.refused) == frame.rows:
         raise next(iter(attempt.reasons.values()))
     refused = sorted(attempt.refused)
@@ -68,13 +75,41 @@ class _Attempt:
             self.taken += len(rows)
             return
         self.tries += 1
+        if isinstance(error, psycopg.errors.UniqueViolation) and self.tries == 1:
+            rows = self._not_there(rows)
         hopeless = not self.taken and len(self.refused) >= HOPELESS
+        if not len(rows):
+            return
         if len(rows) == 1 or hopeless or self.tries > TRIES:
             self.refused.update(rows.tolist())
             self.reasons.setdefault(_kind(error), error)
             return
         for half in np.array_split(rows, 2):
             self.put(half)
+
+    def _not_there(self, rows: Array) -> Array:
+        """The rows whose key no trigger has put there."""
+        there = present(self.connection, self.frame)
+        if there is None or not there.any():
+            return rows
+        self.taken += int(there.sum())
+        return rows[~there[rows]]
+
+    def was_changed(self) -> bool:
+        """Whether other rows went in than were loaded, as the transaction counts them."""
+        name = self.frame.table.name.identifier.as_string(self.connection)
+        row = self.connection.execute(_CHANGED, [name, name]).fetchone()
+        return row is None or row != (self.taken, 0)
+
+    def look_again(self) -> None:
+        """Leaves out what triggers did not let in, or removed again."""
+        there = present(self.connection, self.frame)
+        if there is None or there.all():
+            return
+        gone = set(np.flatnonzero(~there).tolist()) - self.refused
+        self.refused |= gone
+        if gone:
+            self.reasons.setdefault("triggers", GONE)
 
     def _has_its_parents(self, row: int) -> bool:
         """Whether no row of the table that it refers to was refused."""
@@ -99,6 +134,11 @@ class _Attempt:
                 raise
             return error
         return None
+
+
+def _may_be_changed(table: Table) -> bool:
+    """Whether a trigger may keep rows out, or take them away."""
+    return table.partition_by is None and any("insert" in t.events for t in table.triggers)
 
 
 def _is_judged_later(table: Table) -> bool:

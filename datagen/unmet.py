@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 
 from datagen.plan import TablePlan
 from harness.db import is_lost, one_line
 
+_COLUMN = re.compile(r"^COPY .*, line \d+, column (.*?)(?:: |$)", re.MULTILINE)
 RECIPE = "give it a recipe (--recipes)"
 
 
@@ -28,6 +31,8 @@ def of_table(table: TablePlan, error: Exception) -> str:
 def brief(error: psycopg.Error) -> str:
     """What the server said, without the call stack; a failing row may be long."""
     told = error.diag.message_primary or one_line(error)
+    if (place := _COLUMN.search(error.diag.context or "")) is not None:
+        told = f"column {place[1]}: {told}"
     detail = error.diag.message_detail
     if detail is None or detail.startswith("Failing row"):
         return told

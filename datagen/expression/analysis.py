@@ -15,6 +15,8 @@ from datagen.expression import Expression
 from datagen.expression.evaluate import columns_of
 
 _LENGTHS = ("length", "char_length", "character_length", "octet_length")
+_SIZES = ("cardinality", "array_length")
+_KINDS = ("jsonb_typeof", "json_typeof")
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
@@ -112,6 +114,28 @@ def length_bound(node: Any) -> list[tuple[str, str, float]]:
     return [(column, operator, number) for operator, number in found if number is not None]
 
 
+def document_kind(node: Any) -> tuple[str, str] | None:
+    """Column and kind of `jsonb_typeof(column) = 'array'`."""
+    if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
+        return None
+    call, kind = _bare(node.lexpr), literal(node.rexpr)
+    if not isinstance(call, ast.FuncCall) or call.funcname[-1].sval not in _KINDS:
+        return None
+    column = _column(call.args[0])
+    return (column, kind) if column and node.name[-1].sval == "=" and kind else None
+
+
+def sizes(node: Any) -> Iterator[tuple[str, float]]:
+    """Columns, and each number with which the length of one is compared anywhere below."""
+    if isinstance(node, tuple | list):
+        for part in node:
+            yield from sizes(part)
+    elif isinstance(node, ast.Node):
+        yield from ((column, number) for column, _, number in length_bound(node))
+        for name in node.__slots__:
+            yield from sizes(getattr(node, name))
+
+
 def pattern(node: Any) -> tuple[str, str] | None:
     """Column and regular expression of `column ~ '…'`."""
     if not isinstance(node, ast.A_Expr) or node.kind != A_Expr_Kind.AEXPR_OP:
@@ -159,9 +183,7 @@ def _compared_values(node: Any) -> Iterator[tuple[str, Any]]:
 def _measured(node: Any) -> str | None:
     """The column whose length a call tells."""
     node = _bare(node)
-    if not isinstance(node, ast.FuncCall) or len(node.args or ()) != 1:
-        return None
-    if node.funcname[-1].sval not in _LENGTHS:
+    if not isinstance(node, ast.FuncCall) or node.funcname[-1].sval not in _LENGTHS + _SIZES:
         return None
     inner = _bare(node.args[0])
     if isinstance(inner, ast.FuncCall) and inner.funcname[-1].sval in ("btrim", "trim"):

@@ -29,8 +29,6 @@ _TYPES = {
     "character": "text",
     "json": "jsonb",
     "text[]": "text_array",
-    "character varying[]": "text_array",
-    "citext[]": "text_array",
 }
 
 
