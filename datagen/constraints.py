@@ -22,6 +22,7 @@ from datagen.expression.analysis import (
     pattern,
     sizes,
 )
+from datagen.expression.evaluate import is_supported
 from datagen.windows import Window, moments
 from harness.catalog.model import Catalog, Column, Constraint, Name, Table
 
@@ -98,6 +99,9 @@ def checks(
         try:
             expression = compile_expression(text)
         except UnknownExpression:
+            unknown.append(name)
+            continue
+        if not is_supported(expression.node):
             unknown.append(name)
         else:
             known.append(_check(name, expression, of_domain, fixed))

@@ -36,9 +36,15 @@ ORDER BY 1, 2
 
 def read(connection: Connection, catalog: Catalog) -> Taken:
     """What was there before the first run; the harness's own schema has to exist."""
-    known = connection.execute("SELECT to_regclass('harness.fill_taken')").fetchone()
-    if known == (None,):
+    if not _is_remembered(connection):
         _remember(connection, catalog)
+    return known(connection, catalog)
+
+
+def known(connection: Connection, catalog: Catalog) -> Taken:
+    """What was there before the first run, or where there was none, now; nothing is written."""
+    if not _is_remembered(connection):
+        return survey(connection, catalog)
     rows = connection.execute("SELECT * FROM harness.fill_taken").fetchall()
     return {Name(schema, name): greatest for schema, name, greatest in rows}
 
@@ -49,6 +55,10 @@ def survey(connection: Connection, catalog: Catalog) -> Taken:
     tables = [catalog.tables[Name(*row)] for row in held if Name(*row) in catalog.tables]
     greatest = {table.name: _greatest_key(connection, table) for table in tables}
     return {name: number for name, number in greatest.items() if number is not None}
+
+
+def _is_remembered(connection: Connection) -> bool:
+    return connection.execute("SELECT to_regclass('harness.fill_taken')").fetchone() != (None,)
 
 
 def _remember(connection: Connection, catalog: Catalog) -> None:

@@ -61,6 +61,19 @@ def columns_of(node: Any) -> Iterator[str]:
             yield from columns_of(getattr(node, name))
 
 
+def is_supported(node: Any) -> bool:
+    """Whether all that stands below a node can be evaluated, given operands that fit."""
+    if isinstance(node, tuple | list):
+        return all(map(is_supported, node))
+    if not isinstance(node, ast.Node):
+        return True
+    if isinstance(node, ast.FuncCall):
+        name = node.funcname[-1].sval
+        if name not in FUNCTIONS and name not in _NOW:
+            return False
+    return all(is_supported(getattr(node, name)) for name in node.__slots__)
+
+
 def _column(node: Any, scope: Scope) -> Values:
     return scope.lookup(".".join(part.sval for part in node.fields))
 
