@@ -74,6 +74,12 @@ def _require_place(the_plan: FillPlan, table: TablePlan, parents: Mapping[Name, 
         raise HarnessError(
             f"{table.name}: it is partitioned and has no partition; create one, or a DEFAULT one"
         )
+    if table.cycle:
+        others = " and ".join(map(str, table.cycle))
+        raise HarnessError(
+            f"{table.name}: its rows and those of {others} need each other first; let a column of"
+            " one of the foreign keys be NULL"
+        )
     of_root = (key for key in table.table.foreign_keys if key.references == the_plan.root)
     if the_plan.root not in parents and any(table.tenant_column in k.columns for k in of_root):
         raise NoParent(f"{table.name}: {the_plan.root} has no rows to refer to")

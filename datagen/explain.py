@@ -137,7 +137,7 @@ def _problems(the_plan: FillPlan, table: TablePlan) -> Iterator[str]:
         yield "it has no partition"
     later = {each.name for each in the_plan.tables[the_plan.tables.index(table) + 1 :]}
     for reference in table.references:
-        if reference.parent in later and not reference.optional:
+        if reference.parent in table.cycle:
             yield f"it is in a cycle with {reference.parent}"
         elif reference.parent in later:
             yield f"its reference to {reference.parent}, which comes later, stays NULL"

@@ -72,6 +72,8 @@ class TablePlan:
     """Columns of ranges that may not overlap."""
     unknown: tuple[str, ...] = ()
     """CHECKs that only PostgreSQL can judge."""
+    cycle: tuple[Name, ...] = ()
+    """Tables that come later, though a row of this one cannot be without one of theirs."""
     tenant_column: str | None = None
     """The column that tells whose a row is."""
     shared: bool = False
@@ -136,7 +138,7 @@ def plan(
         _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
         for table in _in_order(tables, tenancy, catalog)
     )
-    plans = _with_demands(plans)
+    plans = _with_cycles(_with_demands(plans))
     return FillPlan(
         tables=plans,
         catalog=catalog,
@@ -161,6 +163,16 @@ def _with_demands(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
                 if asked and all(isinstance(value, str) for value in asked):
                     demands.setdefault(reference.parent, {}).setdefault(other, []).extend(asked)
     return tuple(replace(table, demanded=demands.get(table.name, {})) for table in plans)
+
+
+def _with_cycles(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
+    place = {table.name: number for number, table in enumerate(plans)}
+
+    def later(table: TablePlan) -> tuple[Name, ...]:
+        required = (r.parent for r in table.references if not r.optional)
+        return tuple(name for name in required if place.get(name, -1) > place[table.name])
+
+    return tuple(replace(table, cycle=later(table)) for table in plans)
 
 
 def _constant(expression: str | None) -> list[Any]:

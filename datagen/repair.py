@@ -19,6 +19,7 @@ from datagen.constraints import Check, Unique, quoted
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.fitting import resized
 from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
+from datagen.generators import knows_domain
 from datagen.plan import Reference
 from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
 
@@ -287,9 +288,9 @@ def _variant(frame: Frame, name: str, fresh: Values) -> Values:
     constants = frame.table.told.constants.get(name, [])
     options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
     options.append(_default(column.default, fresh))
-    sizes = frame.table.told.sizes.get(name, [])
-    options += [_sized(fresh, max(int(size) + more, 0)) for size in sizes for more in (0, 1, -1)]
-    if name not in frame.table.told.choices:
+    if not knows_domain(column, frame.plan.catalog) and name not in frame.table.told.choices:
+        sizes = frame.table.told.sizes.get(name, [])
+        options += [_sized(fresh, max(int(s) + more, 0)) for s in sizes for more in (0, 1, -1)]
         options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]
     found = [option for option in options if option is not None]
     return found[int(rng.integers(len(found)))] if found else fresh

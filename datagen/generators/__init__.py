@@ -42,14 +42,19 @@ def modules() -> dict[str, ModuleType]:
 def choose(column: Column, catalog: Catalog) -> ModuleType | None:
     """The generator of a column: by domain, then by the column's name, then by its type."""
     base = base_type(column.type, catalog)
-    by_domain = modules().get(Name.parse(column.type).name)
-    if Name.parse(column.type) in catalog.domains and by_domain:
-        return by_domain
+    if knows_domain(column, catalog):
+        return modules()[Name.parse(column.type).name]
     if base in ("text", "citext") or base.startswith("character"):
         for module in modules().values():
             if any(re.search(p, column.name) for p in getattr(module, "PATTERNS", ())):
                 return module
     return modules().get(type_module(base))
+
+
+def knows_domain(column: Column, catalog: Catalog) -> bool:
+    """Whether the column's type is a domain that a generator is named after."""
+    name = Name.parse(column.type)
+    return name in catalog.domains and name.name in modules()
 
 
 def underlying(type_name: str, catalog: Catalog) -> str:
