@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from psycopg.types.json import Jsonb
 
 from datagen.plan import FillPlan
 from datagen.values import Array
@@ -27,7 +28,7 @@ CREATE TABLE IF NOT EXISTS harness.fill_unit (
     PRIMARY KEY (fingerprint, tenant, unit)
 );
 ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS numbered bigint NOT NULL DEFAULT 0;
-ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS refused integer[] NOT NULL DEFAULT '{}';
+ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS refused jsonb NOT NULL DEFAULT '[]';
 ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS why text NOT NULL DEFAULT '';
 CREATE TABLE IF NOT EXISTS harness.fill_value (
     tenant  uuid  NOT NULL,
@@ -53,8 +54,8 @@ class Unit:
     """Row numbers that it took up; some rows may have been left out."""
     held: Mapping[str, Array] = field(default_factory=dict)
     """By unique constraint that spans cohorts: hashes of what its rows hold."""
-    refused: Sequence[int] = ()
-    """Which of the rows that were made PostgreSQL refused."""
+    refused: Sequence[Sequence[int]] = ()
+    """Which of the rows that were made PostgreSQL refused, time after time."""
     why: str = ""
     """What stood against rows that are not there."""
 
@@ -88,7 +89,7 @@ def read(connection: Connection, tenant: uuid.UUID) -> Done:
     )
     found = connection.execute(query, [tenant])
     return {
-        unit: Unit(rows, numbered, refused=tuple(refused), why=why)
+        unit: Unit(rows, numbered, refused=refused, why=why)
         for unit, rows, numbered, refused, why in found
     }
 
@@ -104,7 +105,7 @@ def note(
     connection: Connection, the_plan: FillPlan, tenant: uuid.UUID, name: str, unit: Unit
 ) -> None:
     """Notes that a unit of a tenant is there."""
-    figures = [unit.rows, unit.numbered, list(unit.refused), unit.why]
+    figures = [unit.rows, unit.numbered, Jsonb(unit.refused), unit.why]
     connection.execute(_DONE, [the_plan.fingerprint, tenant, name, *figures])
     for unique, hashes in unit.held.items():
         connection.execute(_HELD, [tenant, name, unique, hashes.tobytes()])

@@ -56,6 +56,25 @@ def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
     return held, {_name(constraint): len(rows) for constraint, rows in left.items()}
 
 
+def redraw(frame: Frame, rows: Array, number: int) -> None:
+    """Draws rows anew that PostgreSQL refused, the `number`-th time; what their checks say of
+    them holds again where it can."""
+    checks = [check for check in frame.table.checks if _needs_a_look(frame, check)]
+    frame.attempt = ROUNDS * (number + 2)
+    for column in frame.table.columns:
+        if column.name != frame.table.key and _is_free(frame, column.name):
+            _renew(frame, column.name, rows)
+    _derive(frame, rows)
+    for _ in range(ROUNDS):
+        broken = _broken_checks(frame, checks, rows)
+        if not broken:
+            return
+        frame.attempt += 1
+        for constraint, failed in broken.items():
+            _mend(frame, constraint, failed)
+        _derive(frame, rows)
+
+
 def _needs_a_look(frame: Frame, check: Check) -> bool:
     """A domain's check is not looked at where all of the first values pass: its generator knows
     the domain."""
@@ -205,10 +224,10 @@ def _choose_others(frame: Frame, reference: Reference, rows: Array) -> None:
 def _rearranged(frame: Frame, check: Check, rows: Array, rng: np.random.Generator) -> bool:
     """Mends a check by what it says of two columns: one is what is computed of the others, or
     they change places."""
-    if check.assign is not None and _is_free(frame, check.assign[0]) and rng.random() < 0.5:
+    if check.assign is not None and _is_alone(frame, check.assign[0]) and rng.random() < 0.5:
         return _assign(frame, *check.assign, rows)
     swap = check.swap
-    if swap and all(_is_free(frame, name) for name in swap) and rng.random() < 0.5:
+    if swap and all(_is_alone(frame, name) for name in swap) and rng.random() < 0.5:
         _exchange(frame, swap, rows)
         return True
     return False
@@ -251,6 +270,11 @@ def _is_random(frame: Frame, name: str) -> bool:
 
 def _is_free(frame: Frame, name: str) -> bool:
     return _is_random(frame, name) and name not in frame.table.recipe.columns
+
+
+def _is_alone(frame: Frame, name: str) -> bool:
+    """Whether its values follow from nothing else, nor others from them."""
+    return _is_free(frame, name) and frame.table.reference_of(name) is None
 
 
 def _exchange(frame: Frame, names: tuple[str, str], rows: Array) -> None:

@@ -2,7 +2,7 @@
 
 All of them at once; where something stands against one of them that was not understood before
 (a CHECK that calls a function, a trigger, rows that were there already), by halves, so that those
-rows are left out which are refused and no others.
+rows are refused which have to be and no others. They are drawn anew a few times, then left out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import psycopg
 from datagen.frame import Frame
 from datagen.loading import load as copy_in
 from datagen.present import present
+from datagen.repair import redraw
 from datagen.unmet import brief
 from datagen.values import Array
 from harness.catalog.model import Table
 from harness.db import Connection
 
+REDRAWS = 3
+"""Times that refused rows are drawn anew."""
 HOPELESS = 20
 """Rows that were refused one by one, before any was taken, after which the table is given up."""
 TRIES = 400
@@ -34,18 +37,31 @@ _OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
 """Classes of SQLSTATE that tell of rows, and not of the table: data, constraints, triggers."""
 
 
-def load(connection: Connection, frame: Frame) -> tuple[Sequence[int], Sequence[str]]:
-    """Copies in what can be and leaves only that in the frame; returns which rows were refused,
-    and why, each reason once. Raises psycopg.Error where nothing can be."""
+def load(connection: Connection, frame: Frame) -> tuple[Sequence[Sequence[int]], Sequence[str]]:
+    """Copies in what can be and leaves only that in the frame; returns which rows were refused
+    each time, and why at last. Raises psycopg.Error where nothing can be."""
     attempt = _Attempt(connection, frame)
     attempt.put(np.arange(frame.rows))
+    rounds: list[list[int]] = []
+    while attempt.refused and len(rounds) < REDRAWS and attempt.may_be_luck():
+        rounds.append(sorted(attempt.refused))
+        attempt.once_more(rounds)
     if attempt.taken and _may_be_changed(frame.table.table) and attempt.was_changed():
         attempt.look_again()
     if attempt.refused and len(attempt.refused) == frame.rows:
         raise next(iter(attempt.reasons.values()))
-    refused = sorted(attempt.refused)
-    leave_out(frame, refused)
-    return refused, [brief(error) for error in attempt.reasons.values()]
+    rounds.append(sorted(attempt.refused))
+    leave_out(frame, rounds[-1])
+    told = [brief(error) for error in attempt.reasons.values()]
+    return (rounds, told) if any(rounds) else ((), ())
+
+
+def again(frame: Frame, rounds: Sequence[Sequence[int]]) -> None:
+    """Makes of a frame what load() made of it when so many rows were refused."""
+    for number, refused in enumerate(rounds[:-1]):
+        redraw(frame, np.array(refused, "int64"), number)
+    if rounds:
+        leave_out(frame, rounds[-1])
 
 
 def leave_out(frame: Frame, refused: Sequence[int]) -> None:
@@ -110,6 +126,21 @@ class _Attempt:
         self.refused |= gone
         if gone:
             self.reasons.setdefault("triggers", GONE)
+
+    def may_be_luck(self) -> bool:
+        """Whether other values may be taken: what was missing once is missing always."""
+        return not any(
+            isinstance(e, psycopg.errors.ForeignKeyViolation) for e in self.reasons.values()
+        )
+
+    def once_more(self, rounds: Sequence[Sequence[int]]) -> None:
+        """Draws the rows anew that were refused the last time, and tries them."""
+        rows = np.array(rounds[-1], "int64")
+        redraw(self.frame, rows, len(rounds) - 1)
+        self.refused.clear()
+        self.reasons.clear()
+        self.tries = 0
+        self.put(rows)
 
     def _has_its_parents(self, row: int) -> bool:
         """Whether no row of the table that it refers to was refused."""

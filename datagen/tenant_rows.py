@@ -108,11 +108,24 @@ def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
                 raise
             problem = unmet.of_table(table, error)
         spent = time.perf_counter() - started
-        planned = unit.numbered - unit.rows if not table.recipe.source else len(unit.refused)
+        planned = (
+            unit.numbered - unit.rows
+            if not table.recipe.source
+            else len(unit.refused[-1])
+            if unit.refused
+            else 0
+        )
         missed = max(planned, 0)
         name, ordinal = str(table.name), underway.tenant.ordinal
         yield Filled(ordinal, name, unit.rows, spent, problem, missed, unit.why)
         _forget(underway, underway.site.last_use.get(table.name, ()))
+
+
+def _missed(table: TablePlan, unit: Unit) -> int:
+    """Rows that a user has not reckoned with missing; a recipe's author knows what can be."""
+    if table.recipe.source:
+        return len(unit.refused[-1]) if unit.refused else 0
+    return max(unit.numbered - unit.rows, 0)
 
 
 def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
@@ -151,7 +164,7 @@ def _put(underway: _Tenant, frame: Frame) -> Unit:
     """Copies the rows in, unless they are there, and leaves those that PostgreSQL takes."""
     name = unit_name(frame.table.name, frame.part.cohort)
     if (done := underway.done.get(name)) is not None:
-        salvage.leave_out(frame, done.refused)
+        salvage.again(frame, done.refused)
         return replace(done, held=_spanning(underway, frame))
 
     def copy_and_note() -> Unit:
