@@ -22,7 +22,8 @@ from datagen import tenants, turn
 from datagen.plan import FillSettings, plan
 from datagen.settling import settle_tenant
 from datagen.site import Filled, Site, open_site
-from datagen.tenant_rows import load_tenant
+from datagen.taken import Taken
+from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
 from harness.catalog.model import Catalog
 from harness.config import Settings
@@ -43,6 +44,7 @@ class Errand:
     catalog: Catalog
     settings: Settings
     wanted: FillSettings
+    taken: Taken
 
 
 def alone(site: Site) -> Run:
@@ -149,7 +151,9 @@ def _work(pipe: Pipe, errand: Errand) -> None:
 def _serve(pipe: Pipe, errand: Errand) -> None:
     with connect(errand.loader, autocommit=True, application_name="harness fill") as connection:
         turn.work(connection)
-        site = open_site(plan(errand.catalog, errand.settings, errand.wanted), connection)
+        the_plan = plan(errand.catalog, errand.settings, errand.wanted, errand.taken)
+        site = open_site(the_plan, connection)
+        deque(load_shared(site), maxlen=0)  # they are there: what is referred to is made again
         run = alone(site)
         while (job := pipe.recv()) is not None:
             stage, ordinal = job
