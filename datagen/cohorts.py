@@ -99,7 +99,7 @@ def _once(the_plan: FillPlan, is_once: Callable[[TablePlan], bool]) -> frozenset
 
 def _is_fixed(the_plan: FillPlan, table: TablePlan) -> bool:
     """Whether the number of its rows does not grow with the scale."""
-    alone = any(not u.columns and u.predicate is None for u in table.uniques)
+    alone = any(unique.only_one for unique in table.uniques)
     fixed = table.recipe.per is None and (table.recipe.fixed or table.recipe.rows == 0)
     return alone or fixed or table.name == the_plan.root
 

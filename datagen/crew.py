@@ -22,10 +22,11 @@ from datagen import tenants, turn
 from datagen.plan import FillSettings, plan
 from datagen.settling import settle_tenant
 from datagen.site import Filled, Site, open_site
-from datagen.tenant_rows import load_tenant
+from datagen.taken import Taken
+from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
 from harness.catalog.model import Catalog
-from harness.config import Settings, Tenancy
+from harness.config import Settings
 from harness.db import connect
 from harness.errors import DatabaseError
 
@@ -41,8 +42,9 @@ class Errand:
 
     loader: str
     catalog: Catalog
-    tenancy: Tenancy
+    settings: Settings
     wanted: FillSettings
+    taken: Taken
 
 
 def alone(site: Site) -> Run:
@@ -149,8 +151,9 @@ def _work(pipe: Pipe, errand: Errand) -> None:
 def _serve(pipe: Pipe, errand: Errand) -> None:
     with connect(errand.loader, autocommit=True, application_name="harness fill") as connection:
         turn.work(connection)
-        settings = Settings.model_construct(tenancy=errand.tenancy)
-        site = open_site(plan(errand.catalog, settings, errand.wanted), connection)
+        the_plan = plan(errand.catalog, errand.settings, errand.wanted, errand.taken)
+        site = open_site(the_plan, connection)
+        deque(load_shared(site), maxlen=0)  # they are there: what is referred to is made again
         run = alone(site)
         while (job := pipe.recv()) is not None:
             stage, ordinal = job

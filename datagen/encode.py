@@ -33,9 +33,7 @@ PIECE = 5_000
 def is_binary(column: Column, catalog: Catalog) -> bool:
     """Whether a column's type has an encoding here."""
     base = base_type(column.type, catalog)
-    if base.endswith("[]"):
-        return base.removesuffix("[]") in _TEXTS
-    return base in _ARRAYS
+    return base == "text[]" or base in _ARRAYS.keys() - {"array"}
 
 
 def rows(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[tuple[Any, ...]]:
@@ -92,7 +90,7 @@ def stream(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterat
 
 
 def _encoder(column: Column, field: Any, catalog: Catalog) -> Any:
-    if base_type(column.type, catalog) in ("jsonb", "json"):
+    if base_type(column.type, catalog) == "jsonb":
         return StringEncoderBuilder.new_with_output(field, Jsonb())
     return ArrowToPostgresBinaryEncoder.infer_encoder(field)
 
@@ -184,12 +182,12 @@ def _inet(data: Array, null: Mask, _: str) -> Any:
     return pa.array(items, pa.binary(8))
 
 
-_TEXTS = ("text", "character varying", "character", "citext")
 _READABLE: dict[str, Callable[[Any], Any]] = {
     "timestamp with time zone": _moment,
     "timestamp without time zone": lambda value: str(np.datetime64(value, "us")),
     "date": lambda value: str(np.datetime64(value, "D")),
     "time without time zone": _clock,
+    "time with time zone": _clock,
     "interval": _span,
 }
 _ARRAYS: dict[str, Callable[[Array, Mask, str], Any]] = {

@@ -16,12 +16,13 @@ from pathlib import PurePath
 
 from psycopg import sql
 
-from datagen import disk, fast, ledger, moment, tenants, turn
+from datagen import disk, fast, ledger, moment, sequences, taken, tenants, turn
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
-from datagen.site import Filled, open_site
+from datagen.site import Filled, Site, open_site
 from datagen.tally import tally
+from datagen.tenant_rows import load_shared
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
@@ -57,25 +58,32 @@ def fill(
     line each. `say` is told what the user should know before it begins.
     """
     started = time.perf_counter()
-    with connect(database.loader, autocommit=True, application_name="harness fill") as connection:
+    loader = _as_whom(database, owned)
+    with connect(loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
         turn.take(connection)
         fast.heal(database)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
-        the_plan = plan(live.read(connection), settings, wanted)
+        catalog = live.read(connection)
+        ledger.create(connection)
+        before_us = taken.read(connection, catalog)
+        the_plan = plan(catalog, settings, wanted, before_us)
         wanted = the_plan.settings
         ledger.open_ledger(connection, the_plan)
         moment.prepare(connection)
         place = disk.room(database)
         disk.require(the_plan, connection, place, say)
         filled = _Tally(on_progress, _units(the_plan))
-        errand = Errand(database.loader, the_plan.catalog, settings.tenancy, wanted)
-        with _hands(connection, the_plan, errand, workers) as run:
-            filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
+        errand = Errand(loader, catalog, settings, wanted, before_us)
+        site = open_site(the_plan, connection)
+        filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
+        filled.add_all(load_shared(site))
+        with _hands(site, errand, workers) as run:
             filled.add_all(disk.watched(run("load", _largest_first(wanted)), place))
             filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
             filled.add_all(disk.watched(run("settle", _largest_first(wanted)), place))
         counted = tally(connection, the_plan)
+        sequences.advance(connection, catalog)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         connection.execute("ANALYZE")
         _refresh(connection, the_plan)
@@ -89,7 +97,17 @@ def fill(
         unmet=filled.told(the_plan),
         settled=tuple(filled.settled(the_plan)),
         shares=counted.shares,
+        fewer=tuple(filled.fewer(the_plan)),
     )
+
+
+def _as_whom(database: Target, owned: str | None) -> str:
+    """A database that the harness did not make has no grants for the loader's role: whoever says
+    that it is theirs fills it."""
+    if owned is None:
+        return database.loader
+    with connect(database.admin) as connection:
+        return database.loader if targets.state(connection) == "target" else database.admin
 
 
 @dataclass
@@ -103,6 +121,9 @@ class _Tally:
     """Rows in all."""
     rows: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    """Of units that lack some rows: what stood against them."""
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By unit: the first tenant that has one, and the line."""
     left: dict[str, str] = field(default_factory=dict)
@@ -124,6 +145,9 @@ class _Tally:
         self.loaded += unit.rows
         self.rows[unit.unit] = self.rows.get(unit.unit, 0) + unit.rows
         self.seconds[unit.unit] = self.seconds.get(unit.unit, 0.0) + unit.seconds
+        if unit.missed:
+            self.missed[unit.unit] = self.missed.get(unit.unit, 0) + unit.missed
+            self.why.setdefault(unit.unit, unit.why)
         if unit.problem:
             told = (unit.tenant, unit.problem)
             self.problems[unit.unit] = min(self.problems.get(unit.unit, told), told)
@@ -139,6 +163,14 @@ class _Tally:
         for file, _ in the_plan.settle:
             yield Settled("/".join(PurePath(file).parts[-2:]), self.seconds.get(file, 0.0))
 
+    def fewer(self, the_plan: FillPlan) -> Iterator[str]:
+        """The tables that got fewer rows than planned, a line each."""
+        for table in the_plan.tables:
+            name = str(table.name)
+            if name in self.missed and self.rows.get(name):
+                planned = self.rows[name] + self.missed[name]
+                yield f"{name}: {self.rows[name]} of {planned} rows, for {self.why[name]}"
+
     def told(self, the_plan: FillPlan) -> tuple[str, ...]:
         """The problems in the order of the plan, a line each."""
         units = [str(table.name) for table in the_plan.tables]
@@ -148,16 +180,14 @@ class _Tally:
 
 
 @contextmanager
-def _hands(
-    connection: Connection, the_plan: FillPlan, errand: Errand, workers: int
-) -> Iterator[Run]:
+def _hands(site: Site, errand: Errand, workers: int) -> Iterator[Run]:
     """This process, or several others."""
-    size = min(workers, the_plan.settings.tenants)
+    size = min(workers, site.plan.settings.tenants)
     if size > 1:
         with crew(errand, size) as run:
             yield run
     else:
-        yield alone(open_site(the_plan, connection))
+        yield alone(site)
 
 
 def _largest_first(wanted: FillSettings) -> list[int]:
@@ -169,8 +199,8 @@ def _largest_first(wanted: FillSettings) -> list[int]:
 def _units(the_plan: FillPlan) -> int:
     wanted = the_plan.settings
     made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
-    loaded = sum(divide(the_plan, tenant).units(len(the_plan.tables)) for tenant in made)
-    return loaded + len(the_plan.settle) * wanted.tenants
+    loaded = sum(divide(the_plan, tenant).units(len(the_plan.owned)) for tenant in made)
+    return len(the_plan.shared) + loaded + len(the_plan.settle) * wanted.tenants
 
 
 def _refresh(connection: Connection, the_plan: FillPlan) -> None:

@@ -8,25 +8,31 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from datagen import keys
+from datagen import keys, literals, windows
+from datagen.apart import number_of
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
-from datagen.generators import base_type, choose
+from datagen.fitting import fitted
+from datagen.generators import base_type, choose, underlying
+from datagen.generators.jsonb import of_kind
 from datagen.marking import marked
+from datagen.matching import matching
 from datagen.part import Cohort, Part
-from datagen.plan import FillPlan, Reference, TablePlan
+from datagen.plan import KEY_TYPES, FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
 from datagen.tenants import Tenant
-from datagen.values import Array, Values, constant, nulls, objects, of
+from datagen.values import Array, Values, constant, hashable, nulls, objects, of
 from harness.catalog.model import Column, Name
 from harness.errors import HarnessError
 
 NULL_SHARE = 0.15
 """Of a nullable column that nothing else is known about."""
+KEEP_NULL = (0.4, 0.4, 0.9, 0.1)
+"""Shares of the fresh values of a nullable column that are NULL, in turn: some checks want
+almost all columns to be NULL, others almost none."""
 PARENT_CHOICE = {"null", "zipf", "block", "among"}
 """Modifiers of how a foreign key's parent is chosen."""
-_KEY_TYPES = ("uuid", "bigint", "integer")
 _BIGINT_WIDTH = 2**32
 
 
@@ -65,8 +71,20 @@ class Frame:
     """With `per`: the parent row of each row."""
     made: dict[str, Values] = field(default_factory=dict)
     chosen: dict[Reference, Array] = field(default_factory=dict)
-    """Parent row of each row by foreign key; -1 where it is NULL."""
+    """Parent row of each row by foreign key; `~row` where it is NULL."""
     attempt: int = 0
+    missed: dict[str, int] = field(default_factory=dict)
+    """How many rows could not be made, by what stood against them."""
+
+    def keep(self, rows: Array) -> None:
+        """Leaves only these rows."""
+        self.made = {name: values.take(rows) for name, values in self.made.items()}
+        self.chosen = {key: chosen[rows] for key, chosen in self.chosen.items()}
+        self.ordinal, self.siblings = self.ordinal[rows], self.siblings[rows]
+        if self.block_parent is not None:
+            self.block_parent = self.block_parent[rows]
+        self.rows = len(rows)
+
     numbered: int = 0
     """Rows that were laid out, those with them that could not be mended and were left out."""
 
@@ -81,14 +99,14 @@ class Frame:
     def lookup(self, name: str) -> Values:
         """What an expression may mention: columns, `row`, `ordinal`, `siblings`, `as_of`,
         `tenant.attribute` and `foreign_key_column.column_of_the_parent`."""
+        if name in self.table.table.columns:
+            return self.column(name)
         first, dot, rest = name.partition(".")
         if first == "tenant" and dot:
             value = getattr(self.tenant, rest)
             return constant(value if isinstance(value, int | float) else str(value), self.rows)
         if dot:
             return self._of_parent(first, rest)
-        if name in self.table.table.columns:
-            return self.column(name)
         numbers = self.part.first + np.arange(self.rows)
         special = {"row": numbers, "ordinal": self.ordinal, "siblings": self.siblings}
         if name in special:
@@ -103,8 +121,10 @@ class Frame:
         column = self.table.table.columns[name]
         recipe = self.table.recipe.columns.get(name)
         reference = self.table.reference_of(name)
-        if name == self.plan.tenant_column:
+        if name == self.table.tenant_column:
             return constant(self._tenant_value(column), len(rows))
+        if column.generated is not None:
+            return self._computed(column.generated, rows)
         if recipe and recipe.get("default"):
             return self._database_default(column, rows)
         if recipe and "expression" in recipe:
@@ -112,7 +132,7 @@ class Frame:
             return self._maybe_null(whole.take(rows), recipe.get("null", 0), name)
         if reference is not None and not (recipe and set(recipe) - PARENT_CHOICE):
             return self._from_parent(reference, name, rows)
-        if name == own_key(self.plan, self.table):
+        if name == self.table.key:
             return self._keys(column, rows)
         if recipe and set(recipe) - {"null"}:
             values = draw(recipe, self.request(column, rows), self._subset(rows))
@@ -122,7 +142,9 @@ class Frame:
 
     def request(self, column: Column, rows: Array) -> Request:
         """What a generator is asked for."""
-        low, high = self.table.bounds.get(column.name, (None, None))
+        low, high = self.table.told.bounds.get(column.name, (None, None))
+        uniques = [unique for unique in self.table.uniques if column.name in unique.columns]
+        tenants = self.plan.settings.tenants
         return Request(
             row_numbers=self.part.first + rows,
             cohort=self.part.cohort,
@@ -131,7 +153,8 @@ class Frame:
             pools=self.pools,
             as_of=self.plan.settings.as_of,
             name=column.name,
-            unique=any(column.name in u.columns for u in self.table.uniques) and high is None,
+            unique=bool(uniques) and high is None,
+            across=tenants if any(u.across and u.columns == (column.name,) for u in uniques) else 0,
             lower=low,
             upper=high,
         )
@@ -144,24 +167,65 @@ class Frame:
         )
 
     def _inferred(self, column: Column, rows: Array) -> Values:
-        if column.name in self.table.choices:
-            choices = self.table.choices[column.name]
+        request, told = self.request(column, rows), self.table.told
+        if column.name in self.table.windows:
+            return of(windows.draw(self.table.windows[column.name], request.rng, len(rows)))
+        if column.name in told.choices:
+            choices = told.choices[column.name]
             pool = np.array(choices) if isinstance(choices[0], int | float) else _texts(choices)
-            return of(self.request(column, rows).pick(pool))
-        if column.name in self.table.elements:
-            return _subsets(self.request(column, rows), self.table.elements[column.name])
-        if column.name == "created_at" or column.name == "updated_at":
+            return of(request.pick(pool))
+        if column.name in told.elements:
+            return _subsets(request, told.elements[column.name])
+        if column.name in ("created_at", "updated_at") and _is_moment(column.type):
             return _spread(rows, self.rows, self.part.cohort, self.plan)
-        generator = choose(column, self.plan.catalog)
-        if generator is None:
-            base = base_type(column.type, self.plan.catalog)
-            if not column.not_null:
-                return nulls(len(rows))
-            raise HarnessError(
-                f"{self.table.name}.{column.name}: no generator makes {base}; write a recipe"
-            )
-        made: Values = generator.generate(self.request(column, rows))
-        return made
+        made = self._generated(column, request)
+        if column.name in told.patterns:
+            made = matching(made, told.patterns[column.name], request)
+        if column.name in told.moments:
+            made = windows.within(made, told.moments[column.name], request.rng)
+        made = self._demanded(column, made, request)
+        lengths = told.lengths.get(column.name, (None, None))
+        return fitted(made, underlying(column.type, self.plan.catalog), lengths, request)
+
+    def _generated(self, column: Column, request: Request) -> Values:
+        """What the generator of the column's domain, name or type makes."""
+        catalog = self.plan.catalog
+        if column.name in self.table.apart:
+            apart = literals.spans(column.type, request, catalog)
+            if apart is not None:
+                return apart
+        generator = choose(column, catalog)
+        if column.name in self.table.told.kinds:
+            return of_kind(self.table.told.kinds[column.name], request)
+        if generator is not None:
+            made: Values = generator.generate(request)
+            return made
+        texts = literals.make(column.type, request, catalog)
+        if texts is not None:
+            return texts
+        if not column.not_null:
+            return nulls(request.rows)
+        raise HarnessError(
+            f"{self.table.name}.{column.name}: no generator makes {column.type}; give a recipe with"
+            " a value, an expression or default = true"
+        )
+
+    def _demanded(self, column: Column, made: Values, request: Request) -> Values:
+        """Every other value one that a table which refers to this one asks for."""
+        demanded = self.table.demanded.get(column.name)
+        if not demanded or made.data.dtype != object:
+            return made
+        rows = np.flatnonzero(request.rng.random(len(made)) < 0.5)
+        return made.put(
+            rows, of(_texts(demanded)[request.rng.integers(len(demanded), size=len(rows))])
+        )
+
+    def _computed(self, expression: str, rows: Array) -> Values:
+        """What the database computes of the other columns, where that can be told."""
+        try:
+            return compile_expression(expression).evaluate(self.lookup, self.rows).take(rows)
+        except UnknownExpression:
+            return nulls(len(rows))
 
     def _database_default(self, column: Column, rows: Array) -> Values:
         """What the database will put there, where that can be told, for CHECKs to look at."""
@@ -175,13 +239,16 @@ class Frame:
         base = base_type(column.type, self.plan.catalog)
         if base == "uuid":
             return np.void(self.tenant.id.bytes)
-        return str(self.tenant.id) if base == "text" else self.tenant.ordinal + 1
+        if base in KEY_TYPES:
+            return self.plan.taken.get(self.plan.root, 0) + self.tenant.ordinal + 1
+        return str(self.tenant.id) if self.plan.id_length >= 36 else self.tenant.short_id
 
     def _keys(self, column: Column, rows: Array) -> Values:
         """Time-ordered UUIDs, or integers in a range of the tenant's own."""
         wanted = self.plan.settings
         if (base := base_type(column.type, self.plan.catalog)) != "uuid":
-            return of(self._integer_keys(base, self.part.first + rows + 1))
+            first = self.plan.taken.get(self.table.name, 0) + 1
+            return of(self._integer_keys(base, self.part.first + rows + first))
         return of(
             keys.uuid7(
                 wanted.seed,
@@ -196,6 +263,9 @@ class Frame:
 
     def _integer_keys(self, base: str, numbers: Array) -> Array:
         """Numbers of a range that is the tenant's own."""
+        if base not in ("integer", "bigint"):
+            apart: Array = number_of(numbers, self.tenant, self.plan.settings.tenants)
+            return apart
         bits, width = (31, self.part.key_width) if base == "integer" else (63, _BIGINT_WIDTH)
         found: Array = self.tenant.ordinal * width + numbers
         if len(found) and found[-1] >= 1 << bits:
@@ -205,16 +275,22 @@ class Frame:
     def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
         chosen = self._choose(reference)[rows]
         column = dict(reference.columns)[name]
-        own = reference.parent == self.table.name
-        parent: Parent | None = self if own else self.parents.get(reference.parent)
-        empty = parent is None or parent.rows == 0
-        if empty or (chosen < 0).all():
+        parent = self._parent(reference)
+        if parent is None or parent.rows == 0:
             if not reference.optional and len(rows):
                 raise NoParent(f"{self.table.name}: {reference.parent} has no rows to refer to")
-            return nulls(len(rows))
-        assert parent is not None  # noqa: S101 - `empty` says so
-        values = parent.column(column).take(np.maximum(chosen, 0))
-        return Values(values.data, values.null | (chosen < 0))
+            return self._without_parent(name, rows)
+        values = parent.column(column).take(row_of(chosen))
+        absent = (chosen < 0) & (not self.table.table.columns[name].not_null)
+        return Values(values.data, values.null | absent)
+
+    def _without_parent(self, name: str, rows: Array) -> Values:
+        """NULL, or where the key may not be NULL in this column any value."""
+        column = self.table.table.columns[name]
+        return self._inferred(column, rows) if column.not_null else nulls(len(rows))
+
+    def _parent(self, reference: Reference) -> Parent | None:
+        return self if reference.parent == self.table.name else self.parents.get(reference.parent)
 
     def choose_again(self, reference: Reference, rows: Array) -> None:
         """Other parents for some rows, in all columns of the foreign key."""
@@ -223,6 +299,14 @@ class Frame:
         self.chosen[reference] = whole
         for name, _ in reference.columns:
             self.made[name] = self.column(name).put(rows, self.make(name, rows))
+        for other in self._following(reference):
+            self.choose_again(other, rows)
+
+    def _following(self, reference: Reference) -> list[Reference]:
+        """Foreign keys that take some of their columns from this one."""
+        ours = {own for own, _ in reference.columns if self.table.reference_of(own) == reference}
+        others = (other for other in self.table.references if other != reference)
+        return [o for o in others if any(own in ours for own, _ in o.columns)]
 
     def _choose(self, reference: Reference) -> Array:
         """Which parent row each row refers to, remembered for all of the key's columns."""
@@ -231,16 +315,19 @@ class Frame:
         return self.chosen[reference]
 
     def _pick_parents(self, reference: Reference, rows: Array) -> Array:
+        """Parent rows; `~row` where the reference is NULL."""
         column = reference.columns[0][0]
         rng = self.generator(column, "parent")
         recipe = self.table.recipe.columns.get(column, {})
         per = self.table.recipe.per
         if per is not None and self.block_parent is not None and per.column == column:
             return self.block_parent[rows]
-        share = recipe.get("null", NULL_SHARE if reference.optional else 0)
+        usual = NULL_SHARE if not self.attempt else KEEP_NULL[self.attempt % len(KEEP_NULL)]
+        share = recipe.get("null", usual if reference.optional else 0)
         if reference.parent == self.table.name:
             picked = np.floor(rng.random(len(rows)) * rows).astype("int64")
-            absent = (rng.random(len(rows)) < max(share, 0.5)) | (rows == 0)
+            usual = share if self.attempt else max(share, 0.5)
+            absent = (rng.random(len(rows)) < usual) | (rows == 0)
         else:
             parent = self.parents.get(reference.parent)
             if parent is None or parent.rows == 0:
@@ -249,7 +336,55 @@ class Frame:
             if recipe.get("block"):
                 picked = self._one_per_block(rng, parent.rows)[rows]
             absent = rng.random(len(rows)) < share
-        return np.where(absent & reference.optional, -1, picked)
+        picked, missing = self._agreeing(reference, rows, picked, rng)
+        return np.where((absent | missing) & reference.optional, ~picked, picked)
+
+    def _agreeing(
+        self, reference: Reference, rows: Array, picked: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Parents that have the values that columns have already, for they belong to another
+        foreign key, too; and the rows for which there is none."""
+        others = self._agrees(reference)
+        parent = self._parent(reference)
+        missing = np.zeros(len(rows), bool)
+        if not others or parent is None or parent is self:
+            return picked, missing
+        ours = zip(*(hashable(self.column(own).take(rows)) for own, _ in others), strict=True)
+        theirs = zip(*(hashable(parent.column(other)) for _, other in others), strict=True)
+        found: dict[Any, list[int]] = {}
+        for row, key in enumerate(theirs):
+            found.setdefault(key, []).append(row)
+        picked, draws = picked.copy(), rng.random(len(rows))
+        for position, key in enumerate(ours):
+            candidates = found.get(key)
+            if candidates:
+                picked[position] = candidates[int(draws[position] * len(candidates))]
+            else:
+                missing[position] = None not in key
+        return picked, missing
+
+    def _agrees(self, reference: Reference) -> list[tuple[str, str]]:
+        """Columns of a foreign key whose values do not follow from its parent: they belong to
+        another one, too, or the database computes them."""
+        return [
+            (own, other)
+            for own, other in reference.columns
+            if self.table.reference_of(own) != reference
+            or self.table.table.columns[own].generated is not None
+        ]
+
+    def orphans(self, reference: Reference) -> Array:
+        """Rows whose columns of several foreign keys lead to no parent."""
+        if not self._agrees(reference):
+            return np.zeros(0, "int64")
+        parent = self._parent(reference)
+        if parent is None:
+            return np.zeros(0, "int64")
+        theirs = set(zip(*(hashable(parent.column(c)) for _, c in reference.columns), strict=True))
+        ours = zip(*(hashable(self.column(c)) for c, _ in reference.columns), strict=True)
+        return np.array(
+            [row for row, key in enumerate(ours) if None not in key and key not in theirs], "int64"
+        )
 
     def _one_per_block(self, rng: np.random.Generator, parents: int) -> Array:
         """The same parent for all siblings of a block."""
@@ -263,9 +398,9 @@ class Frame:
         if reference is None:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
-        own = reference.parent == self.table.name
-        parent: Parent = self if own else self.parents[reference.parent]
-        values = parent.lookup(other).take(np.maximum(chosen, 0))
+        parent = self._parent(reference)
+        assert parent is not None  # noqa: S101 - it was chosen from
+        values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
 
     def _maybe_null(self, values: Values, share: float, name: str) -> Values:
@@ -278,15 +413,13 @@ class Frame:
         return lambda name: self.lookup(name).take(rows)
 
 
-def own_key(plan: FillPlan, table: TablePlan) -> str | None:
-    """The column that is computed from the row number, first of the primary key's own."""
-    key = table.table.primary_key
-    own = [c for c in key.columns if c != plan.tenant_column] if key else []
-    if not own or base_type(table.table.columns[own[0]].type, plan.catalog) not in _KEY_TYPES:
-        return None
-    recipe = table.recipe.columns.get(own[0], {})
-    computed = recipe.keys().isdisjoint({"expression", "default"})
-    return own[0] if computed and table.reference_of(own[0]) is None else None
+def row_of(chosen: Array) -> Array:
+    """The parent row that was picked, also where the reference is NULL."""
+    return np.where(chosen < 0, ~chosen, chosen)
+
+
+def _is_moment(type_name: str) -> bool:
+    return type_name.startswith("timestamp")
 
 
 def _picked(

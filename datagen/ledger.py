@@ -7,10 +7,11 @@ it stands what the next cohort has to know of it, so that a fill can go on witho
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from psycopg.types.json import Jsonb
 
 from datagen.plan import FillPlan
 from datagen.values import Array
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS harness.fill_unit (
     PRIMARY KEY (fingerprint, tenant, unit)
 );
 ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS numbered bigint NOT NULL DEFAULT 0;
+ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS refused jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE harness.fill_unit ADD COLUMN IF NOT EXISTS why text NOT NULL DEFAULT '';
 CREATE TABLE IF NOT EXISTS harness.fill_value (
     tenant  uuid  NOT NULL,
     unit    text  NOT NULL,
@@ -36,8 +39,8 @@ CREATE TABLE IF NOT EXISTS harness.fill_value (
 );
 """
 _DONE = """
-INSERT INTO harness.fill_unit (fingerprint, tenant, unit, row_count, numbered)
-VALUES (%s, %s, %s, %s, %s)
+INSERT INTO harness.fill_unit (fingerprint, tenant, unit, row_count, numbered, refused, why)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 _HELD = 'INSERT INTO harness.fill_value (tenant, unit, "unique", hashes) VALUES (%s, %s, %s, %s)'
 
@@ -51,6 +54,10 @@ class Unit:
     """Row numbers that it took up; some rows may have been left out."""
     held: Mapping[str, Array] = field(default_factory=dict)
     """By unique constraint that spans cohorts: hashes of what its rows hold."""
+    refused: Sequence[Sequence[int]] = ()
+    """Which of the rows that were made PostgreSQL refused, time after time."""
+    why: str = ""
+    """What stood against rows that are not there."""
 
 
 Done = Mapping[str, Unit]
@@ -59,7 +66,7 @@ Done = Mapping[str, Unit]
 
 def open_ledger(connection: Connection, the_plan: FillPlan) -> None:
     """Makes the ledger where there is none; RefusedError where rows of another fill are."""
-    connection.execute(_LEDGER)
+    create(connection)
     known = connection.execute("SELECT DISTINCT fingerprint FROM harness.fill_unit").fetchall()
     if any(found != the_plan.fingerprint for (found,) in known):
         raise RefusedError(
@@ -68,11 +75,23 @@ def open_ledger(connection: Connection, the_plan: FillPlan) -> None:
         )
 
 
+def create(connection: Connection) -> None:
+    """Makes the ledger where there is none, also in a database that its owner named."""
+    if connection.execute("SELECT to_regnamespace('harness')").fetchone() == (None,):
+        connection.execute("CREATE SCHEMA harness")
+    connection.execute(_LEDGER)
+
+
 def read(connection: Connection, tenant: uuid.UUID) -> Done:
     """The units of a tenant that are there."""
-    query = "SELECT unit, row_count, numbered FROM harness.fill_unit WHERE tenant = %s"
+    query = (
+        "SELECT unit, row_count, numbered, refused, why FROM harness.fill_unit WHERE tenant = %s"
+    )
     found = connection.execute(query, [tenant])
-    return {unit: Unit(rows, numbered) for unit, rows, numbered in found}
+    return {
+        unit: Unit(rows, numbered, refused=refused, why=why)
+        for unit, rows, numbered, refused, why in found
+    }
 
 
 def held(connection: Connection, tenant: uuid.UUID, unit: str) -> dict[str, Array]:
@@ -86,6 +105,7 @@ def note(
     connection: Connection, the_plan: FillPlan, tenant: uuid.UUID, name: str, unit: Unit
 ) -> None:
     """Notes that a unit of a tenant is there."""
-    connection.execute(_DONE, [the_plan.fingerprint, tenant, name, unit.rows, unit.numbered])
+    figures = [unit.rows, unit.numbered, Jsonb(unit.refused), unit.why]
+    connection.execute(_DONE, [the_plan.fingerprint, tenant, name, *figures])
     for unique, hashes in unit.held.items():
         connection.execute(_HELD, [tenant, name, unique, hashes.tobytes()])

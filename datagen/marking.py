@@ -49,13 +49,16 @@ WHERE ({key}) IN (
 """
 
 
-def statements(tables: Iterable[TablePlan], tenant_column: str) -> str:
+def statements(tables: Iterable[TablePlan]) -> str:
     """What puts the canary into tables that only statements fill; those that the application
     cannot update stay as they are."""
     return "".join(
-        _statement(table.table, column, tenant_column)
+        _statement(table.table, column, table.tenant_column)
         for table in tables
-        if table.recipe.rows == 0 and table.recipe.per is None and _is_updated(table.table)
+        if table.tenant_column is not None
+        and table.recipe.rows == 0
+        and table.recipe.per is None
+        and _is_updated(table.table)
         for column in table.columns
         if is_free(table, column)
     )
@@ -85,7 +88,7 @@ def is_free(table: TablePlan, column: Column) -> bool:
         column.type in _TEXTS
         and _FREE.search(name) is not None
         and not name.startswith("job_")
-        and name not in table.choices
+        and name not in table.told.choices
         and not any(name in unique.columns for unique in table.uniques)
         and table.reference_of(name) is None
         and name not in _used(table)

@@ -121,7 +121,7 @@ def _dating(
     ours: list[sql.Composable] = [
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
         for column, value in tenant.items()
-        if column in table.columns
+        if column in table.columns and table.columns[column].type == "uuid"
     ]
     value = sql.SQL("{0} = CASE WHEN {1} THEN harness.now() ELSE {0} END")
     return sql.SQL(_DATE).format(

@@ -5,26 +5,31 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal
 
-from datagen import marking, volume
-from datagen.expression import Expression, UnknownExpression, compile_expression
-from datagen.expression.analysis import allowed_elements, allowed_values, bound, conjuncts, order
+from datagen import constraints, marking, volume
+from datagen.constraints import Check, Told, Unique, by_name
+from datagen.expression import compile_expression
+from datagen.expression.analysis import literal
+from datagen.generators import base_type, underlying
+from datagen.ownership import owned, tenant_column
 from datagen.recipe import BUNDLED, Recipe, Recipes, read_all
+from datagen.taken import Taken
 from datagen.tenants import SKEW
-from harness.catalog.model import Catalog, Column, Constraint, Index, Name, Table
-from harness.config import Settings
+from datagen.windows import Window, of_partitions
+from harness.catalog.model import Catalog, Column, Constraint, Name, Table
+from harness.config import Settings, Tenancy
 from harness.errors import UsageError
 
 Mode = Literal["live", "fast"]
 """With everything on; or with secondary indexes and foreign keys made after loading."""
-Part = TypeVar("Part", Constraint, Index)
-_EXCLUDED = re.compile(r"(\w+) WITH =")
-_EXCLUDED_WHERE = re.compile(r"WHERE \((.*)\)\s*$", re.DOTALL)
+_TEXT_LIMIT = re.compile(r"char.*\((\d+)\)")
+KEY_TYPES = ("uuid", "bigint", "integer", "smallint", "numeric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +76,6 @@ class Reference:
     """Whether a column may be NULL."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Unique:
-    """Columns, without the tenant, that are distinct where the predicate holds."""
-
-    name: str
-    columns: tuple[str, ...]
-    predicate: Expression | None = None
-    nulls_equal: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Check:
-    """A CHECK that can be evaluated; `swap` are two columns whose exchange may mend it."""
-
-    name: str
-    expression: Expression
-    swap: tuple[str, str] | None = None
-    by_construction: bool = False
-    """A closed list whose column is drawn from it."""
-
-
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """All that is known about a table."""
@@ -103,12 +87,25 @@ class TablePlan:
     references: tuple[Reference, ...]
     uniques: tuple[Unique, ...]
     checks: tuple[Check, ...]
-    choices: dict[str, list[Any]]
-    elements: dict[str, list[Any]]
-    """What an array column may hold."""
-    bounds: dict[str, tuple[float | None, float | None]]
+    told: Told
+    """What checks say about single columns."""
+    windows: dict[str, list[Window]] = field(default_factory=dict)
+    """Where the values of a partition key lie, a window for each partition."""
+    demanded: dict[str, list[Any]] = field(default_factory=dict)
+    """Values that tables which refer to this one ask for, by column."""
+    apart: frozenset[str] = frozenset()
+    """Columns of ranges that may not overlap."""
     unknown: tuple[str, ...] = ()
     """CHECKs that only PostgreSQL can judge."""
+    cycle: tuple[Name, ...] = ()
+    """Tables that come later, though a row of this one cannot be without one of theirs."""
+    tenant_column: str | None = None
+    """The column that tells whose a row is."""
+    shared: bool = False
+    """Whether its rows are everybody's, and made once."""
+    key: str | None = None
+    """The column of the primary key that is computed from the row's number, so that it is
+    distinct; None where it refers to other tables or a recipe makes it."""
 
     @property
     def name(self) -> Name:
@@ -116,7 +113,7 @@ class TablePlan:
         return self.table.name
 
     def reference_of(self, column: str) -> Reference | None:
-        """The foreign key that a column belongs to."""
+        """The foreign key that a column belongs to; of several, the one of most columns."""
         return next((r for r in self.references if any(c == column for c, _ in r.columns)), None)
 
 
@@ -132,25 +129,54 @@ class FillPlan:
     settings: FillSettings
     industries: Mapping[str, str] = field(default_factory=dict)
     """Schemas that belong to one industry."""
+    taken: Taken = field(default_factory=dict)
+    """Tables that had rows before."""
+    id_length: int = 36
+    """The length of a tenant's id where it is a text; every tenant column has room for it."""
     fingerprint: str = field(default="")
     """Two fills with the same one make the same rows."""
 
+    @property
+    def shared(self) -> tuple[TablePlan, ...]:
+        """The tables that are filled once, before those of tenants."""
+        return tuple(table for table in self.tables if table.shared)
 
-def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> FillPlan:
-    """The plan, its scale found where a total is asked for; UsageError where a recipe does not
-    fit the catalog, or what is asked of a table's rows does not fit the table."""
+    @property
+    def owned(self) -> tuple[TablePlan, ...]:
+        """The tables that are filled for every tenant."""
+        return tuple(table for table in self.tables if not table.shared)
+
+
+def plan(
+    catalog: Catalog,
+    settings: Settings,
+    fill_settings: FillSettings,
+    taken: Taken = MappingProxyType({}),
+) -> FillPlan:
+    """The plan, its scale found where a total is asked for; `taken` are the tables that hold rows
+    already. UsageError where a recipe does not fit the catalog, or what is asked of a table's rows
+    does not fit the table."""
     recipes = read_all(fill_settings.recipes_dir, catalog)
-    tenant = settings.tenancy.column
+    tenancy = settings.tenancy
     tables = [t for t in catalog.tables.values() if t.partition_of is None]
-    plans = tuple(_table_plan(t, tenant, recipes, catalog) for t in _in_order(tables, tenant))
+    if not tables:
+        raise UsageError("the database has no table to fill: deploy or load a schema first")
+    ours = owned(tables, tenancy)
+    plans = tuple(
+        _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
+        for table in _in_order(tables, tenancy, catalog)
+    )
+    plans = _with_cycles(_with_demands(plans))
     made = FillPlan(
         tables=plans,
         catalog=catalog,
-        settle=(*recipes.settle, *_canaries(plans, tenant)),
-        root=Name.parse(settings.tenancy.root_table),
-        tenant_column=tenant,
+        settle=(*recipes.settle, *_canaries(plans)),
+        root=Name.parse(tenancy.root_table),
+        tenant_column=tenancy.column,
         settings=fill_settings,
         industries=recipes.industries,
+        taken=taken,
+        id_length=_id_length(plans, catalog),
     )
     for count in fill_settings.rows:
         _require_fillable(count.table, made)
@@ -160,9 +186,9 @@ def plan(catalog: Catalog, settings: Settings, fill_settings: FillSettings) -> F
     return replace(made, fingerprint=_fingerprint(plans, recipes, made.settings))
 
 
-def _canaries(plans: Sequence[TablePlan], tenant: str) -> Iterator[tuple[str, str]]:
+def _canaries(plans: Sequence[TablePlan]) -> Iterator[tuple[str, str]]:
     """Statements that come after all others, where there is anything for them to do."""
-    if text := marking.statements(plans, tenant):
+    if text := marking.statements(plans):
         yield "canaries", text
 
 
@@ -182,43 +208,90 @@ def _require_fillable(name: Name, made: FillPlan) -> None:
         )
 
 
+def _with_demands(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
+    """The plans, each with the values that a closed list allows in columns that refer to it."""
+    demands: dict[Name, dict[str, list[Any]]] = {}
+    for table in plans:
+        for reference in table.references:
+            for own, other in reference.columns:
+                column = table.table.columns[own]
+                asked = table.told.choices.get(own) or _constant(column.generated)
+                if asked and all(isinstance(value, str) for value in asked):
+                    demands.setdefault(reference.parent, {}).setdefault(other, []).extend(asked)
+    return tuple(replace(table, demanded=demands.get(table.name, {})) for table in plans)
+
+
+def _with_cycles(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
+    place = {table.name: number for number, table in enumerate(plans)}
+
+    def later(table: TablePlan) -> tuple[Name, ...]:
+        required = (r.parent for r in table.references if not r.optional)
+        return tuple(name for name in required if place.get(name, -1) > place[table.name])
+
+    return tuple(replace(table, cycle=later(table)) for table in plans)
+
+
+def _constant(expression: str | None) -> list[Any]:
+    """The one value of an expression that is a literal."""
+    value = literal(compile_expression(expression).node) if expression else None
+    return [] if value is None else [value]
+
+
+def _id_length(plans: Sequence[TablePlan], catalog: Catalog) -> int:
+    types = [
+        underlying(p.table.columns[p.tenant_column].type, catalog) for p in plans if p.tenant_column
+    ]
+    limits = [int(found[1]) for name in types if (found := _TEXT_LIMIT.search(name))]
+    return min(limits, default=36)
+
+
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
-    what = [repr((p.table.columns, _by_name(p.table.constraints), p.recipe)) for p in plans]
+    what = [
+        repr((p.table.columns, by_name(p.table.constraints), p.recipe, p.shared)) for p in plans
+    ]
     what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.skew}"]
     what += [repr((recipes.industries, wanted.rows, wanted.cohort_rows))]
-    if any(count.exactly is not None for count in wanted.rows):
-        what.append(str(wanted.tenants))  # they share the rows
+    exactly = any(count.exactly is not None for count in wanted.rows)
+    if exactly or any(unique.across for p in plans for unique in p.uniques):
+        what.append(str(wanted.tenants))  # they share the rows, or differ from each other
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 
-def _by_name(parts: Iterable[Part]) -> list[Part]:
-    """Constraints or indexes that were dropped and made again stand last, and are the same."""
-    return sorted(parts, key=lambda part: part.name)
-
-
-def _in_order(tables: Sequence[Table], tenant: str) -> Iterator[Table]:
+def _in_order(tables: Sequence[Table], tenancy: Tenancy, catalog: Catalog) -> Iterator[Table]:
     """Parents before children. In a cycle the table whose open references are all optional goes
     first: its foreign keys to later tables stay NULL."""
+    references = {table.name: tuple(_references(table, tenancy, catalog)) for table in tables}
     left = {table.name: table for table in tables}
     while left:
-        ready = [t for t in left.values() if not _open(t, left, tenant, required_only=False)]
+        ready = [t for t in left.values() if not _open(t, left, references[t.name])]
         if not ready:
-            ready = [t for t in left.values() if not _open(t, left, tenant, required_only=True)]
+            required = {name: tuple(r for r in references[name] if not r.optional) for name in left}
+            ready = [t for t in left.values() if not _open(t, left, required[t.name])]
             ready = ready[:1] or [next(iter(left.values()))]
         for table in ready:
             yield left.pop(table.name)
 
 
-def _open(table: Table, left: dict[Name, Table], tenant: str, required_only: bool) -> bool:
-    return any(
-        reference.parent in left and reference.parent != table.name
-        for reference in _references(table, tenant)
-        if not (required_only and reference.optional)
-    )
+def _open(table: Table, left: dict[Name, Table], references: Sequence[Reference]) -> bool:
+    return any(r.parent in left and r.parent != table.name for r in references)
 
 
-def _references(table: Table, tenant: str) -> Iterator[Reference]:
-    for key in table.foreign_keys:
+def foreign_keys(table: Table, catalog: Catalog) -> Iterator[Constraint]:
+    """The foreign keys of a table, and those that only its partitions have."""
+    found = {(key.columns, key.references): key for key in table.foreign_keys}
+    if table.partition_by is not None:
+        for other in catalog.tables.values():
+            if other.partition_of == table.name:
+                for key in foreign_keys(other, catalog):
+                    found.setdefault((key.columns, key.references), key)
+    yield from found.values()
+
+
+def _references(table: Table, tenancy: Tenancy, catalog: Catalog) -> Iterator[Reference]:
+    """Foreign keys; those of most columns first, for the columns that they share are theirs."""
+    tenant = tenant_column(table, tenancy)
+    found = []
+    for key in foreign_keys(table, catalog):
         pairs = tuple(
             (own, other)
             for own, other in zip(key.columns, key.referenced_columns, strict=True)
@@ -226,98 +299,73 @@ def _references(table: Table, tenant: str) -> Iterator[Reference]:
         )
         assert key.references is not None  # noqa: S101 - a foreign key has a target
         optional = any(not table.columns[own].not_null for own, _ in pairs)
-        yield Reference(key.references, pairs, optional)
+        found.append(Reference(key.references, pairs, optional))
+    yield from sorted(found, key=lambda reference: -len(reference.columns))
 
 
-def _table_plan(table: Table, tenant: str, recipes: Recipes, catalog: Catalog) -> TablePlan:
+def _table_plan(
+    table: Table,
+    tenancy: Tenancy,
+    recipes: Recipes,
+    catalog: Catalog,
+    ours: frozenset[Name],
+    as_of: datetime,
+) -> TablePlan:
     recipe = recipes.tables.get(table.name, Recipe())
-    checks, unknown = _checks(table, recipe)
-    choices = {
-        column.name: list(catalog.enums[Name.parse(column.type)])
-        for column in table.columns.values()
-        if Name.parse(column.type) in catalog.enums
-    }
-    elements: dict[str, list[Any]] = {}
-    bounds: dict[str, tuple[float | None, float | None]] = {}
-    for check in checks:
-        for part in conjuncts(check.expression):
-            if (listed := allowed_values(part)) is not None:
-                choices[listed[0]] = listed[1]
-            if (listed := allowed_elements(part)) is not None:
-                elements[listed[0]] = listed[1]
-            for column, operator, number in bound(part):
-                bounds[column] = _narrowed(bounds.get(column, (None, None)), operator, number)
-    return TablePlan(
+    tenant = tenant_column(table, tenancy)
+    fixed = frozenset(recipe.columns)
+    references = tuple(r for r in _references(table, tenancy, catalog) if r.columns)
+    referring = frozenset(own for reference in references for own, _ in reference.columns)
+    checks, unknown = constraints.checks(table, catalog, fixed | referring)
+    found = TablePlan(
         table=table,
         recipe=recipe,
         columns=tuple(c for c in table.columns.values() if _is_loaded(c, recipe)),
-        references=tuple(r for r in _references(table, tenant) if r.columns),
-        uniques=tuple(_uniques(table, tenant)),
+        references=references,
+        uniques=tuple(constraints.uniques(table, tenant, fixed)),
         checks=checks,
-        choices=choices,
-        elements=elements,
-        bounds=bounds,
+        told=constraints.told(checks, _enumerated(table, catalog), as_of),
+        windows=of_partitions(catalog.partitions.get(table.name, ())),
+        apart=constraints.disjoint(table) - fixed,
         unknown=unknown,
+        tenant_column=tenant,
+        shared=table.name not in ours,
+    )
+    return replace(
+        found,
+        key=_key(found, catalog),
+        uniques=tuple(_within_tenants(found, u, ours) for u in found.uniques),
     )
 
 
+def _key(table: TablePlan, catalog: Catalog) -> str | None:
+    key = table.table.primary_key
+    for name in key.columns if key else ():
+        base = base_type(table.table.columns[name].type, catalog)
+        drawn = name in table.told.choices or name in table.windows or name in table.recipe.columns
+        bound = name == table.tenant_column or table.reference_of(name) is not None
+        if base in KEY_TYPES and not (drawn or bound):
+            return name
+    return None
+
+
+def _within_tenants(table: TablePlan, unique: Unique, ours: frozenset[Name]) -> Unique:
+    """No other tenant can have the like where a column leads to a row of the tenant's own."""
+    leads = (table.reference_of(column) for column in unique.columns)
+    own = any(reference is not None and reference.parent in ours for reference in leads)
+    return replace(unique, across=False) if own or table.shared else unique
+
+
+def _enumerated(table: Table, catalog: Catalog) -> dict[str, list[Any]]:
+    """The labels of columns whose type is an enum, or a domain over one."""
+    types = {c.name: Name.parse(underlying(c.type, catalog)) for c in table.columns.values()}
+    return {
+        column: list(catalog.enums[name]) for column, name in types.items() if name in catalog.enums
+    }
+
+
 def _is_loaded(column: Column, recipe: Recipe) -> bool:
-    if column.generated is not None or column.identity == "always":
+    """COPY writes identity columns, but no generated ones."""
+    if column.generated is not None:
         return False
     return not recipe.columns.get(column.name, {}).get("default", False)
-
-
-def _checks(table: Table, recipe: Recipe) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    checks, unknown = [], []
-    for constraint in table.checks:
-        try:
-            expression = compile_expression(constraint.expression or "true")
-        except UnknownExpression:
-            unknown.append(constraint.name)
-        else:
-            listed = allowed_values(expression.node)
-            drawn = listed is not None and listed[0] not in recipe.columns
-            checks.append(Check(constraint.name, expression, order(expression.node), drawn))
-    return tuple(checks), tuple(unknown)
-
-
-def _narrowed(
-    known: tuple[float | None, float | None], operator: str, number: float
-) -> tuple[float | None, float | None]:
-    low, high = known
-    if operator in (">", ">=", "="):
-        number = number + 1 if operator == ">" else number
-        low = number if low is None else max(low, number)
-    if operator in ("<", "<=", "="):
-        number = number - 1 if operator == "<" else number
-        high = number if high is None else min(high, number)
-    return low, high
-
-
-def _uniques(table: Table, tenant: str) -> Iterator[Unique]:
-    for constraint in _by_name(table.constraints):
-        if constraint.kind in ("primary key", "unique"):
-            columns = tuple(c for c in constraint.columns if c != tenant)
-            yield Unique(constraint.name, columns, None, constraint.nulls_not_distinct)
-        elif constraint.kind == "exclude":
-            yield from _excluded(constraint, tenant)
-    for index in _by_name(table.indexes):
-        columns = tuple(c for c in index.columns if c != tenant)
-        if index.unique and all(c in table.columns for c in columns):
-            predicate = _predicate(index.predicate)
-            yield Unique(index.name, columns, predicate, index.nulls_not_distinct)
-
-
-def _excluded(constraint: Constraint, tenant: str) -> Iterator[Unique]:
-    """An exclusion constraint holds when its equal columns are distinct."""
-    definition = constraint.expression or ""
-    columns = tuple(c for c in _EXCLUDED.findall(definition) if c != tenant)
-    where = _EXCLUDED_WHERE.search(definition)
-    yield Unique(constraint.name, columns, _predicate(where[1] if where else None))
-
-
-def _predicate(text: str | None) -> Expression | None:
-    try:
-        return compile_expression(text) if text else None
-    except UnknownExpression:
-        return None

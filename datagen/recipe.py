@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.model import Catalog, Name
+from datagen.expression import UnknownExpression, compile_expression
+from harness.catalog.model import Catalog, Name, Table
 from harness.errors import UsageError
 
 BUNDLED = Path(__file__).parent / "recipes"
@@ -34,6 +35,8 @@ DRAWS = (
     "expression",
     "default",
 )
+_NAMES = ("row", "ordinal", "siblings", "as_of", "tenant")
+"""What an expression may name besides columns."""
 _MODIFIERS = (
     "null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block", "among"
 )  # fmt: skip
@@ -80,6 +83,7 @@ def read_all(directory: Path, catalog: Catalog) -> Recipes:
     """
     tables: dict[Name, Recipe] = {}
     settle: list[tuple[str, str]] = []
+    _require_layout(directory, catalog)
     for path in sorted(directory.glob("*/*.toml")):
         schema = path.parent.name
         if schema not in catalog.schemas:
@@ -99,6 +103,20 @@ def _industries(directory: Path) -> Mapping[str, str]:
     return {schema: str(name) for schema, name in _parse(path).items()} if path.is_file() else {}
 
 
+def _require_layout(directory: Path, catalog: Catalog) -> None:
+    """Recipes stand in a directory of their schema's name."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: there is no such directory of recipes")
+    for path in sorted(directory.glob("*.toml")):
+        place = directory / "<schema>" / path.name
+        raise UsageError(f"{path}: recipes stand in a directory of their schema's name: {place}")
+    if directory == BUNDLED:
+        return
+    for path in sorted(directory.glob("*/*.toml")):
+        if path.parent.name not in catalog.schemas:
+            raise UsageError(f"{path}: there is no schema {path.parent.name}")
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -110,9 +128,12 @@ def _require_known(path: Path, name: Name, content: Any, catalog: Catalog) -> No
     table = catalog.tables.get(name)
     if table is None:
         raise UsageError(f"{path}: [{name.name}]: there is no table {name}")
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: {name.name} stands in no table; write [{name.name}] above it")
     unknown = set(content) - {"rows", "fixed", "per", "derived", "columns"}
     if unknown:
         raise UsageError(f"{path}: [{name.name}]: unknown key {', '.join(sorted(unknown))}")
+    _require_figures(path, name, content, table)
     for column, draw in content.get("columns", {}).items():
         if column not in table.columns:
             raise UsageError(f"{path}: [{name.name}]: there is no column {column}")
@@ -120,6 +141,41 @@ def _require_known(path: Path, name: Name, content: Any, catalog: Catalog) -> No
         if keys - set(DRAWS) - set(_MODIFIERS):
             wrong = ", ".join(sorted(keys - set(DRAWS) - set(_MODIFIERS)))
             raise UsageError(f"{path}: [{name.name}] {column}: unknown key {wrong}")
+        _require_expression(path, f"[{name.name}] {column}", draw, table)
+
+
+def _require_figures(path: Path, name: Name, content: Mapping[str, Any], table: Table) -> None:
+    where = f"{path}: [{name.name}]"
+    rows = content.get("rows", 0)
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+        raise UsageError(f"{where}: rows is {rows!r}, not a number of rows")
+    if not isinstance(content.get("columns", {}), dict):
+        raise UsageError(f"{where}: columns is no table; write [{name.name}.columns]")
+    per = content.get("per")
+    if per is None:
+        return
+    counts = per.get("counts") if isinstance(per, dict) else None
+    two = isinstance(counts, list) and len(counts) == 2 and all(isinstance(n, int) for n in counts)
+    if not two or per.get("parent") not in table.columns:
+        raise UsageError(
+            f"{where}: per needs a foreign key's column and two counts, as in"
+            ' { parent = "order_id", counts = [1, 5] }'
+        )
+
+
+def _require_expression(path: Path, where: str, draw: Any, table: Table) -> None:
+    """An expression can be parsed, and names what there is."""
+    text = draw.get("expression") if isinstance(draw, dict) else draw
+    if text is None:
+        return
+    try:
+        names = compile_expression(str(text)).columns
+    except UnknownExpression as error:
+        raise UsageError(f"{path}: {where}: expression {text!r} {error}") from None
+    for name in sorted(names):
+        first = name.partition(".")[0]
+        if name not in table.columns and first not in {*table.columns, *_NAMES}:
+            raise UsageError(f"{path}: {where}: expression {text!r}: there is no column {name}")
 
 
 def _recipe(path: Path, content: Mapping[str, Any]) -> Recipe:

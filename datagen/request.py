@@ -32,6 +32,8 @@ class Request:
     unique: bool = False
     lower: float | None = None
     upper: float | None = None
+    across: int = 0
+    """The number of tenants where values may not repeat between tenants, else 0."""
     length: int | None = None
     """The greatest length of a text."""
     digits: int | None = None
@@ -51,4 +53,4 @@ class Request:
         """Default bounds narrowed by those that the column has."""
         low = self.lower if self.lower is not None else min(lower, self.upper or lower)
         high = self.upper if self.upper is not None else max(upper, low)
-        return low, high
+        return low, max(low, high)

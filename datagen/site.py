@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psycopg
+from psycopg import sql
 
 from datagen import moment
 from datagen.cohorts import key_widths
-from datagen.kept import Needs, last_use, needs
+from datagen.kept import Kept, Needs, last_use, needs
 from datagen.plan import FillPlan
 from datagen.pools import Pools
 from datagen.tenants import Tenant
 from harness.catalog.model import Name
 from harness.db import Connection
 
+Result = TypeVar("Result")
 _ATTEMPTS = 5
 """For a transaction that PostgreSQL gave up for the sake of another."""
 
@@ -31,6 +34,8 @@ class Site:
     needs: Needs
     last_use: dict[Name, list[Name]]
     key_widths: dict[Name, int]
+    shared: dict[Name, Kept] = field(default_factory=dict)
+    """Rows that are everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class Filled:
     rows: int = 0
     seconds: float = 0.0
     problem: str = ""
+    missed: int = 0
+    """Rows that could not be made or were refused."""
+    why: str = ""
+    """What stood against them."""
 
 
 def open_site(the_plan: FillPlan, connection: Connection) -> Site:
@@ -52,6 +61,7 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
     # the server is to notice soon that nobody waits for a long statement any more.
     connection.execute("SET synchronous_commit = off")
     connection.execute("SET client_connection_check_interval = '1s'")
+    _find_unqualified_names(connection, the_plan)
     moment.follow(connection, the_plan.settings.as_of)
     return Site(
         plan=the_plan,
@@ -75,14 +85,23 @@ def date_unit(site: Site, tenant: Tenant, loaded: Name | None = None) -> None:
     moment.date_rows(site.connection, site.plan.catalog, given, loaded)
 
 
-def in_transaction(site: Site, action: Callable[[], None]) -> None:
+def _find_unqualified_names(connection: Connection, the_plan: FillPlan) -> None:
+    """Triggers and CHECKs may rely on the search path of an application: what its own does not
+    find is looked for in all schemas."""
+    (own,) = connection.execute("SELECT current_schemas(false)::text[]").fetchone() or ([],)
+    schemas = dict.fromkeys([*own, *the_plan.catalog.schemas])
+    path = sql.SQL(", ").join(map(sql.Identifier, schemas))
+    if schemas:
+        connection.execute(sql.SQL("SET search_path = {}").format(path))
+
+
+def in_transaction(site: Site, action: Callable[[], Result]) -> Result:
     """Does something in one transaction, again where that got in the way of another one."""
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS - 1):
         try:
             with site.connection.transaction():
                 return action()
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-            if attempt == _ATTEMPTS - 1:
-                raise
             time.sleep(0.05 * 2**attempt)
-    return None
+    with site.connection.transaction():
+        return action()

@@ -10,15 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from datagen.frame import own_key
-from datagen.plan import FillPlan, TablePlan, Unique
+from datagen.constraints import Unique
+from datagen.plan import TablePlan
 from datagen.values import Array, Values
 from harness.catalog.model import Name
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def spanning(the_plan: FillPlan, table: TablePlan, once: Collection[Name]) -> tuple[Unique, ...]:
+def spanning(table: TablePlan, once: Collection[Name]) -> tuple[Unique, ...]:
     """The unique constraints that rows of two cohorts could break together.
 
     Rows of two cohorts differ in the table's own key and in what refers to rows of a cohort.
@@ -28,7 +28,7 @@ def spanning(the_plan: FillPlan, table: TablePlan, once: Collection[Name]) -> tu
         for reference in table.references
         if reference.parent not in once and reference.parent != table.name
     ]
-    if (key := own_key(the_plan, table)) is not None:
+    if (key := table.key) is not None:
         differing.append({key})
     return tuple(
         unique

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
-from datagen import ledger, spanning, unmet
+from datagen import held, ledger, salvage, spanning, tenants, unmet
 from datagen.building import build
 from datagen.cohorts import Division, divide
 from datagen.frame import Frame, NoParent
 from datagen.kept import Kept, keep
 from datagen.ledger import Unit
-from datagen.loading import load
-from datagen.part import Cohort, Part
+from datagen.part import WHOLE, Cohort, Part
 from datagen.plan import TablePlan
-from datagen.repair import subject_rows
+from datagen.repair import subject_rows, unique_values
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 from datagen.values import Array
@@ -31,6 +30,7 @@ class _Tenant:
 
     site: Site
     tenant: Tenant
+    tables: tuple[TablePlan, ...]
     division: Division
     done: ledger.Done
     kept: dict[Name, Kept] = field(default_factory=dict)
@@ -44,13 +44,28 @@ class _Tenant:
 def load_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
     """Loads what of the tenant's rows is not there; tells of every unit, also those that were."""
     done = ledger.read(site.connection, tenant.id)
-    underway = _Tenant(site, tenant, divide(site.plan, tenant), done)
+    division = divide(site.plan, tenant)
+    underway = _Tenant(site, tenant, site.plan.owned, division, done, dict(site.shared))
     missing = [c for c in underway.division.cohorts() if not _is_there(underway, c)]
     for cohort in underway.division.cohorts():
         if not missing or (cohort not in missing and cohort.index):
             yield from _remember(underway, cohort, bool(missing))
         else:
             yield from _load_cohort(underway, cohort)
+
+
+def load_shared(site: Site) -> Iterator[Filled]:
+    """Loads the rows that are everybody's, before those of tenants. Tables that held rows before
+    are left as they are: what they hold is referred to."""
+    nobody = tenants.everybody(site.plan.settings.seed)
+    taken = [table for table in site.plan.shared if table.name in site.plan.taken]
+    for table in taken:
+        site.shared[table.name] = held.rows(site.connection, table, site.needs, site.plan.catalog)
+        yield Filled(0, str(table.name), site.shared[table.name].rows)
+    tables = tuple(table for table in site.plan.shared if table not in taken)
+    done = ledger.read(site.connection, nobody.id)
+    underway = _Tenant(site, nobody, tables, Division(1, frozenset()), done, site.shared)
+    yield from _load_cohort(underway, WHOLE)
 
 
 def unit_name(table: Name, cohort: Cohort) -> str:
@@ -60,7 +75,7 @@ def unit_name(table: Name, cohort: Cohort) -> str:
 
 def _units(underway: _Tenant, cohort: Cohort) -> Iterator[tuple[TablePlan, Cohort]]:
     """The tables that are made in a cohort, and which of their rows."""
-    for table in underway.site.plan.tables:
+    for table in underway.tables:
         if (made := underway.division.cohort_of(table.name, cohort)) is not None:
             yield table, made
 
@@ -85,20 +100,36 @@ def _remember(underway: _Tenant, cohort: Cohort, more: bool) -> Iterator[Filled]
 def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
     for table, made in _units(underway, cohort):
         started = time.perf_counter()
-        rows, problem = 0, ""
+        unit, problem = Unit(), ""
         try:
-            rows = _load_unit(underway, table, made)
+            unit = _load_unit(underway, table, made)
         except (HarnessError, psycopg.Error) as error:
             if unmet.ends_the_fill(error):
                 raise
             problem = unmet.of_table(table, error)
         spent = time.perf_counter() - started
-        yield Filled(underway.tenant.ordinal, str(table.name), rows, spent, problem)
+        planned = (
+            unit.numbered - unit.rows
+            if not table.recipe.source
+            else len(unit.refused[-1])
+            if unit.refused
+            else 0
+        )
+        missed = max(planned, 0)
+        name, ordinal = str(table.name), underway.tenant.ordinal
+        yield Filled(ordinal, name, unit.rows, spent, problem, missed, unit.why)
         _forget(underway, underway.site.last_use.get(table.name, ()))
 
 
-def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> int:
-    """Makes rows and copies them in, unless they are there; returns how many."""
+def _missed(table: TablePlan, unit: Unit) -> int:
+    """Rows that a user has not reckoned with missing; a recipe's author knows what can be."""
+    if table.recipe.source:
+        return len(unit.refused[-1]) if unit.refused else 0
+    return max(unit.numbered - unit.rows, 0)
+
+
+def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
+    """Makes rows and copies them in, unless they are there."""
     name = table.name
     underway.kept.pop(name, None)
     if name in underway.full:
@@ -116,32 +147,37 @@ def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> int:
         if cohort.index and all(r.parent in underway.kept for r in table.references):
             return _nothing_more(underway, table, cohort)
         raise
-    unit = Unit(frame.rows, frame.numbered, _spanning(underway, frame))
-    _put(underway, frame, unit)
+    unit = _put(underway, frame)
     _count(underway, name, cohort, unit)
     underway.kept[name] = keep(frame, site.needs.get(name, frozenset()))
-    return frame.rows
+    return unit
 
 
-def _nothing_more(underway: _Tenant, table: TablePlan, cohort: Cohort) -> int:
+def _nothing_more(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
     name = unit_name(table.name, cohort)
     if name not in underway.done:
         _note(underway, name, Unit())
-    return 0
+    return Unit()
 
 
-def _put(underway: _Tenant, frame: Frame, unit: Unit) -> None:
+def _put(underway: _Tenant, frame: Frame) -> Unit:
+    """Copies the rows in, unless they are there, and leaves those that PostgreSQL takes."""
     name = unit_name(frame.table.name, frame.part.cohort)
-    if name in underway.done:
-        return
+    if (done := underway.done.get(name)) is not None:
+        salvage.again(frame, done.refused)
+        return replace(done, held=_spanning(underway, frame))
 
-    def copy_and_note() -> None:
+    def copy_and_note() -> Unit:
         begin_unit(underway.site, underway.tenant, name)
-        load(underway.site.connection, frame)
+        refused, why = salvage.load(underway.site.connection, frame)
         date_unit(underway.site, underway.tenant, frame.table.name)
+        told = "; ".join([*frame.missed, *why])
+        held_now = _spanning(underway, frame)
+        unit = Unit(frame.rows, frame.numbered, held_now, refused, told)
         _note(underway, name, unit)
+        return unit
 
-    in_transaction(underway.site, copy_and_note)
+    return in_transaction(underway.site, copy_and_note)
 
 
 def _note(underway: _Tenant, name: str, unit: Unit) -> None:
@@ -152,13 +188,12 @@ def _note(underway: _Tenant, name: str, unit: Unit) -> None:
 def _spanning(underway: _Tenant, frame: Frame) -> dict[str, Array]:
     if frame.part.cohort.of == 1:
         return {}
-    site = underway.site
-    held = {}
-    for unique in spanning.spanning(site.plan, frame.table, underway.division.once):
+    hashed = {}
+    for unique in spanning.spanning(frame.table, underway.division.once):
         rows = subject_rows(frame, unique)
-        columns = [frame.lookup(name).take(rows) for name in unique.columns]
-        held[unique.name] = spanning.hashes(columns, len(rows))
-    return held
+        columns = [column.take(rows) for column in unique_values(frame, unique)]
+        hashed[unique.name] = spanning.hashes(columns, len(rows))
+    return hashed
 
 
 def _count(underway: _Tenant, name: Name, cohort: Cohort, unit: Unit) -> None:
@@ -172,5 +207,7 @@ def _count(underway: _Tenant, name: Name, cohort: Cohort, unit: Unit) -> None:
 def _forget(underway: _Tenant, tables: Sequence[Name]) -> None:
     """Lets go of rows that no later table of the cohort refers to."""
     for table in tables:
+        if table in underway.site.shared or table == underway.site.plan.root:
+            continue
         if underway.division.of == 1 or table not in underway.division.once:
             underway.kept.pop(table, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 SizeClass = Literal["small", "medium", "giant"]
@@ -61,6 +61,11 @@ class Tenant:
         """A token in its texts, by which a row is recognized in another tenant's answer."""
         return f"t{self.id.hex[-8:]}"
 
+    @property
+    def short_id(self) -> str:
+        """Its id where a tenant column has no room for a UUID."""
+        return self.canary
+
 
 def make(seed: int, ordinal: int, skew: float = SKEW) -> Tenant:
     """The tenant with that ordinal, from 0."""
@@ -81,6 +86,13 @@ def make(seed: int, ordinal: int, skew: float = SKEW) -> Tenant:
 def every(seed: int, count: int, skew: float = SKEW) -> tuple[Tenant, ...]:
     """The first tenants of a seed."""
     return tuple(make(seed, ordinal, skew) for ordinal in range(count))
+
+
+def everybody(seed: int) -> Tenant:
+    """Whose the rows of tables are that tenants share: nobody's, so that none is taken for one of
+    a tenant."""
+    digest = hashlib.sha256(f"everybody {seed}".encode()).digest()
+    return replace(make(seed, 0), id=_time_ordered(digest, -1), locale="en_US", country="US")
 
 
 def classes(made: Sequence[Tenant]) -> tuple[SizeClass, ...]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 
 from datagen.plan import TablePlan
 from harness.db import is_lost, one_line
+
+_COLUMN = re.compile(r"^COPY .*, line \d+, column (.*?)(?:: |$)", re.MULTILINE)
+RECIPE = "give it a recipe (--recipes)"
 
 
 def ends_the_fill(error: Exception) -> bool:
@@ -21,13 +26,17 @@ def of_table(table: TablePlan, error: Exception) -> str:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return f"{table.name}: {brief(error)}; grant it to the loader's role"
     if isinstance(error, psycopg.Error):
-        place = table.recipe.source or f"datagen/recipes/{table.name.schema}/"
-        return f"{table.name}: {brief(error)}; see {place}"
+        place = f"see {table.recipe.source}" if table.recipe.source else RECIPE
+        return f"{table.name}: {brief(error)}; {place}"
     return str(error)
 
 
 def brief(error: psycopg.Error) -> str:
     """What the server said, without the call stack; a failing row may be long."""
     told = error.diag.message_primary or one_line(error)
+    if (place := _COLUMN.search(error.diag.context or "")) is not None:
+        told = f"column {place[1]}: {told}"
     detail = error.diag.message_detail
-    return f"{told} ({detail[:200]})" if detail else told
+    if detail is None or detail.startswith("Failing row"):
+        return told
+    return f"{told} ({detail[:200]})"

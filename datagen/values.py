@@ -71,3 +71,13 @@ def objects(items: list[Any]) -> Array:
     data = np.empty(len(items), object)
     data[:] = items
     return data
+
+
+def hashable(values: Values) -> list[Any]:
+    """The values as Python objects that can be compared, None where NULL."""
+    data = values.data
+    items = [bytes(item) for item in data] if data.dtype == "V16" else data.tolist()
+    return [
+        None if null else tuple(item) if isinstance(item, list) else item
+        for item, null in zip(items, values.null.tolist(), strict=True)
+    ]

@@ -28,7 +28,7 @@ def rows_of(the_plan: FillPlan, table: TablePlan, tenant: Tenant) -> int:
     """Rows of a table that is not made in blocks below the rows of a parent."""
     wanted = the_plan.settings.rows_of(table.name)
     if wanted is not None and wanted.exactly is not None:
-        return _share(the_plan, wanted.exactly, tenant)
+        return wanted.exactly if table.shared else _share(the_plan, wanted.exactly, tenant)
     size = size_in(the_plan, table.name.schema, tenant)
     usual = _usual(table, the_plan.root, the_plan.settings.scale, np.array([size]))
     return round(float(usual[0]) * (wanted.factor if wanted else 1))
@@ -80,6 +80,8 @@ def expected(the_plan: FillPlan) -> dict[Name, Array]:
         base, scaled = recipe.derived
         added = base + scaled * the_plan.settings.scale * sizes
         rows[table.name] = _loaded(the_plan, table, sizes, rows) + added
+        if table.shared:  # made once, as for the largest
+            rows[table.name][1:] = 0
     return rows
 
 
@@ -131,7 +133,7 @@ def _loaded(the_plan: FillPlan, table: TablePlan, sizes: Array, rows: dict[Name,
 
 def _usual(table: TablePlan, root: Name, scale: float, sizes: Array) -> Array:
     recipe = table.recipe
-    if table.name == root:
+    if table.name == root or any(unique.only_one for unique in table.uniques):
         return np.ones(len(sizes))
     if recipe.fixed:
         return np.full(len(sizes), float(recipe.rows))

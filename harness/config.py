@@ -138,6 +138,8 @@ class Settings(BaseSettings):
     schema_dir: Path = BUNDLED_SCHEMA
     state_dir: Path | None = None
     """Where the embedded server keeps its data; the user's state directory where it is None."""
+    recipes_dir: Path | None = None
+    """What a fill cannot infer, <schema>/<area>.toml; the bundled recipes where it is None."""
     truths_dir: Path | None = None
     """What must hold of filled data, <schema>/<area>.toml; the bundled truths where it is None."""
     partition_functions: tuple[str, ...] = ("system_core.create_partitions",)

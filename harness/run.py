@@ -140,6 +140,8 @@ class FillResult:
     tables: tuple[TableFill, ...]
     unmet: tuple[str, ...] = ()
     """One line per table that could not be filled as planned, and how to give a recipe."""
+    fewer: tuple[str, ...] = ()
+    """One line per table that got fewer rows than planned, and what stood against the others."""
     audit: Audit | None = None
     """None where nobody asked for it."""
     settled: tuple[Settled, ...] = ()

@@ -28,7 +28,7 @@ _TYPES = {
     "citext": "text",
     "character": "text",
     "json": "jsonb",
-    "cidr": "inet",
+    "text[]": "text_array",
 }
 
 
@@ -42,27 +42,41 @@ def modules() -> dict[str, ModuleType]:
 def choose(column: Column, catalog: Catalog) -> ModuleType | None:
     """The generator of a column: by domain, then by the column's name, then by its type."""
     base = base_type(column.type, catalog)
-    by_domain = modules().get(Name.parse(column.type).name)
-    if Name.parse(column.type) in catalog.domains and by_domain:
-        return by_domain
-    if base == "text" or base.startswith("character"):
+    if knows_domain(column, catalog):
+        return modules()[Name.parse(column.type).name]
+    if base in ("text", "citext") or base.startswith("character"):
         for module in modules().values():
             if any(re.search(p, column.name) for p in getattr(module, "PATTERNS", ())):
                 return module
     return modules().get(type_module(base))
 
 
+def knows_domain(column: Column, catalog: Catalog) -> bool:
+    """Whether the column's type is a domain that a generator is named after."""
+    name = Name.parse(column.type)
+    return name in catalog.domains and name.name in modules()
+
+
+def underlying(type_name: str, catalog: Catalog) -> str:
+    """The type below all domains, with its modifier."""
+    while (domain := catalog.domains.get(Name.parse(type_name))) is not None:
+        type_name = domain.base_type
+    return type_name
+
+
 def base_type(type_name: str, catalog: Catalog) -> str:
-    """The type below a domain, without its modifier: `numeric` of system_core.money; an enum
-    is text."""
-    if Name.parse(type_name) in catalog.enums:
+    """The type below a domain, without its modifier and an extension's schema: `numeric` of
+    system_core.money; an enum is text."""
+    below = underlying(type_name, catalog)
+    if Name.parse(below) in catalog.enums:
         return "text"
-    domain = catalog.domains.get(Name.parse(type_name))
-    return re.sub(r"\(.*?\)", "", domain.base_type if domain else type_name).strip()
+    bare = re.sub(r"\(.*?\)", "", below).strip()
+    own = Name.parse(bare) in catalog.composites or Name.parse(bare) in catalog.ranges
+    if "." in bare and not own:
+        return bare.rpartition(".")[2]
+    return bare
 
 
 def type_module(base: str) -> str:
     """The name of the module that serves a type."""
-    if base.endswith("[]"):
-        return "text_array"
     return _TYPES.get(base, base)

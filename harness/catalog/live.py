@@ -80,6 +80,9 @@ def read(connection: Connection, only: Collection[str] | None = None) -> Catalog
         domains=_by_name(map(_domain, of("domains"))),
         enums={Name(schema, name): tuple(labels) for schema, name, labels in of("enums")},
         schemas=tuple(found),
+        composites=_tupled(of("composites"), lambda row: Column(*row)),
+        ranges={Name(schema, name): subtype for schema, name, subtype in of("ranges")},
+        partitions=_tupled(of("partitions"), lambda row: str(row[0])),
     )
 
 
@@ -102,6 +105,10 @@ def _grouped(rows: Iterable[Row], make: Callable[[Row], Part]) -> defaultdict[Na
     for row in rows:
         parts[Name(row[0], row[1])].append(make(row[2:]))
     return parts
+
+
+def _tupled(rows: Iterable[Row], make: Callable[[Row], Part]) -> dict[Name, tuple[Part, ...]]:
+    return {name: tuple(parts) for name, parts in _grouped(rows, make).items()}
 
 
 def _by_name(objects: Iterable[Any]) -> dict[Name, Any]:

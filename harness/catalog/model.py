@@ -221,6 +221,12 @@ class Catalog:
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     enums: Mapping[Name, tuple[str, ...]] = field(default_factory=dict)
     schemas: tuple[str, ...] = ()
+    composites: Mapping[Name, tuple[Column, ...]] = field(default_factory=dict)
+    """Composite types; as what follows, from a database alone."""
+    ranges: Mapping[Name, str] = field(default_factory=dict)
+    """The type of the bounds of the user's own range types; of a multirange, `type[]`."""
+    partitions: Mapping[Name, tuple[str, ...]] = field(default_factory=dict)
+    """What is true of the rows of each partition of a partitioned table, as an expression."""
 
     @cached_property
     def functions_by_name(self) -> Mapping[str, Sequence[Function]]:

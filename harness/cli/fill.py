@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from harness.cli.options import (
     Owned,
     Quiet,
     context,
+    write,
 )
 from harness.db import Target
 from harness.report import terminal
@@ -82,6 +84,32 @@ Truths = Annotated[
 ]
 
 
+Recipes = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipes",
+        help="Directory of recipes, <schema>/<area>.toml.",
+        show_default="the bundled ones",
+        exists=True,
+        file_okay=False,
+    ),
+]
+Planned = Annotated[
+    bool, typer.Option("--plan", help="Print what was understood of the schema; write nothing.")
+]
+Named = Annotated[
+    list[str] | None,
+    typer.Option("--table", help="A table to tell every column of; implies --plan. Repeatable."),
+]
+
+
+class PlanFormat(StrEnum):
+    """How a plan is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def fill(
     tenants: Annotated[
         int | None,
@@ -96,6 +124,10 @@ def fill(
         typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
     ] = None,
     mode: FillMode = "live",
+    recipes: Recipes = None,
+    plan: Planned = False,
+    table: Named = None,
+    format: Annotated[PlanFormat, typer.Option(help="How to print the plan.")] = PlanFormat.TEXT,
     audit: Audited = False,
     truths: Truths = None,
     workers: Workers = None,
@@ -109,14 +141,17 @@ def fill(
 ) -> None:
     """Fill every table with believable tenants; run it again after an interruption."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    wanted = settings(tenants, scale, seed, as_of, skew, rows or ())
-    wanted = replace(wanted, mode=mode)
+    wanted = replace(settings(tenants, scale, seed, as_of, skew, rows or ()), mode=mode)
+    wanted = with_recipes(ctx, wanted, recipes)
+    if plan or table:
+        show_plan(ctx, wanted, table or [], format, output)
+        return
     with ctx.target() as target, recording.record("fill", target, output) as recorded:
         recorded.fill = into(ctx, target, wanted, owned, workers)
         if audit or truths:
             recorded.fill = audited(ctx, target, recorded.fill, truths)
         ctx.say(terminal.told_fill(recorded.fill))
-        for line in recorded.fill.unmet:
+        for line in (*recorded.fill.unmet, *recorded.fill.fewer):
             ctx.say(escape(line))
         for broken in recorded.fill.broken:
             ctx.say(escape(terminal.told_broken(broken)))
@@ -143,6 +178,24 @@ def settings(
         skew=skew,
         rows=tuple(scales.row_count(text) for text in rows),
     )
+
+
+def with_recipes(ctx: Context, wanted: FillSettings, recipes: Path | None) -> FillSettings:
+    """The same with the directory of recipes that the option or a setting names."""
+    directory = recipes or ctx.settings.recipes_dir
+    return replace(wanted, recipes_dir=directory) if directory else wanted
+
+
+def show_plan(
+    ctx: Context, wanted: FillSettings, tables: list[str], format: PlanFormat, output: Path | None
+) -> None:
+    """Prints what a fill understands of the database."""
+    from datagen import explain
+
+    with ctx.target() as target:
+        found = explain.read(target, ctx.settings, wanted)
+    told = explain.text if format is PlanFormat.TEXT else explain.as_json
+    write(told(found, tables), output)
 
 
 def into(
