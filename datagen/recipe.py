@@ -19,6 +19,8 @@ from harness.catalog.model import Catalog, Name, Table
 from harness.errors import UsageError
 
 BUNDLED = Path(__file__).parent / "recipes"
+INDUSTRIES = "industries.toml"
+"""Beside the directories of the schemas: which industry a schema belongs to."""
 DRAWS = (
     "value",
     "weights",
@@ -99,7 +101,7 @@ def read_all(directory: Path, catalog: Catalog) -> Recipes:
 
 
 def _industries(directory: Path) -> Mapping[str, str]:
-    path = directory / "industries.toml"
+    path = directory / INDUSTRIES
     return {schema: str(name) for schema, name in _parse(path).items()} if path.is_file() else {}
 
 
@@ -107,7 +109,7 @@ def _require_layout(directory: Path, catalog: Catalog) -> None:
     """Recipes stand in a directory of their schema's name."""
     if not directory.is_dir():
         raise UsageError(f"{directory}: there is no such directory of recipes")
-    for path in sorted(directory.glob("*.toml")):
+    for path in sorted(set(directory.glob("*.toml")) - {directory / INDUSTRIES}):
         place = directory / "<schema>" / path.name
         raise UsageError(f"{path}: recipes stand in a directory of their schema's name: {place}")
     if directory == BUNDLED:

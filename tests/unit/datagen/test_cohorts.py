@@ -76,7 +76,7 @@ def _plan(recipes: Path, rows: int = 1000, scale: float = 1.0) -> FillPlan:
     tenancy = Tenancy(column="org_id", setting="s.org", root_table="s.org")
     settings = Settings.model_construct(tenancy=tenancy)
     catalog = files.read({"s.sql": SCHEMA}).catalog
-    return plan(catalog, settings, FillSettings(1, scale, 7, AS_OF, recipes, rows))
+    return plan(catalog, settings, FillSettings(1, scale, 7, AS_OF, recipes, cohort_rows=rows))
 
 
 def _table(the_plan: FillPlan, name: str) -> TablePlan:
@@ -142,7 +142,7 @@ def test_only_what_two_cohorts_could_both_hold_is_remembered(recipes: Path) -> N
     the_plan = _plan(recipes)
     once = divide(the_plan, TENANT).once
     named = {
-        table.name.name: [u.columns for u in spanning(the_plan, table, once)]
+        table.name.name: [u.columns for u in spanning(table, once)]
         for table in the_plan.tables
     }
     assert named["bill"] == [("code",), ("kind_id", "created_at")]
