@@ -26,7 +26,7 @@ from datagen.taken import Taken
 from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
 from harness.catalog.model import Catalog
-from harness.config import Settings
+from harness.config import Settings, Tenancy
 from harness.db import connect
 from harness.errors import DatabaseError
 
@@ -42,7 +42,7 @@ class Errand:
 
     loader: str
     catalog: Catalog
-    settings: Settings
+    tenancy: Tenancy
     wanted: FillSettings
     taken: Taken
 
@@ -151,7 +151,8 @@ def _work(pipe: Pipe, errand: Errand) -> None:
 def _serve(pipe: Pipe, errand: Errand) -> None:
     with connect(errand.loader, autocommit=True, application_name="harness fill") as connection:
         turn.work(connection)
-        the_plan = plan(errand.catalog, errand.settings, errand.wanted, errand.taken)
+        settings = Settings.model_construct(tenancy=errand.tenancy)
+        the_plan = plan(errand.catalog, settings, errand.wanted, errand.taken)
         site = open_site(the_plan, connection)
         deque(load_shared(site), maxlen=0)  # they are there: what is referred to is made again
         run = alone(site)

@@ -74,7 +74,7 @@ def fill(
         place = disk.room(database)
         disk.require(the_plan, connection, place, say)
         filled = _Tally(on_progress, _units(the_plan))
-        errand = Errand(loader, catalog, settings, wanted, before_us)
+        errand = Errand(loader, catalog, settings.tenancy, wanted, before_us)
         site = open_site(the_plan, connection)
         filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
         filled.add_all(load_shared(site))

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from datagen import deferring, fast, fill, tenant_rows
+from datagen import deferring, fast, fill, salvage
 from harness.__main__ import main
 from harness.catalog import live
 from harness.config import Settings
@@ -79,7 +79,7 @@ def test_a_fast_fill_that_ended_early_is_told_by_the_checks_and_ended_by_the_nex
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(tenant_rows, "load", _interrupted_at("shop.sale"))
+        patched.setattr(salvage, "copy_in", _interrupted_at("shop.sale"))
         with pytest.raises(KeyboardInterrupt):
             fill.fill(shop, shop_settings, FAST)
     assert main(["doctor", "--dsn", shop.admin]) == 0
@@ -95,7 +95,7 @@ def test_a_fast_fill_that_ended_early_is_told_by_the_checks_and_ended_by_the_nex
 
 def _interrupted_at(table: str) -> Any:
     """Loading that the user interrupts when it comes to a table."""
-    load = tenant_rows.load
+    load = salvage.copy_in
 
     def interrupted(connection: Any, frame: Any) -> None:
         if str(frame.table.name) == table:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from datagen import fill, tenant_rows
+from datagen import fill, salvage
 from datagen.frame import Frame
 from harness.__main__ import main
 from harness.config import Settings
@@ -94,7 +94,7 @@ def test_no_right_to_keep_a_ledger(shop: Target, settings: Settings, told: Told)
 def test_a_connection_that_is_lost_and_a_fill_that_goes_on(
     shop: Target, shop_settings: Settings, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = tenant_rows.load
+    load = salvage.copy_in
 
     def lost(connection: psycopg.Connection, frame: Frame) -> None:
         if str(frame.table.name) == "shop.sale":
@@ -103,7 +103,7 @@ def test_a_connection_that_is_lost_and_a_fill_that_goes_on(
         load(connection, frame)
 
     with monkeypatch.context() as patched:
-        patched.setattr(tenant_rows, "load", lost)
+        patched.setattr(salvage, "copy_in", lost)
         code, line = told()
     assert (code, line.count("\n")) == (3, 1), line
     assert line.startswith("harness: the connection was lost: ")
