@@ -282,8 +282,8 @@ def own_key(plan: FillPlan, table: TablePlan) -> str | None:
     if not own or base_type(table.table.columns[own[0]].type, plan.catalog) not in _KEY_TYPES:
         return None
     recipe = table.recipe.columns.get(own[0], {})
-    computed = recipe.keys().isdisjoint({"expression", "default"})
-    return own[0] if computed and table.reference_of(own[0]) is None else None
+    refers = table.reference_of(own[0]) is not None and not recipe.keys() - PARENT_CHOICE
+    return None if refers or recipe.keys() & {"expression", "default"} else own[0]
 
 
 def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:
