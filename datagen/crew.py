@@ -72,7 +72,8 @@ def crew(errand: Errand, size: int) -> Iterator[Run]:
                 theirs.close()
         yield lambda stage, ordinals: _hand_out(members, stage, deque(ordinals))
         for pipe in members:
-            pipe.send(None)
+            with suppress(OSError):  # what it had to do is done
+                pipe.send(None)
     except BaseException:
         for process in members.values():
             process.terminate()
