@@ -8,7 +8,9 @@ what they noted is there, and the next fill goes on from it.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +75,8 @@ def crew(errand: Errand, size: int) -> Iterator[Run]:
                 theirs.close()
         yield lambda stage, ordinals: _hand_out(members, stage, deque(ordinals))
         for pipe in members:
-            pipe.send(None)
+            with suppress(OSError):  # what it had to do is done
+                pipe.send(None)
     except BaseException:
         for process in members.values():
             process.terminate()
@@ -137,7 +140,8 @@ def _ended(process: BaseProcess) -> DatabaseError:
 
 
 def _work(pipe: Pipe, errand: Errand) -> None:
-    """What each process does."""
+    """What each process does. A server soon ends the statement of a process that ended."""
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the first process is gone
         try:
             _serve(pipe, errand)
@@ -146,6 +150,12 @@ def _work(pipe: Pipe, errand: Errand) -> None:
         except Exception as error:
             error.add_note(traceback.format_exc())
             pipe.send(error)
+
+
+def _end_with_the_first() -> None:
+    if (first := multiprocessing.parent_process()) is not None:
+        first.join()
+        os._exit(1)
 
 
 def _serve(pipe: Pipe, errand: Errand) -> None:

@@ -10,7 +10,7 @@ from harness.errors import RefusedError
 _SPACE = 0x66696C6C
 """`fill` in ASCII: the locks of fills."""
 _FILL, _WORK = 0, 1
-WAIT = "5s"
+WAIT = "10s"
 """For a fill that was killed: the server notices within a second or two."""
 
 

@@ -10,30 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import pglast
 from pglast import ast
 
 _ASSIGN = "__setattr__"
-_alone = Lock()
+_alone = RLock()
 
 
 def parse_sql(text: str) -> tuple[Any, ...]:
     """The statements of a text as pglast.ast.RawStmt; raises pglast.parser.ParseError."""
-    with _alone, _unvalidated():
+    with unvalidated():
         statements: tuple[Any, ...] = pglast.parse_sql(text)
     return statements
 
 
 @contextmanager
-def _unvalidated() -> Iterator[None]:
-    validate = getattr(ast.Node, _ASSIGN)
-    setattr(ast.Boolean, _ASSIGN, validate)
-    delattr(ast.Node, _ASSIGN)
-    try:
-        yield
-    finally:
-        setattr(ast.Node, _ASSIGN, validate)
-        delattr(ast.Boolean, _ASSIGN)
+def unvalidated() -> Iterator[None]:
+    """Around many short texts it halves the time: a change of a class costs as much as they do."""
+    with _alone:
+        if _ASSIGN not in vars(ast.Node):
+            yield
+            return
+        validate = getattr(ast.Node, _ASSIGN)
+        setattr(ast.Boolean, _ASSIGN, validate)
+        delattr(ast.Node, _ASSIGN)
+        try:
+            yield
+        finally:
+            setattr(ast.Node, _ASSIGN, validate)
+            delattr(ast.Boolean, _ASSIGN)

@@ -9,15 +9,18 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from datagen import tenants
+from datagen import keys, tenants
 from datagen.building import build
 from datagen.cohorts import divide, key_widths
+from datagen.draw import draw
 from datagen.frame import Frame, Parent
 from datagen.kept import keep, last_use, needs
 from datagen.part import KEY_WIDTH, WHOLE, Cohort, Part
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
 from datagen.pools import Pools
+from datagen.request import Request
 from datagen.spanning import hashes, spanning
+from datagen.values import nulls
 from harness.catalog import files
 from harness.catalog.model import Name
 from harness.config import Settings, Tenancy
@@ -125,17 +128,31 @@ def test_rows_of_one_cohort_go_on_from_the_one_before(recipes: Path) -> None:
     assert first.column("created_at").data.max() < second.column("created_at").data.min()
 
 
+def test_moments_in_the_order_of_rows_rise_over_all_cohorts() -> None:
+    recipe = {"time": "any", "order": "row"}
+    drawn = []
+    for index in range(4):
+        rng = np.random.default_rng(index)
+        request = Request(np.arange(500), rng, TENANT, POOLS, AS_OF, cohort=Cohort(index, 4))
+        drawn.append(draw(recipe, request, lambda name: nulls(0)).data)
+    every = np.concatenate(drawn)
+    assert (np.diff(every) >= np.timedelta64(0)).all()
+    age = (np.datetime64("2026-06-01", "us") - every).astype("int64") / 1e6
+    age /= keys.WINDOW.total_seconds()
+    assert np.mean(age < 0.2) == pytest.approx(1 - 0.8**1.4, abs=0.03), "more of late than of old"
+
+
 def test_keys_of_one_cohort_stand_after_those_before(recipes: Path) -> None:
     the_plan = _plan(recipes)
-    keys: list[UUID] = []
+    made: list[UUID] = []
     for index in range(4):
         bills = _cohort(the_plan, index, 250 * index)
         parents: dict[Name, Parent] = {bills.table.name: bills}
-        part = Part(bills.part.cohort, len(keys))
+        part = Part(bills.part.cohort, len(made))
         lines = build(the_plan, _table(the_plan, "line"), TENANT, POOLS, parents, part)
-        keys += [UUID(bytes=bytes(key)) for key in lines.column("line_id").data]
-    assert keys == sorted(keys)
-    assert len(set(keys)) == len(keys) > 2000
+        made += [UUID(bytes=bytes(key)) for key in lines.column("line_id").data]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made) > 2000
 
 
 def test_only_what_two_cohorts_could_both_hold_is_remembered(recipes: Path) -> None:
