@@ -113,7 +113,7 @@ def load(
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
-    extend: Extend = 40.0,
+    extend: Extend = 60.0,
     rate: Rate = 0.0,
     arrivals: Annotated[Kind, typer.Option(help="How requests of --rate come.")] = "constant",
     tenant_skew: Skew = 1.0,
