@@ -179,7 +179,8 @@ def gate(
     run = document.load(path)
     if run.load is None:
         raise UsageError(f"{path}: this run has no load to judge")
-    for line in (missed := judging.gate(run.load)):
+    for line in (broken := judging.gate(run.load)):
         typer.echo(line)
-    ctx.say(f"{len(run.load.queries) - len(missed)} of {len(run.load.queries)} budgets held")
-    raise typer.Exit(1 if missed else 0)
+    held = len(run.load.queries) - len(run.missed)
+    ctx.say(f"{held} of {len(run.load.queries)} budgets held")
+    raise typer.Exit(1 if broken else 0)
