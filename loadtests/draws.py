@@ -21,6 +21,7 @@ _ATTEMPTS = 5
 
 Reserved = tuple[str, str, int, int]
 """Tenant, query, group and row of values that nobody else may use meanwhile."""
+EncodedRow = tuple[bytes | None, ...]
 
 
 class Request(NamedTuple):
@@ -33,9 +34,6 @@ class Request(NamedTuple):
     """The tenant's class."""
     values: list[bytes | None]
     reserved: tuple[Reserved, ...]
-
-
-EncodedRow = tuple[bytes | None, ...]
 
 
 class _Asked:

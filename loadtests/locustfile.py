@@ -119,7 +119,7 @@ class Measured:
         latest = self.ended + WORK.extend_seconds
         self._pursue(FEWEST, latest)
         if self.ended < latest and WORK.parts == 1:  # a part of the outcomes tells little
-            self._pursue(self._look(), latest)
+            self._pursue(self._look(latest - self.ended), latest)
         self.may_ask.set()
 
     def _pursue(self, wanted: dict[str, int], latest: float) -> None:
@@ -136,8 +136,9 @@ class Measured:
         self.may_ask.set()
         self._beat_until_ended()
 
-    def _look(self) -> dict[str, int]:
-        """Queries whose verdict is open, with so many requests as would decide.
+    def _look(self, seconds: float) -> dict[str, int]:
+        """Queries whose verdict is open, with so many requests as would decide; not those that
+        need more than half of what so many seconds bring.
 
         Judging takes its time, in which no request must be under way, for it would be measured;
         the clock stands meanwhile.
@@ -153,11 +154,13 @@ class Measured:
         found = {
             result.name: max(budget.needed for budget in result.budgets)
             for result in results
-            if result.verdict == "inconclusive"
+            if result.verdict == "inconclusive" and result.name in FEWEST
         }
+        had = {name: record.requests for name, record in self.records.items()}
+        room = sum(had.values()) / max(self.seconds(), 1.0) * seconds / 2
         self.ended = time.perf_counter()
         self.paused += self.ended - before
-        return found
+        return {name: count for name, count in found.items() if count - had[name] <= room}
 
     def _beat_until_ended(self) -> None:
         """Sleeps shortly again and again: how late each sleep ends is the driver's own delay."""
