@@ -21,7 +21,7 @@ from harness.server.binaries import tool
 from loadtests.load import LoadSettings, load
 
 ROUNDS, SECONDS, ACCOUNTS, CLIENTS = 3, 4, 1000, 8
-RATE = 1500.0
+RATE = 400.0
 """Requests per second of the comparison at one rate: what a busy pair of cores still takes."""
 QUERY = """\
 -- One account by its key.

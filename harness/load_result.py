@@ -92,7 +92,9 @@ class Plan:
     output_kb: int = 0
     """What the answer is long, serialized."""
     parameters: str = ""
-    """Digest of the tenant and the values; buffers of two plans compare only where it is one."""
+    """Digest of the tenant and the values."""
+    rows: int = 0
+    """Rows of the answer; with other values or another answer, buffers do not compare."""
     remarks: tuple[str, ...] = ()
     """What is wrong with the plan: tables read whole, sorts on disk."""
 

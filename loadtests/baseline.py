@@ -3,7 +3,8 @@
 A latency is a regression when the confidence intervals of both runs are apart by more than the
 noise floor, once the baseline is scaled by how fast the machine is now: the median of all
 queries' ratios of medians, which a few slow queries do not move. Buffers per call need no such
-care, for noise cannot touch them: they compare where both runs gave the same values.
+care, for noise cannot touch them: they compare where both runs gave the same values and got as
+many rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from statistics import median
 from hdrh.histogram import HdrHistogram
 
 from harness.histogram import recorded
-from harness.load_result import Comparison, LoadResult, QueryResult, Regression
+from harness.load_result import Comparison, LoadResult, Plan, QueryResult, Regression
 from loadtests import confidence
 
 FLOOR_SHARE, FLOOR_MS = 0.25, 1.0
@@ -83,7 +84,7 @@ def _regressions(new: QueryResult, old: QueryResult, factor: float) -> Iterator[
                 f"({high * factor:.1f} ms at the speed of now)",
             )
             break
-    if new.plan and old.plan and new.plan.parameters == old.plan.parameters:
+    if new.plan and old.plan and _same_question(new.plan, old.plan):
         limit = old.plan.buffers * BUFFERS_FACTOR + BUFFERS_MORE
         if new.plan.buffers > limit:
             yield Regression(
@@ -100,6 +101,11 @@ def bounds(query: QueryResult, quantile: float) -> tuple[float | None, float | N
     steps = tuple(recorded(HdrHistogram.decode(query.histogram)))
     lower, upper = confidence.ranks(sum(count for _, count in steps), quantile)
     return confidence.at_rank(steps, lower), confidence.at_rank(steps, upper)
+
+
+def _same_question(new: Plan, old: Plan) -> bool:
+    """Whether both were asked the same and had the same to answer: rows come and go by writes."""
+    return (new.parameters, new.rows) == (old.parameters, old.rows)
 
 
 def _other_plan(new: QueryResult, old: QueryResult) -> bool:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target
-from harness.errors import DatabaseError, HarnessError, UsageError
+from harness.errors import DatabaseError, UsageError
 from harness.load_result import Arrivals, Driver, LoadResult
-from loadtests import budget, explaining, judging, plans, recorder, waits, workload
+from loadtests import budget, driving, explaining, judging, plans, waits, workload
 from loadtests.arrivals import Kind
+from loadtests.driving import Driving, Progress
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
 from loadtests.tenants import Shares
 
-Progress = Callable[[float, float], None]
-"""Called with seconds gone and seconds in all."""
-
-STATEMENT_TIMEOUT = "30s"
 SATURATED = 0.9
 """A driver that used so much of one core cannot keep time any more."""
 LATE_MS = 10.0
@@ -56,6 +46,10 @@ class LoadSettings:
     """Names of the queries to drive, `hs.*` for several; all where it is empty."""
     searched_every: int = 16
     """Every so many answers one is searched for what is another tenant's; 0: no look at all."""
+    processes: int = 1
+    """Driver processes that share users and rate."""
+    web_port: int = 0
+    """Where Locust's own pages are served meanwhile, on the loopback; 0: nowhere."""
 
 
 def load(
@@ -77,12 +71,13 @@ def load(
         tempfile.TemporaryDirectory(prefix="harness-load-") as directory,
         waits.sampled(database, queries) as waited,
     ):
-        record = _drive(database, load_settings, work, Path(directory), on_progress)
-    if record.lost_connection:
-        raise DatabaseError(f"the load stopped: {record.lost_connection}")
+        driver = Driving(load_settings.users, load_settings.processes, load_settings.web_port)
+        records = driving.drive(database, driver, work, Path(directory), on_progress)
+    if lost := next((r.lost_connection for r in records if r.lost_connection), ""):
+        raise DatabaseError(f"the load stopped: {lost}")
     by_name = {query.name: query for query in queries}
     lacking = workload.lacking(queries, work.tenants)
-    result = judging.excused(summarize(queries, (record,), load_settings), lacking)
+    result = judging.excused(summarize(queries, records, load_settings), lacking)
     command, column = reproducing(load_settings), settings.tenancy.column
     return explaining.explained(result, by_name, found, waited, command, column)
 
@@ -223,64 +218,3 @@ def _reader(database: Target) -> str:
             "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
     return database.admin if row and row[0] else database.loader
-
-
-def _drive(
-    database: Target,
-    load_settings: LoadSettings,
-    work: workload.Workload,
-    directory: Path,
-    on_progress: Progress,
-) -> DriverRecord:
-    workload.write(work, directory / "workload.json")
-    total = load_settings.warmup_seconds + load_settings.seconds
-    log = directory / "locust.log"
-    with _locust(database, load_settings, directory, log) as process:
-        started = time.monotonic()
-        while process.poll() is None:
-            on_progress(min(time.monotonic() - started, total), total)
-            time.sleep(0.2)
-    record = directory / "record.json"
-    if not record.exists():
-        raise HarnessError(f"the Locust process failed (exit {process.returncode}): {_last(log)}")
-    return recorder.read(record)
-
-
-@contextmanager
-def _locust(
-    database: Target, load_settings: LoadSettings, directory: Path, log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The Locust process, ended when the block ends."""
-    users = str(load_settings.users)
-    locustfile = str(Path(__file__).with_name("locustfile.py"))
-    command = [sys.executable, "-m", "locust", "-f", locustfile, "--headless", "--only-summary"]
-    command += ["--users", users, "--spawn-rate", users]
-    # Users end between requests: one that is killed in the middle leaves the run hanging.
-    command += ["--stop-timeout", "30", "--exit-code-on-error", "0", "--loglevel", "WARNING"]
-    environment = {
-        **os.environ,
-        "HARNESS_WORKLOAD": str(directory / "workload.json"),
-        "HARNESS_LOAD_RECORD": str(directory / "record.json"),
-        "HARNESS_LOAD_DSN": _with_timeout(database.app),
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(timeout=60)
-
-
-def _with_timeout(dsn: str) -> str:
-    options = conninfo_to_dict(dsn).get("options") or ""
-    timeout = f"-c statement_timeout={STATEMENT_TIMEOUT}"
-    return make_conninfo(
-        dsn, options=f"{options} {timeout}".strip(), application_name=waits.APPLICATION
-    )
-
-
-def _last(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it printed nothing"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from math import ceil
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +34,7 @@ WORK = workload.read(Path(os.environ["HARNESS_WORKLOAD"]))
 RECORD = Path(os.environ["HARNESS_LOAD_RECORD"])
 DSN = os.environ["HARNESS_LOAD_DSN"]
 SET_TENANT = WORK.set_tenant.replace("%s", "$1")
-DRAWS = Draws(WORK)
+DRAWS = Draws(WORK, WORK.part, WORK.parts)
 SCHEDULE = Schedule(WORK.rate, WORK.arrivals) if WORK.rate else None
 END = WORK.warmup_seconds + WORK.seconds
 """When the schedule ends."""
@@ -47,11 +48,13 @@ TRIES = 5
 HEARTBEAT = 0.01
 ROUND = 2.0
 FEWEST = {
-    query.name: max(fewest(b.quantile) for b in query.budgets if b.metric != "errors")
+    query.name: ceil(
+        max(fewest(b.quantile) for b in query.budgets if b.metric != "errors") / WORK.parts
+    )
     for query in WORK.queries
     if query.name not in workload.lacking(WORK.queries, WORK.tenants)
 }
-"""So many samples a verdict needs at least."""
+"""So many samples a verdict needs at least, of this process."""
 DRAIN_SECONDS = 20.0
 """So long after the end, requests that were due before it still get their turn."""
 
@@ -105,7 +108,7 @@ class Measured:
             if time.perf_counter() > deadline:
                 break
             gevent.sleep(0.05)
-        environment.runner.quit()
+        _end(environment)
 
     def _extend(self) -> None:
         """Goes on for a while where verdicts are open, half of the time with those queries.
@@ -115,8 +118,8 @@ class Measured:
         """
         latest = self.ended + WORK.extend_seconds
         self._pursue(FEWEST, latest)
-        if self.ended < latest:
-            self._pursue(self._look(), latest)
+        if self.ended < latest and WORK.parts == 1:  # a part of the outcomes tells little
+            self._pursue(self._look(latest - self.ended), latest)
         self.may_ask.set()
 
     def _pursue(self, wanted: dict[str, int], latest: float) -> None:
@@ -133,8 +136,9 @@ class Measured:
         self.may_ask.set()
         self._beat_until_ended()
 
-    def _look(self) -> dict[str, int]:
-        """Queries whose verdict is open, with so many requests as would decide.
+    def _look(self, seconds: float) -> dict[str, int]:
+        """Queries whose verdict is open, with so many requests as would decide; not those that
+        need more than half of what so many seconds bring.
 
         Judging takes its time, in which no request must be under way, for it would be measured;
         the clock stands meanwhile.
@@ -150,11 +154,13 @@ class Measured:
         found = {
             result.name: max(budget.needed for budget in result.budgets)
             for result in results
-            if result.verdict == "inconclusive"
+            if result.verdict == "inconclusive" and result.name in FEWEST
         }
+        had = {name: record.requests for name, record in self.records.items()}
+        room = sum(had.values()) / max(self.seconds(), 1.0) * seconds / 2
         self.ended = time.perf_counter()
         self.paused += self.ended - before
-        return found
+        return {name: count for name, count in found.items() if count - had[name] <= room}
 
     def _beat_until_ended(self) -> None:
         """Sleeps shortly again and again: how late each sleep ends is the driver's own delay."""
@@ -162,6 +168,13 @@ class Measured:
             gevent.sleep(HEARTBEAT)
             late = time.perf_counter() - before - HEARTBEAT
             recorder.add(self.lag, int(late * 1e6))
+
+
+def _end(environment: Any) -> None:
+    """Ends the users and, where Locust's pages are served, the process that waits for them."""
+    environment.runner.quit()
+    if environment.web_ui is not None:
+        environment.web_ui.stop()
 
 
 MEASURED = Measured()
@@ -296,5 +309,5 @@ class CriticalQueryUser(User):
     def _give_up(self, message: str) -> NoReturn:
         """Without a server or with a bad statement there is nothing to measure."""
         MEASURED.lost_connection = MEASURED.lost_connection or message
-        self.environment.runner.quit()
+        _end(self.environment)
         raise gevent.GreenletExit

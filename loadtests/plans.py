@@ -82,6 +82,7 @@ def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
         temp_blocks=int(root.get("Temp Written Blocks", 0)),
         memory_kb=int(document.get("Planning", {}).get("Memory Used", 0)),
         output_kb=int(serialization.get("Output Volume", 0)),
+        rows=int(root.get("Actual Rows", 0)),
         remarks=tuple(_remarks(root, tenant_column)),
     )
 

@@ -55,6 +55,9 @@ class Workload:
     arrivals: Kind = "constant"
     extend_seconds: float = 0.0
     """At most so much longer for queries whose verdict is open."""
+    part: int = 0
+    """Which of `parts` processes this is for."""
+    parts: int = 1
     searched_every: int = 16
     """Every so many answers of a connection one is searched whole; 0: no look at whose rows are."""
 

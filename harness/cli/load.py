@@ -42,7 +42,7 @@ Extend = Annotated[
         min=0, help="At most so many seconds more, for queries whose verdict is still open."
     ),
 ]
-PROFILES = {"gate": {"users": 4, "seconds": 60, "warmup": 5, "think": 0.02, "extend": 75}}
+PROFILES = {"gate": {"users": 4, "seconds": 50, "warmup": 5, "think": 0.02, "extend": 70}}
 """Options under one name: `gate` for a verdict in at most three minutes, from few enough users
 that two cores answer them without a queue."""
 
@@ -64,6 +64,14 @@ Profile = Annotated[
 Only = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Drive only this query, or schema.*; may be repeated."),
+]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Driver processes that share the users and the rate.")
+]
+WEB_PORT = 8089
+Web = Annotated[
+    bool,
+    typer.Option("--web", help=f"Serve Locust's pages, on loopback port {WEB_PORT}."),
 ]
 Baseline = Annotated[
     str | None,
@@ -105,13 +113,15 @@ def load(
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
-    extend: Extend = 40.0,
+    extend: Extend = 60.0,
     rate: Rate = 0.0,
     arrivals: Annotated[Kind, typer.Option(help="How requests of --rate come.")] = "constant",
     tenant_skew: Skew = 1.0,
     hot_tenant: Hot = 0.0,
     sql: SqlDir = BUNDLED,
     only: Only = None,
+    processes: Processes = 1,
+    web: Web = False,
     baseline: Baseline = None,
     output: Output = None,
     owned: Owned = None,
@@ -121,10 +131,22 @@ def load(
 ) -> None:
     """Drive the critical queries and hold them to their budgets."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
-    shares = Shares(tenant_skew, hot_tenant)
     wanted = LoadSettings(
-        users, seconds, warmup, think, sql, extend, rate, arrivals, shares, (*(only or ()),)
+        users=users,
+        seconds=seconds,
+        warmup_seconds=warmup,
+        think_seconds=think,
+        queries_dir=sql,
+        extend_seconds=extend,
+        rate=rate,
+        arrivals=arrivals,
+        shares=Shares(tenant_skew, hot_tenant),
+        only=tuple(only or ()),
+        processes=processes,
+        web_port=WEB_PORT if web else 0,
     )
+    if web:
+        ctx.say(f"Locust serves its pages at http://127.0.0.1:{WEB_PORT} meanwhile")
     before = history.loaded(ctx, baseline) if baseline else None
     with ctx.target() as target, recording.record("load", target, output) as recorded:
         driven = drive(ctx, target, wanted, owned)
@@ -157,7 +179,8 @@ def gate(
     run = document.load(path)
     if run.load is None:
         raise UsageError(f"{path}: this run has no load to judge")
-    for line in (missed := judging.gate(run.load)):
+    for line in (broken := judging.gate(run.load)):
         typer.echo(line)
-    ctx.say(f"{len(run.load.queries) - len(missed)} of {len(run.load.queries)} budgets held")
-    raise typer.Exit(1 if missed else 0)
+    held = len(run.load.queries) - len(run.missed)
+    ctx.say(f"{held} of {len(run.load.queries)} budgets held")
+    raise typer.Exit(1 if broken else 0)

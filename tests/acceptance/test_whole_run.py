@@ -19,7 +19,10 @@ from harness.run import Run
 from tests.acceptance.conftest import Harness
 
 TAGS = ("--table", "system_core.tag", "--table", "system_core.tag_assignment")
-QUICK = ("--tenants", "2", "--scale", "0.005", "--users", "4", "--seconds", "6", "--warmup", "1")
+QUICK = (
+    *("--tenants", "2", "--scale", "0.005"),
+    *("--users", "4", "--seconds", "6", "--warmup", "1", "--extend", "0"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from harness.config import FailOn, Settings
 from harness.db import Target, connect
-from harness.errors import RefusedError
+from harness.errors import RefusedError, UsageError
 from harness.finding import Finding, Severity
 from harness.history import counters, database, read, store
 from harness.history.counters import Counters
@@ -27,6 +27,7 @@ from harness.run import (
     Run,
     Stage,
     TableFill,
+    from_json,
     now,
     to_json,
 )
@@ -226,6 +227,18 @@ def test_the_history_is_kept_from_other_tenants(past: Target) -> None:
         connection.execute("SELECT tenant_mgmt.set_tenant(gen_random_uuid())")
         found = connection.execute("SELECT count(*) FROM observability.harness_run").fetchone()
     assert found == (0,)
+
+
+def test_a_document_is_found_by_its_id_or_the_beginning_of_it(past: Target) -> None:
+    first, second = made(), made(9)
+    store.store(past, first, RULES)
+    store.store(past, second, RULES)
+    assert from_json(read.document(past, first.id)) == first
+    assert from_json(read.document(past, str(UUID(second.id)).upper()[:20])) == second
+    with pytest.raises(UsageError, match="no run begins with zz"):
+        read.document(past, "zz")
+    with pytest.raises(UsageError, match="no run begins with "):
+        read.document(past, "")
 
 
 def test_a_history_is_found_again(database: Target, settings: Settings) -> None:

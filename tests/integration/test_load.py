@@ -249,6 +249,16 @@ def test_verdicts_that_are_open_are_pursued(
     assert all(query.samples >= 72 for query in result.queries)
 
 
+def test_processes_share_users_and_their_histograms_add_up(
+    shop: Target, settings: Settings, tmp_path: Path
+) -> None:
+    queries = {"by_key": READ + PARAMS + BY_KEY}
+    result = _drive(shop, settings, tmp_path, queries, users=3, rate=60.0, processes=2)
+    assert result.driver
+    assert result.driver.processes == 2
+    assert result.queries[0].samples == pytest.approx(60, abs=2), "thirty each"
+
+
 def test_a_statement_that_cannot_be_prepared_ends_the_load(
     shop: Target, settings: Settings, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ def test_what_is_given_counts_over_the_profile(driven: list[LoadSettings]) -> No
     _run("--users", "9", "--profile", "gate")
     _run()
     assert [wanted.users for wanted in driven] == [9, 8]
-    assert driven[0].seconds == 60
+    assert driven[0].seconds == 50
 
 
 def test_parts_rates_and_tenants_are_handed_on(driven: list[LoadSettings]) -> None:

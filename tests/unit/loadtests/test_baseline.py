@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,9 @@ def test_buffers_tell_what_no_clock_does() -> None:
     )
 
 
-def test_buffers_of_other_values_do_not_compare() -> None:
-    other = replace(PLAN, buffers=900, parameters="another row")
+@pytest.mark.parametrize("differs", [{"parameters": "another row"}, {"rows": 37}])
+def test_buffers_of_another_question_do_not_compare(differs: dict[str, Any]) -> None:
+    other = replace(PLAN, buffers=900, **differs)
     compared = compare(
         _load(*(replace(q, plan=other) for q in THEN.queries)), THEN, "r1"
     ).comparison
