@@ -53,9 +53,7 @@ WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExcl
 ORDER BY 1, 2
 """
 _DATE = "UPDATE {table} SET {settings} WHERE {tenant} AND ({any})"
-_NOW = re.compile(
-    r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)\(\)"
-)
+_NOW = re.compile(r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)\(\)")
 
 
 def prepare(connection: Connection) -> None:

@@ -34,8 +34,17 @@ DRAWS = (
     "default",
 )
 _MODIFIERS = (
-    "null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block", "among"
-)  # fmt: skip
+    "null",
+    "median",
+    "sigma",
+    "digits",
+    "days",
+    "hours",
+    "order",
+    "pick",
+    "block",
+    "among",
+)
 
 
 @dataclass(frozen=True, slots=True)
