@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def fill(
     with connect(database.loader, autocommit=True) as connection:
         targets.require(connection, owned)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
-        the_plan = plan(live.read(connection), settings, wanted)
+        the_plan = _dated(plan(live.read(connection), settings, wanted))
         state = _State(the_plan, connection, Pools(wanted.seed), _open_ledger(connection, the_plan))
         total = wanted.tenants * len(the_plan.tables)
         for ordinal in range(wanted.tenants):
@@ -259,8 +259,13 @@ def _bound(state: _State, tenant: Tenant, statements: str) -> str:
     given = {"%(business_id)s": str(tenant.id), "%(as_of)s": state.plan.settings.as_of}
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(state.connection))
-    bound = statements.replace("%%", "%")
-    return moment.dated(bound, state.plan.catalog, state.plan.settings.as_of)
+    return statements.replace("%%", "%")
+
+
+def _dated(the_plan: FillPlan) -> FillPlan:
+    """The plan, with the fill's moment in what its statements would leave to the clock."""
+    settle = tuple((file, moment.dated(text, the_plan.catalog)) for file, text in the_plan.settle)
+    return replace(the_plan, settle=settle)
 
 
 def _restart(state: _State, tenant: Tenant, unit: str) -> None:
