@@ -24,8 +24,8 @@ CATALOG = Catalog(tables={NOTE.name: NOTE})
     ("statement", "expected"),
     [
         (
-            "INSERT INTO a.note (id, seen_at) SELECT x.n %% 2, now() FROM x",
-            f'INSERT INTO a.note ("created_at", id, seen_at) SELECT {MOMENT}, x.n %% 2, now() FROM x',
+            "INSERT INTO a.note (id, seen_at) SELECT n %% 2, now() FROM x",
+            f'INSERT INTO a.note ("created_at", id, seen_at) SELECT {MOMENT}, n %% 2, now() FROM x',
         ),
         (
             "SELECT %(as_of)s; INSERT INTO a.note (id) WITH x AS (SELECT 'ä%%') "
