@@ -16,10 +16,11 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from pglast import Error, ast, parse_sql
+from pglast import Error, ast
 from psycopg import sql
 
 from harness.catalog.model import Catalog, Name, Table
+from harness.catalog.parsing import parse_sql
 from harness.db import Connection, is_lost
 
 _CLOCK = """
@@ -134,10 +135,11 @@ def _dating(
     )
 
 
-def dated(statements: str, catalog: Catalog, as_of: datetime) -> str:
-    """Statements whose INSERTs give as_of to columns that would take the server's clock."""
+def dated(statements: str, catalog: Catalog) -> str:
+    """Statements of a recipe whose INSERTs give %(as_of)s to columns that would take the server's
+    clock."""
     try:
-        additions = sorted(_additions(statements, catalog, as_of), reverse=True)
+        additions = sorted(_additions(_parsable(statements), catalog), reverse=True)
     except Error:
         return statements  # the server says better what is wrong with them
     for place, text in additions:
@@ -145,7 +147,14 @@ def dated(statements: str, catalog: Catalog, as_of: datetime) -> str:
     return statements
 
 
-def _additions(statements: str, catalog: Catalog, as_of: datetime) -> Iterator[tuple[int, str]]:
+def _parsable(statements: str) -> str:
+    """SQL of the same length: every place in it is one in the statements."""
+    for name in ("%(business_id)s", "%(as_of)s", "%(canary)s"):
+        statements = statements.replace(name, f"{'':-^{len(name) - 2}}".join("''"))
+    return statements.replace("%%", " %")
+
+
+def _additions(statements: str, catalog: Catalog) -> Iterator[tuple[int, str]]:
     """Where to put what."""
     for raw in parse_sql(statements):
         insert = raw.stmt
@@ -156,7 +165,7 @@ def _additions(statements: str, catalog: Catalog, as_of: datetime) -> Iterator[t
         if not missing or insert.selectStmt.valuesLists:
             continue
         yield insert.cols[0].location, "".join(f"{_quoted(c)}, " for c in missing)
-        value = f"{sql.Literal(as_of.isoformat()).as_string(None)}::timestamptz, " * len(missing)
+        value = "%(as_of)s::timestamptz, " * len(missing)
         for select in _leaves(insert.selectStmt):
             yield select.targetList[0].location, value
 

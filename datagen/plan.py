@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from datagen import constraints, marking, volume
+from datagen import constraints, marking, moment, volume
 from datagen.constraints import Check, Told, Unique, by_name
 from datagen.expression import compile_expression
 from datagen.expression.analysis import literal
@@ -169,10 +169,11 @@ def plan(
             for table in _in_order(tables, tenancy, catalog)
         )
         plans = _with_cycles(_with_demands(plans))
+        settle = tuple((file, moment.dated(text, catalog)) for file, text in recipes.settle)
     made = FillPlan(
         tables=plans,
         catalog=catalog,
-        settle=(*recipes.settle, *_canaries(plans)),
+        settle=(*settle, *_canaries(plans)),
         root=Name.parse(tenancy.root_table),
         tenant_column=tenancy.column,
         settings=fill_settings,

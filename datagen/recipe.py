@@ -40,8 +40,17 @@ DRAWS = (
 _NAMES = ("row", "ordinal", "siblings", "as_of", "tenant")
 """What an expression may name besides columns."""
 _MODIFIERS = (
-    "null", "median", "sigma", "digits", "days", "hours", "order", "pick", "block", "among"
-)  # fmt: skip
+    "null",
+    "median",
+    "sigma",
+    "digits",
+    "days",
+    "hours",
+    "order",
+    "pick",
+    "block",
+    "among",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from datagen import ledger, moment, statistics, unmet
+from datagen import ledger, statistics, unmet
 from datagen.ledger import Unit
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
@@ -58,5 +58,4 @@ def _bound(site: Site, tenant: Tenant, statements: str) -> str:
     }
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
-    bound = _ANALYZE.sub("ANALYZE (SKIP_LOCKED)", statements.replace("%%", "%"))
-    return moment.dated(bound, site.plan.catalog, site.plan.settings.as_of)
+    return _ANALYZE.sub("ANALYZE (SKIP_LOCKED)", statements.replace("%%", "%"))

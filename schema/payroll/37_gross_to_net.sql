@@ -572,10 +572,12 @@ BEGIN
         INSERT INTO payroll.paycheck_tax
             (business_id, paycheck_id, tax_code_id, tax_jurisdiction_id, tax_rate_version_id,
              payer, gross_wages_amount, subject_wages_amount, taxable_wages_amount, tax_amount,
-             ytd_taxable_amount, method, rate, additional_amount, calculation_trace)
+             ytd_taxable_amount, method, rate, additional_amount, calculation_trace, created_at,
+             updated_at)
         SELECT tenant, paycheck, l.tax_code_id, l.tax_jurisdiction_id, l.tax_rate_version_id,
                l.payer, (wages ->> 'gross')::numeric, l.subject_wages, l.taxable_wages,
-               l.tax_amount, l.ytd_taxable, l.method, l.rate, l.additional_amount, l.trace
+               l.tax_amount, l.ytd_taxable, l.method, l.rate, l.additional_amount, l.trace, now(),
+               now()
         FROM line AS l
         WHERE l.problem IS NULL AND (l.subject_wages > 0 OR l.tax_amount > 0)
         ORDER BY l.code, l.payer DESC
@@ -870,7 +872,8 @@ BEGIN
         INSERT INTO payroll.paycheck_deduction
             (business_id, paycheck_id, deduction_code_id, employee_deduction_id, line_no,
              employee_amount, employer_amount, basis_amount, disposable_earnings_amount,
-             is_pretax, arrears_recovered_amount, short_amount, limit_hit, ytd_employee_amount)
+             is_pretax, arrears_recovered_amount, short_amount, limit_hit, ytd_employee_amount,
+             created_at, updated_at)
         VALUES
             (tenant, paycheck, due.deduction_code_id, due.employee_deduction_id, line, amount,
              CASE WHEN pay.run_kind IN ('regular', 'termination') THEN due.employer_amount
@@ -878,7 +881,7 @@ BEGIN
              basis, CASE WHEN due.garnishment_order_id IS NOT NULL THEN disposable END,
              before_tax, greatest(0, amount - wanted),
              greatest(0, wanted - amount), reached,
-             amount + coalesce((ytd ->> ('deduction ' || due.code))::numeric, 0));
+             amount + coalesce((ytd ->> ('deduction ' || due.code))::numeric, 0), now(), now());
         room := room - amount;
         total := total + amount;
     END LOOP;

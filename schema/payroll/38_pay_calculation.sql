@@ -63,13 +63,14 @@ BEGIN
         INSERT INTO payroll.paycheck_earning
             (business_id, paycheck_id, earning_code_id, job_assignment_id, department_id,
              work_location_id, line_no, hours, rate_amount, amount, regular_rate_amount, units,
-             project_code)
+             project_code, created_at, updated_at)
         SELECT tenant, paycheck, t.earning_code_id, t.job_assignment_id, t.department_id,
                t.work_location_id,
                row_number() OVER (ORDER BY a.is_primary DESC, a.assignment_no, t.is_overtime,
                                            c.code, t.rate_amount, t.department_id,
                                            t.project_code, t.job_assignment_id, t.amount),
-               t.hours, t.rate_amount, t.amount, t.regular_rate_amount, t.units, t.project_code
+               t.hours, t.rate_amount, t.amount, t.regular_rate_amount, t.units, t.project_code,
+               now(), now()
         FROM payroll.time_pay(pay.employee_id, pay.pay_period_id) AS t
         JOIN payroll.earning_code AS c
             ON c.business_id = tenant AND c.earning_code_id = t.earning_code_id
@@ -90,13 +91,13 @@ BEGIN
     INSERT INTO payroll.paycheck_earning
         (business_id, paycheck_id, earning_code_id, recurring_earning_id, variable_pay_input_id,
          line_no, hours, rate_amount, amount, units, is_retro, for_period_start, is_imputed,
-         description)
+         description, created_at, updated_at)
     SELECT tenant, paycheck, n.earning_code_id, n.recurring_earning_id, n.variable_pay_input_id,
            (SELECT count(*) FROM payroll.paycheck_earning AS x
             WHERE x.business_id = tenant AND x.paycheck_id = paycheck)
            + row_number() OVER (ORDER BY n.turn, c.code, n.sorts_by),
            n.hours, n.rate_amount, n.amount, n.units, n.is_retro, n.for_period_start,
-           n.is_imputed OR c.earning_kind = 'imputed', n.description
+           n.is_imputed OR c.earning_kind = 'imputed', n.description, now(), now()
     FROM (
         SELECT 1 AS turn, v.earning_code_id, NULL::uuid AS recurring_earning_id,
                v.variable_pay_input_id, v.variable_pay_input_id::text AS sorts_by, v.hours,

@@ -22,10 +22,10 @@ BEGIN
     INSERT INTO payroll.ytd_accumulator AS a
         (business_id, employee_id, employer_entity_id, tax_year, quarter_no, item_kind, item_code,
          jurisdiction_code, amount_mtd, amount_qtd, amount_ytd, last_paycheck_key,
-         last_recalculated_at)
+         last_recalculated_at, created_at, updated_at)
     SELECT tenant, f.employee_id, f.employer_entity_id, year, f.quarter_no, f.item_kind,
            f.item_code, f.jurisdiction_code, f.amount_mtd, f.amount_qtd, f.amount_ytd,
-           f.last_paycheck_key, now()
+           f.last_paycheck_key, now(), now(), now()
     FROM payroll.accumulated(people, year, from_quarter) AS f
     -- Two that refresh the same totals take them in one order.
     ORDER BY f.employee_id, f.employer_entity_id, f.quarter_no, f.item_kind, f.item_code,

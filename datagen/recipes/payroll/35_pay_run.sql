@@ -466,3 +466,8 @@ WHERE x.business_id = %(business_id)s;
 UPDATE payroll.paycheck_correction AS c
 SET paycheck_correction_id = md5(concat('correction ', c.original_paycheck_id))::uuid
 WHERE c.business_id = %(business_id)s;
+
+-- What the following files ask of a run or a paycheck is looked up by key.
+ANALYZE payroll.pay_run, payroll.paycheck, payroll.paycheck_earning, payroll.paycheck_deduction,
+        payroll.paycheck_tax, payroll.ytd_accumulator, payroll.retro_adjustment,
+        payroll.variable_pay_input, payroll.paycheck_correction;

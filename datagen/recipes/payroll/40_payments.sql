@@ -220,6 +220,7 @@ WHERE e.business_id = %(business_id)s AND p.business_id = e.business_id
   AND p.paycheck_id = e.paycheck_id AND p.status = 'voided' AND e.status = 'returned';
 
 -- Agencies get what was withheld, most of it a few days ahead.
+SET LOCAL enable_nestloop = on;
 SELECT payroll.remit_garnishments(r.pay_run_id)
 FROM (SELECT x.pay_run_id FROM payroll.pay_run AS x
       WHERE x.business_id = %(business_id)s AND x.status = 'paid'

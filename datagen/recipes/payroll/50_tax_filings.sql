@@ -1,5 +1,4 @@
 SELECT tenant_mgmt.set_tenant(%(business_id)s);
-SET LOCAL enable_nestloop = off;
 
 -- Where nobody works but somebody lives, the employer is registered for what it withholds.
 INSERT INTO payroll.employer_tax_account
@@ -27,6 +26,8 @@ UPDATE payroll.tax_liability AS l
 SET tax_liability_id = md5(concat_ws(' ', 'owed', l.tax_code_id, l.pay_run_id))::uuid
 WHERE l.business_id = %(business_id)s;
 
+ANALYZE payroll.tax_liability, payroll.employer_tax_account, payroll.deposit_rule;
+
 -- The deposits of all periods that have ended; two in a hundred were forgotten for some days.
 CREATE TEMPORARY TABLE planned_deposit ON COMMIT DROP AS
 SELECT %(business_id)s::uuid AS business_id, s.*, e.employer_entity_id,
@@ -43,6 +44,7 @@ CROSS JOIN LATERAL (
 WHERE e.business_id = %(business_id)s AND s.period_end < %(as_of)s::date
   AND s.due_on < %(as_of)s::date + 12;
 
+SET LOCAL enable_nestloop = off;  -- the tables of the rest have no statistics yet
 INSERT INTO payroll.tax_deposit
     (business_id, tax_deposit_id, employer_tax_account_id, employer_bank_account_id,
      deposit_number, filing_form, due_on, amount, method, period_end)
