@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from datagen import marking, tenants, volume
 from datagen.audit import audit
 from datagen.fill import fill
-from datagen.plan import FillSettings
+from datagen.plan import FillSettings, TablePlan, plan
 from harness.catalog import live
 from harness.config import Settings
 from harness.db import Target
@@ -104,6 +106,54 @@ def test_every_table_has_rows_of_every_tenant(filled: Target) -> None:
             query = sql.SQL("SELECT count(DISTINCT business_id) FROM {}")
             found = connection.execute(query.format(table.name.identifier)).fetchone()
             assert found == (2,), table.name
+
+
+def test_a_fill_tells_whose_its_rows_are_and_what_took_how_long(
+    first_fill: tuple[Target, FillResult],
+) -> None:
+    _, result = first_fill
+    assert sum(share.rows for share in result.shares) == result.rows
+    assert [share.tenant for share in result.shares] == [str(t.id) for t in tenants.every(7, 2)]
+    assert [share.industry for share in result.shares] == ["retail", "retail"]
+    spent = {settled.file: settled.seconds for settled in result.settled}
+    assert spent["rest/72_stock_ledger.sql"] > 0
+
+
+def test_a_plan_tells_about_how_many_rows_a_fill_makes(
+    first_fill: tuple[Target, FillResult], settings: Settings
+) -> None:
+    filled, result = first_fill
+    with psycopg.connect(filled.admin) as connection:
+        told = volume.total(plan(live.read(connection), settings, SMALL))
+    assert told == pytest.approx(result.rows, rel=0.1)
+
+
+def test_free_texts_carry_the_canary_of_their_tenant(filled: Target, settings: Settings) -> None:
+    tenant = tenants.make(7, 0)
+    with psycopg.connect(filled.admin) as connection:
+        carries = {
+            table.name: _carries(connection, table, tenant)
+            for table in plan(live.read(connection), settings, SMALL).tables
+        }
+    written = {name for name, found in carries.items() if found is not None}
+    without = {name for name in written if not carries[name]}
+    assert len(written) > 200
+    assert len(without) < 0.1 * len(written), sorted(map(str, without))
+
+
+def _carries(
+    connection: psycopg.Connection[Any], table: TablePlan, tenant: tenants.Tenant
+) -> bool | None:
+    """Whether a row of the tenant carries its canary; None where nobody wrote any free text."""
+    free = [column.name for column in table.columns if marking.is_free(table, column)]
+    if not free:
+        return None
+    query = sql.SQL(
+        "SELECT bool_or(strpos(row::text, %s) > 0) FROM {} AS row"
+        " WHERE business_id = %s AND num_nonnulls({}) > 0"
+    ).format(table.name.identifier, sql.SQL(", ").join(map(sql.Identifier, free)))
+    found = connection.execute(query, [tenant.canary, tenant.id]).fetchone()
+    return found[0] if found else None
 
 
 def test_the_same_seed_gives_the_same_rows_however_the_server_plans(
