@@ -32,4 +32,5 @@ def renew(connection: Connection) -> None:
     stale = [Name(*row) for row in connection.execute(_STALE, [CHANGED, SHARE])]
     if stale:
         tables = sql.SQL(", ").join(name.identifier for name in stale)
-        connection.execute(sql.SQL("ANALYZE {}").format(tables))
+        # What another process analyzes just now is as young when it is done.
+        connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(tables))
