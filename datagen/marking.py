@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datagen.plan import TablePlan
 
 EVERY = 4
-"""Of the rows that are loaded one in so many carries it, the first one among them."""
+"""Of the texts that are loaded one in so many carries it, the first one among them."""
 FEW = 5
 """So many rows carry it of a table that statements fill."""
 _FREE = re.compile(
@@ -100,8 +100,7 @@ def marked(table: TablePlan, column: Column, values: Values, tenant: Tenant) -> 
     """The values, some of them with the canary where the column is a free text."""
     if values.data.dtype != object or not is_free(table, column):
         return values
-    rows = np.arange(0, len(values), EVERY)
-    rows = rows[~values.null[rows]]
+    rows = np.flatnonzero(~values.null)[::EVERY]
     texts = [_with(text, tenant.canary) for text in values.data[rows]]
     return values.put(rows, of(objects(texts))) if texts else values
 

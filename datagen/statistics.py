@@ -33,4 +33,5 @@ def renew(connection: Connection) -> None:
     stale = [Name(*row) for row in connection.execute(_STALE, [CHANGED, SHARE])]
     if stale:
         tables = sql.SQL(", ").join(name.identifier for name in stale)
+        # What another process analyzes just now is as young when it is done.
         connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(tables))

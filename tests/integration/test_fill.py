@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from datagen import marking, tenants, volume
 from datagen.audit import audit
 from datagen.fill import fill
-from datagen.plan import FillSettings
+from datagen.plan import FillSettings, TablePlan, plan
 from harness.catalog import live
 from harness.config import Settings
 from harness.db import Target
@@ -48,15 +50,22 @@ def _checksums(target: Target) -> dict[str, str | None]:
 
 
 @pytest.fixture(scope="module")
-def filled(
+def whole_fill(
     deployed: Target,
     copies: Callable[[Target], AbstractContextManager[Target]],
     settings: Settings,
-) -> Iterator[Target]:
-    """What WHOLE fills, for tests that leave it as it was: it takes minutes."""
+) -> Iterator[tuple[Target, FillResult]]:
+    """A database that WHOLE filled, and what the fill said of it: it takes minutes."""
     with copies(deployed) as target:
-        assert fill(target, settings, WHOLE).unmet == ()
-        yield target
+        result = fill(target, settings, WHOLE)
+        assert result.unmet == ()
+        yield target, result
+
+
+@pytest.fixture(scope="module")
+def filled(whole_fill: tuple[Target, FillResult]) -> Target:
+    """What WHOLE fills, for tests that leave it as it was."""
+    return whole_fill[0]
 
 
 @pytest.fixture
@@ -107,6 +116,54 @@ def test_nothing_breaks_a_truth_of_what_was_filled(filled: Target, settings: Set
     assert found.broken == ()
     assert found.checked >= 1000
     assert found.skipped == 0
+
+
+def test_a_fill_tells_whose_its_rows_are_and_what_took_how_long(
+    whole_fill: tuple[Target, FillResult],
+) -> None:
+    _, result = whole_fill
+    assert sum(share.rows for share in result.shares) == result.rows
+    assert [share.tenant for share in result.shares] == [str(t.id) for t in tenants.every(7, 2)]
+    assert [share.industry for share in result.shares] == ["retail", "retail"]
+    spent = {settled.file: settled.seconds for settled in result.settled}
+    assert spent["rest/72_stock_ledger.sql"] > 0
+
+
+def test_a_plan_tells_about_how_many_rows_a_fill_makes(
+    whole_fill: tuple[Target, FillResult], settings: Settings
+) -> None:
+    filled, result = whole_fill
+    with psycopg.connect(filled.admin) as connection:
+        told = volume.total(plan(live.read(connection), settings, WHOLE))
+    assert told == pytest.approx(result.rows, rel=0.1)
+
+
+def test_free_texts_carry_the_canary_of_their_tenant(filled: Target, settings: Settings) -> None:
+    tenant = tenants.make(7, 0)
+    with psycopg.connect(filled.admin) as connection:
+        carries = {
+            table.name: _carries(connection, table, tenant)
+            for table in plan(live.read(connection), settings, WHOLE).tables
+        }
+    written = {name for name, found in carries.items() if found is not None}
+    without = {name for name in written if not carries[name]}
+    assert len(written) > 200
+    assert len(without) < 0.1 * len(written), sorted(map(str, without))
+
+
+def _carries(
+    connection: psycopg.Connection[Any], table: TablePlan, tenant: tenants.Tenant
+) -> bool | None:
+    """Whether a row of the tenant carries its canary; None where nobody wrote any free text."""
+    free = [column.name for column in table.columns if marking.is_free(table, column)]
+    if not free:
+        return None
+    query = sql.SQL(
+        "SELECT bool_or(strpos(row::text, %s) > 0) FROM {} AS row"
+        " WHERE business_id = %s AND num_nonnulls({}) > 0"
+    ).format(table.name.identifier, sql.SQL(", ").join(map(sql.Identifier, free)))
+    found = connection.execute(query, [tenant.canary, tenant.id]).fetchone()
+    return found[0] if found else None
 
 
 def test_the_same_seed_gives_the_same_rows_however_the_server_plans(

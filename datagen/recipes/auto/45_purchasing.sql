@@ -66,6 +66,7 @@ FROM (
                AND abs(hashtext(l.part_line_id::text)) %% 100 < 40))
     GROUP BY l.business_id, o.repair_order_id, o.shop_id, o.opened_at, s.supplier_id
 ) AS g;
+ANALYZE auto.purchase_order;
 INSERT INTO auto.purchase_order_line
     (business_id, purchase_order_line_id, purchase_order_id, part_id, part_line_id, line_no,
      ordered_qty, confirmed_qty, received_qty, unit_cost, core_cost, eta_at, status,

@@ -58,12 +58,10 @@ CROSS JOIN generate_series(1, 2) AS n
 WHERE v.tracking = 'lot';
 
 -- The books open: best sellers lie deep, the warehouse holds for all stores.
-INSERT INTO ret.stock_movement
-    (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
-     movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
-SELECT v.business_id, md5('opens ' || v.product_variant_id || h.location_id || o.lot)::uuid,
-       h.location_id, v.product_variant_id, t.stock_lot_id, %(as_of)s - interval '130 days',
-       'adjustment', 'none', 'available', o.quantity, v.cost, 'adjustment'
+CREATE TEMPORARY TABLE opening ON COMMIT DROP AS
+SELECT md5('opens ' || v.product_variant_id || h.location_id || o.lot)::uuid AS stock_movement_id,
+       h.location_id, v.product_variant_id, t.stock_lot_id, o.quantity, v.cost,
+       row_number() OVER (ORDER BY h.location_id, v.product_variant_id, o.lot) AS place
 FROM stocked AS v
 CROSS JOIN house AS h
 CROSS JOIN LATERAL (
@@ -80,8 +78,28 @@ CROSS JOIN LATERAL (
 ) AS o
 LEFT JOIN ret.stock_lot AS t
     ON t.business_id = v.business_id AND v.tracking = 'lot'
-   AND t.stock_lot_id = md5('lot ' || o.lot || v.product_variant_id || h.location_id)::uuid
-ORDER BY h.location_id, v.product_variant_id, o.lot;
+   AND t.stock_lot_id = md5('lot ' || o.lot || v.product_variant_id || h.location_id)::uuid;
+
+-- How a movement finds its level is planned once: not while there is hardly any.
+INSERT INTO ret.stock_movement
+    (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
+     movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
+SELECT %(business_id)s, o.stock_movement_id, o.location_id, o.product_variant_id, o.stock_lot_id,
+       %(as_of)s - interval '130 days', 'adjustment', 'none', 'available', o.quantity, o.cost,
+       'adjustment'
+FROM opening AS o
+WHERE o.place <= 300
+ORDER BY o.place;
+ANALYZE ret.stock_level, ret.stock_movement, ret.stock_lot;
+INSERT INTO ret.stock_movement
+    (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
+     movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
+SELECT %(business_id)s, o.stock_movement_id, o.location_id, o.product_variant_id, o.stock_lot_id,
+       %(as_of)s - interval '130 days', 'adjustment', 'none', 'available', o.quantity, o.cost,
+       'adjustment'
+FROM opening AS o
+WHERE o.place > 300
+ORDER BY o.place;
 
 -- Consignors leave a few pieces in every store.
 INSERT INTO ret.stock_movement

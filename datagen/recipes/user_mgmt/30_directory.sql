@@ -28,6 +28,15 @@ SET accepted_user_account_id = NULL
 WHERE i.business_id = %(business_id)s AND i.accepted_user_account_id IS NOT NULL
     AND i.state <> 'accepted';
 UPDATE user_mgmt.user_invitation AS i
+SET accepted_user_account_id = (
+    SELECT x.user_account_id FROM user_mgmt.user_account AS x
+    WHERE x.business_id = %(business_id)s AND x.activated_at IS NOT NULL
+    ORDER BY x.user_account_id LIMIT 1)
+FROM user_mgmt.user_account AS a
+WHERE i.business_id = %(business_id)s AND i.state = 'accepted'
+    AND a.business_id = i.business_id AND a.user_account_id = i.accepted_user_account_id
+    AND a.activated_at IS NULL;
+UPDATE user_mgmt.user_invitation AS i
 SET email_normalized = a.email_normalized,
     sent_at = a.activated_at - interval '2 days', last_sent_at = NULL,
     expires_at = a.activated_at + interval '12 days',

@@ -103,6 +103,29 @@ WHERE i.business_id = %(business_id)s AND i.decision = 'keep' AND i.applied_at I
   AND a.business_id = i.business_id AND a.role_assignment_id = i.role_assignment_id
   AND a.valid_from < i.applied_at;
 
+-- Who lost a role had lent it before, and what was lent ended then.
+CREATE TEMPORARY TABLE cut_short ON COMMIT DROP AS
+SELECT d.role_delegation_id, least(a.valid_until, a.revoked_at) AS ends_at
+FROM user_rbac.role_delegation AS d
+JOIN user_rbac.role_assignment AS a
+    ON a.business_id = d.business_id AND a.role_assignment_id = d.role_assignment_id
+WHERE d.business_id = %(business_id)s AND d.ends_at > least(a.valid_until, a.revoked_at);
+UPDATE user_rbac.role_assignment AS a
+SET valid_from = c.ends_at - interval '3 days', valid_until = c.ends_at,
+    revoked_at = CASE WHEN a.revoked_at IS NOT NULL THEN c.ends_at END
+FROM cut_short AS c
+WHERE a.business_id = %(business_id)s AND a.role_delegation_id = c.role_delegation_id;
+UPDATE user_rbac.role_delegation AS d
+SET starts_at = c.ends_at - interval '3 days', ends_at = c.ends_at,
+    accepted_at = CASE WHEN d.accepted_at IS NOT NULL THEN c.ends_at - interval '4 days' END,
+    revoked_at = CASE WHEN d.revoked_at IS NOT NULL THEN c.ends_at END,
+    state = CASE d.state WHEN 'active' THEN 'ended' ELSE d.state END
+FROM cut_short AS c
+WHERE d.business_id = %(business_id)s AND d.role_delegation_id = c.role_delegation_id
+  AND EXISTS (SELECT FROM user_rbac.role_assignment AS lent
+              WHERE lent.business_id = d.business_id
+                AND lent.role_delegation_id = d.role_delegation_id);
+
 -- A role was lent while it was held, by somebody who is not a machine.
 DELETE FROM user_rbac.role_delegation AS d
 USING user_rbac.role_assignment AS a
