@@ -45,11 +45,19 @@ def choose(column: Column, catalog: Catalog) -> ModuleType | None:
     by_domain = modules().get(Name.parse(column.type).name)
     if Name.parse(column.type) in catalog.domains and by_domain:
         return by_domain
-    if base == "text" or base.startswith("character"):
-        for module in modules().values():
-            if any(re.search(p, column.name) for p in getattr(module, "PATTERNS", ())):
-                return module
+    texts = base == "text" or base.startswith("character")
+    if texts and (module := _of_name(column.name)) is not None:
+        return module
     return modules().get(type_module(base))
+
+
+@cache
+def _of_name(column: str) -> ModuleType | None:
+    """The generator that serves texts in columns of that name."""
+    for module in modules().values():
+        if any(re.search(pattern, column) for pattern in getattr(module, "PATTERNS", ())):
+            return module
+    return None
 
 
 def base_type(type_name: str, catalog: Catalog) -> str:
