@@ -26,7 +26,7 @@ root_table = "shop.org"
 current_tenant = "current_setting('app.org')::uuid"
 set_tenant = "SELECT set_config('app.org', %s::text, true)"
 """
-FILL = ("fill", "--tenants", "2", "--seed", "7", "--scale", "1", "--as-of", "2026-06-01")
+FILL = ("fill", "--tenants=2", "--workers=1", "--seed=7", "--scale=1", "--as-of=2026-06-01")
 Told = Callable[[], tuple[int, str]]
 
 
