@@ -12,7 +12,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,11 +58,19 @@ class Ground:
 
 def main(scale: float = 1000.0, rounds: int = 3) -> None:
     """Times all four in turn and prints the ratios of rates."""
-    with benchmark_server() as (settings, fresh):
-        target = fresh("fill")
-        deploy(target, settings)
-        with connect(target.loader, autocommit=True) as connection:
-            _measure(_ground(target, connection, settings, scale), rounds)
+    with (
+        benchmark_server() as (settings, fresh),
+        on_ground(fresh("fill"), settings, scale) as ground,
+    ):
+        _measure(ground, rounds)
+
+
+@contextmanager
+def on_ground(target: Target, settings: Settings, scale: float) -> Iterator[Ground]:
+    """The ground in a new database, which the schema is deployed to."""
+    deploy(target, settings)
+    with connect(target.loader, autocommit=True) as connection:
+        yield _ground(target, connection, settings, scale)
 
 
 def _measure(ground: Ground, rounds: int) -> None:
@@ -71,11 +80,9 @@ def _measure(ground: Ground, rounds: int) -> None:
     ways: dict[str, Callable[[], object]] = {
         "live": lambda: load(ground.connection, ground.frame()),
         "file": lambda: copy(ground.connection, ground.table, file),
-        "fast": lambda: _fast(ground, lambda: load(ground.connection, ground.frame())),
-        "file, then DDL": lambda: _fast(
-            ground, lambda: copy(ground.connection, ground.table, file)
-        ),
     }
+    ways["fast"] = lambda: in_mode_fast(ground, ways["live"])
+    ways["file, then DDL"] = lambda: in_mode_fast(ground, ways["file"])
     took = _in_turn(ground, ways, rounds)
     print(f"fill of {frame.rows:,} rows of {len(file) / frame.rows:.0f} bytes into {TABLE}")
     print(f"  client: {spent * 1e6:.2f} µs CPU per row to make and encode (at most 3.00)")
@@ -101,7 +108,8 @@ def _in_turn(
     return {name: statistics.median(seconds[1:]) for name, seconds in took.items()}
 
 
-def _fast(ground: Ground, fill_in: Callable[[], object]) -> None:
+def in_mode_fast(ground: Ground, fill_in: Callable[[], object]) -> None:
+    """Fills in with what the table has dropped before and made again after."""
     deferring.defer(ground.target, [TABLE])
     fill_in()
     if failed := deferring.restore(ground.target):

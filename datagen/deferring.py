@@ -131,9 +131,15 @@ def restore(
                 done += 1
                 on_progress(done, len(notes))
                 if error is not None:
-                    line = f"{note.table}: {note.name} cannot be made again: {unmet.brief(error)}"
-                    failed.setdefault((note.table, note.name), line)
+                    failed.setdefault((note.table, note.name), _told(note, error))
     return {f"{table} {name}": line for (table, name), line in failed.items()}
+
+
+def _told(note: _Note, error: psycopg.Error) -> str:
+    return (
+        f"{note.table}: {note.name} cannot be made again: {unmet.brief(error)}; deploy anew and "
+        "fill in mode live, which leaves such rows out"
+    )
 
 
 def _batches(stage: Stage, notes: Sequence[_Note]) -> list[list[_Note]]:

@@ -44,11 +44,19 @@ def choose(column: Column, catalog: Catalog) -> ModuleType | None:
     base = base_type(column.type, catalog)
     if knows_domain(column, catalog):
         return modules()[Name.parse(column.type).name]
-    if base in ("text", "citext") or base.startswith("character"):
-        for module in modules().values():
-            if any(re.search(p, column.name) for p in getattr(module, "PATTERNS", ())):
-                return module
+    texts = base in ("text", "citext") or base.startswith("character")
+    if texts and (module := _of_name(column.name)) is not None:
+        return module
     return modules().get(type_module(base))
+
+
+@cache
+def _of_name(column: str) -> ModuleType | None:
+    """The generator that serves texts in columns of that name."""
+    for module in modules().values():
+        if any(re.search(pattern, column) for pattern in getattr(module, "PATTERNS", ())):
+            return module
+    return None
 
 
 def knows_domain(column: Column, catalog: Catalog) -> bool:
