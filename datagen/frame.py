@@ -72,6 +72,8 @@ class Frame:
     chosen: dict[Reference, Array] = field(default_factory=dict)
     """Parent row of each row by foreign key; `~row` where it is NULL."""
     attempt: int = 0
+    doubtful: set[str] = field(default_factory=set)
+    """Columns of domains whose generator does not know what the domain's checks say."""
     missed: dict[str, int] = field(default_factory=dict)
     """How many rows could not be made, by what stood against them."""
 
