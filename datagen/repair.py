@@ -21,6 +21,7 @@ from datagen.fitting import resized
 from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
 from datagen.generators import knows_domain
 from datagen.plan import Reference
+from datagen.references import orphans
 from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
 
 ROUNDS = 120
@@ -88,7 +89,7 @@ def _needs_a_look(frame: Frame, check: Check) -> bool:
 
 def _broken(frame: Frame, checks: list[Check], rows: Array) -> dict[Constraint, Array]:
     """Which rows break what; of checks only those of some rows are looked at."""
-    orphans = {r: frame.orphans(r) for r in frame.table.references}
+    orphans = {r: orphans(frame, r) for r in frame.table.references}
     return {
         **_broken_checks(frame, checks, rows),
         **_broken_uniques(frame),
