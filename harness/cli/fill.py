@@ -123,7 +123,7 @@ def settings(tenants: int, scale: float, seed: int, as_of: datetime | None) -> F
     return FillSettings(tenants=tenants, scale=scale, seed=seed, as_of=moment)
 
 
-def with_recipes(ctx: Context, wanted: FillSettings, recipes: Path | None) -> FillSettings:
+def with_recipes(ctx: Context, wanted: FillSettings, recipes: Path | None = None) -> FillSettings:
     """The same with the directory of recipes that the option or a setting names."""
     directory = recipes or ctx.settings.recipes_dir
     return replace(wanted, recipes_dir=directory) if directory else wanted
