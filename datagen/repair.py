@@ -89,11 +89,11 @@ def _needs_a_look(frame: Frame, check: Check) -> bool:
 
 def _broken(frame: Frame, checks: list[Check], rows: Array) -> dict[Constraint, Array]:
     """Which rows break what; of checks only those of some rows are looked at."""
-    orphans = {r: orphans(frame, r) for r in frame.table.references}
+    lost = {reference: orphans(frame, reference) for reference in frame.table.references}
     return {
         **_broken_checks(frame, checks, rows),
         **_broken_uniques(frame),
-        **{reference: found for reference, found in orphans.items() if len(found)},
+        **{reference: found for reference, found in lost.items() if len(found)},
     }
 
 
