@@ -22,7 +22,7 @@ from datagen.expression.analysis import (
     pattern,
     sizes,
 )
-from datagen.expression.evaluate import is_supported
+from datagen.expression.support import is_supported
 from datagen.windows import Window, moments
 from harness.catalog.model import Catalog, Column, Constraint, Index, Name, Table
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from datagen import keys, literals, windows
+from datagen import keys, literals, references, windows
 from datagen.apart import number_of
 from datagen.draw import draw
 from datagen.expression import UnknownExpression, compile_expression
@@ -22,7 +22,7 @@ from datagen.plan import KEY_TYPES, FillPlan, Reference, TablePlan
 from datagen.pools import Pools
 from datagen.request import Request
 from datagen.tenants import Tenant
-from datagen.values import Array, Values, constant, hashable, nulls, objects, of
+from datagen.values import Array, Values, constant, nulls, objects, of
 from harness.catalog.model import Column, Name
 from harness.errors import HarnessError
 
@@ -73,6 +73,8 @@ class Frame:
     chosen: dict[Reference, Array] = field(default_factory=dict)
     """Parent row of each row by foreign key; `~row` where it is NULL."""
     attempt: int = 0
+    doubtful: set[str] = field(default_factory=set)
+    """Columns of domains whose generator does not know what the domain's checks say."""
     missed: dict[str, int] = field(default_factory=dict)
     """How many rows could not be made, by what stood against them."""
 
@@ -275,7 +277,7 @@ class Frame:
     def _from_parent(self, reference: Reference, name: str, rows: Array) -> Values:
         chosen = self._choose(reference)[rows]
         column = dict(reference.columns)[name]
-        parent = self._parent(reference)
+        parent = self.parent(reference)
         if parent is None or parent.rows == 0:
             if not reference.optional and len(rows):
                 raise NoParent(f"{self.table.name}: {reference.parent} has no rows to refer to")
@@ -289,7 +291,8 @@ class Frame:
         column = self.table.table.columns[name]
         return self._inferred(column, rows) if column.not_null else nulls(len(rows))
 
-    def _parent(self, reference: Reference) -> Parent | None:
+    def parent(self, reference: Reference) -> Parent | None:
+        """The rows that a foreign key refers to."""
         return self if reference.parent == self.table.name else self.parents.get(reference.parent)
 
     def choose_again(self, reference: Reference, rows: Array) -> None:
@@ -332,59 +335,12 @@ class Frame:
             parent = self.parents.get(reference.parent)
             if parent is None or parent.rows == 0:
                 return np.full(len(rows), -1)
-            picked = _picked(rng, parent, len(rows), recipe)
+            picked = references.among(rng, parent, len(rows), recipe)
             if recipe.get("block"):
                 picked = self._one_per_block(rng, parent.rows)[rows]
             absent = rng.random(len(rows)) < share
-        picked, missing = self._agreeing(reference, rows, picked, rng)
+        picked, missing = references.agreeing(self, reference, rows, picked, rng)
         return np.where((absent | missing) & reference.optional, ~picked, picked)
-
-    def _agreeing(
-        self, reference: Reference, rows: Array, picked: Array, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """Parents that have the values that columns have already, for they belong to another
-        foreign key, too; and the rows for which there is none."""
-        others = self._agrees(reference)
-        parent = self._parent(reference)
-        missing = np.zeros(len(rows), bool)
-        if not others or parent is None or parent is self:
-            return picked, missing
-        ours = zip(*(hashable(self.column(own).take(rows)) for own, _ in others), strict=True)
-        theirs = zip(*(hashable(parent.column(other)) for _, other in others), strict=True)
-        found: dict[Any, list[int]] = {}
-        for row, key in enumerate(theirs):
-            found.setdefault(key, []).append(row)
-        picked, draws = picked.copy(), rng.random(len(rows))
-        for position, key in enumerate(ours):
-            candidates = found.get(key)
-            if candidates:
-                picked[position] = candidates[int(draws[position] * len(candidates))]
-            else:
-                missing[position] = None not in key
-        return picked, missing
-
-    def _agrees(self, reference: Reference) -> list[tuple[str, str]]:
-        """Columns of a foreign key whose values do not follow from its parent: they belong to
-        another one, too, or the database computes them."""
-        return [
-            (own, other)
-            for own, other in reference.columns
-            if self.table.reference_of(own) != reference
-            or self.table.table.columns[own].generated is not None
-        ]
-
-    def orphans(self, reference: Reference) -> Array:
-        """Rows whose columns of several foreign keys lead to no parent."""
-        if not self._agrees(reference):
-            return np.zeros(0, "int64")
-        parent = self._parent(reference)
-        if parent is None:
-            return np.zeros(0, "int64")
-        theirs = set(zip(*(hashable(parent.column(c)) for _, c in reference.columns), strict=True))
-        ours = zip(*(hashable(self.column(c)) for c, _ in reference.columns), strict=True)
-        return np.array(
-            [row for row, key in enumerate(ours) if None not in key and key not in theirs], "int64"
-        )
 
     def _one_per_block(self, rng: np.random.Generator, parents: int) -> Array:
         """The same parent for all siblings of a block."""
@@ -398,7 +354,7 @@ class Frame:
         if reference is None:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
-        parent = self._parent(reference)
+        parent = self.parent(reference)
         assert parent is not None  # noqa: S101 - it was chosen from
         values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
@@ -420,28 +376,6 @@ def row_of(chosen: Array) -> Array:
 
 def _is_moment(type_name: str) -> bool:
     return type_name.startswith("timestamp")
-
-
-def _picked(
-    rng: np.random.Generator, parent: Parent, rows: int, recipe: Mapping[str, Any]
-) -> Array:
-    """Parent rows; with `among` of those alone that have a value in that column."""
-    if "among" not in recipe:
-        return _skewed(rng, parent.rows, rows, recipe.get("zipf"))
-    eligible = np.flatnonzero(~parent.lookup(recipe["among"]).null)
-    if not len(eligible):
-        return np.full(rows, -1)
-    picked: Array = eligible[_skewed(rng, len(eligible), rows, recipe.get("zipf"))]
-    return picked
-
-
-def _skewed(rng: np.random.Generator, parents: int, rows: int, exponent: float | None) -> Array:
-    """Parent rows: each equally likely, or the first ones more so by a power law."""
-    if exponent is None:
-        return rng.integers(0, parents, rows)
-    weights = 1 / np.arange(1, parents + 1) ** exponent
-    reached = np.cumsum(weights) / weights.sum()
-    return np.searchsorted(reached, rng.random(rows)).clip(0, parents - 1)
 
 
 def _spread(rows: Array, total: int, cohort: Cohort, plan: FillPlan) -> Values:

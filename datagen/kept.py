@@ -74,6 +74,8 @@ def _referred(table: TablePlan) -> Iterator[tuple[Name, str]]:
 
 def _named(table: TablePlan) -> Iterator[tuple[Name, str]]:
     """Words with a dot in any text of the recipe, whatever kind of draw it is."""
-    for column, rest in set(_NAMED.findall(str(dict(table.recipe.columns)))):
+    named = set(_NAMED.findall(str(dict(table.recipe.columns))))
+    named |= {(c, draw["among"]) for c, draw in table.recipe.columns.items() if "among" in draw}
+    for column, rest in named:
         if (reference := table.reference_of(column)) is not None:
             yield reference.parent, rest

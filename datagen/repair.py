@@ -21,6 +21,7 @@ from datagen.fitting import resized
 from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
 from datagen.generators import knows_domain
 from datagen.plan import Reference
+from datagen.references import orphans
 from datagen.repeats import repeated
 from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
 
@@ -82,20 +83,23 @@ def redraw(frame: Frame, rows: Array, number: int) -> None:
 def _needs_a_look(frame: Frame, check: Check) -> bool:
     """A domain's check is not looked at where all of the first values pass: its generator knows
     the domain."""
-    if check.by_construction or not check.of_domain or frame.rows <= SOME:
+    if check.by_construction or not check.of_domain:
         return not check.by_construction
-    return bool(_broken_checks(frame, [check], np.arange(SOME)))
+    if not _broken_checks(frame, [check], np.arange(min(SOME, frame.rows))):
+        return False
+    frame.doubtful |= check.expression.columns
+    return True
 
 
 def _broken(
     frame: Frame, checks: list[Check], rows: Array, looked: Looked
 ) -> dict[Constraint, Array]:
     """Which rows break what; of checks only those of some rows are looked at."""
-    orphans = {r: frame.orphans(r) for r in frame.table.references}
+    lost = {reference: orphans(frame, reference) for reference in frame.table.references}
     return {
         **_broken_checks(frame, checks, rows),
         **_broken_uniques(frame, looked),
-        **{reference: found for reference, found in orphans.items() if len(found)},
+        **{reference: found for reference, found in lost.items() if len(found)},
     }
 
 
@@ -319,7 +323,8 @@ def _variant(frame: Frame, name: str, fresh: Values) -> Values:
     constants = frame.table.told.constants.get(name, [])
     options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
     options.append(_default(column.default, fresh))
-    if not knows_domain(column, frame.plan.catalog) and name not in frame.table.told.choices:
+    trusted = knows_domain(column, frame.plan.catalog) and name not in frame.doubtful
+    if not trusted and name not in frame.table.told.choices:
         sizes = frame.table.told.sizes.get(name, [])
         options += [_sized(fresh, max(int(s) + more, 0)) for s in sizes for more in (0, 1, -1)]
         options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]

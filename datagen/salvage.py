@@ -12,6 +12,7 @@ from copy import copy
 
 import numpy as np
 import psycopg
+from psycopg import sql
 
 from datagen.frame import Frame
 from datagen.loading import load as copy_in
@@ -28,6 +29,11 @@ HOPELESS = 20
 """Rows that were refused one by one, before any was taken, after which the table is given up."""
 TRIES = 400
 """Refusals after which the rest of the rows are given up."""
+_UNDEFINED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+)
 _CHANGED = (
     "SELECT pg_stat_get_xact_tuples_inserted(%s::regclass),"
     " pg_stat_get_xact_tuples_deleted(%s::regclass)"
@@ -80,6 +86,7 @@ class _Attempt:
         self.refused: set[int] = set()
         self.reasons: dict[str, psycopg.Error] = {}
         self.taken = self.tries = 0
+        self.searches_all = False
 
     def put(self, rows: Array) -> None:
         """Copies rows in, all or by halves."""
@@ -87,6 +94,9 @@ class _Attempt:
         if not len(rows):
             return
         error = self._copied(rows)
+        if isinstance(error, _UNDEFINED) and not self.searches_all:
+            self._search_all_schemas()
+            error = self._copied(rows)
         if error is None:
             self.taken += len(rows)
             return
@@ -102,6 +112,17 @@ class _Attempt:
             return
         for half in np.array_split(rows, 2):
             self.put(half)
+
+    def _search_all_schemas(self) -> None:
+        """For the rest of the transaction: triggers and CHECKs may rely on the search path of an
+        application."""
+        self.searches_all = True
+        (own,) = self.connection.execute("SELECT current_schemas(false)::text[]").fetchone() or (
+            [],
+        )
+        schemas = dict.fromkeys([*own, *self.frame.plan.catalog.schemas])
+        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
+        self.connection.execute(sql.SQL("SET LOCAL search_path = {}").format(path))
 
     def _not_there(self, rows: Array) -> Array:
         """The rows whose key no trigger has put there."""
@@ -161,7 +182,8 @@ class _Attempt:
                 if _is_judged_later(self.frame.table.table):
                     self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
-            if not (error.sqlstate or "").startswith(_OF_ROWS):
+            undefined = isinstance(error, _UNDEFINED) and not self.searches_all
+            if not undefined and not (error.sqlstate or "").startswith(_OF_ROWS):
                 raise
             return error
         return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import psycopg
-from psycopg import sql
 
 from datagen import moment
 from datagen.cohorts import key_widths
@@ -61,7 +60,6 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
     # the server is to notice soon that nobody waits for a long statement any more.
     connection.execute("SET synchronous_commit = off")
     connection.execute("SET client_connection_check_interval = '1s'")
-    _find_unqualified_names(connection, the_plan)
     moment.follow(connection, the_plan.settings.as_of)
     return Site(
         plan=the_plan,
@@ -83,16 +81,6 @@ def date_unit(site: Site, tenant: Tenant, loaded: Name | None = None) -> None:
     """Gives the moment to rows that the transaction wrote, but for a table that was loaded."""
     given = {site.plan.tenant_column: tenant.id}
     moment.date_rows(site.connection, site.plan.catalog, given, loaded)
-
-
-def _find_unqualified_names(connection: Connection, the_plan: FillPlan) -> None:
-    """Triggers and CHECKs may rely on the search path of an application: what its own does not
-    find is looked for in all schemas."""
-    (own,) = connection.execute("SELECT current_schemas(false)::text[]").fetchone() or ([],)
-    schemas = dict.fromkeys([*own, *the_plan.catalog.schemas])
-    path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-    if schemas:
-        connection.execute(sql.SQL("SET search_path = {}").format(path))
 
 
 def in_transaction(site: Site, action: Callable[[], Result]) -> Result:

@@ -108,16 +108,8 @@ def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
                 raise
             problem = unmet.of_table(table, error)
         spent = time.perf_counter() - started
-        planned = (
-            unit.numbered - unit.rows
-            if not table.recipe.source
-            else len(unit.refused[-1])
-            if unit.refused
-            else 0
-        )
-        missed = max(planned, 0)
         name, ordinal = str(table.name), underway.tenant.ordinal
-        yield Filled(ordinal, name, unit.rows, spent, problem, missed, unit.why)
+        yield Filled(ordinal, name, unit.rows, spent, problem, _missed(table, unit), unit.why)
         _forget(underway, underway.site.last_use.get(table.name, ()))
 
 

@@ -15,13 +15,13 @@ from pglast.enums import (
     BoolTestType,
     MinMaxOp,
     NullTestType,
-    SQLValueFunctionOp,
 )
 
 from datagen.expression import documents
 from datagen.expression.columnwise import with_none
 from datagen.expression.functions import FUNCTIONS
 from datagen.expression.logic import conjunction, disjunction, negation, truth
+from datagen.expression.moments import current
 from datagen.expression.operators import COMPARISONS, apply_operator, negative
 from datagen.expression.types import array_from_text, cast, from_text
 from datagen.expression.unknown import UnknownExpression
@@ -59,19 +59,6 @@ def columns_of(node: Any) -> Iterator[str]:
     elif isinstance(node, ast.Node):
         for name in node.__slots__:
             yield from columns_of(getattr(node, name))
-
-
-def is_supported(node: Any) -> bool:
-    """Whether all that stands below a node can be evaluated, given operands that fit."""
-    if isinstance(node, tuple | list):
-        return all(map(is_supported, node))
-    if not isinstance(node, ast.Node):
-        return True
-    if isinstance(node, ast.FuncCall):
-        name = node.funcname[-1].sval
-        if name not in FUNCTIONS and name not in _NOW:
-            return False
-    return all(is_supported(getattr(node, name)) for name in node.__slots__)
 
 
 def _column(node: Any, scope: Scope) -> Values:
@@ -345,7 +332,7 @@ def _case(node: Any, scope: Scope) -> Values:
 
 def _function(node: Any, scope: Scope) -> Values:
     name = node.funcname[-1].sval
-    if name in _NOW and not node.args:
+    if name in NOW and not node.args:
         return scope.lookup("as_of")
     if name not in FUNCTIONS or node.agg_order or node.over or node.func_variadic:
         raise UnknownExpression(f"function {name} is not supported")
@@ -353,16 +340,6 @@ def _function(node: Any, scope: Scope) -> Values:
     plain = [evaluate(a, scope) for a in given if not isinstance(a, ast.NamedArgExpr)]
     named = {a.name: evaluate(a.arg, scope) for a in given if isinstance(a, ast.NamedArgExpr)}
     return _guarded(FUNCTIONS[name], *plain, **named)  # type: ignore[no-any-return]
-
-
-def _sql_value(node: Any, scope: Scope) -> Values:
-    """CURRENT_DATE and its like: of the moment that the data are of."""
-    moment = scope.lookup("as_of")
-    if node.op == SQLValueFunctionOp.SVFOP_CURRENT_DATE:
-        return cast(moment, "date")
-    if node.op in _MOMENTS:
-        return moment
-    raise UnknownExpression("what the session says is not known")
 
 
 def _array(node: Any, scope: Scope) -> Values:
@@ -384,13 +361,7 @@ def _subscript(node: Any, scope: Scope) -> Values:
     return Values(objects(items), np.array([item is None for item in items], bool))
 
 
-_NOW = ("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp")
-_MOMENTS = (
-    SQLValueFunctionOp.SVFOP_CURRENT_TIMESTAMP,
-    SQLValueFunctionOp.SVFOP_CURRENT_TIMESTAMP_N,
-    SQLValueFunctionOp.SVFOP_LOCALTIMESTAMP,
-    SQLValueFunctionOp.SVFOP_LOCALTIMESTAMP_N,
-)
+NOW = ("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp")
 _SYMMETRIC = (A_Expr_Kind.AEXPR_BETWEEN_SYM, A_Expr_Kind.AEXPR_NOT_BETWEEN_SYM)
 _NOT_BETWEEN = (A_Expr_Kind.AEXPR_NOT_BETWEEN, A_Expr_Kind.AEXPR_NOT_BETWEEN_SYM)
 _KINDS = {
@@ -421,7 +392,7 @@ _HANDLERS: dict[str, Callable[[Any, Scope], Values]] = {
     "MinMaxExpr": _min_max,
     "CaseExpr": _case,
     "FuncCall": _function,
-    "SQLValueFunction": _sql_value,
+    "SQLValueFunction": lambda node, scope: current(node.op, scope.lookup("as_of")),
     "A_ArrayExpr": _array,
     "A_Indirection": _subscript,
     "CollateClause": lambda node, scope: evaluate(node.arg, scope),

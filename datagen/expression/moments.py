@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pglast.enums import SQLValueFunctionOp
 
 from datagen.expression import spans
 from datagen.expression.columnwise import Function, as_floats, constant_of, null_of, strict
@@ -158,6 +159,23 @@ _OF_SPANS: dict[str, Callable[[Array], Any]] = {
     "minute": lambda s: np.trunc(np.fmod(_micros(s), 3_600_000_000) / 60_000_000),
     "second": lambda s: np.fmod(_micros(s), 60_000_000) / 1e6,
 }
+_OF_NOW = (
+    SQLValueFunctionOp.SVFOP_CURRENT_TIMESTAMP,
+    SQLValueFunctionOp.SVFOP_CURRENT_TIMESTAMP_N,
+    SQLValueFunctionOp.SVFOP_LOCALTIMESTAMP,
+    SQLValueFunctionOp.SVFOP_LOCALTIMESTAMP_N,
+)
+
+
+def current(kind: Any, moment: Values) -> Values:
+    """CURRENT_DATE and its like, now being the moment that the data are of."""
+    if kind == SQLValueFunctionOp.SVFOP_CURRENT_DATE:
+        return cast(moment, "date")
+    if kind in _OF_NOW:
+        return moment
+    raise UnknownExpression("what the session says is not known")
+
+
 FUNCTIONS: dict[str, Function] = {
     "date_trunc": _date_trunc,
     "date_part": _extract,

@@ -180,7 +180,7 @@ def settings(
     )
 
 
-def with_recipes(ctx: Context, wanted: FillSettings, recipes: Path | None) -> FillSettings:
+def with_recipes(ctx: Context, wanted: FillSettings, recipes: Path | None = None) -> FillSettings:
     """The same with the directory of recipes that the option or a setting names."""
     directory = recipes or ctx.settings.recipes_dir
     return replace(wanted, recipes_dir=directory) if directory else wanted

@@ -67,7 +67,7 @@ def run(
     )
     selection.require_known(ctx.settings.checks)
     settling.baseline_of(ctx.settings.checks)  # fails now rather than after the work
-    wanted_fill = fill.settings(tenants, scale, seed, None)
+    wanted_fill = fill.with_recipes(ctx, fill.settings(tenants, scale, seed, None))
     wanted_load = LoadSettings(users, seconds, warmup, think, extend_seconds=extend)
     started_at = document.now()
     recorded = Recording()
