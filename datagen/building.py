@@ -96,7 +96,8 @@ def _without(frame: Frame, held: Array, broken: Mapping[str, int]) -> Frame:
 def _beside(table: TablePlan, broken: Mapping[str, int]) -> list[str]:
     """Other checks of the same columns, with which those that are broken may be at odds."""
     columns = {check.expression.columns for check in table.checks if check.name in broken}
-    return [check.name for check in table.checks if check.expression.columns in columns]
+    own = (check for check in table.checks if not check.of_domain)
+    return [check.name for check in own if check.expression.columns in columns]
 
 
 def closed(frame: Frame, held: Array) -> Array:

@@ -102,7 +102,7 @@ def checks(
         except UnknownExpression:
             unknown.append(name)
             continue
-        if not is_supported(expression.node):
+        if not of_domain and not is_supported(expression.node):
             unknown.append(name)
         else:
             known.append(_check(name, expression, of_domain, fixed))
@@ -116,6 +116,8 @@ def told(checks: tuple[Check, ...], choices: dict[str, list[Any]], as_of: dateti
     for check in checks:
         for part in conjuncts(check.expression):
             _tell(part, found)
+        if check.of_domain:
+            continue
         for column, value in constants(check.expression.node):
             found.constants.setdefault(column, []).append(value)
         for column, number in sizes(check.expression.node):

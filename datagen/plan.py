@@ -291,7 +291,8 @@ def foreign_keys(table: Table, catalog: Catalog) -> Iterator[Constraint]:
 
 
 def _references(table: Table, tenancy: Tenancy, catalog: Catalog) -> Iterator[Reference]:
-    """Foreign keys; those of most columns first, for the columns that they share are theirs."""
+    """Foreign keys; to other tables first, and of those the ones of most columns, for the columns
+    that they share are theirs."""
     tenant = tenant_column(table, tenancy)
     found = []
     for key in foreign_keys(table, catalog):
@@ -303,7 +304,7 @@ def _references(table: Table, tenancy: Tenancy, catalog: Catalog) -> Iterator[Re
         assert key.references is not None  # noqa: S101 - a foreign key has a target
         optional = any(not table.columns[own].not_null for own, _ in pairs)
         found.append(Reference(key.references, pairs, optional))
-    yield from sorted(found, key=lambda reference: -len(reference.columns))
+    yield from sorted(found, key=lambda each: (each.parent == table.name, -len(each.columns)))
 
 
 def _table_plan(
