@@ -81,12 +81,14 @@ def _time(recipe: Mapping[str, Any], request: Request, _: Lookup) -> Values:
     days = recipe.get("days", WINDOW.days)
     end = np.datetime64(request.as_of.replace(tzinfo=None), "us")
     share = request.rng.beta(1, _RECENT, request.rows)
-    if recipe.get("order") == "row":
-        share = np.sort(share)[::-1][np.argsort(np.argsort(request.row_numbers))]
+    rising = recipe.get("order") == "row"
+    if rising:
         share = _in_turn(share, request.cohort)
     moments = end - (share * days * 86_400e6).astype("timedelta64[us]")
     if recipe.get("hours") == "business":
         moments = _working(moments, request)
+    if rising:  # at last: working hours move moments past each other
+        moments = np.sort(moments)[np.argsort(np.argsort(request.row_numbers))]
     return of(np.minimum(moments, end))
 
 

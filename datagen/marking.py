@@ -39,6 +39,7 @@ _HARMLESS = (
 
 # The first rows by their keys, so that they are the same in every fill.
 _MARK = """
+DO $mark$ BEGIN
 UPDATE {table} SET {column} = {column} || ' (' || %(canary)s || ')'
 WHERE ({key}) IN (
     SELECT {key} FROM {table}
@@ -46,12 +47,16 @@ WHERE ({key}) IN (
       AND strpos({column}, %(canary)s) = 0
     ORDER BY {key} LIMIT {few}
 ) AND {tenant} = %(business_id)s;
+EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR insufficient_privilege
+    OR object_not_in_prerequisite_state OR feature_not_supported THEN NULL;
+END $mark$;
 """
+"""Rows that a trigger keeps as they are stay so."""
 
 
 def statements(tables: Iterable[TablePlan]) -> str:
-    """What puts the canary into tables that only statements fill; those that the application
-    cannot update stay as they are."""
+    """What puts the canary into tables that only statements fill; those that the application or a
+    trigger does not let change stay as they are."""
     return "".join(
         _statement(table.table, column, table.tenant_column)
         for table in tables

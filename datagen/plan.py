@@ -173,7 +173,7 @@ def plan(
     made = FillPlan(
         tables=plans,
         catalog=catalog,
-        settle=(*settle, *_canaries(plans)),
+        settle=(*settle, *_canaries(plans, tenancy)),
         root=Name.parse(tenancy.root_table),
         tenant_column=tenancy.column,
         settings=fill_settings,
@@ -189,10 +189,11 @@ def plan(
     return replace(made, fingerprint=_fingerprint(plans, recipes, made.settings))
 
 
-def _canaries(plans: Sequence[TablePlan]) -> Iterator[tuple[str, str]]:
-    """Statements that come after all others, where there is anything for them to do."""
+def _canaries(plans: Sequence[TablePlan], tenancy: Tenancy) -> Iterator[tuple[str, str]]:
+    """Statements that come after all others, where there is anything for them to do; triggers may
+    ask whose session it is."""
     if text := marking.statements(plans):
-        yield "canaries", text
+        yield "canaries", f"{tenancy.set_tenant.replace('%s', '%(business_id)s')};\n{text}"
 
 
 def _require_fillable(name: Name, made: FillPlan) -> None:

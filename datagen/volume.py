@@ -133,7 +133,8 @@ def _loaded(the_plan: FillPlan, table: TablePlan, sizes: Array, rows: dict[Name,
 
 def _usual(table: TablePlan, root: Name, scale: float, sizes: Array) -> Array:
     recipe = table.recipe
-    if table.name == root or any(unique.only_one for unique in table.uniques):
+    alone = recipe.rows > 0 and any(unique.only_one for unique in table.uniques)
+    if table.name == root or alone:
         return np.ones(len(sizes))
     if recipe.fixed:
         return np.full(len(sizes), float(recipe.rows))
