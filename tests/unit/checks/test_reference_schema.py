@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -14,7 +15,10 @@ from checks.rules import registry
 from harness.catalog import files
 from harness.catalog.model import Catalog
 from harness.config import Settings
+from harness.dictionary import pages
+from harness.dictionary.areas import areas
 from harness.finding import Finding, Location, Severity
+from tests.conftest import ROOT
 
 PREFIX = re.compile(r"^CREATE TABLE (?P<name>[\w.]+)", re.MULTILINE)
 PROTECTING = {
@@ -23,6 +27,8 @@ PROTECTING = {
     "RLS003": re.compile(r"CREATE POLICY tenant_isolation ON [^;]*;"),
 }
 LINES = re.compile(r"^.*(?:ENABLE ROW LEVEL SECURITY|CREATE POLICY).*\n", re.MULTILINE)
+
+PAGES = ROOT / "docs" / "schema"
 
 Judged = tuple[list[Finding], Catalog]
 
@@ -101,3 +107,15 @@ def test_a_missing_line_is_found_at_its_table(stretches: list[Stretch], settings
             found = protection(stretch, text, settings)
             assert found, f"{stretch.place}: {line.group()}"
             assert {(table, place) for _, table, place in found} == {(stretch.table, stretch.place)}
+
+
+def test_its_pages_are_current(judged: Judged, texts: dict[str, str], settings: Settings) -> None:
+    found = pages.pages(areas(judged[1], texts), settings.tenancy)
+    there = {
+        PurePosixPath(page.relative_to(PAGES)): page.read_text(encoding="utf-8")
+        for page in PAGES.rglob("*.md")
+    }
+    stale = sorted(
+        str(path) for path in found.keys() | there.keys() if found.get(path) != there.get(path)
+    )
+    assert stale == [], "run: harness schema docs docs/schema"
