@@ -1,6 +1,6 @@
 """The run document inside a page: compressed, with what was said of many objects said once.
 
-Nothing is missing but the text of the queries that passed, which run.json has.
+Nothing is missing but the text of queries that missed no budget, which run.json has.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def pack(run: Run) -> str:
     document = json.loads(to_json(run))
     document["probes"] = _grouped(document["probes"])
     for query in (document["load"] or {"queries": ()})["queries"]:
-        if query["verdict"] == "pass":
+        if query["verdict"] != "miss":
             query["statement"] = ""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def unpack(page: str, source: str = "page") -> Run:
-    """The run that a page was rendered from, but for the text of queries that passed, probes in the
-    order of their groups; UsageError where the page holds none."""
+    """The run that a page was rendered from, but for the text of queries that missed nothing,
+    probes in the order of their groups; UsageError where the page holds none."""
     found = _ELEMENT.search(page)
     if found is None:
         raise UsageError(f"{source}: holds no run; name a report.html or a run.json")
