@@ -29,6 +29,11 @@ _FREE = re.compile(
     r"|subject|instructions?|remark|narrative|explanation|feedback|findings?|justification"
     r"|rationale|resolution|complaint|headline|caption|bio)(_text|_markdown|_html)?$"
 )
+_REMARK = re.compile(
+    r"(^|_)(notes?|comments?|reason|memo|remark|narrative|explanation|feedback|justification"
+    r"|rationale|resolution|complaint)(_text)?$"
+)
+"""Of what statements write, which may stand elsewhere too: what is said of the row alone."""
 _TEXTS = ("text", "character varying", "citext")
 # What of a CHECK a text may be made longer under.
 _HARMLESS = (
@@ -89,9 +94,10 @@ def _statement(table: Table, column: Column, tenant_column: str) -> str:
 def is_free(table: TablePlan, column: Column) -> bool:
     """Whether a column holds what somebody wrote, and nothing compares it."""
     name = column.name
+    settled = table.recipe.rows == 0 and table.recipe.per is None
     return (
         column.type in _TEXTS
-        and _FREE.search(name) is not None
+        and (_REMARK if settled else _FREE).search(name) is not None
         and not name.startswith("job_")
         and name not in table.told.choices
         and not any(name in unique.columns for unique in table.uniques)

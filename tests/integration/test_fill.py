@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -256,7 +257,7 @@ def test_a_table_that_cannot_be_filled_is_told_in_one_line(
         )
     result = _fill(platform_empty, settings)
     (line,) = [line for line in result.unmet if line.startswith("system_core.tag_group:")]
-    assert "no row satisfies never; give it a recipe" in line
+    assert re.search(r"no row satisfies .*\bnever; give it a recipe", line)
     assert "system_core.tag: system_core.tag_group has no rows to refer to" in result.unmet
     filled = {table.table for table in result.tables if table.rows}
     assert "tenant_mgmt.invoice" in filled, "the others are filled all the same"
