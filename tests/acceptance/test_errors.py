@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import BUNDLED_SCHEMA
 from tests.acceptance.conftest import Harness
 
 NOWHERE = "host=127.0.0.1 port=1 dbname=x user=u password=hunter2 connect_timeout=2"
@@ -115,5 +114,6 @@ def test_sql_that_postgres_refuses(harness: Harness, project: Path) -> None:
     done = harness("deploy", "--schema-dir", str(schema), "--database", "broken")
     assert done.returncode == 2
     assert done.stderr.startswith('harness: one.sql:3: type "intger" does not exist')
-    again = harness("deploy", "--schema-dir", str(BUNDLED_SCHEMA), "--database", "broken")
+    (schema / "one.sql").write_text("CREATE TABLE a (n integer);\n")
+    again = harness("deploy", "--schema-dir", str(schema), "--database", "broken")
     assert again.returncode == 0, "nothing of the failed deployment stands in the way"

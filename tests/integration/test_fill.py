@@ -30,7 +30,7 @@ from harness.run import FillResult
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 SMALL = FillSettings(tenants=2, scale=0.005, seed=7, as_of=AS_OF)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-WHOLE = FillSettings(tenants=2, scale=0.02, seed=7, as_of=NOON)
+WHOLE = FillSettings(tenants=2, scale=0.01, seed=7, as_of=NOON)
 """Nothing in a truth may depend on the fill's moment being a midnight."""
 
 

@@ -21,7 +21,6 @@ from harness.load_result import LoadResult, QueryResult
 from harness.server.embedded import embedded, running
 from loadtests.judging import gate
 from loadtests.load import LoadSettings, load
-from tests.integration.conftest import add_account, add_tenant
 from tests.integration.small_schemas import SETTING
 from tests.integration.spares import database as made_database
 
@@ -283,15 +282,12 @@ def test_somebody_elses_database_is_not_loaded(
 
 
 def test_a_server_that_dies_underway_is_a_database_error(
-    settings: Settings, part: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
-    from harness.deploy.deploy import deploy
-
     with running(embedded(settings, checkout=tmp_path)) as server:
         target = server.target("postgres", settings.roles)
-        deploy(target, part)
         with psycopg.connect(target.admin) as connection:
-            add_account(connection, add_tenant(connection, "one"), "ada")
+            SETTING.create(connection)
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
 
         def kill() -> None:
@@ -299,7 +295,7 @@ def test_a_server_that_dies_underway_is_a_database_error(
             os.kill(postmaster, signal.SIGKILL)
 
         threading.Thread(target=kill, daemon=True).start()
-        (tmp_path / "all.sql").write_text(READ + "SELECT business_id FROM user_mgmt.user_account")
+        (tmp_path / "all.sql").write_text(READ + PARAMS + BY_KEY)
         wanted = LoadSettings(2, 30, 0.5, 0.01, tmp_path)
         with pytest.raises(DatabaseError, match="the load stopped: "):
-            load(target, settings, wanted)
+            load(target, SETTING.settings(settings), wanted, "postgres")
