@@ -264,6 +264,11 @@ FROM (
     FROM ret.sales_order AS x
     WHERE x.business_id = %(business_id)s AND x.order_kind = 'sale' AND x.customer_id IS NOT NULL
       AND x.grand_total > 25 AND x.payment_state = 'paid'
+      -- What a card or credit paid at once is no layaway.
+      AND NOT EXISTS (SELECT FROM ret.gift_card_entry AS e
+                      WHERE e.business_id = x.business_id AND e.sales_order_id = x.sales_order_id)
+      AND NOT EXISTS (SELECT FROM ret.store_credit_entry AS e
+                      WHERE e.business_id = x.business_id AND e.sales_order_id = x.sales_order_id)
 ) AS o
 WHERE o.place <= greatest(1, o.sales / 120);
 
