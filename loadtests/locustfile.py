@@ -45,6 +45,8 @@ CONFLICTS = ("40001", "40P01")
 CANCELLED = ("57014", "55P03")
 """The statement or lock timeout came first."""
 TRIES = 5
+MARGIN = 1.5
+"""How many times the samples that would decide are pursued: their number is an estimate, too."""
 HEARTBEAT = 0.01
 ROUND = 2.0
 FEWEST = {
@@ -152,7 +154,7 @@ class Measured:
             for q in WORK.queries
         )
         found = {
-            result.name: max(budget.needed for budget in result.budgets)
+            result.name: ceil(MARGIN * max(budget.needed for budget in result.budgets))
             for result in results
             if result.verdict == "inconclusive" and result.name in FEWEST
         }
