@@ -391,6 +391,12 @@ BEGIN
              NEW.effective_from, NEW.effective_until, takes);
         RETURN NULL;
     END IF;
+    -- A pay that is being calculated may be about to take it: the DELETE looks once that is done.
+    PERFORM FROM payroll.employee_deduction AS d
+    WHERE d.business_id = NEW.business_id
+      AND d.benefit_enrollment_id = NEW.benefit_enrollment_id AND NEW.status = 'cancelled'
+    ORDER BY d.employee_deduction_id
+    FOR UPDATE;
     -- What never took anything has no reason to stay; what did ends where the coverage does.
     DELETE FROM payroll.employee_deduction AS d
     WHERE d.business_id = NEW.business_id

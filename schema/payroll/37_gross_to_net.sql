@@ -813,6 +813,7 @@ BEGIN
                                WHEN 'monthly' THEN pay.check_of_month = 1
                                ELSE true END
         ORDER BY c.priority, g.turn, c.code, d.effective_from, d.employee_deduction_id
+        FOR KEY SHARE OF d  -- an enrollment that is cancelled meanwhile keeps what is taken here
     LOOP
         reached := 'none';
         arrears := 0;
