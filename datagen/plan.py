@@ -148,6 +148,7 @@ class FillPlan:
         return tuple(table for table in self.tables if not table.shared)
 
 
+@unvalidated()
 def plan(
     catalog: Catalog,
     settings: Settings,
@@ -163,13 +164,12 @@ def plan(
     if not tables:
         raise UsageError("the database has no table to fill: deploy or load a schema first")
     ours = owned(tables, tenancy)
-    with unvalidated():
-        plans = tuple(
-            _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
-            for table in _in_order(tables, tenancy, catalog)
-        )
-        plans = _with_cycles(_with_demands(plans))
-        settle = tuple((file, moment.dated(text, catalog)) for file, text in recipes.settle)
+    plans = tuple(
+        _table_plan(table, tenancy, recipes, catalog, ours, fill_settings.as_of)
+        for table in _in_order(tables, tenancy, catalog)
+    )
+    plans = _with_cycles(_with_demands(plans))
+    settle = tuple((file, moment.dated(text, catalog)) for file, text in recipes.settle)
     made = FillPlan(
         tables=plans,
         catalog=catalog,

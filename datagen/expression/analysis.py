@@ -13,6 +13,7 @@ from pglast.enums import A_Expr_Kind, BoolExprType
 
 from datagen.expression import Expression
 from datagen.expression.evaluate import columns_of
+from harness.catalog.files.expressions import walk
 
 _LENGTHS = ("length", "char_length", "character_length", "octet_length")
 _SIZES = ("cardinality", "array_length")
@@ -127,13 +128,8 @@ def document_kind(node: Any) -> tuple[str, str] | None:
 
 def sizes(node: Any) -> Iterator[tuple[str, float]]:
     """Columns, and each number with which the length of one is compared anywhere below."""
-    if isinstance(node, tuple | list):
-        for part in node:
-            yield from sizes(part)
-    elif isinstance(node, ast.Node):
-        yield from ((column, number) for column, _, number in length_bound(node))
-        for name in node.__slots__:
-            yield from sizes(getattr(node, name))
+    for part in walk(node):
+        yield from ((column, number) for column, _, number in length_bound(part))
 
 
 def pattern(node: Any) -> tuple[str, str] | None:
@@ -159,14 +155,9 @@ def assigned(expression: Expression) -> tuple[str, Expression] | None:
 
 def constants(node: Any) -> Iterator[tuple[str, Any]]:
     """Columns, and each value with which one is compared anywhere below a node."""
-    if isinstance(node, tuple | list):
-        for part in node:
-            yield from constants(part)
-    elif isinstance(node, ast.Node):
-        if isinstance(node, ast.A_Expr):
-            yield from _compared_values(node)
-        for name in node.__slots__:
-            yield from constants(getattr(node, name))
+    for part in walk(node):
+        if isinstance(part, ast.A_Expr):
+            yield from _compared_values(part)
 
 
 def _compared_values(node: Any) -> Iterator[tuple[str, Any]]:

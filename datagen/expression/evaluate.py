@@ -26,6 +26,7 @@ from datagen.expression.operators import COMPARISONS, apply_operator, negative
 from datagen.expression.types import array_from_text, cast, from_text
 from datagen.expression.unknown import UnknownExpression
 from datagen.values import Array, Mask, Values, nulls, objects, of
+from harness.catalog.files.expressions import walk
 
 _JSON = ("json", "jsonb")
 _JSON_OPERATORS = ("->", "#>")
@@ -51,14 +52,9 @@ def evaluate(node: Any, scope: Scope) -> Values:
 
 def columns_of(node: Any) -> Iterator[str]:
     """Names of the columns below a node."""
-    if isinstance(node, ast.ColumnRef):
-        yield ".".join(str(part.sval) for part in node.fields if isinstance(part, ast.String))
-    elif isinstance(node, tuple | list):
-        for part in node:
-            yield from columns_of(part)
-    elif isinstance(node, ast.Node):
-        for name in node.__slots__:
-            yield from columns_of(getattr(node, name))
+    for part in walk(node):
+        if isinstance(part, ast.ColumnRef):
+            yield ".".join(str(each.sval) for each in part.fields if isinstance(each, ast.String))
 
 
 def _column(node: Any, scope: Scope) -> Values:

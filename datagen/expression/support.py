@@ -8,16 +8,10 @@ from pglast import ast
 
 from datagen.expression.evaluate import NOW
 from datagen.expression.functions import FUNCTIONS
+from harness.catalog.files.expressions import walk
 
 
 def is_supported(node: Any) -> bool:
     """Whether all that stands below a node can be evaluated, given operands that fit."""
-    if isinstance(node, tuple | list):
-        return all(map(is_supported, node))
-    if not isinstance(node, ast.Node):
-        return True
-    if isinstance(node, ast.FuncCall):
-        name = node.funcname[-1].sval
-        if name not in FUNCTIONS and name not in NOW:
-            return False
-    return all(is_supported(getattr(node, name)) for name in node.__slots__)
+    called = (part.funcname[-1].sval for part in walk(node) if isinstance(part, ast.FuncCall))
+    return all(name in FUNCTIONS or name in NOW for name in called)
