@@ -84,11 +84,8 @@ def _visible(directory: Path) -> Room | None:
     return Room(directory)
 
 
-def require(
-    the_plan: FillPlan, connection: Connection, place: Room | None, say: Callable[[str], None]
-) -> None:
-    """UsageError where what is still to be filled does not fit; says where that is not sure."""
-    needed = remaining(estimate(the_plan), the_plan, connection)
+def require(needed: int, place: Room | None, say: Callable[[str], None]) -> None:
+    """UsageError where so many bytes do not fit; says where that is not sure."""
     if place is None:
         say(f"the fill needs about {_size(needed)} on the server, whose disk is not seen from here")
         return
@@ -126,13 +123,13 @@ def estimate(the_plan: FillPlan) -> int:
     return round(sum(_bytes(table, rows[table.name], catalog) for table in the_plan.tables))
 
 
-def remaining(needed: int, the_plan: FillPlan, connection: Connection) -> int:
-    """The part of it that is not there yet, by the rows that the ledger knows."""
+def remaining(the_plan: FillPlan, connection: Connection) -> int:
+    """Bytes of the rows that are not there yet, as far as the ledger knows."""
     expected = volume.total(the_plan)
     count = "SELECT coalesce(sum(row_count), 0)::bigint FROM harness.fill_unit"
     row = connection.execute(count).fetchone()
     share = row[0] / expected if row and expected else 0.0
-    return round(needed * max(0.0, 1 - share))
+    return round(estimate(the_plan) * max(0.0, 1 - share))
 
 
 def _bytes(table: TablePlan, rows: float, catalog: Catalog) -> float:

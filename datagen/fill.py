@@ -72,7 +72,7 @@ def fill(
         ledger.open_ledger(connection, the_plan)
         moment.prepare(connection)
         place = disk.room(database)
-        disk.require(the_plan, connection, place, say)
+        disk.require(disk.remaining(the_plan, connection), place, say)
         filled = _Tally(on_progress, _units(the_plan))
         errand = Errand(loader, catalog, settings.tenancy, wanted, before_us)
         site = open_site(the_plan, connection)

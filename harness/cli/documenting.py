@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from checks import static
 from checks.drift import drift
 from harness.catalog import files, live
-from harness.catalog.model import Name
+from harness.catalog.model import Catalog, Name
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -26,7 +27,7 @@ from harness.cli.options import (
     context,
     write,
 )
-from harness.config import Tenancy, server_dsn
+from harness.config import Settings, Tenancy, server_dsn
 from harness.db import Connection, connect
 from harness.dictionary import diagram, drawing, pages
 from harness.dictionary.areas import Area, areas
@@ -101,12 +102,9 @@ def diff(
     ctx = context(
         dsn=dsn, database=database, schema_dir=schema_dir, config=config, no_color=no_color
     )
-    settings = ctx.settings
-    texts = static.read_texts([settings.schema_dir])
-    written = files.read(texts, settings.partition_functions).catalog
-    with ctx.target() as target, connect(target.admin) as connection:
-        connection.execute("SET TRANSACTION READ ONLY")
-        found = drift(written, live.read(connection), settings.roles.owner)
+    _, written = _written(ctx.settings)
+    with _reading(ctx) as connection:
+        found = drift(written, live.read(connection), ctx.settings.roles.owner)
     verdict = Verdict(tuple(found), fail_on="info")
     color = sys.stdout.isatty() and not ctx.console.no_color
     write(text.render(verdict, f"{len(written.tables)} tables", color=color), None)
@@ -128,13 +126,25 @@ def _read(ctx: Context) -> _Read:
     """The database that a DSN names, else the files."""
     settings = ctx.settings
     if server_dsn(settings) is None:
-        texts = static.read_texts([settings.schema_dir])
-        catalog = files.read(texts, settings.partition_functions).catalog
+        texts, catalog = _written(settings)
         return _Read(areas(catalog, texts), settings.tenancy, {})
-    with ctx.target() as target, connect(target.admin) as connection:
-        connection.execute("SET TRANSACTION READ ONLY")
+    with _reading(ctx) as connection:
         found = areas(live.read(connection), {})
         return _Read(found, settings.tenancy, _estimates(connection))
+
+
+def _written(settings: Settings) -> tuple[dict[str, str], Catalog]:
+    """The files of the schema, path to text, and what they define."""
+    texts = static.read_texts([settings.schema_dir])
+    return texts, files.read(texts, settings.partition_functions).catalog
+
+
+@contextmanager
+def _reading(ctx: Context) -> Iterator[Connection]:
+    """The database, to be looked at alone."""
+    with ctx.target() as target, connect(target.admin) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        yield connection
 
 
 def _estimates(connection: Connection) -> dict[Name, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,9 +45,10 @@ def filled(database: Target, settings: Settings, tmp_path: Path) -> Callable[...
     tenancy = Tenancy(column="org_id", root_table="shop.org")
     own = Target(database.admin, database.admin, database.admin)
 
-    def filled(**wanted: object) -> FillResult:
-        given = {"tenants": 3, "scale": 1.0, "seed": 1, "as_of": datetime(2026, 6, 1, tzinfo=UTC)}
-        chosen = FillSettings(**{**given, "recipes_dir": tmp_path, **wanted})  # type: ignore[arg-type]
+    usual = FillSettings(3, 1.0, 1, datetime(2026, 6, 1, tzinfo=UTC), recipes_dir=tmp_path)
+
+    def filled(**wanted: Any) -> FillResult:
+        chosen = replace(usual, **wanted)
         result = fill(own, settings.model_copy(update={"tenancy": tenancy}), chosen)
         assert result.unmet == ()
         return result
