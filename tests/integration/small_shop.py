@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,16 +33,19 @@ CREATE TABLE shop.sale_all PARTITION OF shop.sale DEFAULT;
 CREATE INDEX sale_item_idx ON shop.sale (org_id, item_id);
 """
 WANTED = FillSettings(tenants=2, scale=1.0, seed=7, as_of=datetime(2026, 6, 1, tzinfo=UTC))
+SETTINGS = """
+[tenancy]
+column = "org_id"
+setting = "app.org"
+root_table = "shop.org"
+current_tenant = "current_setting('app.org')::uuid"
+set_tenant = "SELECT set_config('app.org', %s::text, true)"
+"""
+"""What harness.toml says of a shop whose tenants are orgs."""
 
 
 def settings_of_shop(settings: Settings, directory: Path) -> Settings:
     """Settings that name it, once it is written to the directory."""
     (directory / "shop.sql").write_text(SCHEMA)
-    tenancy = Tenancy(
-        column="org_id",
-        setting="app.org",
-        root_table="shop.org",
-        current_tenant="current_setting('app.org')::uuid",
-        set_tenant="SELECT set_config('app.org', %s::text, true)",
-    )
+    tenancy = Tenancy(**tomllib.loads(SETTINGS)["tenancy"])
     return settings.model_copy(update={"schema_dir": directory, "tenancy": tenancy})

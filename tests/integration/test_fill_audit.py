@@ -14,6 +14,7 @@ from datagen.audit import audit
 from harness.__main__ import main
 from harness.config import Settings, load
 from harness.db import Target
+from tests.integration.small_shop import SETTINGS
 from tests.integration.spares import database
 
 SCHEMA = """
@@ -28,14 +29,6 @@ CREATE TABLE shop.item (
 CREATE FUNCTION shop.price_differences() RETURNS TABLE (item_id uuid) LANGUAGE sql STABLE AS
     'SELECT i.item_id FROM shop.item AS i
      WHERE i.org_id = current_setting(''app.org'')::uuid AND i.price = 1000';
-"""
-SETTINGS = """
-[tenancy]
-column = "org_id"
-setting = "app.org"
-root_table = "shop.org"
-current_tenant = "current_setting('app.org')::uuid"
-set_tenant = "SELECT set_config('app.org', %s::text, true)"
 """
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 FILL = ("fill", "--tenants", "2", "--scale", "0.05", "--as-of", "2026-06-01")

@@ -16,17 +16,9 @@ from harness.config import Settings
 from harness.db import Target
 from harness.deploy.deploy import deploy
 from harness.errors import DatabaseError
-from tests.integration.small_shop import WANTED, settings_of_shop
+from tests.integration.small_shop import SETTINGS, WANTED, settings_of_shop
 from tests.integration.spares import database, name_of
 
-SETTINGS = """
-[tenancy]
-column = "org_id"
-setting = "app.org"
-root_table = "shop.org"
-current_tenant = "current_setting('app.org')::uuid"
-set_tenant = "SELECT set_config('app.org', %s::text, true)"
-"""
 FILL = ("fill", "--tenants=2", "--workers=1", "--seed=7", "--scale=1", "--as-of=2026-06-01")
 Told = Callable[[], tuple[int, str]]
 
