@@ -790,6 +790,11 @@ BEGIN
     ytd := payroll.year_to_date(pay.employee_id, pay.employer_entity_id, pay.year,
                                 '{deduction}');
 
+    -- Who elects anew just now is waited for: what is due is read once that is there as a whole.
+    PERFORM FROM payroll.employee_deduction AS d
+    WHERE d.business_id = tenant AND d.employee_id = pay.employee_id
+    ORDER BY d.employee_deduction_id
+    FOR KEY SHARE;
     FOR due IN
         SELECT d.*, c.code, c.category, c.tax_treatment, c.calculation, c.annual_limit_amount,
                c.catch_up_limit_amount, c.catch_up_from_age, c.arrears_allowed,

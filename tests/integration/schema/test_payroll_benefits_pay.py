@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,9 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection, Target
-from tests.integration.conftest import add_tenant, become_app
-from tests.integration.schema.parallel import at_once
-from tests.integration.schema.payday import Company, shop
+from tests.integration.conftest import add_account, add_tenant, become_app
+from tests.integration.schema.parallel import after, at_once
+from tests.integration.schema.payday import Company, company, shop
 from tests.integration.schema.rows import row
 
 __all__ = ["shop"]
@@ -48,6 +48,10 @@ class Choice:
 
 @pytest.fixture
 def choice(shop: Company) -> Choice:
+    return offered(shop)
+
+
+def offered(shop: Company) -> Choice:
     """The plans with their rule, rate and code; a window for coverage from January on."""
     connection = shop.connection
     formula = [
@@ -91,6 +95,43 @@ def test_elections_are_on_the_next_paycheck(choice: Choice) -> None:
     assert choice.company.deducted(check["paycheck_id"]) == {"MEDICAL": 60, "401K": 180}
     assert check["employer_benefit_amount"] == 250 + 120
     assert check["taxable_federal_amount"] == 3000 - 60 - 180
+
+
+@pytest.mark.parametrize("pays_first", [True, False], ids=["pays first", "elects first"])
+def test_who_elects_anew_and_who_is_paid_meanwhile_wait_for_each_other(
+    deployed: Target, copy_of: Callable[[Target], Target], pays_first: bool
+) -> None:
+    target = copy_of(deployed)
+    with psycopg.connect(target.admin) as connection:
+        tenant = add_tenant(connection, "first")
+        people = [add_account(connection, tenant, name) for name in ("ada", "boss")]
+        become_app(connection, tenant)
+        choice = offered(company(connection, *people))
+        choice.elect(medical={})
+        run = choice.company.start(1)
+
+    def pay(connection: Connection) -> None:
+        replace(choice.company, connection=connection).calculate(run)
+
+    def elect(connection: Connection) -> None:
+        replace(choice, company=replace(choice.company, connection=connection)).elect(
+            medical={"tier": "employee"}
+        )
+
+    earlier, later = (pay, elect) if pays_first else (elect, pay)
+
+    def then(connection: Connection) -> None:
+        later(connection)
+        connection.commit()
+
+    with psycopg.connect(target.app) as first:
+        become_app(first, tenant)
+        earlier(first)
+        after(target, tenant, first, then)
+    with psycopg.connect(target.app) as connection:
+        become_app(connection, tenant)
+        taken = "SELECT count(*) FROM payroll.paycheck_deduction"
+        assert connection.execute(taken).fetchone() == (1,)
 
 
 def test_an_election_ends_with_the_day_before_the_next_one(choice: Choice) -> None:
