@@ -77,6 +77,8 @@ class Frame:
     """Columns of domains whose generator does not know what the domain's checks say."""
     missed: dict[str, int] = field(default_factory=dict)
     """How many rows could not be made, by what stood against them."""
+    numbered: int = 0
+    """Rows that were laid out, those with them that could not be mended and were left out."""
 
     def keep(self, rows: Array) -> None:
         """Leaves only these rows."""
@@ -86,9 +88,6 @@ class Frame:
         if self.block_parent is not None:
             self.block_parent = self.block_parent[rows]
         self.rows = len(rows)
-
-    numbered: int = 0
-    """Rows that were laid out, those with them that could not be mended and were left out."""
 
     def column(self, name: str) -> Values:
         """A column's values, made now if they were not yet."""

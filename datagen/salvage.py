@@ -14,6 +14,7 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from datagen.building import closed
 from datagen.frame import Frame
 from datagen.loading import load as copy_in
 from datagen.present import present
@@ -90,7 +91,8 @@ class _Attempt:
 
     def put(self, rows: Array) -> None:
         """Copies rows in, all or by halves."""
-        rows = np.array([row for row in rows if self._has_its_parents(int(row))], "int64")
+        if self.refused:
+            rows = self._with_their_parents(rows)
         if not len(rows):
             return
         error = self._copied(rows)
@@ -163,13 +165,13 @@ class _Attempt:
         self.tries = 0
         self.put(rows)
 
-    def _has_its_parents(self, row: int) -> bool:
-        """Whether no row of the table that it refers to was refused."""
-        own = [c for r, c in self.frame.chosen.items() if r.parent == self.frame.table.name]
-        lost = any(chosen[row] in self.refused and chosen[row] != row for chosen in own)
-        if lost:
-            self.refused.add(row)
-        return not lost
+    def _with_their_parents(self, rows: Array) -> Array:
+        """Of the rows those that refer to no row of the table that was refused; so are the rest."""
+        held = np.ones(self.frame.rows, bool)
+        held[list(self.refused)] = False
+        kept: Array = closed(self.frame, held)[rows]
+        self.refused.update(rows[~kept].tolist())
+        return rows[kept]
 
     def _copied(self, rows: Array) -> psycopg.Error | None:
         """What PostgreSQL has against the rows; None when they are in."""

@@ -1,7 +1,7 @@
 """Whose an answer is: rows of another tenant, told by the tenant column, ids and canaries.
 
 The tenant column is looked at in every answer that has it. Every 16th answer of a connection is
-searched whole (both together cost less than 5 % of the throughput: benchmarks/load.py), every
+searched whole (what both cost together, of 5 % that are allowed: benchmarks/load.py), every
 column and inside texts and JSON: for the ids of other tenants, for keys that the driver has drawn
 from their tables, and for the canaries that a fill plants in texts.
 """
