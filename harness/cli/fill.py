@@ -94,6 +94,10 @@ Recipes = Annotated[
         file_okay=False,
     ),
 ]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
+]
 Planned = Annotated[
     bool, typer.Option("--plan", help="Print what was understood of the schema; write nothing.")
 ]
@@ -119,10 +123,7 @@ def fill(
     skew: Skew = SKEW,
     rows: Rows = None,
     seed: Seed = 1,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
-    ] = None,
+    as_of: AsOf = None,
     mode: FillMode = "live",
     recipes: Recipes = None,
     plan: Planned = False,

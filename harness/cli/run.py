@@ -13,7 +13,7 @@ import typer
 from checks import catalog, isolation, selection, settling, static
 from harness import run as document
 from harness.cli import deploy, fill, history, load, report
-from harness.cli.fill import Audited, Scale, Seed, Tenants
+from harness.cli.fill import AsOf, Audited, Scale, Seed, Tenants
 from harness.cli.load import Extend, Seconds, Think, Users, Warmup
 from harness.cli.options import (
     ConfigFile,
@@ -43,6 +43,7 @@ def run(
     tenants: Tenants = 3,
     scale: Scale = "0.02",
     seed: Seed = 1,
+    as_of: AsOf = None,
     audit: Audited = False,
     users: Users = 8,
     seconds: Seconds = 40.0,
@@ -67,7 +68,7 @@ def run(
     )
     selection.require_known(ctx.settings.checks)
     settling.baseline_of(ctx.settings.checks)  # fails now rather than after the work
-    wanted_fill = fill.with_recipes(ctx, fill.settings(tenants, scale, seed, None))
+    wanted_fill = fill.with_recipes(ctx, fill.settings(tenants, scale, seed, as_of))
     wanted_load = LoadSettings(users, seconds, warmup, think, extend_seconds=extend)
     started_at = document.now()
     recorded = Recording()
