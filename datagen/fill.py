@@ -16,7 +16,7 @@ from pathlib import PurePath
 
 from psycopg import sql
 
-from datagen import disk, fast, ledger, moment, sequences, taken, tenants, turn
+from datagen import disk, fast, ledger, moment, sequences, statistics, taken, tenants, turn
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -85,7 +85,7 @@ def fill(
         counted = tally(connection, the_plan)
         sequences.advance(connection, catalog)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
-        connection.execute("ANALYZE")
+        statistics.complete(connection)
         _refresh(connection, the_plan)
     return FillResult(
         seed=wanted.seed,

@@ -35,3 +35,9 @@ def renew(connection: Connection) -> None:
         tables = sql.SQL(", ").join(name.identifier for name in stale)
         # What another process analyzes just now is as young when it is done.
         connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(tables))
+
+
+def complete(connection: Connection) -> None:
+    """Analyzes every table; it waits for nobody who analyzes one just now, as autovacuum may."""
+    connection.execute("ANALYZE (SKIP_LOCKED)")
+    renew(connection)

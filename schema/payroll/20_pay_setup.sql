@@ -985,7 +985,8 @@ COMMENT ON FUNCTION payroll.unit_rate(text, numeric, numeric, numeric) IS
      piece or a day.';
 
 CREATE FUNCTION payroll.rate_on(assignment uuid, day date) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         SELECT payroll.unit_rate(r.pay_basis, r.rate_amount, r.annualized_amount,
                                  a.standard_hours_weekly)
@@ -997,6 +998,8 @@ CREATE FUNCTION payroll.rate_on(assignment uuid, day date) RETURNS numeric
           AND daterange(r.effective_from, r.effective_until) @> day
         ORDER BY r.effective_from DESC
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION payroll.rate_on(uuid, date) IS
     'The rate of an assignment of the calling tenant on a day: of an hour for the hourly and, by
      the usual hours, the salaried; else of a piece or a day.';

@@ -256,7 +256,8 @@ CREATE FUNCTION payroll.year_to_date(
     year     integer,
     kinds    text[] DEFAULT '{earning,hours,deduction,tax,taxable_wage}'
 ) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         SELECT coalesce(jsonb_object_agg(
                    concat_ws(' ', y.item_kind, y.item_code, y.jurisdiction_code), y.amount_ytd),
@@ -270,6 +271,8 @@ CREATE FUNCTION payroll.year_to_date(
               AND x.item_kind = ANY (kinds)
             ORDER BY x.item_kind, x.item_code, x.jurisdiction_code, x.quarter_no DESC
         ) AS y);
+END
+$$;
 COMMENT ON FUNCTION payroll.year_to_date(uuid, uuid, integer, text[]) IS
     'What counts in a year for an employee of the calling tenant: {"kind code jurisdiction":
      amount}. Of the kinds that the caller needs.';
@@ -612,7 +615,8 @@ COMMENT ON FUNCTION payroll.work_place(uuid, date) IS
     'The place of the primary job of an employee of the calling tenant on a day.';
 
 CREATE FUNCTION payroll.primary_rate(employee uuid, day date) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         SELECT payroll.rate_on(a.job_assignment_id, least(day, a.effective_until - 1))
         FROM payroll.job_assignment AS a
@@ -621,6 +625,8 @@ CREATE FUNCTION payroll.primary_rate(employee uuid, day date) RETURNS numeric
         ORDER BY daterange(a.effective_from, a.effective_until) @> day DESC, a.is_primary DESC,
                  a.effective_from DESC, a.job_assignment_id
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION payroll.primary_rate(uuid, date) IS
     'What an hour of the primary job of an employee of the calling tenant pays on a day.';
 
@@ -667,7 +673,8 @@ COMMENT ON FUNCTION payroll.gross_up(numeric, uuid, date) IS
 
 
 CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN greatest(0, (
         SELECT coalesce(sum(e.amount), 0)
         FROM payroll.paycheck_earning AS e
@@ -680,6 +687,8 @@ CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
         FROM payroll.paycheck_tax AS t
         WHERE t.business_id = tenant_mgmt.current_business_id() AND t.paycheck_id = paycheck
           AND t.payer = 'employee'));
+END
+$$;
 COMMENT ON FUNCTION payroll.disposable_earnings(uuid) IS
     'What a paycheck of the calling tenant pays for work after the taxes that the law takes; what
      the employee chose to have deducted does not lower it.';

@@ -367,7 +367,8 @@ CREATE TRIGGER paycheck_post
 
 
 CREATE FUNCTION payroll.run_content_hash(run uuid) RETURNS bytea
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
     RETURN (
         SELECT sha256(convert_to(coalesce(string_agg(concat_ws('|', p.check_number, p.check_date,
                    p.gross_amount, p.pretax_deduction_amount, p.employee_tax_amount,
@@ -395,6 +396,8 @@ CREATE FUNCTION payroll.run_content_hash(run uuid) RETURNS bytea
             ) AS x
         ) AS l
         WHERE p.business_id = tenant_mgmt.current_business_id() AND p.pay_run_id = run);
+END
+$$;
 COMMENT ON FUNCTION payroll.run_content_hash(uuid) IS
     'A hash of everything that a run of the calling tenant pays and withholds.';
 

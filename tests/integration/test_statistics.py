@@ -49,3 +49,12 @@ def test_a_table_that_changed_little_is_left_alone(connection: Connection) -> No
     connection.execute("INSERT INTO bill SELECT n FROM generate_series(1, 500) AS n")
     statistics.renew(connection)
     assert _known(connection) == {"bill": 9000}
+
+
+def test_nobody_is_waited_for_in_the_end(connection: Connection, database: Target) -> None:
+    for table in ("bill", "event"):
+        connection.execute(f"INSERT INTO {table} SELECT n FROM generate_series(1, 900) AS n")
+    with psycopg.connect(database.admin) as other:
+        other.execute("LOCK TABLE bill IN SHARE UPDATE EXCLUSIVE MODE")
+        statistics.complete(connection)
+    assert _known(connection) == {"event": 900, "event_1": 900}

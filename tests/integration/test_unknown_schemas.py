@@ -179,6 +179,11 @@ TOLD = {
         " (n > 5))",
         "contradiction.t: no row satisfies low and high; give it a recipe (--recipes)",
     ),
+    "no_parent": (
+        """CREATE TABLE {s}.t (id int PRIMARY KEY, n int NOT NULL CHECK (n < 3 AND n > 5));
+        CREATE TABLE {s}.u (t int NOT NULL REFERENCES {s}.t)""",
+        "no_parent.u: no_parent.t has no rows to refer to",
+    ),
     "no_partition": (
         "CREATE TABLE {s}.t (n int NOT NULL) PARTITION BY RANGE (n)",
         "no_partition.t: it is partitioned and has no partition; create one, or a DEFAULT one",
