@@ -49,7 +49,7 @@ def run(
     seconds: Seconds = 40.0,
     warmup: Warmup = 3.0,
     think: Think = 0.02,
-    extend: Extend = 60.0,
+    extend: Extend = 120.0,
     dsn: Dsn = None,
     database: Database = None,
     schema_dir: SchemaDir = None,
