@@ -7,7 +7,7 @@ role and the command, and all of the restrictive ones; no permissive policy admi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -78,6 +78,9 @@ class Judgment:
     of_text: bool = False
     """Whether there is no database: rights may be granted where the source does not look, and where
     no application role has any, they are taken to have all."""
+    _asked: dict[tuple[Name, tuple[str, ...]], Question | None] = field(
+        default_factory=dict, init=False
+    )
 
     @cached_property
     def steps(self) -> tuple[Judged, ...]:
@@ -132,15 +135,22 @@ class Judgment:
 
     def _ask(self, table: Table, step: Step) -> _Case | None:
         """None for a table without the tenant's column, which is a finding of its own."""
-        expressions = [_expression(policy, writes=step.writes) for policy in step.policies]
-        known = self._identities.get(table.name, frozenset())
-        tenancy, tenants = self.settings.tenancy, self.tenants
-        question = ask(table, expressions, tenancy, tenants, self._readers, known)
+        expressions = tuple(_expression(policy, writes=step.writes) for policy in step.policies)
+        question = self._question(table, expressions)
         if question is None:
             return None
         permissive = tuple(policy.permissive for policy in step.policies)
         nullable = not table.columns[question.tenant_column].not_null
         return _Case(question, permissive, nullable)
+
+    def _question(self, table: Table, expressions: tuple[str, ...]) -> Question | None:
+        """One question for all commands of which the same is asked."""
+        key = table.name, expressions
+        if key not in self._asked:
+            known = self._identities.get(table.name, frozenset())
+            tenancy, tenants = self.settings.tenancy, self.tenants
+            self._asked[key] = ask(table, expressions, tenancy, tenants, self._readers, known)
+        return self._asked[key]
 
 
 @dataclass(frozen=True, slots=True)
