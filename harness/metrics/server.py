@@ -1,0 +1,153 @@
+"""The metrics of a live server: each collector asked when its interval has passed, and kept until.
+
+Scrapes that come while one is being answered wait for its answer. A collector that fails is told
+and hides no other; a server that does not answer is told by `pg_up` 0 and nothing old.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from harness.errors import DatabaseError
+from harness.metrics.collector import Collector
+from harness.metrics.families import Gathered, gathered
+from harness.metrics.session import Session, lost
+
+TOP = 15
+"""How many of many are named: statements, tables."""
+PATIENCE = 8.0
+"""Seconds after which a scrape asks no further collector; Prometheus waits for ten."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What came of a collector."""
+
+    collector: Collector
+    due: float = 0.0
+    """When it may be asked again, by the clock."""
+    seconds: float = 0.0
+    """How long it took the last time."""
+    errors: int = 0
+    answer: Gathered | None = None
+    """None before the first time and after an error."""
+
+
+@dataclass(slots=True)
+class ServerMetrics:
+    """A source of metrics."""
+
+    open: Callable[[], Session]
+    """Connects; raises DatabaseError."""
+    collectors: Sequence[Collector]
+    top: int = TOP
+    clock: Callable[[], float] = time.monotonic
+    session: Session | None = field(default=None, init=False)
+    _asked: dict[str, Asked] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _rounds: int = field(default=0, init=False)
+    _families: tuple[Metric, ...] = field(default=(), init=False)
+
+    def __call__(self) -> Iterable[Metric]:
+        """The families of one scrape."""
+        before = self._rounds
+        with self._lock:
+            if self._rounds == before:
+                self._ask_all()
+                self._families = tuple(self._told())
+                self._rounds += 1
+            return self._families
+
+    def close(self) -> None:
+        """Ends the session, if there is one."""
+        with self._lock:
+            self._end()
+
+    def _ask_all(self) -> None:
+        """Asks what is due and fits the server, what has waited longest first."""
+        deadline = self.clock() + PATIENCE
+        try:
+            self.session = self.session or self.open()
+            fitting = self._fitting(self.session, self.session.extensions())
+            for asked, schema in sorted(fitting, key=lambda each: each[0].due):
+                if asked.due <= self.clock() < deadline:
+                    self._ask(self.session, asked, schema)
+        except DatabaseError:
+            self._end()
+        except psycopg.Error as error:
+            if not lost(error):
+                raise
+            self._end()
+
+    def _fitting(self, session: Session, extensions: Mapping[str, str]) -> list[tuple[Asked, str]]:
+        """Collectors that the server has what they need for, and the schema of their extension;
+        what is known of others is forgotten."""
+        fitting = {
+            each.name: (each, extensions.get(each.extension or "", ""))
+            for each in self.collectors
+            if each.fits(session.version) and (not each.extension or each.extension in extensions)
+        }
+        known = self._asked
+        self._asked = {name: known.get(name) or Asked(each) for name, (each, _) in fitting.items()}
+        return [(self._asked[name], schema) for name, (_, schema) in fitting.items()]
+
+    def _ask(self, session: Session, asked: Asked, schema: str) -> None:
+        """Asks one collector; raises psycopg.Error only where the session is lost by it."""
+        started = self.clock()
+        try:
+            rows = session.ask(asked.collector, schema, self.top)
+            asked.answer = gathered(asked.collector, rows)
+        except (psycopg.Error, KeyError, TypeError, ValueError) as error:
+            asked.answer = None
+            asked.errors += 1
+            if isinstance(error, psycopg.Error) and lost(error):
+                raise
+        finally:
+            asked.seconds = self.clock() - started
+            asked.due = started + asked.collector.interval
+
+    def _end(self) -> None:
+        """After this the server is down and nothing of it is known, but what went wrong."""
+        if self.session is not None:
+            self.session.close()
+        self.session = None
+        for asked in self._asked.values():
+            asked.answer, asked.due = None, 0.0
+
+    def _told(self) -> Iterator[Metric]:
+        """What is known: of the server, then of asking it."""
+        yield GaugeMetricFamily(
+            "pg_up", "Whether the server answers (1) or not (0).", float(self.session is not None)
+        )
+        for asked in self._asked.values():
+            yield from asked.answer.families if asked.answer else ()
+        yield from _of_asking(self._asked.values())
+
+
+def _of_asking(asked: Iterable[Asked]) -> Iterator[Metric]:
+    """How the collectors fared."""
+    up = _gauge("up", "Whether a collector was answered (1) or failed (0) when last asked.")
+    seconds = _gauge("seconds", "How long a collector took when last asked.")
+    series = _gauge("series", "Series that a collector gives.")
+    dropped = _gauge("dropped_series", "Series that a collector would give beyond its cap.")
+    errors = CounterMetricFamily(
+        "harness_collector_errors", "How often a collector failed.", labels=["collector"]
+    )
+    for each in asked:
+        name = [each.collector.name]
+        up.add_metric(name, float(each.answer is not None))
+        seconds.add_metric(name, each.seconds)
+        series.add_metric(name, each.answer.series if each.answer else 0)
+        dropped.add_metric(name, each.answer.dropped if each.answer else 0)
+        errors.add_metric(name, each.errors)
+    yield from (up, seconds, series, dropped, errors)
+
+
+def _gauge(what: str, about: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"harness_collector_{what}", about, labels=["collector"])
