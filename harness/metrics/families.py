@@ -32,7 +32,9 @@ class Gathered(NamedTuple):
 
 
 def gathered(collector: Collector, rows: Rows) -> Gathered:
-    """The rows as samples; a row whose series would be too many and all after it are left out."""
+    """The rows as samples; a row whose series would be too many and all after it are left out.
+
+    To Prometheus a label that is empty and one that is not there are the same."""
     families = {column: _family(collector, column) for column in collector.metrics}
     series = dropped = 0
     for row in rows:
@@ -41,17 +43,12 @@ def gathered(collector: Collector, rows: Rows) -> Gathered:
             dropped += len(values)
             continue
         series += len(values)
-        labels = [_label(row[label]) for label in collector.labels]
+        labels = {name: str(row[name]) for name in collector.labels if row[name] is not None}
         for column, value in values.items():
-            families[column].add_metric(labels, value)
+            families[column].add_sample(f"{collector.prefix}_{column}", labels, value)
     return Gathered(tuple(f for f in families.values() if f.samples), series, dropped)
 
 
 def _family(collector: Collector, column: str) -> Any:
-    family = _FAMILIES[collector.kind(column)]
     name = f"{collector.prefix}_{column}"
-    return family(name, collector.metrics[column], labels=list(collector.labels))
-
-
-def _label(value: Any) -> str:
-    return "" if value is None else str(value)
+    return _FAMILIES[collector.kind(column)](name, collector.metrics[column])

@@ -134,7 +134,6 @@ def _of_asking(asked: Iterable[Asked]) -> Iterator[Metric]:
     """How the collectors fared."""
     up = _gauge("up", "Whether a collector was answered (1) or failed (0) when last asked.")
     seconds = _gauge("seconds", "How long a collector took when last asked.")
-    series = _gauge("series", "Series that a collector gives.")
     dropped = _gauge("dropped_series", "Series that a collector would give beyond its cap.")
     errors = CounterMetricFamily(
         "harness_collector_errors", "How often a collector failed.", labels=["collector"]
@@ -143,10 +142,9 @@ def _of_asking(asked: Iterable[Asked]) -> Iterator[Metric]:
         name = [each.collector.name]
         up.add_metric(name, float(each.answer is not None))
         seconds.add_metric(name, each.seconds)
-        series.add_metric(name, each.answer.series if each.answer else 0)
         dropped.add_metric(name, each.answer.dropped if each.answer else 0)
         errors.add_metric(name, each.errors)
-    yield from (up, seconds, series, dropped, errors)
+    yield from (up, seconds, dropped, errors)
 
 
 def _gauge(what: str, about: str) -> GaugeMetricFamily:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import LiteralString, Protocol, cast
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
@@ -23,6 +23,8 @@ _SETTINGS = {
     "search_path": "pg_catalog",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    "work_mem": "16MB",
+    "stats_fetch_consistency": "none",
 }
 """A shared machine's processors and locks are its users'. Names are pg_catalog's, so that nobody's
 function of the same name is called with the rights of who looks."""
@@ -81,7 +83,7 @@ class LiveSession:
             self._set({"statement_timeout": f"{collector.timeout * 1000:.0f}ms"})
             self._timeout = collector.timeout
         # The text is the package's own, or that of whoever serves the metrics.
-        text = cast(LiteralString, f"/* {APPLICATION}: {collector.name} */ {collector.sql}")
+        text = f"/* {APPLICATION}: {collector.name} */ {collector.sql}"
         query = sql.SQL(text).format(extension=sql.Identifier(schema)) if schema else sql.SQL(text)
         return self._connection.execute(query, {"top": top}).fetchall()
 
