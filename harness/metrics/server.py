@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from harness.db import one_line
 from harness.errors import DatabaseError
 from harness.metrics.collector import Collector
 from harness.metrics.families import Gathered, gathered
@@ -48,6 +49,8 @@ class ServerMetrics:
     collectors: Sequence[Collector]
     top: int = TOP
     clock: Callable[[], float] = time.monotonic
+    tell: Callable[[str], None] = lambda _: None
+    """Is told when a collector begins to fail, and why."""
     session: Session | None = field(default=None, init=False)
     _asked: dict[str, Asked] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -104,13 +107,18 @@ class ServerMetrics:
             rows = session.ask(asked.collector, schema, self.top)
             asked.answer = gathered(asked.collector, rows)
         except (psycopg.Error, KeyError, TypeError, ValueError) as error:
-            asked.answer = None
-            asked.errors += 1
+            self._failed(asked, error)
             if isinstance(error, psycopg.Error) and lost(error):
                 raise
         finally:
             asked.seconds = self.clock() - started
             asked.due = started + asked.collector.interval
+
+    def _failed(self, asked: Asked, error: Exception) -> None:
+        if asked.answer is not None or not asked.errors:
+            self.tell(f"collector {asked.collector.name} failed: {one_line(error)}")
+        asked.answer = None
+        asked.errors += 1
 
     def _end(self) -> None:
         """After this the server is down and nothing of it is known, but what went wrong."""
