@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from prometheus_client.core import Metric
 
 from harness import run as document
-from harness.cli.options import (
-    ConfigFile,
-    Context,
-    Database,
-    Dsn,
-    Quiet,
-    context,
-)
+from harness.cli.options import ConfigFile, Context, Database, Dsn, Quiet, context
 from harness.config import Settings, server_dsn
 from harness.errors import DatabaseError
-from harness.metrics import collector
-from harness.metrics.exporter import serving
+from harness.metrics import collector, exporter
+from harness.metrics import server as live
 from harness.metrics.server import ServerMetrics
 from harness.metrics.session import LiveSession
-from harness.report.prometheus import RunCollector
+from harness.report.latest import LatestRun
 from harness.server.embedded import embedded
 
 
 def metrics(
     path: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The run document to serve, read at each scrape.")
+        Path, typer.Argument(metavar="RUN", help="The run document to serve, once it is there.")
     ] = Path("harness-report/run.json"),
     dsn: Dsn = None,
     database: Database = None,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 9817,
+    top: Annotated[
+        int, typer.Option(min=1, help="So many statements and tables are named.")
+    ] = live.TOP,
+    max_series: Annotated[
+        int, typer.Option(min=1, help="Series that a scrape has at most.")
+    ] = exporter.MAX_SERIES,
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
@@ -45,13 +42,11 @@ def metrics(
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet)
     if path.exists():
         document.load(path)  # fails now rather than at the first scrape
-    server = ServerMetrics(partial(LiveSession, _conninfo(ctx.settings)), collector.read_all())
-    _tell_server(ctx, server)
-
-    def latest() -> Iterable[Metric]:
-        return RunCollector(document.load(path)).collect() if path.exists() else ()
-
-    with serving([server, latest], address, port) as bound:
+    server = ServerMetrics(
+        partial(LiveSession, _conninfo(ctx.settings)), collector.read_all(), top, tell=ctx.say
+    )
+    _look(ctx, server)
+    with exporter.serving([server, LatestRun(path)], address, port, max_series) as bound:
         ctx.say(f"http://{address}:{bound}/metrics serves the server and {path}; Ctrl-C ends it")
         threading.Event().wait()
 
@@ -63,8 +58,13 @@ def _conninfo(settings: Settings) -> str:
     return embedded(settings).conninfo(settings.database) if dsn is None else dsn
 
 
-def _tell_server(ctx: Context, server: ServerMetrics) -> None:
+def _look(ctx: Context, server: ServerMetrics) -> None:
+    """Tells what will not be seen."""
     try:
-        server.session = server.open()
+        session = server.open()
     except DatabaseError as error:
         ctx.say(f"{error}; its metrics are served as soon as it answers")
+        return
+    server.session = session
+    if missing := session.unseen():
+        ctx.say(missing)

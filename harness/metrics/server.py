@@ -81,11 +81,7 @@ class ServerMetrics:
             for asked, schema in sorted(fitting, key=lambda each: each[0].due):
                 if asked.due <= self.clock() < deadline:
                     self._ask(self.session, asked, schema)
-        except DatabaseError:
-            self._end()
-        except psycopg.Error as error:
-            if not lost(error):
-                raise
+        except (DatabaseError, psycopg.Error):
             self._end()
 
     def _fitting(self, session: Session, extensions: Mapping[str, str]) -> list[tuple[Asked, str]]:

@@ -44,6 +44,9 @@ class Session(Protocol):
     def ask(self, collector: Collector, schema: str, top: int) -> Rows:
         """What a collector asks for; psycopg.Error, of which is_lost() ones are the last."""
 
+    def unseen(self) -> str:
+        """What the role may not look at, and what to do; empty where it may."""
+
     def close(self) -> None:
         """Ends it."""
 
@@ -86,6 +89,18 @@ class LiveSession:
         text = f"/* {APPLICATION}: {collector.name} */ {collector.sql}"
         query = sql.SQL(text).format(extension=sql.Identifier(schema)) if schema else sql.SQL(text)
         return self._connection.execute(query, {"top": top}).fetchall()
+
+    def unseen(self) -> str:
+        """What the role may not look at, and what to do; empty where it may."""
+        row = self._connection.execute(
+            "SELECT current_user AS role, pg_has_role('pg_monitor', 'USAGE') AS monitors"
+        ).fetchone()
+        if row is None or row["monitors"]:
+            return ""
+        return (
+            f"{row['role']} does not see what others' sessions do, texts of their statements and "
+            f"WAL files: GRANT pg_monitor TO {row['role']}"
+        )
 
     def close(self) -> None:
         """Ends the session."""
