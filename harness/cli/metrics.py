@@ -15,8 +15,9 @@ from harness.config import Settings, server_dsn
 from harness.errors import DatabaseError
 from harness.metrics import collector, exporter
 from harness.metrics import server as live
+from harness.metrics.sampling import sampling
 from harness.metrics.server import ServerMetrics
-from harness.metrics.session import LiveSession
+from harness.metrics.session import LiveSession, observing
 from harness.report.latest import LatestRun
 from harness.server.embedded import embedded
 
@@ -42,11 +43,13 @@ def metrics(
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet)
     if path.exists():
         document.load(path)  # fails now rather than at the first scrape
-    server = ServerMetrics(
-        partial(LiveSession, _conninfo(ctx.settings)), collector.read_all(), top, tell=ctx.say
-    )
+    conninfo, column = _conninfo(ctx.settings), ctx.settings.tenancy.column
+    server = ServerMetrics(partial(LiveSession, conninfo), collector.read_all(), top, tell=ctx.say)
     _look(ctx, server)
-    with exporter.serving([server, LatestRun(path)], address, port, max_series) as bound:
+    with (
+        sampling(partial(observing, conninfo), column) as activity,
+        exporter.serving([server, activity, LatestRun(path)], address, port, max_series) as bound,
+    ):
         ctx.say(f"http://{address}:{bound}/metrics serves the server and {path}; Ctrl-C ends it")
         threading.Event().wait()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -51,24 +51,44 @@ class Session(Protocol):
         """Ends it."""
 
 
+Observing = psycopg.Connection[dict[str, Any]]
+
+
+def observing(conninfo: str) -> Observing:
+    """A connection that changes nothing and keeps nobody waiting.
+
+    Raises DatabaseError where nobody answers, or a server older than 17 does.
+    """
+    try:
+        connection = psycopg.connect(
+            make_conninfo(conninfo, **_PATIENCE),
+            autocommit=True,
+            application_name=APPLICATION,
+            row_factory=dict_row,
+        )
+    except psycopg.Error as error:
+        raise DatabaseError(f"cannot connect: {one_line(error)}") from None
+    try:
+        if connection.info.server_version < MINIMUM_VERSION:
+            raise DatabaseError("the server is older than PostgreSQL 17, which the harness needs")
+        _set(connection, _SETTINGS)
+    except (DatabaseError, psycopg.Error) as error:
+        connection.close()
+        raise DatabaseError(one_line(error)) from None
+    return connection
+
+
+def _set(connection: Observing, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+
 class LiveSession:
     """A session on PostgreSQL."""
 
     def __init__(self, conninfo: str) -> None:
-        """Connects; raises DatabaseError where nobody answers, or one older than 17 does."""
-        try:
-            self._connection = psycopg.connect(
-                make_conninfo(conninfo, **_PATIENCE),
-                autocommit=True,
-                application_name=APPLICATION,
-                row_factory=dict_row,
-            )
-            self._set(_SETTINGS)
-        except psycopg.Error as error:
-            raise DatabaseError(f"cannot connect: {one_line(error)}") from None
-        if self._connection.info.server_version < MINIMUM_VERSION:
-            self.close()
-            raise DatabaseError("the harness needs PostgreSQL 17 or later")
+        """Connects; raises DatabaseError as `observing` does."""
+        self._connection = observing(conninfo)
         self.version = self._connection.info.server_version // 10000
         self._timeout = 1.0
 
@@ -83,7 +103,7 @@ class LiveSession:
     def ask(self, collector: Collector, schema: str, top: int) -> Rows:
         """The rows of a collector's query."""
         if collector.timeout != self._timeout:
-            self._set({"statement_timeout": f"{collector.timeout * 1000:.0f}ms"})
+            _set(self._connection, {"statement_timeout": f"{collector.timeout * 1000:.0f}ms"})
             self._timeout = collector.timeout
         # The text is the package's own, or that of whoever serves the metrics.
         text = f"/* {APPLICATION}: {collector.name} */ {collector.sql}"
@@ -105,10 +125,6 @@ class LiveSession:
     def close(self) -> None:
         """Ends the session."""
         self._connection.close()
-
-    def _set(self, settings: Mapping[str, str]) -> None:
-        for name, value in settings.items():
-            self._connection.execute("SELECT set_config(%s, %s, false)", [name, value])
 
 
 def lost(error: psycopg.Error) -> bool:

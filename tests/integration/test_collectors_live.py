@@ -12,10 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from harness.db import Target, as_role
-from harness.metrics import collector
+from harness.metrics import collector, tenants
 from harness.metrics.exporter import SourcesCollector
+from harness.metrics.sampling import sampling
 from harness.metrics.server import ServerMetrics
-from harness.metrics.session import LiveSession
+from harness.metrics.session import LiveSession, observing
 
 SCHEMA = """
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
@@ -128,3 +129,37 @@ def test_prometheus_finds_nothing_wrong(watched: Target) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_noisy_tenant_is_found_by_sampling(watched: Target) -> None:
+    with closing(psycopg.connect(watched.admin)) as busy, psycopg.connect(watched.admin) as looking:
+        busy.execute("SELECT set_config('application_name', 'bh:tenant-1', true)")
+        busy.pgconn.send_query(b"SELECT pg_sleep(30)")
+        deadline = time.monotonic() + 10
+        while not (seen := tenants.sample(looking)):
+            assert time.monotonic() < deadline
+        busy.cancel_safe()
+    assert seen == {"tenant-1": 1}
+
+
+def test_sizes_are_the_planners_where_row_security_lets_them_be_seen(watched: Target) -> None:
+    with psycopg.connect(watched.admin, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE shop.order AS SELECT least(n / 30, 1) AS shop_id"
+            " FROM generate_series(0, 99) AS n"
+        )
+        connection.execute("ALTER TABLE shop.order ENABLE ROW LEVEL SECURITY")
+        connection.execute("ANALYZE shop.order")
+        assert tenants.rows(connection, "shop_id") == {"0": 30, "1": 70}
+        connection.execute("SET ROLE pg_monitor")
+        assert tenants.rows(connection, "shop_id") == {}
+
+
+def test_sampling_begins_when_there_is_a_server(watched: Target) -> None:
+    with sampling(lambda: observing(watched.admin), "shop_id") as activity:
+        deadline = time.monotonic() + 10
+        while not activity.samples:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert activity.up
+    assert not activity.up
