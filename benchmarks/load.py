@@ -36,6 +36,7 @@ PGBENCH = r"""
 \set n random(1, {accounts})
 \startpipeline
 SELECT tenant_mgmt.set_tenant('{tenant}');
+SELECT set_config('application_name', 'bh:{tenant}', true);
 SELECT business_id, username, email, status FROM user_mgmt.user_account
 WHERE business_id = '{tenant}' AND user_account_id = ('{prefix}' || lpad(:n::text, 12, '0'))::uuid;
 \endpipeline

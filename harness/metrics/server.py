@@ -20,7 +20,7 @@ from harness.metrics.collector import Collector
 from harness.metrics.families import Gathered, gathered
 from harness.metrics.session import Session, lost
 
-TOP = 15
+TOP = 10
 """How many of many are named: statements, tables."""
 PATIENCE = 8.0
 """Seconds after which a scrape asks no further collector; Prometheus waits for ten."""
