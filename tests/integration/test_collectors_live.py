@@ -6,17 +6,20 @@ import shutil
 import subprocess
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from harness.config import Settings
 from harness.db import Target, as_role
 from harness.metrics import collector, tenants
 from harness.metrics.exporter import SourcesCollector
 from harness.metrics.sampling import sampling
 from harness.metrics.server import ServerMetrics
 from harness.metrics.session import LiveSession, observing
+from harness.server.doctor import Answer, examine
 
 SCHEMA = """
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
@@ -163,3 +166,10 @@ def test_sampling_begins_when_there_is_a_server(watched: Target) -> None:
             time.sleep(0.01)
         assert activity.up
     assert not activity.up
+
+
+def test_the_doctor_tells_what_will_not_be_seen(watched: Target, settings: Settings) -> None:
+    blind = replace(watched, admin=as_role(watched.admin, "pg_read_all_settings"))
+    answers = {each.question: each for each in examine(blind, settings, external=True)}
+    assert answers["monitoring"].answer is Answer.WARNING
+    assert "pg_stats hides tables" in answers["sizes of tenants"].detail
