@@ -23,7 +23,7 @@ BUNDLED = Path(__file__).parent / "queries"
 _KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values")
 _LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
-_NAME = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
+_NAME = re.compile(r"[a-z0-9_.]+")
 _PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
 
 

@@ -24,7 +24,7 @@ _NAMED = re.compile(r"/\* (\S+) \*/")
 _KNOWN_BY = 200
 """So many characters of a statement tell which query it is."""
 
-_SAMPLE: LiteralString = """
+_SAMPLE: LiteralString = """/* harness metrics: waits */
 SELECT left(a.query, %s),
        CASE WHEN a.wait_event IS NULL THEN 'running'
             ELSE a.wait_event_type || ' ' || a.wait_event END,

@@ -80,7 +80,7 @@ def observing(conninfo: str) -> Observing:
 
 def _set(connection: Observing, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
-        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        connection.execute("/* harness metrics */ SELECT set_config(%s, %s, false)", [name, value])
 
 
 class LiveSession:
@@ -95,7 +95,7 @@ class LiveSession:
     def extensions(self) -> Mapping[str, str]:
         """The extensions of the database, each with its schema."""
         rows = self._connection.execute(
-            "SELECT e.extname, n.nspname FROM pg_extension AS e"
+            "/* harness metrics */ SELECT e.extname, n.nspname FROM pg_extension AS e"
             " JOIN pg_namespace AS n ON n.oid = e.extnamespace"
         )
         return {row["extname"]: row["nspname"] for row in rows}

@@ -26,7 +26,7 @@ INTERVAL = 0.2
 SMALL, GIANT = 0.5, 4.0
 """A small tenant has less than half an equal share of all rows, a giant more than four."""
 
-_ACTIVE: LiteralString = """
+_ACTIVE: LiteralString = """/* harness metrics: tenants */
 SELECT substr(a.application_name, 4) AS tenant, count(*) AS sessions
 FROM pg_stat_get_activity(NULL) AS a
 WHERE starts_with(a.application_name, 'bh:') AND a.state = 'active'
@@ -34,7 +34,7 @@ WHERE starts_with(a.application_name, 'bh:') AND a.state = 'active'
 GROUP BY a.application_name
 """
 
-_ROWS: LiteralString = """
+_ROWS: LiteralString = """/* harness metrics: sizes */
 SELECT v.tenant, sum(v.frequency * c.reltuples)::bigint AS n
 FROM pg_stats AS s
 JOIN pg_class AS c
