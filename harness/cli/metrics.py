@@ -36,6 +36,10 @@ def metrics(
     max_series: Annotated[
         int, typer.Option(min=1, help="Series that a scrape has at most.")
     ] = exporter.MAX_SERIES,
+    collectors: Annotated[
+        list[Path] | None,
+        typer.Option(help="Directory of further collectors, .toml files.", show_default=False),
+    ] = None,
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
@@ -44,7 +48,8 @@ def metrics(
     if path.exists():
         document.load(path)  # fails now rather than at the first scrape
     conninfo, column = _conninfo(ctx.settings), ctx.settings.tenancy.column
-    server = ServerMetrics(partial(LiveSession, conninfo), collector.read_all(), top, tell=ctx.say)
+    asked = collector.read_all(collector.BUNDLED, *(collectors or ()))
+    server = ServerMetrics(partial(LiveSession, conninfo), asked, top, tell=ctx.say)
     _look(ctx, server)
     with (
         sampling(partial(observing, conninfo), column) as activity,

@@ -9,6 +9,7 @@ under the name that postgres_exporter gave it, so that people's dashboards find 
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -83,19 +84,29 @@ def read(path: Path) -> Collector:
         raise UsageError(f"{path}: {where}: {first['msg'].lower()}") from None
 
 
-def read_all(directory: Path = BUNDLED) -> tuple[Collector, ...]:
-    """The collectors of a directory, in the order of their names.
+def read_all(*directories: Path) -> tuple[Collector, ...]:
+    """The bundled collectors, or those of directories; of a directory in the order of their names.
 
-    Raises UsageError where two of them, for the same version, give a metric of the same name.
+    Raises UsageError where two of them, for the same version, give a metric of the same name, or
+    have a name in common, and where a directory has none.
     """
-    found = tuple(read(path) for path in sorted(directory.glob("*.toml")))
+    found = tuple(read(path) for each in directories or (BUNDLED,) for path in _files(each))
+    for name, count in Counter(each.name for each in found).items():
+        if count > 1:
+            raise UsageError(f"{count} collectors are called {name}; rename a file")
     given: dict[str, Collector] = {}
     for each in found:
         for metric in (f"{each.prefix}_{column}" for column in each.metrics):
             other = given.setdefault(metric, each)
             if other is not each and _overlap(each, other):
-                raise UsageError(f"{directory}: {each.name} and {other.name} both give {metric}")
+                raise UsageError(f"collectors {other.name} and {each.name} both give {metric}")
     return found
+
+
+def _files(directory: Path) -> list[Path]:
+    if files := sorted(directory.glob("*.toml")):
+        return files
+    raise UsageError(f"{directory}: holds no collector, a .toml file")
 
 
 def _overlap(one: Collector, other: Collector) -> bool:

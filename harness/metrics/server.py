@@ -1,7 +1,8 @@
 """The metrics of a live server: each collector asked when its interval has passed, and kept until.
 
-Scrapes that come while one is being answered wait for its answer. A collector that fails is told
-and hides no other; a server that does not answer is told by `pg_up` 0 and nothing old.
+Scrapes that come while one is being answered wait for its answer, but not for ever: of a server
+that hangs they say what they say of one that is not there. A collector that fails is told and hides
+no other; a server that does not answer is told by `pg_up` 0 and nothing old.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from harness.metrics.session import Session, lost
 TOP = 10
 """How many of many are named: statements, tables."""
 PATIENCE = 8.0
-"""Seconds after which a scrape asks no further collector; Prometheus waits for ten."""
+"""Seconds after which a scrape asks no further collector and waits for no other scrape;
+Prometheus waits for ten."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class ServerMetrics:
     clock: Callable[[], float] = time.monotonic
     tell: Callable[[str], None] = lambda _: None
     """Is told when a collector begins to fail, and why."""
+    patience: float = PATIENCE
     session: Session | None = field(default=None, init=False)
     _asked: dict[str, Asked] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -60,12 +63,16 @@ class ServerMetrics:
     def __call__(self) -> Iterable[Metric]:
         """The families of one scrape."""
         before = self._rounds
-        with self._lock:
+        if not self._lock.acquire(timeout=self.patience):
+            return (_up(False),)
+        try:
             if self._rounds == before:
                 self._ask_all()
                 self._families = tuple(self._told())
                 self._rounds += 1
             return self._families
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Ends the session, if there is one."""
@@ -74,7 +81,7 @@ class ServerMetrics:
 
     def _ask_all(self) -> None:
         """Asks what is due and fits the server, what has waited longest first."""
-        deadline = self.clock() + PATIENCE
+        deadline = self.clock() + self.patience
         try:
             self.session = self.session or self.open()
             fitting = self._fitting(self.session, self.session.extensions())
@@ -126,12 +133,14 @@ class ServerMetrics:
 
     def _told(self) -> Iterator[Metric]:
         """What is known: of the server, then of asking it."""
-        yield GaugeMetricFamily(
-            "pg_up", "Whether the server answers (1) or not (0).", float(self.session is not None)
-        )
+        yield _up(self.session is not None)
         for asked in self._asked.values():
             yield from asked.answer.families if asked.answer else ()
         yield from _of_asking(self._asked.values())
+
+
+def _up(answers: bool) -> Metric:
+    return GaugeMetricFamily("pg_up", "Whether the server answers (1) or not (0).", answers)
 
 
 def _of_asking(asked: Iterable[Asked]) -> Iterator[Metric]:

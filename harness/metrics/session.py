@@ -28,7 +28,14 @@ _SETTINGS = {
 }
 """A shared machine's processors and locks are its users'. Names are pg_catalog's, so that nobody's
 function of the same name is called with the rights of who looks."""
-_PATIENCE = {"connect_timeout": "2", "tcp_user_timeout": "5000"}
+_PATIENCE = {
+    "connect_timeout": "2",
+    "tcp_user_timeout": "5000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
+"""A network that swallows everything is noticed in seconds."""
 
 
 class Session(Protocol):

@@ -53,8 +53,19 @@ def test_a_metric_is_given_once_for_a_version(tmp_path: Path) -> None:
     older = GOOD.replace("labels", "below = 18\nlabels")
     newer = GOOD.replace("labels", "minimum = 18\nlabels")
     assert [each.fits(17) for each in _read(tmp_path, a=older, b=newer)] == [True, False]
-    with pytest.raises(UsageError, match="b and a both give pg_seen_sessions"):
+    with pytest.raises(UsageError, match="a and b both give pg_seen_sessions"):
         _read(tmp_path, b=GOOD)
+
+
+def test_a_directory_of_ones_own_adds_to_the_bundled_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no collector"):
+        collector.read_all(collector.BUNDLED, tmp_path)
+    (tmp_path / "mine.toml").write_text(GOOD)
+    found = collector.read_all(collector.BUNDLED, tmp_path)
+    assert (found[-1].name, len(found)) == ("mine", len(collector.read_all()) + 1)
+    (tmp_path / "waits.toml").write_text(GOOD.replace("pg_seen", "pg_other"))
+    with pytest.raises(UsageError, match="2 collectors are called waits"):
+        collector.read_all(collector.BUNDLED, tmp_path)
 
 
 def test_every_bundled_collector_can_be_read() -> None:

@@ -170,6 +170,25 @@ def test_a_scrape_stops_asking_before_prometheus_gives_up() -> None:
     assert session.asked == ["a", "b"], "what has waited longest is next"
 
 
+def test_a_server_that_hangs_is_down_to_scrapes_that_come_meanwhile() -> None:
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hangs() -> Rows:
+        hanging.set()
+        assert go_on.wait(5)
+        return []
+
+    session = FakeSession(answers={"a": hangs})
+    server = ServerMetrics(lambda: session, [_collector("a")], patience=0.01)
+    first = threading.Thread(target=server)
+    first.start()
+    assert hanging.wait(5)
+    assert "pg_up 0.0" in _text(server)
+    go_on.set()
+    first.join(5)
+    assert "pg_up 1.0" in _text(server)
+
+
 def test_rows_beyond_the_cap_are_dropped_and_counted() -> None:
     rows = [{"state": str(n), "sessions": n} for n in range(5)]
     found = gathered(_collector("a", max_series=3), rows)

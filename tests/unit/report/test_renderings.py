@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
@@ -182,6 +184,18 @@ def test_metrics_state_leaks_budgets_and_stages(failed_run: Run) -> None:
     assert verdicts == {"rest.station_queue": "pass", "rest.<slow>": "miss"}
     budgets = samples["harness_query_budget_seconds"]
     assert ({"query": "rest.station_queue", "objective": "0.95"}, 0.04) in budgets
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_prometheus_finds_nothing_wrong_with_a_run(failed_run: Run) -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=prometheus.textfile(failed_run),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_terminal_names_failures_without_color(failed_run: Run) -> None:
