@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -116,14 +116,11 @@ def _keep_on(
     ended: threading.Event,
 ) -> None:
     while not ended.is_set():
-        try:
-            with connect() as connection:
-                _sample(connection, column, activity, ended)
-        except (DatabaseError, psycopg.Error):
-            ended.wait(RETRY)
-        finally:
-            activity.up = False
-            activity.window.clear()
+        with suppress(DatabaseError, psycopg.Error), connect() as connection:
+            _sample(connection, column, activity, ended)
+        activity.up = False
+        activity.window.clear()
+        ended.wait(RETRY)
 
 
 def _sample(

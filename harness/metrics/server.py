@@ -38,6 +38,8 @@ class Asked:
     seconds: float = 0.0
     """How long it took the last time."""
     errors: int = 0
+    up: bool | None = None
+    """Whether it was answered the last time; None where it was not asked yet."""
     answer: Gathered | None = None
     """None before the first time and after an error."""
 
@@ -83,13 +85,23 @@ class ServerMetrics:
         """Asks what is due and fits the server, what has waited longest first."""
         deadline = self.clock() + self.patience
         try:
-            self.session = self.session or self.open()
-            fitting = self._fitting(self.session, self.session.extensions())
+            session, extensions = self._reached()
+            fitting = self._fitting(session, extensions)
             for asked, schema in sorted(fitting, key=lambda each: each[0].due):
                 if asked.due <= self.clock() < deadline:
-                    self._ask(self.session, asked, schema)
+                    self._ask(session, asked, schema)
         except (DatabaseError, psycopg.Error):
             self._end()
+
+    def _reached(self) -> tuple[Session, Mapping[str, str]]:
+        """The session, or another where the server was restarted, and its extensions."""
+        if self.session is not None:
+            try:
+                return self.session, self.session.extensions()
+            except psycopg.Error:
+                self._end()
+        self.session = self.open()
+        return self.session, self.session.extensions()
 
     def _fitting(self, session: Session, extensions: Mapping[str, str]) -> list[tuple[Asked, str]]:
         """Collectors that the server has what they need for, and the schema of their extension;
@@ -108,7 +120,7 @@ class ServerMetrics:
         started = self.clock()
         try:
             rows = session.ask(asked.collector, schema, self.top)
-            asked.answer = gathered(asked.collector, rows)
+            asked.answer, asked.up = gathered(asked.collector, rows), True
         except (psycopg.Error, KeyError, TypeError, ValueError) as error:
             self._failed(asked, error)
             if isinstance(error, psycopg.Error) and lost(error):
@@ -118,9 +130,9 @@ class ServerMetrics:
             asked.due = started + asked.collector.interval
 
     def _failed(self, asked: Asked, error: Exception) -> None:
-        if asked.answer is not None or not asked.errors:
+        if asked.up is not False:
             self.tell(f"collector {asked.collector.name} failed: {one_line(error)}")
-        asked.answer = None
+        asked.answer, asked.up = None, False
         asked.errors += 1
 
     def _end(self) -> None:
@@ -129,7 +141,7 @@ class ServerMetrics:
             self.session.close()
         self.session = None
         for asked in self._asked.values():
-            asked.answer, asked.due = None, 0.0
+            asked.answer, asked.up, asked.due = None, None, 0.0
 
     def _told(self) -> Iterator[Metric]:
         """What is known: of the server, then of asking it."""
@@ -153,10 +165,11 @@ def _of_asking(asked: Iterable[Asked]) -> Iterator[Metric]:
     )
     for each in asked:
         name = [each.collector.name]
-        up.add_metric(name, float(each.answer is not None))
-        seconds.add_metric(name, each.seconds)
-        dropped.add_metric(name, each.answer.dropped if each.answer else 0)
         errors.add_metric(name, each.errors)
+        if each.up is not None:
+            up.add_metric(name, float(each.up))
+            seconds.add_metric(name, each.seconds)
+            dropped.add_metric(name, each.answer.dropped if each.answer else 0)
     yield from (up, seconds, dropped, errors)
 
 

@@ -39,8 +39,11 @@ class FakeSession:
     answers: dict[str, Callable[[], Rows]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     closed: bool = False
+    restarted: bool = False
 
     def extensions(self) -> Mapping[str, str]:
+        if self.restarted:
+            raise psycopg.OperationalError("terminating connection")
         return {"citus": "pg_catalog"}
 
     def ask(self, collector: Collector, schema: str, top: int) -> Rows:
@@ -129,9 +132,20 @@ def test_a_server_that_goes_away_is_down_and_found_again() -> None:
     texts = [_text(server) for _ in range(3)]
     assert ["pg_up 1.0" in text for text in texts] == [False, False, True]
     assert "pg_a_sessions" not in texts[1], "nothing old"
+    assert "harness_collector_up{" not in texts[1], "it is the server that is down"
     assert first.closed
     assert first.asked == ["a"], "nobody is left to ask for b"
     assert 'harness_collector_errors_total{collector="a"} 1.0' in texts[2]
+
+
+def test_a_server_that_was_restarted_is_up_at_once() -> None:
+    sessions = [FakeSession(), FakeSession()]
+    first = sessions[0]
+    server = ServerMetrics(lambda: sessions.pop(0), [_collector("a", interval=60)])
+    _text(server)
+    first.restarted = True
+    assert 'pg_a_sessions{state="idle"} 3.0' in _text(server)
+    assert first.closed
 
 
 def test_scrapes_at_once_share_one_answer() -> None:
