@@ -36,6 +36,9 @@ SELECT sum(shared_blks_hit + shared_blks_read)::bigint FROM pg_stat_statements
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND starts_with(query, %s)
 """
+_FORGET = """
+SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 class Hours:
@@ -61,7 +64,7 @@ def main(run: str | None = None) -> None:
         with connect(target.admin, autocommit=True) as watching:
             watching.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
             series = _series(server())
-            watching.execute("SELECT pg_stat_statements_reset()")
+            watching.execute(_FORGET)
             times = [_scrape(server, clock) for _ in range(ROUNDS)]
             watching.execute(PEER).fetchall()
             ours = _buffers(watching, "/* harness metrics") / ROUNDS

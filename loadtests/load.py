@@ -18,6 +18,7 @@ from harness.metrics.tenants import ranked
 from loadtests import budget, driving, explaining, judging, plans, waits, workload
 from loadtests.arrivals import Kind
 from loadtests.driving import Driving, Progress
+from loadtests.naming import naming
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
 from loadtests.tenants import Shares
@@ -212,7 +213,7 @@ def _prepare(
     return workload.Workload(
         queries=queries,
         tenants=tenants,
-        set_tenant=settings.tenancy.set_tenant,
+        set_tenant=naming(settings.tenancy.set_tenant),
         tenant_column=settings.tenancy.column,
         warmup_seconds=load_settings.warmup_seconds,
         seconds=load_settings.seconds,

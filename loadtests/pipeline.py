@@ -1,4 +1,4 @@
-"""One connection of a simulated user: tenant, its name and query travel in one round trip.
+"""One connection of a simulated user: tenant and query travel in one round trip.
 
 libpq's pipeline mode, with statements prepared once. Everything up to the sync is one
 transaction, so the tenant holds for the query and ends with it. Waiting is left to the caller
@@ -14,7 +14,6 @@ import psycopg
 from psycopg import pq
 
 from harness.db import one_line
-from harness.metrics.tenants import NAME_TENANT
 
 _ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -44,7 +43,6 @@ class PipelinedConnection:
         if self._server.status != pq.ConnStatus.OK:
             raise ConnectionLost(self._server.error_message.decode().strip())
         self._prepare("set_tenant", set_tenant)
-        self._prepare("name_tenant", NAME_TENANT)
         for name, statement in statements.items():
             self._prepare(name, statement)
         self.backend: int = self._server.backend_pid
@@ -73,7 +71,6 @@ class PipelinedConnection:
         """
         try:
             self._server.send_query_prepared(b"set_tenant", [tenant])
-            self._server.send_query_prepared(b"name_tenant", [tenant])
             self._server.send_query_prepared(statement, values)
             self._server.pipeline_sync()
             self._server.flush()
@@ -91,7 +88,7 @@ class PipelinedConnection:
             raise ValueError(f"{name}: {result.error_message.decode().strip()}")
 
     def _results(self, wait: Callable[[], None]) -> list[pq.abc.PGresult]:
-        """The results of the statements, up to the sync."""
+        """The results of the two statements, up to the sync."""
         results: list[pq.abc.PGresult] = []
         while True:
             while self._server.is_busy():

@@ -19,8 +19,6 @@ SizeClass = Literal["small", "medium", "giant"]
 
 PREFIX = "bh:"
 """Before the tenant in application_name."""
-NAME_TENANT: LiteralString = "SELECT set_config('application_name', 'bh:' || $1, true)"
-"""Names the tenant for the rest of a transaction; costs a server some 3 µs."""
 INTERVAL = 0.2
 """Seconds between samples: five a second tell a noisy tenant and cost next to nothing."""
 SMALL, GIANT = 0.5, 4.0
