@@ -35,7 +35,7 @@ WHERE business_id = %(business_id)s AND user_account_id = %(user_account_id)s
 PGBENCH = r"""
 \set n random(1, {accounts})
 \startpipeline
-SELECT tenant_mgmt.set_tenant('{tenant}');
+SELECT tenant_mgmt.set_tenant('{tenant}'), set_config('application_name', 'bh:{tenant}', true);
 SELECT business_id, username, email, status FROM user_mgmt.user_account
 WHERE business_id = '{tenant}' AND user_account_id = ('{prefix}' || lpad(:n::text, 12, '0'))::uuid;
 \endpipeline

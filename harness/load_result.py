@@ -191,6 +191,18 @@ class Arrivals:
 
 
 @dataclass(frozen=True, slots=True)
+class BusyTenant:
+    """A tenant that the server was seen at work for."""
+
+    tenant: str
+    size: str
+    """small, medium, giant or hot."""
+    samples: int
+    share: float
+    """Of the samples of all tenants."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """A load run: all critical queries under a number of users."""
 
@@ -210,3 +222,5 @@ class LoadResult:
     """None where there is no baseline."""
     switched: int = 0
     """Transactions that worked for another tenant than the one before on their connection."""
+    busiest: tuple[BusyTenant, ...] = ()
+    """The tenants that the server worked for most, the first first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,16 +13,20 @@ from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target
 from harness.errors import DatabaseError, UsageError
-from harness.load_result import Arrivals, Driver, LoadResult
+from harness.load_result import Arrivals, BusyTenant, Driver, LoadResult
+from harness.metrics.tenants import ranked
 from loadtests import budget, driving, explaining, judging, plans, waits, workload
 from loadtests.arrivals import Kind
 from loadtests.driving import Driving, Progress
+from loadtests.naming import naming
 from loadtests.query import BUNDLED, Query, read_all
 from loadtests.recorder import DriverRecord
 from loadtests.tenants import Shares
 
 SATURATED = 0.9
 """A driver that used so much of one core cannot keep time any more."""
+BUSIEST = 10
+"""So many tenants are told that the load kept the server busy for."""
 LATE_MS = 10.0
 """Nor can one whose sleeps end so late at the 95th percentile: others have the processor."""
 
@@ -69,7 +73,7 @@ def load(
     found = plans.capture(database, settings, queries, work.tenants)
     with (
         tempfile.TemporaryDirectory(prefix="harness-load-") as directory,
-        waits.sampled(database, queries) as waited,
+        waits.sampled(database, queries) as seen,
     ):
         driver = Driving(load_settings.users, load_settings.processes, load_settings.web_port)
         records = driving.drive(database, driver, work, Path(directory), on_progress)
@@ -78,8 +82,19 @@ def load(
     by_name = {query.name: query for query in queries}
     lacking = workload.lacking(queries, work.tenants)
     result = judging.excused(summarize(queries, records, load_settings), lacking)
+    result = replace(result, busiest=tuple(_busiest(seen.tenants, work.tenants)))
     command, column = reproducing(load_settings), settings.tenancy.column
-    return explaining.explained(result, by_name, found, waited, command, column)
+    return explaining.explained(result, by_name, found, seen.waits, command, column)
+
+
+def _busiest(
+    seen: Mapping[str, int], tenants: Sequence[workload.TenantSamples]
+) -> Iterator[BusyTenant]:
+    """The tenants that connections were seen at work for most, the first first."""
+    sizes = {tenant.id: tenant.size_class for tenant in tenants}
+    for each in ranked(seen, BUSIEST):
+        size = sizes.get(each.tenant, "")
+        yield BusyTenant(each.tenant, size, int(each.amount), each.share)
 
 
 def chosen(settings: Settings, wanted: LoadSettings) -> tuple[Query, ...]:
@@ -198,7 +213,7 @@ def _prepare(
     return workload.Workload(
         queries=queries,
         tenants=tenants,
-        set_tenant=settings.tenancy.set_tenant,
+        set_tenant=naming(settings.tenancy.set_tenant),
         tenant_column=settings.tenancy.column,
         warmup_seconds=load_settings.warmup_seconds,
         seconds=load_settings.seconds,

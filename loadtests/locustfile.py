@@ -209,7 +209,7 @@ class CriticalQueryUser(User):
 
     def on_start(self) -> None:
         """Connects and prepares every query."""
-        statements = {query.name: query.numbered for query in WORK.queries}
+        statements = {query.name: query.named for query in WORK.queries}
         try:
             self.connection = PipelinedConnection(DSN, SET_TENANT, statements)
         except (ConnectionLost, ValueError) as error:

@@ -23,6 +23,7 @@ BUNDLED = Path(__file__).parent / "queries"
 _KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values")
 _LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
+_NAME = re.compile(r"[a-z0-9_.]+")
 _PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
 
 
@@ -69,6 +70,11 @@ class Query:
         """The statement with $n in place of %(name)s, as the protocol wants it."""
         number = {name: f"${position}" for position, name in enumerate(self.parameters, 1)}
         return _PLACEHOLDER.sub(lambda m: number[m["name"]] if m["name"] else "%", self.statement)
+
+    @property
+    def named(self) -> str:
+        """The same behind the query's name, by which the server's views tell it."""
+        return f"/* {self.name} */ {self.numbered}" if _NAME.fullmatch(self.name) else self.numbered
 
 
 def read_all(directory: Path = BUNDLED, tenant_column: str = "business_id") -> tuple[Query, ...]:

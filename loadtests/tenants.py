@@ -16,17 +16,8 @@ from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection
 from harness.errors import UsageError
+from harness.metrics.tenants import rows, size_class
 
-_SIZES: LiteralString = """
-SELECT v.tenant, sum(v.frequency * c.reltuples)::bigint
-FROM pg_stats AS s
-JOIN pg_class AS c
-    ON c.oid = to_regclass(format('%%I.%%I', s.schemaname, s.tablename)) AND c.relkind = 'r'
-CROSS JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs)
-    AS v (tenant, frequency)
-WHERE s.attname = %s AND NOT s.inherited AND c.reltuples > 0
-GROUP BY v.tenant
-"""
 _KEY: LiteralString = """
 SELECT a.attname
 FROM pg_class AS c
@@ -38,8 +29,6 @@ WHERE c.oid = to_regclass(%(table)s)
 ORDER BY a.attname <> %(column)s
 LIMIT 1
 """
-SMALL, GIANT = 0.5, 4.0
-"""A small tenant has less than half an equal share of all rows, a giant more than four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +85,8 @@ def by_tenant(
     connection: Connection, settings: Settings, tenants: Iterable[str]
 ) -> Mapping[str, int]:
     """About how many rows each tenant has, the biggest first; 0 where nothing was analyzed."""
-    known: dict[str, int] = dict(connection.execute(_SIZES, [settings.tenancy.column]).fetchall())
-    sizes = {tenant: int(known.get(tenant, 0)) for tenant in tenants}
+    known = rows(connection, settings.tenancy.column)
+    sizes = {tenant: known.get(tenant, 0) for tenant in tenants}
     return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -110,10 +99,3 @@ def loads(sizes: Mapping[str, int], shares: Shares) -> Iterator[TenantLoad]:
     for place, (tenant, weight) in enumerate(zip(sizes, weights, strict=True)):
         hot = bool(shares.hot) and place == 0
         yield TenantLoad(tenant, weight, "hot" if hot else size_class(sizes[tenant], equal))
-
-
-def size_class(rows: int, equal_share: float) -> str:
-    """small, medium or giant, by what a tenant would have if all had the same."""
-    if rows < SMALL * equal_share:
-        return "small"
-    return "giant" if rows > GIANT * equal_share else "medium"

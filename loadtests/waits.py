@@ -1,7 +1,9 @@
-"""What the driver's connections wait for, sampled from pg_stat_activity while the load runs."""
+"""What the driver's connections wait for and for which tenants they work, sampled from
+pg_stat_activity while the load runs."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,18 +15,20 @@ import psycopg
 
 from harness.db import Target, connect
 from harness.errors import DatabaseError
+from harness.metrics import tenants
 from loadtests.query import Query
 
 APPLICATION = "harness load"
 INTERVAL = 0.1
+_NAMED = re.compile(r"/\* (\S+) \*/")
 _KNOWN_BY = 200
 """So many characters of a statement tell which query it is."""
 
-_SAMPLE: LiteralString = """
+_SAMPLE: LiteralString = """/* harness metrics: waits */
 SELECT left(a.query, %s),
        CASE WHEN a.wait_event IS NULL THEN 'running'
             ELSE a.wait_event_type || ' ' || a.wait_event END,
-       h.pid, left(h.query, 100), h.application_name
+       h.pid, left(h.query, 100), h.application_name, a.application_name
 FROM pg_stat_activity AS a
 LEFT JOIN LATERAL (
     SELECT b.pid, b.query, b.application_name
@@ -33,7 +37,8 @@ LEFT JOIN LATERAL (
     ORDER BY b.xact_start
     LIMIT 1
 ) AS h ON true
-WHERE a.application_name = %s AND a.state = 'active' AND a.datname = current_database()
+WHERE (a.application_name = %s OR starts_with(a.application_name, %s))
+  AND a.state = 'active' AND a.datname = current_database()
 """
 
 
@@ -54,12 +59,22 @@ class Waits:
             yield f"waited {count} times for a lock of {holder}"
 
 
+@dataclass(slots=True)
+class Seen:
+    """What samples showed."""
+
+    waits: defaultdict[str, Waits] = field(default_factory=lambda: defaultdict(Waits))
+    """By query."""
+    tenants: Counter[str] = field(default_factory=Counter)
+    """How often a connection was seen at work for a tenant."""
+
+
 @contextmanager
-def sampled(database: Target, queries: Sequence[Query]) -> Iterator[Mapping[str, Waits]]:
-    """Samples until the block ends; what was seen, by query."""
-    found: defaultdict[str, Waits] = defaultdict(Waits)
+def sampled(database: Target, queries: Sequence[Query]) -> Iterator[Seen]:
+    """Samples until the block ends."""
+    found = Seen()
     ended = threading.Event()
-    names = {" ".join(q.numbered[:_KNOWN_BY].split()): q.name for q in queries}
+    names = {" ".join(q.named[:_KNOWN_BY].split()): q.name for q in queries}
     thread = threading.Thread(target=_sample, args=(database, names, found, ended), daemon=True)
     thread.start()
     try:
@@ -70,14 +85,17 @@ def sampled(database: Target, queries: Sequence[Query]) -> Iterator[Mapping[str,
 
 
 def _sample(
-    database: Target, names: Mapping[str, str], found: Mapping[str, Waits], ended: threading.Event
+    database: Target, names: Mapping[str, str], found: Seen, ended: threading.Event
 ) -> None:
     """A server that goes away ends the sampling; the driver is who tells."""
     try:
         with connect(database.admin, autocommit=True, application_name="harness waits") as seen:
             while not ended.wait(INTERVAL):
-                for row in seen.execute(_SAMPLE, [_KNOWN_BY, APPLICATION]).fetchall():
-                    _note(names, found, *row)
+                which = [_KNOWN_BY, APPLICATION, tenants.PREFIX]
+                for *row, application in seen.execute(_SAMPLE, which).fetchall():
+                    _note(names, found.waits, *row)
+                    if application != APPLICATION:
+                        found.tenants[application.removeprefix(tenants.PREFIX)] += 1
     except (psycopg.Error, DatabaseError):
         return
 
@@ -96,5 +114,6 @@ def _note(
         return  # setting the tenant
     found[name].events[event] += 1
     if pid is not None:
-        holder = names.get(" ".join(held_by.split())[:_KNOWN_BY]) or " ".join(held_by.split())
+        named = _NAMED.match(held_by)
+        holder = named[1] if named else " ".join(held_by.split())
         found[name].holders[f"`{holder[:80]}` ({application or 'no application name'})"] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -75,6 +76,22 @@ def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:
         cells = tuple(verdicts.get(probe, "") for probe in PROBES)
         alike.setdefault(schema, {}).setdefault(cells, []).append(name)
     return tuple(_matrix(schema, groups) for schema, groups in alike.items())
+
+
+def states(probes: Iterable[ProbeResult]) -> Mapping[tuple[str, str], int]:
+    """Tables by schema and state: leaking where a row or a fact of another tenant came through,
+    unproven where a probe could not have failed or could not be made, else isolated."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for matrix in matrices(probes):
+        for row in matrix.rows:
+            counts[matrix.schema, _state(row)] += len(row.tables)
+    return counts
+
+
+def _state(row: Row) -> str:
+    if {"leak", "weak"} & set(row.cells):
+        return "leaking"
+    return "unproven" if {"vacuous", "error"} & set(row.cells) else "isolated"
 
 
 def surveys(probes: Iterable[ProbeResult]) -> tuple[Survey, ...]:

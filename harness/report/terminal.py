@@ -68,7 +68,7 @@ def print_load(load: LoadResult, console: Console) -> None:
     _print_comparison(load, console)
     for note in load.notes:
         console.print(f"[yellow]![/] {note}", soft_wrap=True)
-    for line in (told_load(load), told_verdicts(load), told_classes(load)):
+    for line in (told_load(load), told_verdicts(load), told_classes(load), *told_busiest(load)):
         console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -129,6 +129,12 @@ def told_classes(load: LoadResult) -> str:
     return (
         f"tenants, the median query: {'; '.join(told)}" if by_class else "tenants are of one size"
     )
+
+
+def told_busiest(load: LoadResult) -> list[str]:
+    """The tenants that the server was seen at work for most, in a line, or none."""
+    told = (f"{each.tenant} ({each.size}) {each.share:.0%}" for each in load.busiest[:3])
+    return [f"busiest tenants: {', '.join(told)} of what was sampled"] if load.busiest else []
 
 
 def print_probes(probes: Iterable[ProbeResult], console: Console) -> None:

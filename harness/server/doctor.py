@@ -35,6 +35,8 @@ def examine(target: Target, settings: Settings, external: bool) -> list[Examined
             *_extensions(connection),
             *_roles(connection, settings),
             _right_to_make_roles(connection),
+            _monitoring(connection),
+            _sizes_of_tenants(connection),
         ]
     if not external:
         answers.append(Examined("isolation", Answer.GOOD, "listens on a private Unix socket only"))
@@ -90,6 +92,26 @@ def _right_to_make_roles(connection: Connection) -> Examined:
     )
     detail = "may create roles" if may else "may not create roles: have somebody create them"
     return Examined("your role", _good(bool(may), Answer.WARNING), detail)
+
+
+def _monitoring(connection: Connection) -> Examined:
+    monitors = bool(_one(connection, "SELECT pg_has_role('pg_monitor', 'USAGE')"))
+    otherwise = "is no member of pg_monitor: harness metrics will not see what sessions do"
+    detail = "sees what other sessions do" if monitors else otherwise
+    return Examined("monitoring", _good(monitors, Answer.WARNING), detail)
+
+
+def _sizes_of_tenants(connection: Connection) -> Examined:
+    """pg_stats hides a table with row security from everybody whom that is for."""
+    seen = bool(
+        _one(
+            connection,
+            "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user",
+        )
+    )
+    hidden = "pg_stats hides tables with row security: harness metrics needs BYPASSRLS to tell them"
+    detail = "planner statistics may be read" if seen else hidden
+    return Examined("sizes of tenants", _good(seen, Answer.WARNING), detail)
 
 
 def _good(condition: bool, otherwise: Answer) -> Answer:

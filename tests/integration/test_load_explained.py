@@ -128,6 +128,12 @@ def test_a_query_without_a_tenant_filter_on_a_hot_tenant_says_so(loaded: Loaded)
     assert "by class of tenant, in ms: hot p50 " in loaded.why("unfiltered")
 
 
+def test_the_tenants_that_keep_the_server_busy_are_told(loaded: Loaded) -> None:
+    busiest = loaded.after.busiest
+    assert "hot" in {each.size for each in busiest}
+    assert sum(each.share for each in busiest) == pytest.approx(1)
+
+
 def test_a_leak_names_connection_and_transaction(loaded: Loaded) -> None:
     assert loaded.before.queries[0].leaks == ()
     query = loaded.planted("drafts")

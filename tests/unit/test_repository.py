@@ -24,9 +24,10 @@ def _compose() -> dict[str, Any]:
 
 
 def _known_metrics(run: Run) -> set[str]:
-    """Names of all samples of a run."""
+    """Names of all families of a run, and of its samples."""
     lines = prometheus.textfile(run).splitlines()
-    return {re.split(r"[ {]", line)[0] for line in lines if not line.startswith("#")}
+    families = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    return families | {re.split(r"[ {]", line)[0] for line in lines if not line.startswith("#")}
 
 
 def _expressions() -> Iterator[tuple[str, str]]:

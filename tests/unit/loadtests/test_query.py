@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_placeholders_are_numbered_in_order_of_appearance(tmp_path: Path) -> Non
     assert query.numbered.count("$1") == 2
     assert "'100%'" in query.numbered
     assert "%(" not in query.numbered
+
+
+def test_a_query_is_sent_behind_its_name(tmp_path: Path) -> None:
+    query = _read(tmp_path, GOOD)
+    assert query.named == f"/* {query.name} */ {query.numbered}"
+    odd = replace(query, name="find */ DROP")
+    assert odd.named == odd.numbered
 
 
 @pytest.mark.parametrize(

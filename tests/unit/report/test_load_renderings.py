@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.load_result import BudgetResult, ClassLatency, Latency, LoadResult
+from harness.load_result import BudgetResult, BusyTenant, ClassLatency, Latency, LoadResult
 from harness.report import html, junit_run, prometheus, terminal
 from harness.run import Run, from_json, to_json
 from tests.unit.conftest import query_result
@@ -32,7 +32,8 @@ def loaded(held_run: Run) -> Run:
         retries=3,
         classes=(small, replace(small, tenants="giant", latency=Latency(7, 8, 9, 9, 8))),
     )
-    load = LoadResult(8, 40, 3, 100, (query_result(), open_one), searched=1234)
+    busy = (BusyTenant("0190-a", "hot", 30, 0.75), BusyTenant("0190-b", "small", 10, 0.25))
+    load = LoadResult(8, 40, 3, 100, (query_result(), open_one), searched=1234, busiest=busy)
     return replace(held_run, load=load)
 
 
@@ -50,6 +51,7 @@ def test_the_terminal_tells_verdicts_apart(loaded: Run) -> None:
     assert "? rest.open: INCONCLUSIVE: p95 30.0 ms [20.0, ?] of 40 ms" in text
     assert "1 PASS, 0 MISS, 1 INCONCLUSIVE, 2 timeouts, 3 retries; 1,234 answers searched" in text
     assert "giant p50 7.0, p95 8.0; small p50 1.0, p95 2.0" in text
+    assert "busiest tenants: 0190-a (hot) 75%, 0190-b (small) 25% of what was sampled" in text
 
 
 def test_junit_has_an_error_for_what_is_open_and_no_failure(loaded: Run) -> None:
