@@ -13,7 +13,7 @@ from dashboards.promql import SERVICE
 from dashboards.rule import Alert, Recording, Series
 
 _AT = "1h"
-_METRIC = re.compile(r"\b(?:(?:harness|pg)[\w:]+|up)\b")
+_METRIC = re.compile(r"\b(?:(?:harness|pg|citus)[\w:]+|up)\b")
 _Case = Mapping[str, object]
 
 
@@ -64,7 +64,7 @@ class _Tests:
             }
             for test in self.tests
         ]
-        return {"rule_files": rules, "evaluation_interval": "1m", "tests": tests}
+        return {"rule_files": rules, "evaluation_interval": "5m", "tests": tests}
 
     def _new(self) -> _Test:
         self.tests.append(_Test())

@@ -105,4 +105,17 @@ RECORDINGS = (
         samples={'{schema="hs"}': 0.75},
         absent="The latest run attacked nothing.",
     ),
+    Recording(
+        name="harness:citus_many_shards:ratio5m",
+        about="Share of distributed queries that went to more than one shard, over five minutes.",
+        expr="rate(citus_multi_shard_queries_total[5m])"
+        " / (rate(citus_multi_shard_queries_total[5m])"
+        " + rate(citus_single_shard_queries_total[5m]) > 0)",
+        series={
+            "citus_multi_shard_queries_total": "0+60x60",
+            "citus_single_shard_queries_total": "0+180x60",
+        },
+        samples={"{}": 0.25},
+        absent="The server has no Citus.",
+    ),
 )

@@ -12,7 +12,7 @@ ALERTS = (
     Alert(
         name="WraparoundNear",
         severity="page",
-        value="pg_database_wraparound_ratio",
+        value="pg_database_wraparound_share",
         condition="> 0.5",
         summary="{{ $labels.datname }} used {{ $value | humanizePercentage }} of its transaction"
         " ids",
@@ -20,11 +20,11 @@ ALERTS = (
         remedy="`What holds vacuum back` on the board Tables and vacuum shows who keeps an old"
         " snapshot; end it, then VACUUM (FREEZE) the oldest tables.",
         fires=Firing(
-            {'pg_database_wraparound_ratio{datname="a"}': "0.75x60"},
+            {'pg_database_wraparound_share{datname="a"}': "0.75x60"},
             "a used 75% of its transaction ids",
             {"datname": "a"},
         ),
-        quiet={'pg_database_wraparound_ratio{datname="a"}': "0.25x60"},
+        quiet={'pg_database_wraparound_share{datname="a"}': "0.25x60"},
     ),
     Alert(
         name="VacuumHeldBack",
@@ -89,7 +89,7 @@ ALERTS = (
     Alert(
         name="ReplicaLags",
         severity="ticket",
-        value="pg_stat_replication_replay_lag_seconds",
+        value='pg_stat_replication_lag_seconds{stage="replay"}',
         condition="> 60",
         summary="{{ $labels.application_name }} is {{ $value | humanizeDuration }} behind",
         description="Readers of the replica see old rows; a failover would lose them where"
@@ -97,29 +97,29 @@ ALERTS = (
         remedy="A query on the replica that conflicts with replay, a slow disk or network, or a"
         " burst of WAL (see the board PostgreSQL).",
         fires=Firing(
-            {'pg_stat_replication_replay_lag_seconds{application_name="b"}': "120x60"},
+            {'pg_stat_replication_lag_seconds{application_name="b",stage="replay"}': "120x60"},
             "b is 2m 0s behind",
-            {"application_name": "b"},
+            {"application_name": "b", "stage": "replay"},
         ),
-        quiet={'pg_stat_replication_replay_lag_seconds{application_name="b"}': "0x60"},
+        quiet={'pg_stat_replication_lag_seconds{application_name="b",stage="replay"}': "0x60"},
         lasting="5m",
         absent="The server has no replica.",
     ),
     Alert(
         name="SlotKeepsWal",
         severity="ticket",
-        value="pg_replication_slot_retained_bytes",
+        value="pg_replication_slots_pg_wal_lsn_diff",
         condition=f"> {10 * _GIB}",
         summary="The slot {{ $labels.slot_name }} keeps {{ $value | humanize1024 }}B of WAL",
         description="Nobody reads the slot, or not fast enough; it fills the disk.",
         remedy="Start its reader again, or drop it (pg_drop_replication_slot) when nobody needs it;"
         " set max_slot_wal_keep_size.",
         fires=Firing(
-            {'pg_replication_slot_retained_bytes{slot_name="s"}': f"{16 * _GIB}x60"},
+            {'pg_replication_slots_pg_wal_lsn_diff{slot_name="s"}': f"{16 * _GIB}x60"},
             "The slot s keeps 16GiB of WAL",
             {"slot_name": "s"},
         ),
-        quiet={'pg_replication_slot_retained_bytes{slot_name="s"}': f"{_GIB}x60"},
+        quiet={'pg_replication_slots_pg_wal_lsn_diff{slot_name="s"}': f"{_GIB}x60"},
         absent="The server has no slot.",
     ),
     Alert(
@@ -136,5 +136,6 @@ ALERTS = (
             {"pg_stat_archiver_failed_count": "0+1x60"}, "Archiving failed 15 times in 15 minutes"
         ),
         quiet={"pg_stat_archiver_failed_count": "2x60"},
+        absent="WAL is not archived.",
     ),
 )

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Rows, board
 from dashboards.panels import AMBER, GREEN, RED, count, figure, listing, ranking, series
-from dashboards.promql import age, of, per_second, top
+from dashboards.promql import of, per_second, top
 
 
 def build() -> Dashboard:
@@ -29,14 +29,15 @@ def _rows() -> Rows:
             ),
             count(
                 "Series dropped",
-                "Those over the cap of a collector; raise it or lower its top.",
-                f"sum({of('harness_collector_dropped_series')})",
+                "Those over the cap of a collector or of the whole: they are not seen at all.",
+                f"sum({of('harness_collector_dropped_series')})"
+                f" + sum({of('harness_exporter_dropped_series')})",
                 bad=AMBER,
             ),
             figure(
                 "Series",
-                "Of all collectors. 2,500 are promised with a thousand tables.",
-                f"sum({of('harness_collector_series')})",
+                "Of a scrape. 2,500 are promised with a thousand tables.",
+                f"sum({of('harness_exporter_series')})",
                 "short",
                 ((0, GREEN), (2000, AMBER), (2500, RED)),
             ),
@@ -58,15 +59,13 @@ def _rows() -> Rows:
         "Collectors": [
             listing(
                 "Collectors",
-                "What each costs and when it last asked.",
+                "What each costs, whether it is answered, and how many series were too many.",
                 {
                     "Took": (f"max by (collector) ({of('harness_collector_seconds')})", "s"),
-                    "Series": (f"max by (collector) ({of('harness_collector_series')})", "short"),
                     "Up": (f"min by (collector) ({of('harness_collector_up')})", "bool_yes_no"),
-                    "Age": (
-                        "max by (collector) "
-                        f"({age(of('harness_collector_last_run_timestamp_seconds'))})",
-                        "s",
+                    "Dropped": (
+                        f"max by (collector) ({of('harness_collector_dropped_series')})",
+                        "short",
                     ),
                 },
                 {"collector": "Collector"},

@@ -213,8 +213,8 @@ def _locks() -> Sequence[Builder[Panel]]:
             "Who blocks",
             "Sessions that wait, by who they wait for: its query or application, and its state.",
             (
-                "{{blocker}} ({{blocker_state}})",
-                f"sum by (blocker, blocker_state) ({of('pg_locks_blocked_sessions')})",
+                "{{blocker}} {{application}} ({{state}})",
+                f"sum by (blocker, application, state) ({of('pg_locks_blocked_sessions')})",
             ),
             "short",
             width=8,
@@ -226,16 +226,16 @@ def _locks() -> Sequence[Builder[Panel]]:
 def _io() -> Sequence[Builder[Panel]]:
     return [
         stacked(
-            "Bytes read",
+            "Reads",
             "A second, by who reads: not out of shared buffers, maybe out of the system's cache.",
-            {"{{backend_type}}": _io_per_second("read_bytes_total", "backend_type")},
-            "Bps",
+            {"{{backend_type}}": _io_per_second("reads_total", "backend_type")},
+            "ops",
         ),
         stacked(
-            "Bytes written",
+            "Writes",
             "A second, by who writes; backends that write themselves wait for it.",
-            {"{{backend_type}}": _io_per_second("written_bytes_total", "backend_type")},
-            "Bps",
+            {"{{backend_type}}": _io_per_second("writes_total", "backend_type")},
+            "ops",
         ),
         series(
             "Evictions",

@@ -162,7 +162,7 @@ def _chosen() -> Sequence[Builder[Panel]]:
 def _server() -> Sequence[Builder[Panel]]:
     quiet = "No critical query ran, or pg_stat_statements is not there."
     calls = _statements("calls_total")
-    blocks = f"{_statements('shared_blks_hit_total')} + {_statements('shared_blks_read_total')}"
+    blocks = _statements("shared_blks_total")
     return [
         ranking(
             "Time on the server",

@@ -135,8 +135,8 @@ def _tables() -> Sequence[Builder[Panel]]:
     return [
         ranking(
             "Largest tables",
-            "The exporter names the largest and sums up the others.",
-            (name, top(_table("size_bytes"))),
+            "Without indexes. The exporter names the largest and sums up the others.",
+            (name, top(_table("table_size_bytes"))),
             "bytes",
             empty=_NO_TABLE,
         ),
@@ -253,6 +253,7 @@ def _replication() -> Sequence[Builder[Panel]]:
             },
             "short",
             width=8,
+            empty="WAL is not archived.",
         ),
     ]
 
