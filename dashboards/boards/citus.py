@@ -1,4 +1,4 @@
-"""Is the cluster whole, do queries go to one shard, and is the load even? For servers with Citus."""
+"""Is the cluster whole, do queries go to one shard, is the load even? For servers with Citus."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _locks() -> Sequence[Builder[Panel]]:
         ),
         series(
             "Locks held",
-            "By mode.",
+            "By mode; AccessExclusiveLock keeps everybody out.",
             {"{{mode}}": f"sum by (mode) ({of('pg_locks_count', datname=_DATABASE)})"},
             "short",
             width=8,
@@ -266,7 +266,7 @@ def _wal() -> Sequence[Builder[Panel]]:
     return [
         series(
             "WAL",
-            "Bytes a second.",
+            "Bytes that are logged, a second.",
             {"WAL": per_second("pg_stat_wal_bytes_total")},
             "Bps",
             width=8,

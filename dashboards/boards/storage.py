@@ -168,7 +168,7 @@ def _vacuum() -> Sequence[Builder[Panel]]:
     return [
         series(
             "Dead rows",
-            "By schema.",
+            "Rows that vacuum has yet to remove, by schema.",
             {"{{schemaname}}": f"sum by (schemaname) ({_schema('dead_tup')})"},
             "short",
             width=8,

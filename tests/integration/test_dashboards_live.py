@@ -48,7 +48,7 @@ VARIABLES = {
     "$query": QUERY,
     "$__rate_interval": "1m",
 }
-_METRIC = re.compile(r"\b(?:harness|pg|citus)_\w+")
+_METRIC = re.compile(r"(?<![\w:])(?:harness|pg|citus)_\w+")
 _VALUES = re.compile(r"(?:label_values|query_result)\((?P<expr>.+?)(?:, \w+)?\)")
 
 
