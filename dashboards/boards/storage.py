@@ -42,8 +42,8 @@ def _verdict() -> Sequence[Builder[Panel]]:
     return [
         figure(
             "Size",
-            "Tables with their indexes, by the planner's page counts.",
-            f"sum({_schema('size_bytes')})",
+            "Tables and indexes without TOAST, as VACUUM or ANALYZE last saw them.",
+            f"sum({_schema('size_bytes')}) + sum({_schema('index_size_bytes')})",
             "bytes",
         ),
         figure("Tables", "How many there are.", f"sum({_schema('tables')})", "short"),
@@ -85,10 +85,19 @@ def _schemas() -> Sequence[Builder[Panel]]:
     return [
         listing(
             "Schemas",
-            "Sizes are the planner's; dead rows wait for vacuum, changed rows for ANALYZE.",
+            "Sizes are of the last VACUUM or ANALYZE. Dead rows wait for the former, changed rows"
+            " for the latter; unused indexes were never scanned since statistics began.",
             {
                 "Size": (f"sum by (schemaname) ({_schema('size_bytes')})", "bytes"),
+                "Indexes' size": (
+                    f"sum by (schemaname) ({_schema('index_size_bytes')})",
+                    "bytes",
+                ),
                 "Tables": (f"sum by (schemaname) ({_schema('tables')})", "short"),
+                "Unused indexes": (
+                    f"sum by (schemaname) ({_schema('unused_indexes')})",
+                    "short",
+                ),
                 "Live rows": (f"sum by (schemaname) ({_schema('live_tup')})", "short"),
                 "Dead rows": (f"sum by (schemaname) ({_schema('dead_tup')})", "short"),
                 "Changed rows": (f"sum by (schemaname) ({_schema('mod_since_analyze')})", "short"),
@@ -110,7 +119,6 @@ def _schemas() -> Sequence[Builder[Panel]]:
             {
                 "inserted": f"sum({_schema_rate('tup_ins_total')})",
                 "updated": f"sum({_schema_rate('tup_upd_total')})",
-                "of these HOT": f"sum({_schema_rate('tup_hot_upd_total')})",
                 "deleted": f"sum({_schema_rate('tup_del_total')})",
             },
             "ops",

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -68,7 +70,7 @@ def prometheus(database: Target, tmp_path: Path) -> Iterator[Prometheus]:
         pytest.skip("prometheus is not installed")
     document = tmp_path / "run.json"
     document.write_text(to_json(_run()), encoding="utf-8")
-    with psycopg.connect(database.admin) as connection:
+    with psycopg.connect(database.admin) as connection, _busy_tenant(database):
         _work(connection)
         with scraped(database.admin, document, tmp_path) as made:
             yield made
@@ -146,13 +148,29 @@ def _filled(expr: str) -> str:
     return expr
 
 
+@contextmanager
+def _busy_tenant(database: Target) -> Iterator[None]:
+    """A session that works for a tenant all the while."""
+    name = f"bh:{uuid4()}"
+    connection = psycopg.connect(database.admin, autocommit=True, application_name=name)
+    connection.pgconn.send_query(b"SELECT pg_sleep(60)")
+    try:
+        yield
+    finally:
+        connection.cancel()
+        connection.close()
+
+
 def _work(connection: psycopg.Connection) -> None:
     """A table with rows, a critical query, and a transaction that stays open."""
     for statement in (
         "CREATE EXTENSION pg_stat_statements",
         "CREATE SCHEMA hs",
-        "CREATE TABLE hs.slot AS SELECT n FROM generate_series(1, 1000) AS n",
+        "CREATE TABLE hs.slot AS SELECT md5((n % 7 / 4)::text)::uuid AS business_id, n"
+        " FROM generate_series(1, 1000) AS n",
+        "CREATE INDEX ON hs.slot (business_id)",
         "UPDATE hs.slot SET n = n + 1 WHERE n < 100",
+        "ANALYZE hs.slot",
     ):
         connection.execute(statement)
     connection.commit()
