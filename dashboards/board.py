@@ -50,7 +50,7 @@ def board(
         frame = frame.with_row(Row(heading))
         for panel in panels:
             frame = frame.with_panel(panel)
-    return _numbered(frame.build())
+    return _finished(frame.build())
 
 
 def _frame(name: str, title: str, description: str) -> Dashboard:
@@ -72,10 +72,15 @@ def _frame(name: str, title: str, description: str) -> Dashboard:
     )
 
 
-def _numbered(made: DashboardModel) -> DashboardModel:
-    """With ids of the panels, by which links find them."""
+def _finished(made: DashboardModel) -> DashboardModel:
+    """With ids of the panels, by which links find them, and with links and marks in sight: the
+    builders put both into a menu."""
     for number, panel in enumerate(made.panels or (), 1):
         panel.id_val = number
+    for link in made.links or ():
+        link.placement = None  # type: ignore[assignment]
+    for mark in (made.annotations and made.annotations.list_val) or ():
+        mark.placement = None  # type: ignore[assignment]
     return made
 
 

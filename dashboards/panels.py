@@ -30,6 +30,7 @@ from grafana_foundation_sdk.models.common import (
     DataSourceRef,
     LegendDisplayMode,
     LegendPlacement,
+    ReduceDataOptions,
     SortOrder,
     StackingMode,
     TooltipDisplayMode,
@@ -133,7 +134,7 @@ def series(
 
     What a legend calls a budget or a limit is drawn dashed.
     """
-    panel = _courses().override_by_regexp("/budget|limit/", _DASHED)
+    panel = _courses(unit).override_by_regexp("/budget|limit/", _DASHED)
     asked = [_range(expr, legend) for legend, expr in queries.items()]
     return _framed(panel, title, description, asked, unit, width, height, empty)
 
@@ -149,7 +150,7 @@ def stacked(
 ) -> Builder[Panel]:
     """Parts of a whole over time, one upon the other."""
     whole = common.StackingConfig().mode(StackingMode.NORMAL)
-    panel = _courses().fill_opacity(30).stacking(whole)
+    panel = _courses(unit).fill_opacity(30).stacking(whole)
     asked = [_range(expr, legend) for legend, expr in queries.items()]
     return _framed(panel, title, description, asked, unit, width, height, empty)
 
@@ -170,7 +171,7 @@ def ranking(
         .min(0)
         .display_mode(BarGaugeDisplayMode.BASIC)
         .orientation(VizOrientation.HORIZONTAL)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .reduce_options(_latest())
         .thresholds(_thresholds(steps))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     )
@@ -254,17 +255,22 @@ def _framed(
 def _stat(steps: Steps) -> stat.Panel:
     return (
         stat.Panel()
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .reduce_options(_latest())
         .text_mode(BigValueTextMode.VALUE)
         .thresholds(_thresholds(steps))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     )
 
 
-def _courses() -> timeseries.Panel:
+def _latest() -> Builder[ReduceDataOptions]:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+
+
+def _courses(unit: str) -> timeseries.Panel:
+    """From zero up; shares are seen against the whole."""
+    panel = timeseries.Panel().axis_soft_max(1) if unit == "percentunit" else timeseries.Panel()
     return (
-        timeseries.Panel()
-        .min(0)
+        panel.min(0)
         .line_width(1)
         .show_points(VisibilityMode.AUTO)
         .legend(_legend())
@@ -320,7 +326,7 @@ def _organized(
     columns: Mapping[str, tuple[str, str]], labels: Mapping[str, str]
 ) -> dict[str, object]:
     """Settings of the transformation that orders and names the columns and leaves the time out."""
-    values = {_value(position): header for position, header in enumerate(columns)}
+    values = dict(zip(_values(len(columns)), columns, strict=True))
     names = {**labels, **values}
     return {
         "excludeByName": {"Time": True},
@@ -329,9 +335,10 @@ def _organized(
     }
 
 
-def _value(position: int) -> str:
-    """What Grafana calls the value of the query at a position of a table."""
-    return f"Value #{string.ascii_uppercase[position]}"
+def _values(count: int) -> list[str]:
+    """What Grafana calls the values of so many queries of a table."""
+    names = string.ascii_uppercase[:count]
+    return ["Value"] if count == 1 else [f"Value #{name}" for name in names]
 
 
 def _targets(queries: Sequence[Dataquery]) -> list[Builder[AnyQuery]]:

@@ -69,7 +69,7 @@ def _rows() -> Rows:
             listing(
                 "Alerts that fire",
                 "Alerts of the rules beside these boards; docs/alerts.md says what to do.",
-                {"Fires": (f"max by (alertname, severity, query, schema) ({FIRING})", "none")},
+                {"Alerts": (f"count by (alertname, severity, query, schema) ({FIRING})", "none")},
                 {
                     "alertname": "Alert",
                     "severity": "Severity",
@@ -120,7 +120,7 @@ def _rows() -> Rows:
             figure(
                 "Waiting for locks",
                 "Sessions that wait for a lock now.",
-                f"sum({of('pg_locks_waiting')})",
+                or_none(f"sum({of('pg_locks_waiting')})"),
                 "short",
                 ((0, GREEN), (1, AMBER), (10, RED)),
             ),
