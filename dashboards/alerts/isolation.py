@@ -80,18 +80,18 @@ ALERTS = (
     Alert(
         name="IsolationProofOld",
         severity="ticket",
-        value='time() - harness_last_success_timestamp_seconds{stage="isolation"}',
+        value='time() - harness_last_success_timestamp_seconds{stage="check isolation"}',
         condition=f"> {_WEEK}",
         summary="The last attack that held is {{ $value | humanizeDuration }} old",
         description="The schema may have changed since isolation was last proven.",
         remedy="Look at why the job that runs the harness does not run or does not hold; run"
         " `harness run`, or `harness check isolation` on the database.",
         fires=Firing(
-            {'harness_last_success_timestamp_seconds{stage="isolation"}': _LONG_AGO},
+            {'harness_last_success_timestamp_seconds{stage="check isolation"}': _LONG_AGO},
             "The last attack that held is 14d 1h 0m 0s old",
-            {"stage": "isolation"},
+            {"stage": "check isolation"},
         ),
-        quiet={'harness_last_success_timestamp_seconds{stage="isolation"}': "0x60"},
+        quiet={'harness_last_success_timestamp_seconds{stage="check isolation"}': "0x60"},
         absent="No attack has held yet.",
     ),
 )

@@ -72,7 +72,7 @@ def _verdict() -> Sequence[Builder[Panel]]:
         figure(
             "Age of the proof",
             "How long ago an attack last held.",
-            f"max({age(of('harness_last_success_timestamp_seconds', stage='isolation'))})",
+            f"max({age(of('harness_last_success_timestamp_seconds', stage='check isolation'))})",
             "s",
             ((0, GREEN), (_DAY, AMBER), (7 * _DAY, RED)),
             empty="No attack held.",
@@ -87,7 +87,11 @@ def _coverage() -> Sequence[Builder[Panel]]:
             "Tables by state",
             "Of each schema: deployed, filled with rows, proven isolated, unproven, leaking.",
             {
-                state.capitalize(): (f"sum by (schema) ({_tables(state)})", "short")
+                state.capitalize(): (
+                    f"sum by (schema) ({_tables(state)})"
+                    f" or 0 * sum by (schema) ({_tables('deployed')})",
+                    "short",
+                )
                 for state in states
             },
             {"schema": "Schema"},

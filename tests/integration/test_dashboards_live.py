@@ -190,10 +190,10 @@ def _run() -> Run:
         environment=Environment("1.0", "3.11", "Linux", 2, 2**34, "17.10", "harness", "abc"),
         stages=(
             Stage("deploy", "held", 1.5),
-            Stage("isolation", "failed", 2.0),
+            Stage("check isolation", "held", 2.0),
             Stage("load", "failed", 20.0),
         ),
-        deploy=DeployResult(True, 3, 120, 1.5, {"hs": {"tables": 2, "indexes": 5}}),
+        deploy=DeployResult(True, 3, 120, 1.5, {"hs": {"tables": 3, "indexes": 5}}),
         findings=(
             Finding("RLS001", Severity.ERROR, "hs.slot", "row security is not enabled", "Why."),
         ),
@@ -201,7 +201,8 @@ def _run() -> Run:
         probes=(
             ProbeResult("hs.slot", "select", "leak", "read 7 rows"),
             ProbeResult("hs.slot", "insert", "held", "refused"),
-            ProbeResult("hs.other", "select", "vacuous", "no rows"),
+            ProbeResult("hs.empty", "select", "vacuous", "no rows"),
+            ProbeResult("hs.kept", "select", "held", "read 0 rows"),
         ),
         load=LoadResult(8, 20.0, 3.0, 410.0, (missed, query_result("hs.other", 40))),
     )

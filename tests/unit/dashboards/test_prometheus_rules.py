@@ -23,6 +23,7 @@ PROMETHEUS = ROOT / "dashboards/prometheus"
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed"
 )
+_STAGE = re.compile(r'harness_\w+\{[^}]*\bstage=~?\\?"([^"\\]+)')
 HEADER = """-- The first.
 -- budget: p95 50ms, p99 200ms
 -- mode: read
@@ -78,7 +79,17 @@ def test_every_alert_has_its_paragraph() -> None:
         assert alert.remedy in page
 
 
-def test_an_example_is_of_its_alert(bundled: tuple[Query, ...]) -> None:
+def test_stages_that_are_asked_for_are_those_of_a_run() -> None:
+    recorded = (ROOT / "harness/cli/run.py").read_text()
+    stages = set(re.findall(r'recorded\.stage\(\s*"([^"]+)"', recorded))
+    texts = [path.read_text() for path in ROOT.glob("dashboards/*/*.json")]
+    texts += [alert.expr for alert in all_alerts()]
+    asked = {name for text in texts for name in _STAGE.findall(text)}
+    assert "check isolation" in asked
+    assert asked <= stages
+
+
+def test_an_example_is_of_its_alert() -> None:
     for alert in all_alerts():
         assert alert.fires.series != alert.quiet, alert.name
         assert "{{" not in alert.fires.summary, alert.name
