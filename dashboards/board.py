@@ -41,9 +41,10 @@ def board(
     description: str,
     rows: Rows,
     variables: Sequence[Builder[VariableModel]] = (),
+    since: str = "now-6h",
 ) -> DashboardModel:
-    """A board of rows, with what all boards have."""
-    frame = _frame(name, title, description)
+    """A board of rows, with what all boards have; it opens with the time since `since`."""
+    frame = _frame(name, title, description).time(since, "now")
     for variable in variables:
         frame = frame.with_variable(variable)
     for heading, panels in rows.items():
@@ -61,7 +62,6 @@ def _frame(name: str, title: str, description: str) -> Dashboard:
         .tags([TAG])
         .readonly()
         .timezone("browser")
-        .time("now-6h", "now")
         .refresh("30s")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .link(_others())
@@ -82,6 +82,12 @@ def _finished(made: DashboardModel) -> DashboardModel:
     for mark in (made.annotations and made.annotations.list_val) or ():
         mark.placement = None  # type: ignore[assignment]
     return made
+
+
+def link(name: str, variable: str) -> str:
+    """The address of a board, for a cell whose value a variable of that board gets."""
+    others = "${instance:queryparam}&${datasource:queryparam}&${__url_time_range}"
+    return f"/d/harness-{name}?var-{variable}=${{__value.text}}&{others}"
 
 
 def several(name: str, label: str, description: str, query: str) -> QueryVariable:

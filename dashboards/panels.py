@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -189,11 +190,12 @@ def listing(
     width: int = 24,
     height: int = 10,
     empty: str = "",
+    links: Mapping[str, str] = MappingProxyType({}),
 ) -> Builder[Panel]:
     """A table of rows that share labels: each column is an expression with its unit.
 
     `labels` gives the headers of the labels that identify a row, in order; `sort` the column whose
-    largest values come first.
+    largest values come first; `links` where cells of a column lead to.
     """
     panel = (
         table.Panel()
@@ -204,6 +206,9 @@ def listing(
     )
     for header, (_, unit) in columns.items():
         panel = panel.override_by_name(header, [DynamicConfigValue("unit", unit)])
+    for header, url in links.items():
+        leading = [{"title": "Look at ${__value.text}", "url": url}]
+        panel = panel.override_by_name(header, [DynamicConfigValue("links", leading)])
     asked = [_rows(expr) for expr, _ in columns.values()]
     return _framed(panel, title, description, asked, "short", width, height, empty)
 

@@ -50,7 +50,7 @@ class Alert:
     @property
     def expr(self) -> str:
         """What Prometheus evaluates."""
-        return f"{self.value}{'' if self.condition.startswith('{') else ' '}{self.condition}"
+        return f"{self.value} {self.condition}"
 
     @property
     def annotations(self) -> Mapping[str, str]:

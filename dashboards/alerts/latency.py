@@ -12,8 +12,8 @@ ALERTS = (
     Alert(
         name="LatencyBudgetMissed",
         severity="ticket",
-        value="harness_query_verdict",
-        condition='{verdict="miss"} == 1',
+        value='harness_query_verdict{verdict="miss"}',
+        condition="> 0",
         summary="{{ $labels.query }} missed a budget",
         description="The confidence interval of its latency, or its share of errors, lies over what"
         " was promised.",
@@ -26,7 +26,7 @@ ALERTS = (
             {"query": "hs.slots", "verdict": "miss"},
         ),
         quiet={'harness_query_verdict{query="hs.slots",verdict="pass"}': "1x60"},
-        absent=_NO_LOAD,
+        absent="Every query kept its budgets.",
     ),
     Alert(
         name="LatencyBudgetNearlyUsed",

@@ -23,7 +23,7 @@ def build() -> Dashboard:
         "Schemas that were deployed.",
         "label_values(harness_schema_tables, schema)",
     )
-    return board("isolation", "Isolation", str(__doc__), _rows(), [schema])
+    return board("isolation", "Isolation", str(__doc__), _rows(), [schema], since="now-7d")
 
 
 def _rows() -> Rows:

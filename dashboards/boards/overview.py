@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.board import Rows, board
+from dashboards.board import Rows, board, link
 from dashboards.panels import (
     AMBER,
     GREEN,
@@ -24,7 +24,7 @@ _DAY = 86400
 
 def build() -> Dashboard:
     """The board."""
-    return board("overview", "Overview", str(__doc__), _rows())
+    return board("overview", "Overview", str(__doc__), _rows(), since="now-7d")
 
 
 def _rows() -> Rows:
@@ -77,6 +77,7 @@ def _rows() -> Rows:
                     "schema": "Schema",
                 },
                 sort="Severity",
+                links={"Query": link("queries", "query"), "Schema": link("isolation", "schema")},
                 empty="✓ No alert fires.",
             ),
         ],
@@ -92,6 +93,10 @@ def _rows() -> Rows:
                 "How long each took, and how long ago it last held.",
                 {
                     "Took": (f"max by (stage) ({of('harness_stage_duration_seconds')})", "s"),
+                    "Last held": (
+                        f"max by (stage) ({age(of('harness_last_success_timestamp_seconds'))})",
+                        "s",
+                    ),
                     "Held": (f"min by (stage) ({of('harness_stage_held')})", "bool_yes_no"),
                 },
                 {"stage": "Stage"},

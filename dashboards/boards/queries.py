@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from dashboards.board import Rows, board, one, several
+from dashboards.board import Rows, board, link, one, several
 from dashboards.panels import AMBER, GREEN, RED, count, figure, listing, ranking, series, states
 from dashboards.promql import of, or_none, per_second, ratio, top
 
@@ -20,7 +20,7 @@ _USED = ((0, GREEN), (0.8, AMBER), (1, RED))
 
 def build() -> Dashboard:
     """The board."""
-    return board("queries", "Critical queries", str(__doc__), _rows(), _VARIABLES)
+    return board("queries", "Critical queries", str(__doc__), _rows(), _VARIABLES, since="now-7d")
 
 
 _VARIABLES = (
@@ -114,6 +114,7 @@ def _against() -> Sequence[Builder[Panel]]:
             },
             {"query": "Query", "objective": "Objective"},
             sort="Used",
+            links={"Query": link("queries", "query")},
         ),
         ranking(
             "Nearest to the budget",
@@ -131,6 +132,15 @@ def _against() -> Sequence[Builder[Panel]]:
             ),
             {1: ("✓ pass", GREEN), 0: ("✗ miss", RED), 2: ("? inconclusive", AMBER)},
             width=12,
+        ),
+        ranking(
+            "What failed",
+            "Errors, time-outs, retries and foreign rows of the latest load, by query.",
+            ("{{query}}: {{kind}}", top(f"sum by (query, kind) ({_failures()})")),
+            "short",
+            ((0, RED),),
+            width=24,
+            empty="✓ Nothing failed.",
         ),
     ]
 
@@ -193,6 +203,14 @@ def _server() -> Sequence[Builder[Panel]]:
             empty=quiet,
         ),
     ]
+
+
+def _failures() -> str:
+    kinds = ("errors", "timeouts", "retries", "foreign_rows")
+    return " or ".join(
+        f'label_replace({of(f"harness_query_{kind}", query=_OF_SCHEMA)}, "kind", "{kind}", "", "")'
+        for kind in kinds
+    )
 
 
 def _verdict_as(verdict: str, value: int) -> str:

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 register_default_plugins()
 PATHS = sorted((ROOT / "dashboards/grafana").glob("*.json"))
-BUILT_IN = {"__rate_interval"}
+BUILT_IN = {"__rate_interval", "__value", "__url_time_range"}
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::\w+)?\}?")
 
 
@@ -107,6 +107,15 @@ def test_boards_lead_to_each_other_and_mark_runs(board: dict[str, Any]) -> None:
     assert set(link["tags"]) <= set(board["tags"])
     assert (link["includeVars"], link["keepTime"]) == (True, True)
     assert {mark["name"] for mark in board["annotations"]["list"]} == {"Runs", "Alerts"}
+
+
+def test_cells_lead_to_a_variable_of_a_board_that_is_there() -> None:
+    boards = {b["uid"]: b for b in (json.loads(path.read_text("utf-8")) for path in PATHS)}
+    text = "".join(path.read_text("utf-8") for path in PATHS)
+    leading = set(re.findall(r"/d/([\w-]+)\?var-(\w+)=", text))
+    assert len(leading) >= 2
+    for uid, variable in leading:
+        assert variable in {v["name"] for v in boards[uid]["templating"]["list"]}
 
 
 def test_uids_are_unique_and_short_enough_for_grafana() -> None:
