@@ -127,7 +127,7 @@ ALERTS = (
         severity="ticket",
         value="increase(pg_stat_archiver_failed_count[15m])",
         condition="> 0",
-        summary="Archiving failed {{ $value }} times in 15 minutes",
+        summary='Archiving failed {{ printf "%.0f" $value }} times in 15 minutes',
         description="WAL that is not archived is kept and fills the disk; backups cannot be"
         " brought forward to a moment.",
         remedy="The server's log has the answer of archive_command. Take a new base backup when WAL"
