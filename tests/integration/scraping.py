@@ -25,7 +25,11 @@ from tests.conftest import ROOT
 
 PATIENCE = 30
 """Seconds that a machine at its limit may take to begin."""
-_SCRAPED = "count(count_over_time(harness_run_held[1m]) >= 3) + count(ALERTS)"
+_SCRAPED = (
+    "count(count_over_time(harness_run_held[1m]) >= 3) + count(ALERTS)"
+    " + count(harness_tenant_activity_share)"
+)
+"""Three scrapes, for rates; an evaluation of the rules; a look at tenants."""
 
 
 @dataclass(frozen=True)

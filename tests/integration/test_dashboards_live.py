@@ -171,6 +171,7 @@ def _work(connection: psycopg.Connection) -> None:
         "CREATE INDEX ON hs.slot (business_id)",
         "UPDATE hs.slot SET n = n + 1 WHERE n < 100",
         "ANALYZE hs.slot",
+        "SELECT pg_stat_force_next_flush()",
     ):
         connection.execute(statement)
     connection.commit()
