@@ -210,7 +210,7 @@ def listing(
         leading = [{"title": "Look at ${__value.text}", "url": url}]
         panel = panel.override_by_name(header, [DynamicConfigValue("links", leading)])
     asked = [_rows(expr) for expr, _ in columns.values()]
-    return _framed(panel, title, description, asked, "short", width, height, empty)
+    return _framed(panel, title, description, asked, "string", width, height, empty)
 
 
 def states(
