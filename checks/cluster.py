@@ -27,7 +27,7 @@ def examine(
     Raises UsageError where the database is no coordinator's.
     """
     with connect(database.admin) as connection:
-        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cluster = live_cluster.read(connection, applications(settings.roles))
         cluster = stray_rows.counted(connection, cluster, on_progress)
     return list(judge(cluster, settings)), cluster
