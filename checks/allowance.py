@@ -96,8 +96,8 @@ class Applied:
 def apply(
     findings: Sequence[Finding], allowances: Allowances, layers: Collection[str], today: date
 ) -> Applied:
-    """Suppresses what is allowed; stale is told only of what the layers (static, catalog, isolation,
-    citus) looked for."""
+    """Suppresses what is allowed; stale is told only of what the layers (static, catalog,
+    isolation, citus) looked for."""
     counting = [a for a in allowances.all if a.until is None or today <= a.until]
     allowed = {id(finding): _first(counting, finding) for finding in findings}
     return Applied(
