@@ -14,8 +14,9 @@ from checks import drift
 from checks.rules import registry
 from harness.finding import Finding, Location, Suppressed
 
-PROBED = ("isolation.", "CTX003", "CTX004", "ORA007", "PRF004")
+PROBED = ("isolation.", "CIT2", "CTX003", "CTX004", "ORA007", "PRF004")
 """How the ids of what only probes find begin."""
+_OF_CLUSTERS = "CIT2"
 UNDECIDED = "POL011"
 """Found where the text does not tell what a policy admits, and a database would."""
 
@@ -96,7 +97,7 @@ def apply(
     findings: Sequence[Finding], allowances: Allowances, layers: Collection[str], today: date
 ) -> Applied:
     """Suppresses what is allowed; stale is told only of what the layers (static, catalog,
-    isolation) looked for."""
+    isolation, citus) looked for."""
     counting = [a for a in allowances.all if a.until is None or today <= a.until]
     allowed = {id(finding): _first(counting, finding) for finding in findings}
     return Applied(
@@ -128,6 +129,9 @@ def _stale(
 def _is_looked_for(rule: str, layers: Collection[str]) -> bool:
     if rule == drift.RULE:
         return {"static", "catalog"} <= set(layers)
-    if any(rule == each.id for each in registry()):
+    known = {each.id: each for each in registry()}
+    if rule.startswith(_OF_CLUSTERS) or (rule in known and known[rule].judges("cluster")):
+        return "citus" in layers
+    if rule in known:
         return "static" in layers or "catalog" in layers
     return "isolation" in layers

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from harness.catalog.model import Table
 from harness.catalog.source import Source
+from harness.config import Checks
 
 
-def is_used(source: Source) -> bool:
-    """Whether a function sets one of Citus' settings, as one must that names the tenant there."""
-    return any(
+def is_meant(source: Source, checks: Checks) -> bool:
+    """What the settings say; where they say nothing, whether the database has the extension, or a
+    function sets one of Citus' settings, as one must that names the tenant there."""
+    if checks.citus is not None:
+        return checks.citus
+    return source.has_citus or any(
         setting.startswith("citus.")
         for function in source.catalog.functions
         for setting in function.settings
     )
-
-
-def tables(source: Source) -> Iterator[Table]:
-    """The tables of a schema that is made for Citus; none of another."""
-    if is_used(source):
-        yield from source.catalog.tables.values()

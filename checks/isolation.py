@@ -16,8 +16,9 @@ import psycopg
 from checks import blind, rows_in_common
 from checks.attempt import Outcome, Session, Subject, as_application, judge
 from checks.ground import Ground, limit, two_tenants
-from checks.probe import Attempt, Probe, attempts, registry, surveys
+from checks.probe import Attempt, Probe, attempts, cluster_surveys, registry, surveys
 from harness.catalog import live
+from harness.catalog.cluster import Cluster
 from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Target, connect, is_lost, one_line
@@ -78,9 +79,29 @@ def _attack_all(found: Ground, on_progress: Progress) -> tuple[ProbeResult, ...]
     return tuple(results)
 
 
-def _survey(ground: Ground, probe: Probe) -> list[ProbeResult]:
+def check_cluster(
+    database: Target,
+    settings: Settings,
+    cluster: Cluster,
+    owned: str | None = None,
+    on_progress: Progress = lambda *_: None,
+) -> tuple[ProbeResult, ...]:
+    """What sessions see of a Citus cluster through its coordinator and its workers; raises as
+    `check` does."""
+    results: list[ProbeResult] = []
+    probes = list(cluster_surveys())
+    with ground(database, settings, owned) as found:
+        for done, probe in enumerate(probes):
+            on_progress(done, len(probes))
+            results += _survey(found, probe, cluster)
+    return tuple(results)
+
+
+def _survey(ground: Ground, probe: Probe, cluster: Cluster | None = None) -> list[ProbeResult]:
     """What a survey tells; one that fails as a whole proves nothing."""
     try:
+        if probe.survey_cluster and cluster:
+            return list(probe.survey_cluster(ground, cluster))
         return list(probe.survey(ground)) if probe.survey else []
     except psycopg.Error as error:
         if is_lost(error):

@@ -7,7 +7,7 @@ its way; without it the attempt goes through the application's own connection. U
 attempt begins where no tenant is set.
 
 A probe of whatever else there is has `survey(ground)`, which looks for its objects itself and
-gives a result for each.
+gives a result for each. One of a Citus cluster has `survey_cluster(ground, cluster)` instead.
 
 RULE names the rule of the catalogue that a probe judges; without it findings are called
 isolation.<name>.
@@ -26,16 +26,18 @@ from functools import cache
 from checks import probes
 from checks.attempt import Outcome, Session, Subject
 from checks.ground import Ground
+from harness.catalog.cluster import Cluster
 from harness.run import ProbeResult
 
 _FIRST_SENTENCE = re.compile(r"(?<=[.])\s")
 Attempt = Callable[[Session, Subject], Outcome]
 Survey = Callable[[Ground], Iterator[ProbeResult]]
+ClusterSurvey = Callable[[Ground, Cluster], Iterator[ProbeResult]]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe, as its module defines it: it has an attempt or a survey."""
+    """A probe, as its module defines it: it has an attempt or one of the surveys."""
 
     name: str
     rule: str
@@ -43,6 +45,7 @@ class Probe:
     why: str
     attempt: Attempt | None
     survey: Survey | None
+    survey_cluster: ClusterSurvey | None
     writes: bool
     unset: bool
 
@@ -65,6 +68,11 @@ def surveys() -> Iterator[Probe]:
     return (probe for probe in registry().values() if probe.survey)
 
 
+def cluster_surveys() -> Iterator[Probe]:
+    """The probes that are done once on a Citus cluster."""
+    return (probe for probe in registry().values() if probe.survey_cluster)
+
+
 def _probe(name: str) -> Probe:
     module = importlib.import_module(f"checks.probes.{name}")
     why = " ".join(inspect.cleandoc(module.__doc__ or "").split())
@@ -75,6 +83,7 @@ def _probe(name: str) -> Probe:
         why=why,
         attempt=getattr(module, "attempt", None),
         survey=getattr(module, "survey", None),
+        survey_cluster=getattr(module, "survey_cluster", None),
         writes=getattr(module, "WRITES", False),
         unset=getattr(module, "UNSET", False),
     )

@@ -3,8 +3,10 @@
 The module's name is the rule's: `rls001_not_enabled` is RLS001. Its docstring is the reason,
 the first line of it the title. It has SEVERITY, GOOD and BAD (examples, each one text or
 several; in a BAD the line to be found ends with `-- here`), and `check`, whose parameters say
-what it judges: `catalog`, `source` (what stands beside it), `judgment` (the truth table of its
-policies), `tenancy`, `roles`; or `allowances`, what came of them once all else was found.
+what it judges: `catalog`, `source` (what stands beside it), `distributed` (the source of a schema
+that is meant for Citus; there is none of another), `for_citus` (whether it is), `judgment` (the
+truth table of its policies), `tenancy`, `roles`; or `cluster`, what the nodes of a Citus cluster
+hold; or `allowances`, what came of them once all else was found.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from checks import citus
 from checks.policy.judgment import Judgment
 from harness.catalog.source import Source
 from harness.config import Tenancy
@@ -50,14 +53,22 @@ class Rule:
 
     def findings(self, judgment: Judgment) -> Iterator[Finding]:
         """What the rule finds in the source that is judged."""
-        known = {
+        source, settings = judgment.source, judgment.settings
+        known: dict[str, object] = {
             "judgment": judgment,
-            "source": judgment.source,
-            "catalog": judgment.source.catalog,
-            "tenancy": judgment.settings.tenancy,
-            "roles": judgment.settings.roles,
+            "source": source,
+            "catalog": source.catalog,
+            "for_citus": citus.is_meant(source, settings.checks),
+            "tenancy": settings.tenancy,
+            "roles": settings.roles,
         }
+        if known["for_citus"]:
+            known["distributed"] = source
         return self.found(known)
+
+    def judges(self, what: str) -> bool:
+        """Whether it asks for this, of what there is to judge."""
+        return what in inspect.signature(self.check).parameters
 
     def found(self, known: Mapping[str, object]) -> Iterator[Finding]:
         """What the rule finds in what is known, by name; nothing where it judges something else."""

@@ -38,7 +38,9 @@ def _head() -> Iterator[str]:
     yield "# Rules"
     yield ""
     yield "What `harness check static` looks for in the SQL files, without a database, and"
-    yield "`harness check catalog` in a database."
+    yield "`harness check catalog` in a database. What Citus refuses counts where the schema is"
+    yield "meant for it ([checks] citus); from CIT101 on it is what `harness check citus` finds on"
+    yield "a cluster, and the examples are what is sent to its coordinator."
     yield "An error breaks isolation or the deploy; a warning weakens it. Both fail the check."
     yield "What is meant is allowed beside its statement ([SRC006](#src006) shows how)."
     yield "[figures.md](figures.md) tells which faults are seen by which layer, and by a peer."
@@ -69,7 +71,8 @@ def _probes() -> Iterator[str]:
     yield "What `harness check isolation` tries on a filled database, as the application role, and"
     yield "the name under which it tells what it found: an error where rows of another tenant were"
     yield "reached or nothing was proven, a warning where something of them can be told, an info"
-    yield "where that is how PostgreSQL works or a function could not be called."
+    yield "where that is how PostgreSQL works or a function could not be called. Those that begin"
+    yield "with `cluster_` are tried by `harness check citus`."
     yield from ("", "| probe | finding | what it tries |", "|---|---|---|")
     for probe in probe_registry().values():
         yield f"| {probe.name} | {probe.rule} | {probe.title} |"

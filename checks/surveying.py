@@ -19,13 +19,13 @@ def on_one_table(
 ) -> ProbeResult:
     """What an attempt on any one table shows that holds for the whole database: to be known, no
     leak. The subject's own tenant is the one that leaves something behind."""
-    subject = _first_readable(ground)
+    subject = first_readable(ground)
     if subject is None:
         return ProbeResult(ground.name, probe, "vacuous", "the application reads no table")
     return noted(ground, probe, judge(lambda: attempt(ground, subject)))
 
 
-def _first_readable(ground: Ground) -> Subject | None:
+def first_readable(ground: Ground) -> Subject | None:
     """The first table of which the other tenant sees rows of its own, with that tenant as the own
     one; None where there is none."""
     for known in ground.subjects():

@@ -107,6 +107,9 @@ class Checks(BaseModel):
     """The lowest severity that fails a check."""
     baseline: Path | None = None
     """A file of findings that are known and do not count."""
+    citus: bool | None = None
+    """Whether the schema is meant for Citus, whose rules then count; where it is None, a function
+    that sets one of Citus' settings says so, or a database that has the extension."""
 
 
 class Load(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import citus
+from checks.restrictive import folded
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.finding import Severity
@@ -25,12 +25,13 @@ CREATE POLICY floor ON auto.bay AS RESTRICTIVE USING (business_id IS NOT NULL); 
 """
 
 
-def check(source: Source) -> Iterator[Violation]:
-    for table in citus.tables(source):
+def check(distributed: Source) -> Iterator[Violation]:
+    for table in distributed.catalog.tables.values():
         for policy in table.policies:
             if not policy.permissive:
                 yield Violation(
                     str(table.name),
                     f"policy {policy.name} on {table.name} is RESTRICTIVE",
                     policy.location,
+                    folded(table.name, table.policies, policy),
                 )

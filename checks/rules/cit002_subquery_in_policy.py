@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from pglast import ast
 
-from checks import citus
 from checks.rule import Violation
 from harness.catalog.files.expressions import parse, walk
 from harness.catalog.source import Source
@@ -29,8 +28,8 @@ CREATE POLICY tenant_isolation ON auto.bay -- here
 """
 
 
-def check(source: Source) -> Iterator[Violation]:
-    for table in citus.tables(source):
+def check(distributed: Source) -> Iterator[Violation]:
+    for table in distributed.catalog.tables.values():
         for policy in table.policies:
             if any(_has_subquery(text) for text in (policy.using, policy.check) if text):
                 yield Violation(

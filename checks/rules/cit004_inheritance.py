@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import citus
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.finding import Severity
@@ -24,9 +23,8 @@ CREATE TABLE auto.wash_bay () INHERITS (auto.bay); -- here
 """
 
 
-def check(source: Source) -> Iterator[Violation]:
-    for name, parents in source.inherits.items() if citus.is_used(source) else ():
+def check(distributed: Source) -> Iterator[Violation]:
+    for name, parents in distributed.inherits.items():
         listed = ", ".join(map(str, parents))
-        yield Violation(
-            str(name), f"{name} inherits from {listed}", source.catalog.tables[name].location
-        )
+        location = distributed.catalog.tables[name].location
+        yield Violation(str(name), f"{name} inherits from {listed}", location)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import citus
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.finding import Severity
@@ -23,8 +22,8 @@ CREATE TABLE auto.visit_default PARTITION OF auto.visit DEFAULT PARTITION BY RAN
 """
 
 
-def check(source: Source) -> Iterator[Violation]:
-    for table in citus.tables(source):
+def check(distributed: Source) -> Iterator[Violation]:
+    for table in distributed.catalog.tables.values():
         if table.partition_of is not None and table.partition_by is not None:
             yield Violation(
                 str(table.name),

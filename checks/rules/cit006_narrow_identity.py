@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import citus
 from checks.rule import Violation
 from checks.wording import quoted
 from harness.catalog.source import Source
@@ -34,8 +33,8 @@ CREATE TABLE auto.bay (
 )
 
 
-def check(source: Source) -> Iterator[Violation]:
-    for table in citus.tables(source):
+def check(distributed: Source) -> Iterator[Violation]:
+    for table in distributed.catalog.tables.values():
         for column in table.columns.values():
             numbered = column.identity or (column.default or "").startswith("nextval(")
             if numbered and column.type in ("integer", "smallint"):

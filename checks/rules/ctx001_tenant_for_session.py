@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks import citus
 from checks.bodies import mentions
 from checks.rule import Violation
 from harness.catalog.source import Source
@@ -64,9 +63,9 @@ END $$;
 _LOCAL = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*,\s*(?:is_local\s*[:=]+>?\s*)?true\s*\)"
 
 
-def check(source: Source, tenancy: Tenancy) -> Iterator[Violation]:
+def check(source: Source, tenancy: Tenancy, for_citus: bool) -> Iterator[Violation]:
     setting = re.escape(tenancy.setting)
-    allowed = "" if citus.is_used(source) else f"(?!{_LOCAL})"
+    allowed = "" if for_citus else f"(?!{_LOCAL})"
     pattern = rf"\bset_config\s*\(\s*'{setting}'{allowed}|\bSET\s+(?:SESSION\s+)?{setting}\b"
     for function, location in mentions(source, pattern):
         yield Violation(

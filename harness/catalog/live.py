@@ -92,6 +92,13 @@ def schemas(connection: Connection, only: Collection[str] | None = None) -> list
     return found if only is None else [schema for schema in found if schema in only]
 
 
+def has_citus(connection: Connection) -> bool:
+    """Whether the database has the extension citus."""
+    query = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
 def rows(connection: Connection, kind: str, schemas: list[str]) -> list[Row]:
     """What queries/<kind>.sql finds in schemas."""
     text = (files("harness.catalog") / "queries" / f"{kind}.sql").read_text(encoding="utf-8")

@@ -48,6 +48,7 @@ def read(connection: Connection, only: Collection[str] | None = None) -> Source:
         ),
         foreign_tables=_foreign_tables(rows("foreign_tables"), rows("grants")),
         server_version=connection.info.server_version,
+        has_citus=live.has_citus(connection),
     )
 
 

@@ -117,3 +117,5 @@ class Source:
     """What roles may do with each foreign table."""
     server_version: int | None = None
     """`server_version_num` of the server: 170006 is 17.6. Files have none."""
+    has_citus: bool = False
+    """Whether the database has the extension citus."""

@@ -1,4 +1,4 @@
-"""harness check static|catalog|isolation|all."""
+"""harness check static|catalog|isolation|citus|all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from checks import baseline as baselines
 from checks import selection, settling
 from checks.baseline import Scope
 from checks.rules import registry
-from harness.cli.looking import Layer, Looked, look
+from harness.cli.looking import ANYWHERE, Layer, Looked, look
 from harness.cli.options import (
     ConfigFile,
     Database,
@@ -69,7 +69,7 @@ def check(
     subject: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[static|catalog|isolation|all] [PATH]...",
+            metavar="[static|catalog|isolation|citus|all] [PATH]...",
             help="What to check, all by default; SQL files or directories instead of the schema,"
             " statically by default.",
             show_default=False,
@@ -79,6 +79,10 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME", help="Attack this table alone; may be given several times."),
     ] = None,
+    citus: Annotated[
+        bool,
+        typer.Option("--citus", help="With all, also what every node of the Citus cluster holds."),
+    ] = False,
     init: Annotated[
         bool, typer.Option("--init", help="Propose a harness.toml for a schema instead.")
     ] = False,
@@ -115,18 +119,20 @@ def check(
         no_color=no_color,
     )
     layer, paths = _subject(subject or [])
+    layers = _layers(layer, citus)
     if init:
         propose(ctx, paths, output)
         return
     checks = ctx.settings.checks
     selection.require_known(checks)
-    scope = Scope(layer.value, tuple(path.as_posix() for path in paths))
+    named = "all --citus" if len(layers) > len(ANYWHERE) else layer.value
+    scope = Scope(named, tuple(path.as_posix() for path in paths))
     known = (
         settling.baseline_to_renew(write_baseline, scope)
         if write_baseline
         else settling.baseline_of(checks)
     )
-    looked = look(ctx, layer, paths, owned, table or [])
+    looked = look(ctx, layers, paths, owned, table or [])
     verdict = settling.settle(looked.findings, looked.allowances, looked.layers, checks)
     if known and write_baseline:
         known = settling.renewed(verdict, known, checks)
@@ -136,6 +142,15 @@ def check(
     color = output is None and sys.stdout.isatty() and not ctx.console.no_color
     write(_render(verdict, looked, format, color), output)
     raise typer.Exit(1 if verdict.failed else 0)
+
+
+def _layers(layer: Layer, citus: bool) -> tuple[Layer, ...]:
+    """The layers to look at; raises UsageError for a cluster's beside one that is not all."""
+    if layer is Layer.ALL:
+        return (*ANYWHERE, Layer.CITUS) if citus else ANYWHERE
+    if citus and layer is not Layer.CITUS:
+        raise UsageError(f"--citus stands with all: harness check all --citus, or {layer} alone")
+    return (layer,)
 
 
 def _subject(words: list[str]) -> tuple[Layer, list[Path]]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from checks import catalog, isolation, leak_findings, static
+from checks import catalog, cluster, isolation, leak_findings, static
 from checks.allowance import Allowances
 from checks.drift import drift
 from checks.rules import registry
 from harness.catalog.model import Catalog
 from harness.cli.missing import tell_missing
 from harness.cli.options import Context
+from harness.errors import UsageError
 from harness.finding import Finding
 from harness.report import terminal
 
@@ -24,6 +25,7 @@ class Layer(StrEnum):
     STATIC = "static"
     CATALOG = "catalog"
     ISOLATION = "isolation"
+    CITUS = "citus"
     ALL = "all"
 
 
@@ -42,18 +44,27 @@ class Looked:
     """What was looked at, in words."""
 
 
+ANYWHERE = (Layer.STATIC, Layer.CATALOG, Layer.ISOLATION)
+"""The layers of whatever database."""
+
+
 def look(
-    ctx: Context, layer: Layer, paths: list[Path], owned: str | None, tables: list[str]
+    ctx: Context,
+    layers: tuple[Layer, ...],
+    paths: list[Path],
+    owned: str | None,
+    tables: list[str],
 ) -> Looked:
-    """One layer, or all of them; the tables are those to attack, all where none is named."""
-    single = tuple(each for each in Layer if each is not Layer.ALL)
-    looked = Looked(single if layer is Layer.ALL else (layer,))
+    """At these layers; the tables are those to attack, all where none is named."""
+    looked = Looked(layers)
     if Layer.STATIC in looked.layers:
         _at_files(ctx, paths, looked)
     if Layer.CATALOG in looked.layers:
         _at_catalog(ctx, paths, looked)
     if Layer.ISOLATION in looked.layers:
         _attack(ctx, owned, tables, looked)
+    if Layer.CITUS in looked.layers:
+        _at_cluster(ctx, owned, looked)
     return looked
 
 
@@ -62,7 +73,8 @@ def _at_files(ctx: Context, paths: list[Path], looked: Looked) -> None:
     looked.findings += examined.findings
     looked.allowances = examined.allowances
     looked.catalog, looked.cells = examined.catalog, examined.cells
-    looked.checked.append(f"{len(examined.catalog.tables)} tables by {len(registry())} rules")
+    rules = sum(not rule.judges("cluster") for rule in registry())
+    looked.checked.append(f"{len(examined.catalog.tables)} tables by {rules} rules")
 
 
 def _at_catalog(ctx: Context, paths: list[Path], looked: Looked) -> None:
@@ -84,5 +96,22 @@ def _attack(ctx: Context, owned: str | None, tables: list[str], looked: Looked) 
         if Layer.CATALOG not in looked.layers:
             tell_missing(ctx, target)
         probes = isolation.check(target, ctx.settings, owned, moved, tables)
+    looked.findings += leak_findings.findings(probes)
+    looked.checked.append(terminal.told_probes(probes))
+
+
+def _at_cluster(ctx: Context, owned: str | None, looked: Looked) -> None:
+    """At what the nodes hold; where there are tenants, what sessions see of them is tried too."""
+    with ctx.target() as target:
+        with ctx.progress("Counting stray rows") as moved:
+            findings, found = cluster.examine(target, ctx.settings, moved)
+        looked.findings += findings
+        looked.checked.append(cluster.told(found))
+        try:
+            with ctx.progress("Attacking the cluster") as moved:
+                probes = isolation.check_cluster(target, ctx.settings, found, owned, moved)
+        except UsageError as error:
+            looked.checked.append(f"no session was tried: {error}")
+            return
     looked.findings += leak_findings.findings(probes)
     looked.checked.append(terminal.told_probes(probes))

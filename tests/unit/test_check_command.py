@@ -58,6 +58,22 @@ def test_files_alone_are_checked_statically(here: Path, capsys: pytest.CaptureFi
     assert 'column = "business_id"' in capsys.readouterr().out
 
 
+def test_a_cluster_stands_beside_all_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "static", "x.sql", "--citus"]) == 2
+    assert "--citus stands with all: harness check all --citus" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("meant", "rules"), [("true", ["CIT001"]), ("false", [])])
+def test_settings_say_whether_a_schema_is_meant_for_citus(
+    meant: str, rules: list[str], check: Check, here: Path
+) -> None:
+    floor = "CREATE POLICY floor ON public.page AS RESTRICTIVE USING (true);\n"
+    (here / "x.sql").write_text(OPEN + floor)
+    assert found(check("--select", "CIT")[1]) == []
+    (here / "harness.toml").write_text(f"[checks]\ncitus = {meant}\n")
+    assert found(check("--select", "CIT001")[1]) == rules
+
+
 def test_what_is_neither_a_layer_nor_a_file_is_told(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

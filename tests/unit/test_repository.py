@@ -29,6 +29,53 @@ def test_containers_are_a_database_the_harness_prometheus_and_grafana() -> None:
     assert services["postgres"]["image"].startswith("postgres:17")
 
 
+def test_a_profile_has_a_cluster_of_one_pinned_image_and_the_harness_on_it() -> None:
+    services = _compose()["services"]
+    cluster = {name: s for name, s in services.items() if s.get("profiles") == ["citus"]}
+    assert cluster.keys() == {name for name in services if name.startswith("citus-")}
+    nodes = [f"citus-{node}" for node in ("coordinator", "worker-1", "worker-2")]
+    assert {cluster[node]["image"] for node in (*nodes, "citus-nodes")} == {
+        "citusdata/citus:13.2.0"
+    }
+    assert len({volume for node in nodes for volume in cluster[node]["volumes"]}) == len(nodes)
+    assert [bool(cluster[node]["ports"]) for node in nodes] == [True, False, False]
+    assert "citus" in _setting(cluster["citus-coordinator"], "shared_preload_libraries")
+
+
+def test_a_service_adds_the_nodes_before_the_harness_begins() -> None:
+    services = _compose()["services"]
+    added = " ".join(services["citus-nodes"]["entrypoint"])
+    for node in (
+        "citus_set_coordinator_host('citus-coordinator'",
+        "add_node('citus-worker-1'",
+        "add_node('citus-worker-2'",
+    ):
+        assert node in added
+    for name in ("citus-run", "citus-metrics"):
+        assert services[name]["depends_on"].keys() == {"citus-nodes"}
+        assert "host=citus-coordinator" in services[name]["environment"]["HARNESS_DSN"]
+    assert services["citus-metrics"]["networks"]["default"]["aliases"] == ["metrics"]
+
+
+def test_services_are_known_that_others_wait_for_and_volumes_that_they_mount() -> None:
+    content = _compose()
+    for service in content["services"].values():
+        assert set(service.get("depends_on", ())) <= content["services"].keys()
+        named = [volume.split(":")[0] for volume in service.get("volumes", ())]
+        assert {name for name in named if not name.startswith(".")} <= content["volumes"].keys()
+
+
+def test_containers_run_commands_that_there_are() -> None:
+    (script,) = _compose()["services"]["citus-run"]["command"]
+    names = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    assert set(re.findall(r"python -m harness (\w+)", script)) <= names
+
+
+def _setting(service: dict[str, Any], name: str) -> str:
+    (found,) = (word for word in service["command"] if word.startswith(f"{name}="))
+    return str(found.partition("=")[2])
+
+
 def test_files_that_containers_mount_exist() -> None:
     for service in _compose()["services"].values():
         for volume in service.get("volumes", []):

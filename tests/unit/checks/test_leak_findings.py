@@ -41,4 +41,5 @@ def test_what_many_objects_have_in_common_is_noted_once() -> None:
 def test_every_probe_explains_itself_and_attempts_or_surveys() -> None:
     for name, probe in registry().items():
         assert probe.title, name
-        assert (probe.attempt is None) != (probe.survey is None), name
+        ways = (probe.attempt, probe.survey, probe.survey_cluster)
+        assert sum(way is not None for way in ways) == 1, name
