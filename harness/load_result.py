@@ -191,6 +191,22 @@ class Arrivals:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A counter of the server, read before the load and after it."""
+
+    group: str
+    """What it is about: database, tables, WAL."""
+    name: str
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float | None:
+        """What came while the load was driven; None where the counter was reset meanwhile."""
+        return self.after - self.before if self.after >= self.before else None
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """A load run: all critical queries under a number of users."""
 
@@ -210,3 +226,4 @@ class LoadResult:
     """None where there is no baseline."""
     switched: int = 0
     """Transactions that worked for another tenant than the one before on their connection."""
+    server: tuple[Counted, ...] = ()
