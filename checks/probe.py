@@ -26,6 +26,7 @@ from functools import cache
 from checks import probes
 from checks.attempt import Outcome, Session, Subject
 from checks.ground import Ground
+from harness.finding import Severity
 from harness.run import ProbeResult
 
 _FIRST_SENTENCE = re.compile(r"(?<=[.])\s")
@@ -46,6 +47,16 @@ class Probe:
     writes: bool
     unset: bool
 
+    @property
+    def id(self) -> str:
+        """Of the rule that it judges, as reports call it."""
+        return self.rule
+
+    @property
+    def severity(self) -> Severity:
+        """Of a leak."""
+        return Severity.ERROR
+
 
 @cache
 def registry() -> Mapping[str, Probe]:
@@ -63,6 +74,12 @@ def attempts() -> Mapping[str, Attempt]:
 def surveys() -> Iterator[Probe]:
     """The probes that are done once in a database."""
     return (probe for probe in registry().values() if probe.survey)
+
+
+def own_rules() -> tuple[Probe, ...]:
+    """The probes that judge no rule of the catalogue: rules of their own to whoever reads a
+    report."""
+    return tuple(probe for probe in registry().values() if probe.rule == f"isolation.{probe.name}")
 
 
 def _probe(name: str) -> Probe:

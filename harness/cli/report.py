@@ -12,7 +12,14 @@ from harness import run as document
 from harness.cli import history
 from harness.cli.options import ConfigFile, Context, NoColor, Output, context, write
 from harness.errors import UsageError
-from harness.report import embedded, junit_run, prometheus, terminal
+from harness.report import (
+    embedded,
+    github_run,
+    junit_run,
+    markdown_run,
+    prometheus,
+    terminal,
+)
 from harness.run import Run
 
 
@@ -24,6 +31,8 @@ class Format(StrEnum):
     JSON = "json"
     JUNIT = "junit"
     PROMETHEUS = "prometheus"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
 
 
 def _page(run: Run) -> str:
@@ -38,12 +47,15 @@ RENDERERS = {
     Format.JSON: document.to_json,
     Format.JUNIT: junit_run.render,
     Format.PROMETHEUS: prometheus.textfile,
+    Format.MARKDOWN: markdown_run.render,
+    Format.GITHUB: github_run.render,
 }
 FILES = {
     Format.HTML: "report.html",
     Format.JSON: "run.json",
     Format.JUNIT: "junit.xml",
     Format.PROMETHEUS: "metrics.prom",
+    Format.MARKDOWN: "summary.md",
 }
 
 
