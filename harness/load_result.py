@@ -5,7 +5,8 @@ Latencies are milliseconds, durations seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["pass", "miss", "inconclusive"]
@@ -121,6 +122,8 @@ class Comparison:
     regressions: tuple[Regression, ...] = ()
     plan_changes: tuple[str, ...] = ()
     """Queries whose plan differs: to be known, a regression only if it costs."""
+    before: Mapping[str, Latency] = field(default_factory=dict)
+    """Latencies of the stored run by query, as they were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,14 @@ def compare(now: LoadResult, then: LoadResult, run_id: str) -> LoadResult:
     gone = before.keys() - {query.name for query in now.queries}
     regressions = [r for new, old in pairs for r in _regressions(new, old, factor)]
     regressions += [Regression(name, "missing", "it is no longer driven") for name in sorted(gone)]
-    comparison = Comparison(run_id, factor, len(pairs), tuple(regressions), tuple(sorted(changed)))
+    comparison = Comparison(
+        baseline=run_id,
+        speed_factor=factor,
+        compared=len(pairs),
+        regressions=tuple(regressions),
+        plan_changes=tuple(sorted(changed)),
+        before={old.name: old.latency for _, old in pairs if old.latency},
+    )
     worse = {regression.query for regression in regressions}
     queries = (
         replace(q, explanation=(*q.explanation, *_change(before[q.name])))

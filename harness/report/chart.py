@@ -19,21 +19,21 @@ def ecdf(
     name: str, steps: Sequence[tuple[float, int]], budget_ms: float, quantile: float
 ) -> Markup:
     """The chart of (milliseconds, count) steps in rising order; `axis` stands once in its page."""
-    title = escape(f"{name} within a time, {budget_ms:g} ms allowed")
+    title = escape(f"Distribution of {name}")
     return Markup(  # noqa: S704 - numbers and one escaped title
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><use href="#axis"/>'
-        f'<path class="quantile" d="M{_LEFT} {_y(quantile)}H{_RIGHT}"/>'
-        f'<path class="budget" d="M{_x(budget_ms)} {_TOP}V{_BOTTOM}"/>'
+        f'<path class="q" d="M{_LEFT} {_y(quantile)}H{_RIGHT}"/>'
+        f'<path class="b" d="M{_x(budget_ms)} {_TOP}V{_BOTTOM}"/>'
         f'<path d="{_staircase(steps)}"/></svg>'
     )
 
 
 def axis() -> Markup:
     """The axis that all charts of a page share."""
-    ticks = (0.1, 1, 10, 100, 1000)
+    ticks = ((0.1, "0.1"), (1, "1"), (10, "10"), (100, "100 ms"), (1000, "1 s"))
     labels = "".join(
-        f'<text x="{_x(tick)}" y="62" text-anchor="{_anchor(tick)}">{tick:g}</text>'
-        for tick in ticks
+        f'<text x="{_x(tick)}" y="62" text-anchor="{_anchor(tick)}">{label}</text>'
+        for tick, label in ticks
     )
     return Markup(  # noqa: S704 - numbers
         f'<svg class="shared" aria-hidden="true"><g id="axis"><path class="axis"'
@@ -50,7 +50,9 @@ def _staircase(steps: Sequence[tuple[float, int]]) -> str:
         for (milliseconds, _), seen in zip(steps, reached, strict=True)
     }
     floor = [(_LEFT, _y(0)), *heights.items()]
-    rises = [f"H{x}V{y}" for (_, below), (x, y) in pairwise(floor) if y != below]
+    corners = [corner for below, corner in pairwise(floor) if corner[1] != below[1]]
+    steps_to = pairwise([floor[0], *corners])
+    rises = [f"h{x - left}v{y - below}" for (left, below), (x, y) in steps_to]
     return f"M{_LEFT} {_y(0)}{''.join(rises)}H{_RIGHT}"
 
 

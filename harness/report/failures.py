@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from harness.finding import Finding
 from harness.report.isolation import PROBES
@@ -45,7 +46,7 @@ def _failures(run: Run) -> Iterator[Failure]:
 def _probe(probe: ProbeResult) -> Failure:
     command = "harness check isolation"
     if probe.probe in PROBES:
-        command = f"{command} --table {probe.object}"
+        command = f"{command} --table {quote(probe.object)}"
     return Failure(f"{probe.object}, {probe.probe}", probe.detail, command, probe.verdict)
 
 
@@ -61,9 +62,12 @@ def _finding(finding: Finding) -> Failure:
 
 
 def _query(query: QueryResult) -> Failure:
-    return Failure(query.name, query.reason, f"harness load --only {query.name}", query.verdict)
+    return Failure(query.name, query.reason, _load(query.name), query.verdict)
 
 
 def _regression(worse: Regression) -> Failure:
-    command = f"harness load --only {worse.query}"
-    return Failure(worse.query, worse.detail, command, "regression")
+    return Failure(worse.query, worse.detail, _load(worse.query), "regression")
+
+
+def _load(query: str) -> str:
+    return f"harness load --only {quote(query)}"
