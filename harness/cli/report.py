@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness import run as document
-from harness.cli import history
+from harness.cli import comparing, history
 from harness.cli.options import ConfigFile, Context, NoColor, Output, context, write
 from harness.errors import UsageError
 from harness.report import (
@@ -67,16 +67,27 @@ def report(
     past: Annotated[
         bool, typer.Option("--history", help="The latest runs instead: text or json.")
     ] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B",
+            help="What changed from run A to run B, documents or ids of the history: text, html, "
+            "markdown or json; exit code 1 when B is worse.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many runs of the history.")] = 20,
     format: Annotated[Format, typer.Option(help="What to render.")] = Format.TEXT,
     output: Output = None,
     config: ConfigFile = None,
     no_color: NoColor = False,
 ) -> None:
-    """Render a run document, or the history of runs, for people or programs."""
+    """Render a run document, what changed between two, or the history, for people or programs."""
     ctx = context(config=config, no_color=no_color)
-    if past == (path is not None):
-        raise UsageError("name a run document, or ask for --history")
+    if sum((past, path is not None, compare is not None)) != 1:
+        raise UsageError("name a run document, or ask for --history, or --compare two runs")
+    if compare is not None:
+        changed = comparing.show(ctx, compare, format.value, output)
+        raise typer.Exit(1 if changed.worse else 0)
     if path is None:
         history.show(ctx, limit, format.value, output)
     else:
