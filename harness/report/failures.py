@@ -24,6 +24,11 @@ class Failure:
     kind: str = "failed"
     """In a word: leak, finding, miss, inconclusive, regression and so on."""
 
+    @property
+    def open(self) -> bool:
+        """Whether no promise is broken, but none is proven either."""
+        return self.kind in ("inconclusive", "vacuous", "error", "weak")
+
 
 def failures(run: Run) -> tuple[Failure, ...]:
     """All that did not hold, worst first."""
@@ -37,6 +42,8 @@ def _failures(run: Run) -> Iterator[Failure]:
             yield Failure(stage.name, what, f"harness {stage.name}", "stage")
     yield from map(_probe, (*run.leaks, *run.weaknesses, *run.unproven))
     yield from map(_finding, run.blocking_findings)
+    for line in run.fill.unmet if run.fill else ():
+        yield Failure("a table is not filled as planned", line, "harness fill --plan", "fill")
     for broken in run.broken:
         yield Failure(broken.sentence, f"{why(broken)} ({broken.place})", _AUDIT, "broken truth")
     yield from map(_query, sorted(run.missed, key=lambda query: query.verdict != "miss"))

@@ -8,15 +8,12 @@ from harness.report.failures import Failure, failures
 from harness.report.github import SHOWN, annotation
 from harness.run import Run
 
-_OPEN = ("inconclusive", "vacuous", "error", "weak")
-"""Kinds of failure that say no broken promise: warnings."""
-
 
 def render(run: Run) -> str:
     """A line per annotation: what did not hold, worst first, and how many more there are."""
     failed = failures(run)
-    errors = [failure for failure in failed if failure.kind not in _OPEN]
-    warnings = [failure for failure in failed if failure.kind in _OPEN]
+    errors = [failure for failure in failed if not failure.open]
+    warnings = [failure for failure in failed if failure.open]
     lines = [*_group("error", errors), *_group("warning", warnings)]
     rest = len(failed) - len(lines)
     if rest:

@@ -22,9 +22,11 @@ from harness.report.query_groups import QueryGroup, groups
 from harness.report.tiles import tiles
 from harness.run import Run
 
-SHOWN = 200
+AT_ONCE = 10
+"""So many failures are seen without opening more."""
+SHOWN = 60
 """So many failures are listed one by one."""
-SHOWN_NOTES = 60
+SHOWN_NOTES = 25
 """So many different things are told of what one probe met, the worst first."""
 LISTED = 25
 """So many objects of which the same is told are named."""
@@ -48,6 +50,7 @@ def render(run: Run) -> str:
     return template("report.html").render(
         run=run,
         failures=failures(run),
+        at_once=AT_ONCE,
         shown=SHOWN,
         listed=LISTED,
         shown_notes=SHOWN_NOTES,
@@ -111,6 +114,6 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["numeric"] = lambda name: (name, "n")
+    environment.filters["column"] = lambda name: (name, "")
     environment.globals["size"] = data.size
     return environment.get_template(name)

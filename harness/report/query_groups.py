@@ -16,7 +16,7 @@ SIGNS = {"pass": "✓ PASS", "miss": "✗ MISS", "inconclusive": "? INCONCLUSIVE
 CLASSES = {"pass": "good", "miss": "bad", "inconclusive": "open"}
 _SHOWN_AT_ONCE = 12
 """So many queries need no folding."""
-_WHOLE = 20
+_WHOLE = 6
 """So many queries that did not hold stand in the page with all that is known of them."""
 
 
@@ -25,8 +25,7 @@ class Note:
     """A text about a query that a reader opens."""
 
     title: str
-    part: str
-    """As the script of the page calls it."""
+    """Its first word is what the script of the page knows it by."""
     text: str
 
 
@@ -74,14 +73,22 @@ class QueryRow:
     def notes(self) -> tuple[Note, ...]:
         """What can be opened: why it missed, its plan, its text."""
         query, plan = self.query, self.query.plan
-        found = [Note("Why", "explanation", "\n".join(query.explanation))]
+        found = [Note("Why", "\n".join(query.explanation))]
         if plan:
             told = f"digest {plan.digest}, {plan.milliseconds:.2f} ms, {plan.rows:,} rows"
             whole = "\n".join((told, *plan.remarks, "", *plan.outline))
-            found.append(Note(f"Plan, {plan.buffers:,} blocks", "plan", whole))
-        if query.verdict == "miss":
-            found.append(Note("SQL", "statement", query.statement))
+            found.append(Note(f"Plan, {plan.buffers:,} blocks", whole))
+        if self.whole and query.verdict == "miss":
+            found.append(Note("SQL", query.statement))
         return tuple(note for note in found if note.text)
+
+    @property
+    def percentiles(self) -> tuple[str, ...]:
+        """p50, p95, p99 and the maximum."""
+        latency = self.query.latency
+        if latency is None:
+            return ("–",) * 4
+        return tuple(_ms(each) for each in (latency.p50, latency.p95, latency.p99, latency.max))
 
     @property
     def chart(self) -> Markup | str:
@@ -90,7 +97,7 @@ class QueryRow:
         if not query.samples:
             return ""
         steps = [(us / 1000, n) for us, n in recorded(HdrHistogram.decode(query.histogram))]
-        return ecdf(query.name, steps, query.budget_ms, query.quantile)
+        return ecdf(steps, query.budget_ms)
 
 
 @dataclass(frozen=True, slots=True)

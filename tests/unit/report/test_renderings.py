@@ -143,8 +143,8 @@ def test_objects_of_which_the_same_is_told_stand_together() -> None:
 
 
 def test_the_chart_rises_once_in_a_column_of_pixels() -> None:
-    drawn = chart.ecdf("q", [(1.0, 1), (1.001, 1), (100.0, 2)], 300, 0.95)
-    assert 'd="M4 50h53v-22h106v-22H216"' in drawn
+    drawn = chart.ecdf([(1.0, 1), (1.001, 1), (100.0, 1), (103.0, 1)], 300)
+    assert 'd="M4 50h53v-22h106v-11l1-11H216"' in drawn
 
 
 def test_every_element_of_the_page_is_closed(failed_run: Run) -> None:
