@@ -47,7 +47,7 @@ def verdict(change: RunChange) -> str:
     if change.worse:
         return f"worse in {len(change.worse)} {'way' if len(change.worse) == 1 else 'ways'}"
     better = sum(query.way == "better" for query in change.queries)
-    return f"no worse; {better} queries are better" if better else "no worse"
+    return f"no worse; better queries: {better}" if better else "no worse"
 
 
 def parts(change: RunChange) -> Iterator[tuple[str, list[str]]]:
@@ -75,9 +75,9 @@ def told(differences: Sequence[Difference]) -> list[str]:
 
 def _counted(change: RunChange) -> Iterator[str]:
     if change.probes_new:
-        yield f"{change.probes_new:,} probes of what was not there"
+        yield f"probes of what was not there: {change.probes_new:,}"
     if change.probes_gone:
-        yield f"{change.probes_gone:,} probes of what is no longer there"
+        yield f"probes of what is no longer there: {change.probes_gone:,}"
 
 
 def _volume(change: RunChange) -> Iterator[str]:

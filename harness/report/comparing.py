@@ -79,6 +79,8 @@ def _query(
     better = [r for r in tested.better if r.query == name and r.kind != "missing"]
     if old and new and _broke_its_budget(old, new, change):
         worse.append(f"{old.verdict.upper()} → MISS: {new.reason}")
+    if old is None and new and new.verdict == "miss":
+        worse.append(f"it is new and misses its budget: {new.reason}")
     way: Way = "gone" if new is None else "new" if old is None else "same"
     detail = "; ".join(worse)
     if worse:
