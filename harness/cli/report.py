@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from checks import leak_findings, rules
+from checks.probe import own_rules
 from harness import run as document
 from harness.cli import comparing, history
 from harness.cli.options import ConfigFile, Context, NoColor, Output, context, write
@@ -15,12 +18,15 @@ from harness.errors import UsageError
 from harness.report import (
     embedded,
     github_run,
+    gitlab,
     junit_run,
     markdown_run,
     prometheus,
+    sarif,
     terminal,
 )
 from harness.run import Run
+from harness.verdict import Verdict
 
 
 class Format(StrEnum):
@@ -33,6 +39,8 @@ class Format(StrEnum):
     PROMETHEUS = "prometheus"
     MARKDOWN = "markdown"
     GITHUB = "github"
+    SARIF = "sarif"
+    GITLAB = "gitlab"
 
 
 def _page(run: Run) -> str:
@@ -42,13 +50,21 @@ def _page(run: Run) -> str:
     return html.render(run)
 
 
-RENDERERS = {
+def _findings(run: Run) -> Verdict:
+    """What a run found in files and catalog and by its probes, as `harness check` tells it."""
+    found = (*run.findings, *leak_findings.findings(run.probes))
+    return Verdict(found, run.suppressed, fail_on=run.fail_on)
+
+
+RENDERERS: Mapping[Format, Callable[[Run], str]] = {
     Format.HTML: _page,
     Format.JSON: document.to_json,
     Format.JUNIT: junit_run.render,
     Format.PROMETHEUS: prometheus.textfile,
     Format.MARKDOWN: markdown_run.render,
     Format.GITHUB: github_run.render,
+    Format.SARIF: lambda run: sarif.render(_findings(run), [*rules.registry(), *own_rules()]),
+    Format.GITLAB: lambda run: gitlab.render(_findings(run)),
 }
 FILES = {
     Format.HTML: "report.html",

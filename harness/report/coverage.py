@@ -33,7 +33,8 @@ class Coverage:
 
 def coverage(run: Run) -> tuple[Coverage, ...]:
     """Every schema, then all of them together where there are several."""
-    per_schema = tuple(_of(schema, run) for schema in _schemas(run))
+    attacked, queried = _counted(_attacked(run)), _counted(_queried(run))
+    per_schema = tuple(_of(schema, run, attacked, queried) for schema in _schemas(run))
     return (*per_schema, _total(per_schema)) if len(per_schema) > 1 else per_schema
 
 
@@ -43,7 +44,7 @@ def _schemas(run: Run) -> list[str]:
     return sorted(named)
 
 
-def _of(schema: str, run: Run) -> Coverage:
+def _of(schema: str, run: Run, attacked: Counter[str], queried: Counter[str]) -> Coverage:
     tables = run.fill.tables if run.fill else ()
     mine = [table for table in tables if table.table.startswith(f"{schema}.")]
     volume = run.volume.schemas.get(schema) if run.volume else None
@@ -51,8 +52,8 @@ def _of(schema: str, run: Run) -> Coverage:
         schema=schema,
         tables=_tables(run)[schema],
         filled=sum(1 for table in mine if table.rows),
-        attacked=_counted(_attacked(run))[schema],
-        queried=_counted(_queried(run))[schema] if any(_statements(run)) else None,
+        attacked=attacked[schema],
+        queried=queried[schema] if any(_statements(run)) else None,
         queries=sum(query.name.startswith(f"{schema}.") for query in _queries(run)),
         rows=sum(table.rows for table in mine),
         bytes=volume.bytes if volume else 0,

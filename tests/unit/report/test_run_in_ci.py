@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from typer.testing import CliRunner
+
+from harness.cli.app import app
 from harness.report import github_run, markdown_run
 from harness.report.failures import failures
-from harness.run import ProbeResult, Run
+from harness.run import ProbeResult, Run, to_json
 from tests.unit.conftest import query_result
 
 
@@ -59,6 +65,26 @@ def test_annotations_are_as_many_as_github_shows(held_run: Run) -> None:
 
 def test_a_run_that_held_has_nothing_to_annotate(held_run: Run) -> None:
     assert github_run.render(held_run) == ""
+
+
+def test_the_findings_and_leaks_of_a_run_go_to_code_scanning(
+    failed_run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(to_json(failed_run))
+
+    def rendered(format: str) -> Any:
+        done = CliRunner().invoke(app, ["report", str(path), "--format", format])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    (run,) = rendered("sarif")["runs"]
+    assert [(result["ruleId"], len(result["suppressions"])) for result in run["results"]] == [
+        ("RLS001", 0),
+        ("isolation.select", 0),
+        ("TEN001", 1),
+    ]
+    assert [issue["check_name"] for issue in rendered("gitlab")] == ["RLS001", "isolation.select"]
 
 
 def test_each_thing_that_fails_a_run_is_among_its_failures(failed_run: Run) -> None:
