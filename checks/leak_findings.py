@@ -33,6 +33,7 @@ def _finding(result: ProbeResult) -> Finding:
         object=result.object,
         message=f"{result.object}: {result.verdict}: {result.detail}",
         why=probe.why if result.verdict in ("leak", "weak") else _UNPROVEN,
+        identity=f"{result.probe}: {result.verdict}",
     )
 
 
@@ -43,4 +44,12 @@ def _note(name: str, found: list[ProbeResult]) -> Finding:
         listed = "; ".join(f"{result.object}: {result.detail}" for result in found[:_LISTED])
         more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         message = f"{len(found)} noted: {listed}{more}"
-    return Finding(probe.rule, Severity.INFO, first.object, message, probe.why)
+    objects = ", ".join(sorted(result.object for result in found))
+    return Finding(
+        rule=probe.rule,
+        severity=Severity.INFO,
+        object=first.object,
+        message=message,
+        why=probe.why,
+        identity=f"{name}: noted of {objects}",
+    )

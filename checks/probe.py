@@ -27,6 +27,7 @@ from checks import probes
 from checks.attempt import Outcome, Session, Subject
 from checks.ground import Ground
 from harness.catalog.cluster import Cluster
+from harness.finding import Severity
 from harness.run import ProbeResult
 
 _FIRST_SENTENCE = re.compile(r"(?<=[.])\s")
@@ -48,6 +49,16 @@ class Probe:
     survey_cluster: ClusterSurvey | None
     writes: bool
     unset: bool
+
+    @property
+    def id(self) -> str:
+        """Of the rule that it judges, as reports call it."""
+        return self.rule
+
+    @property
+    def severity(self) -> Severity:
+        """Of a leak."""
+        return Severity.ERROR
 
 
 @cache
@@ -71,6 +82,12 @@ def surveys() -> Iterator[Probe]:
 def cluster_surveys() -> Iterator[Probe]:
     """The probes that are done once on a Citus cluster."""
     return (probe for probe in registry().values() if probe.survey_cluster)
+
+
+def own_rules() -> tuple[Probe, ...]:
+    """The probes that judge no rule of the catalogue: rules of their own to whoever reads a
+    report."""
+    return tuple(probe for probe in registry().values() if probe.rule == f"isolation.{probe.name}")
 
 
 def _probe(name: str) -> Probe:

@@ -44,11 +44,15 @@ class Finding:
     fix: str = ""
     """The exact SQL that mends it, where there is one."""
     location: Location | None = None
+    identity: str = ""
+    """What tells it from other findings of its rule and object where the message does not: that
+    of a probe counts rows, which differ from fill to fill."""
 
     @property
     def fingerprint(self) -> str:
-        """Stays the same when lines move: rule, object and message, hashed."""
-        text = "\0".join((self.rule, self.object, self.message))
+        """Stays the same when lines move and rows are counted anew: rule, object and identity,
+        or the message where there is none, hashed."""
+        text = "\0".join((self.rule, self.object, self.identity or self.message))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -5,7 +5,8 @@ Latencies are milliseconds, durations seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["pass", "miss", "inconclusive"]
@@ -121,6 +122,8 @@ class Comparison:
     regressions: tuple[Regression, ...] = ()
     plan_changes: tuple[str, ...] = ()
     """Queries whose plan differs: to be known, a regression only if it costs."""
+    before: Mapping[str, Latency] = field(default_factory=dict)
+    """Latencies of the stored run by query, as they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,22 @@ class BusyTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A counter of the server, read before the load and after it."""
+
+    group: str
+    """What it is about: database, tables, WAL."""
+    name: str
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float | None:
+        """What came while the load was driven; None where the counter was reset meanwhile."""
+        return self.after - self.before if self.after >= self.before else None
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """A load run: all critical queries under a number of users."""
 
@@ -224,3 +243,4 @@ class LoadResult:
     """Transactions that worked for another tenant than the one before on their connection."""
     busiest: tuple[BusyTenant, ...] = ()
     """The tenants that the server worked for most, the first first."""
+    server: tuple[Counted, ...] = ()

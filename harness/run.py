@@ -17,11 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from harness.config import FailOn
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
+from harness.load_result import Counted as Counted
 from harness.load_result import Latency as Latency
 from harness.load_result import LoadResult as LoadResult
 from harness.load_result import QueryResult as QueryResult
 from harness.load_result import Regression as Regression
 from harness.verdict import fails
+from harness.volume import Volume
 
 FORMAT = 1
 
@@ -209,6 +211,8 @@ class Run:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult | None = None
+    volume: Volume | None = None
+    """What the database held when the load began."""
     format: int = FORMAT
 
     @property

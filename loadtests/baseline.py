@@ -30,6 +30,20 @@ SAMPLES = 30
 
 def compare(now: LoadResult, then: LoadResult, run_id: str) -> LoadResult:
     """The load with its comparison; what is worse explains itself by its plan."""
+    found = comparison(now, then, run_id)
+    before = {query.name: query for query in then.queries}
+    worse = {regression.query for regression in found.regressions}
+    queries = (
+        replace(q, explanation=(*q.explanation, *_change(before[q.name])))
+        if q.name in found.plan_changes and (q.name in worse or q.verdict != "pass")
+        else q
+        for q in now.queries
+    )
+    return replace(now, comparison=found, queries=tuple(queries))
+
+
+def comparison(now: LoadResult, then: LoadResult, run_id: str) -> Comparison:
+    """What is worse than in the stored run, `run_id`."""
     before = {query.name: query for query in then.queries}
     pairs = [(query, before[query.name]) for query in now.queries if query.name in before]
     factor = speed_factor(pairs)
@@ -37,15 +51,14 @@ def compare(now: LoadResult, then: LoadResult, run_id: str) -> LoadResult:
     gone = before.keys() - {query.name for query in now.queries}
     regressions = [r for new, old in pairs for r in _regressions(new, old, factor)]
     regressions += [Regression(name, "missing", "it is no longer driven") for name in sorted(gone)]
-    comparison = Comparison(run_id, factor, len(pairs), tuple(regressions), tuple(sorted(changed)))
-    worse = {regression.query for regression in regressions}
-    queries = (
-        replace(q, explanation=(*q.explanation, *_change(before[q.name])))
-        if q.name in changed and (q.name in worse or q.verdict != "pass")
-        else q
-        for q in now.queries
+    return Comparison(
+        baseline=run_id,
+        speed_factor=factor,
+        compared=len(pairs),
+        regressions=tuple(regressions),
+        plan_changes=tuple(sorted(changed)),
+        before={old.name: old.latency for _, old in pairs if old.latency},
     )
-    return replace(now, comparison=comparison, queries=tuple(queries))
 
 
 def restricted(then: LoadResult, only: Sequence[str]) -> LoadResult:

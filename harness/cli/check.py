@@ -12,6 +12,7 @@ import typer
 from checks import baseline as baselines
 from checks import selection, settling
 from checks.baseline import Scope
+from checks.probe import own_rules
 from checks.rules import registry
 from harness.cli.looking import ANYWHERE, Layer, Looked, look
 from harness.cli.options import (
@@ -23,13 +24,15 @@ from harness.cli.options import (
     Owned,
     Quiet,
     SchemaDir,
+    append,
     context,
     write,
 )
 from harness.cli.proposing import propose
 from harness.errors import UsageError
-from harness.report import github, junit, prometheus_check, sarif, text
+from harness.report import github, gitlab, junit, markdown, prometheus_check, sarif, text
 from harness.report import json as findings_json
+from harness.report.rules import RuleDescription
 from harness.verdict import Verdict
 
 
@@ -41,6 +44,8 @@ class Format(StrEnum):
     SARIF = "sarif"
     JUNIT = "junit"
     GITHUB = "github"
+    GITLAB = "gitlab"
+    MARKDOWN = "markdown"
     PROMETHEUS = "prometheus"
 
 
@@ -91,6 +96,10 @@ def check(
     schema_dir: SchemaDir = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.TEXT,
     output: Output = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append a Markdown summary: $GITHUB_STEP_SUMMARY."),
+    ] = None,
     select: Rules = None,
     ignore: Rules = None,
     fail_on: FailOn = None,
@@ -141,6 +150,8 @@ def check(
         verdict = settling.hold_back(verdict, known, scope, checks)
     color = output is None and sys.stdout.isatty() and not ctx.console.no_color
     write(_render(verdict, looked, format, color), output)
+    if summary:
+        append(_render(verdict, looked, Format.MARKDOWN, False), summary)
     raise typer.Exit(1 if verdict.failed else 0)
 
 
@@ -174,5 +185,14 @@ def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> st
         return github.render(verdict)
     if format is Format.PROMETHEUS:
         return prometheus_check.textfile(verdict, len(looked.catalog.tables), looked.cells)
+    if format is Format.GITLAB:
+        return gitlab.render(verdict)
+    if format is Format.MARKDOWN:
+        return markdown.render(verdict, ", ".join(looked.checked))
     render = sarif.render if format is Format.SARIF else junit.render
-    return render(verdict, registry())
+    return render(verdict, _rules(looked))
+
+
+def _rules(looked: Looked) -> list[RuleDescription]:
+    """What was looked for; probes count only where they were carried out."""
+    return [*registry(), *(own_rules() if Layer.ISOLATION in looked.layers else ())]

@@ -13,6 +13,7 @@ from harness.db import Target, one_line
 from harness.errors import HarnessError, UsageError
 from harness.history import counters, database, read, store
 from harness.history.counters import Counters
+from harness.report import embedded
 from harness.report import history as report
 from harness.run import LoadResult, Run
 
@@ -45,15 +46,19 @@ def loaded(ctx: Context, name: str) -> tuple[LoadResult, str]:
 
     Raises UsageError where there is no such run or it has no load.
     """
-    path = Path(name)
-    if path.exists() or path.suffix == ".json":
-        run = document.load(path)
-    else:
-        with database.history(ctx.settings, _restore) as target:
-            run = document.from_json(read.document(target, name), f"run {name}")
-    if run.load is None:
+    found = run(ctx, name)
+    if found.load is None:
         raise UsageError(f"{name}: this run has no load to compare with")
-    return run.load, run.id
+    return found.load, found.id
+
+
+def run(ctx: Context, name: str) -> Run:
+    """A stored run: of a document or a page, or by the run's id; UsageError where there is none."""
+    path = Path(name)
+    if path.exists() or path.suffix in (".json", ".html"):
+        return embedded.read(path)
+    with database.history(ctx.settings, _restore) as target:
+        return document.from_json(read.document(target, name), f"run {name}")
 
 
 def _restore(target: Target, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,7 @@ from harness.db import Target
 from harness.errors import UsageError
 from harness.report import terminal
 from harness.run import LoadResult
+from harness.server import activity, volume
 from loadtests import baseline as baselines
 from loadtests import judging
 from loadtests import load as loading
@@ -149,6 +151,7 @@ def load(
         ctx.say(f"Locust serves its pages at http://127.0.0.1:{WEB_PORT} meanwhile")
     before = history.loaded(ctx, baseline) if baseline else None
     with ctx.target() as target, recording.record("load", target, output) as recorded:
+        recorded.volume = volume.measure(target)
         driven = drive(ctx, target, wanted, owned)
         recorded.load = compared(driven, before, wanted) if before else driven
     if not quiet:
@@ -165,9 +168,11 @@ def compared(now: LoadResult, before: tuple[LoadResult, str], wanted: LoadSettin
 def drive(
     ctx: Context, target: Target, wanted: LoadSettings, owned: str | None = None
 ) -> LoadResult:
-    """Loads with a progress bar."""
+    """Loads with a progress bar, and tells what the server counted meanwhile."""
+    before = activity.read(target)
     with ctx.progress("Loading") as moved:
-        return loading.load(target, ctx.settings, wanted, owned, moved)
+        driven = loading.load(target, ctx.settings, wanted, owned, moved)
+    return replace(driven, server=activity.between(before, activity.read(target)))
 
 
 def gate(

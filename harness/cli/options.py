@@ -127,6 +127,12 @@ def context(
     return Context(load(options, config), console, quiet)
 
 
+def append(text: str, output: Path) -> None:
+    """Adds a result to a file that others write to as well."""
+    with output.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write(text: str, output: Path | None) -> None:
     """Writes a result to a file, whole or not at all, or to stdout."""
     if output is None:

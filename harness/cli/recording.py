@@ -31,18 +31,29 @@ from harness.run import (
     Stage,
 )
 from harness.verdict import Verdict
+from harness.volume import Volume
 
 Result = TypeVar("Result")
 
 _TELLING = (
     "shared_buffers",
+    "effective_cache_size",
     "work_mem",
+    "maintenance_work_mem",
     "max_connections",
+    "max_parallel_workers_per_gather",
     "fsync",
     "synchronous_commit",
+    "full_page_writes",
+    "wal_level",
+    "max_wal_size",
+    "checkpoint_timeout",
+    "autovacuum",
     "jit",
+    "plan_cache_mode",
     "random_page_cost",
     "track_io_timing",
+    "shared_preload_libraries",
 )
 
 
@@ -57,6 +68,7 @@ class Recording:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
+    volume: Volume | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -85,6 +97,7 @@ class Recording:
             probes=self.probes,
             attacked=self.attacked,
             load=self.load,
+            volume=self.volume,
         )
 
 

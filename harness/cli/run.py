@@ -32,6 +32,7 @@ from harness.history import counters
 from harness.history.counters import Counters
 from harness.report import terminal
 from harness.run import FillResult
+from harness.server import volume
 from harness.server.claim import claimed_database
 from loadtests.load import LoadSettings
 
@@ -132,6 +133,7 @@ def _everything(
             lambda: isolation.check(target, ctx.settings, on_progress=moved),
             lambda probes: all(probe.verdict in ("held", "noted") for probe in probes),
         )
+    recorded.volume = volume.measure(target)
     before = counters.read(target)
     recorded.load = recorded.stage(
         "load",

@@ -22,7 +22,7 @@ def render(verdict: Verdict) -> str:
     said = [*told_suppressed(verdict), *verdict.notes]
     if any(len(group) > SHOWN for group in groups.values()):
         said = [_counted(groups), *said]
-    notice = [f"::notice title=harness::{_data(chr(10).join(said))}"] if said else []
+    notice = [annotation("notice", {"title": "harness"}, "\n".join(said))] if said else []
     room = dict.fromkeys(Severity, SHOWN) | {Severity.INFO: SHOWN - len(notice)}
     lines = [_annotation(f) for severity, group in groups.items() for f in group[: room[severity]]]
     return "".join(f"{line}\n" for line in (*notice, *lines))
@@ -42,9 +42,14 @@ def _annotation(finding: Finding) -> str:
     if finding.location is not None:
         place = {"file": finding.location.file, "line": str(finding.location.line)}
         properties = place | properties
-    listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     text = "\n".join(part for part in (finding.message, finding.why, finding.fix) if part)
-    return f"::{_COMMAND[finding.severity]} {listed}::{_data(text)}"
+    return annotation(_COMMAND[finding.severity], properties, text)
+
+
+def annotation(command: str, properties: Mapping[str, str], text: str) -> str:
+    """A workflow command: error, warning or notice."""
+    listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{command} {listed}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -1,26 +1,35 @@
-"""The report as one HTML page: no script, no external request, readable without color.
+"""The report as one HTML page: no external request, readable without color and without script.
 
 Order: verdict, what failed and the command that reproduces it, critical queries, isolation
-matrix, schema, environment, and the run document itself.
+matrix, coverage, data, server, environment, and the run document itself. A script does one thing:
+it takes the plan of a query that held out of that document when somebody opens it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-import pandas as pd
-from hdrh.histogram import HdrHistogram
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
-from harness.finding import Finding
-from harness.histogram import recorded
-from harness.report import embedded, isolation, terminal
-from harness.report.chart import axis, ecdf
-from harness.run import QueryResult, Run
+from harness.report import data, embedded, isolation, terminal
+from harness.report.again import again
+from harness.report.chart import axis
+from harness.report.coverage import coverage
+from harness.report.failures import failures
+from harness.report.query_groups import QueryGroup, groups
+from harness.report.tiles import tiles
+from harness.run import Run
 
+AT_ONCE = 10
+"""So many failures are seen without opening more."""
+SHOWN = 60
+"""So many failures are listed one by one."""
+SHOWN_NOTES = 25
+"""So many different things are told of what one probe met, the worst first."""
+LISTED = 25
+"""So many objects of which the same is told are named."""
 SIGNS = {
     "held": "✓",
     "leak": "✗ leak",
@@ -29,101 +38,75 @@ SIGNS = {
     "vacuous": "○ unproven",
     "error": "! error",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that did not hold, and how to see it again."""
-
-    what: str
-    detail: str
-    reproduce: str
+_KINDS = (
+    *("tables", "partitions", "indexes", "constraints", "policies", "triggers", "functions"),
+    *("views", "materialized views", "domains"),
+)
 
 
 def render(run: Run) -> str:
     """The page."""
-    return _template().render(
+    found = groups(run.load)
+    return template("report.html").render(
         run=run,
         failures=failures(run),
+        at_once=AT_ONCE,
+        shown=SHOWN,
+        listed=LISTED,
+        shown_notes=SHOWN_NOTES,
+        tiles=tiles(run),
         told=terminal,
-        queries=sorted(run.load.queries, key=lambda q: (q.verdict == "pass", q.name))
-        if run.load
-        else (),
-        chart=_chart,
-        matrices=isolation.matrices(run.probes),
-        surveys=isolation.surveys(run.probes),
-        probes=isolation.PROBES,
-        signs=SIGNS,
-        kinds=_kinds(run),
-        fill=_fill_by_schema(run),
+        seconds=sum(stage.seconds for stage in run.stages),
+        groups=found,
+        later=_something_comes_later(found),
+        **_of_isolation(run),
+        **_of_schema(run),
+        hit=_hit_ratio(run),
+        again=again(run),
         axis=axis(),
         document=embedded.pack(run),
     )
 
 
-def failures(run: Run) -> tuple[Failure, ...]:
-    """All that did not hold, worst first."""
-    stages = [
-        Failure(stage.name, stage.detail or "did not hold", f"harness {stage.name}")
-        for stage in run.stages
-        if stage.status == "error"
-    ]
-    leaks = [
-        Failure(f"{probe.verdict}: {probe.object}, {probe.probe}", probe.detail, _ISOLATION)
-        for probe in (*run.leaks, *run.weaknesses, *run.unproven)
-    ]
-    findings = [
-        Failure(f"{f.rule}: {f.object}", _place(f), _command(f)) for f in run.blocking_findings
-    ]
-    broken = [Failure(b.sentence, f"{terminal.why(b)} ({b.place})", _AUDIT) for b in run.broken]
-    missed = [Failure(q.name, q.reason, f"harness load --only {q.name}") for q in run.missed]
-    worse = [
-        Failure(f"regression: {r.query}", r.detail, f"harness load --only {r.query}")
-        for r in run.regressions
-    ]
-    return (*stages, *leaks, *findings, *broken, *missed, *worse)
+def _of_isolation(run: Run) -> Mapping[str, Any]:
+    return {
+        "matrices": isolation.matrices(run.probes),
+        "surveys": isolation.surveys(run.probes),
+        "probes": isolation.PROBES,
+        "signs": SIGNS,
+    }
 
 
-def _place(finding: Finding) -> str:
-    return f"{finding.message} ({finding.location})" if finding.location else finding.message
+def _of_schema(run: Run) -> Mapping[str, Any]:
+    return {
+        "coverage": coverage(run),
+        "kinds": _kinds(run),
+        "skew": data.skew(run),
+        "largest": data.largest(run),
+        "untold": data.untold(run.fill),
+    }
 
 
-def _command(finding: Finding) -> str:
-    return "harness check static" if finding.location else "harness check catalog"
+def _something_comes_later(found: tuple[QueryGroup, ...]) -> bool:
+    return any(row.notes and not row.whole for group in found for row in group.rows)
 
 
-_ISOLATION = "harness check isolation"
-_AUDIT = "harness fill --audit"
-
-
-def _chart(query: QueryResult) -> Markup:
-    histogram = HdrHistogram.decode(query.histogram)
-    steps = [(value / 1000, count) for value, count in recorded(histogram)]
-    return ecdf(query.name, steps, query.budget_ms, query.quantile)
+def _hit_ratio(run: Run) -> float | None:
+    """The share of blocks that were found in memory; None where none was asked for."""
+    counted = {c.name: c.change or 0.0 for c in (run.load.server if run.load else ())}
+    hit, read = counted.get("blocks found in memory", 0.0), counted.get("blocks read", 0.0)
+    return hit / (hit + read) if hit + read else None
 
 
 def _kinds(run: Run) -> list[str]:
-    found = {
-        kind for counts in (run.deploy.objects if run.deploy else {}).values() for kind in counts
-    }
-    order = ("tables", "partitions", "indexes", "constraints", "policies", "triggers", "functions")
-    return [kind for kind in (*order, "views", "materialized views", "domains") if kind in found]
-
-
-def _fill_by_schema(run: Run) -> Mapping[str, tuple[int, int]]:
-    """Per schema: tables with rows, and rows."""
-    if run.fill is None:
-        return {}
-    frame = pd.DataFrame(
-        [(t.table.partition(".")[0], t.rows) for t in run.fill.tables], columns=["schema", "rows"]
-    )
-    grouped = frame.groupby("schema")["rows"]
-    filled, rows = grouped.apply(lambda r: int((r > 0).sum())), grouped.sum()
-    return {str(schema): (int(filled[schema]), int(rows[schema])) for schema in rows.index}
+    objects = run.deploy.objects if run.deploy else {}
+    found = {kind for counts in objects.values() for kind in counts}
+    return [kind for kind in _KINDS if kind in found]
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of this package; what it is given is escaped."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
@@ -131,4 +114,6 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    environment.filters["column"] = lambda name: (name, "")
+    environment.globals["size"] = data.size
+    return environment.get_template(name)

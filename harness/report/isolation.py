@@ -63,6 +63,11 @@ class Survey:
     objects: int
     told: tuple[Told, ...]
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing has to be looked at."""
+        return all(told.verdict == "noted" for told in self.told)
+
 
 def matrices(probes: Iterable[ProbeResult]) -> tuple[Matrix, ...]:
     """The isolation matrix folded by schema, what is open before what held."""

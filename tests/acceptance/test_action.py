@@ -35,6 +35,8 @@ def act(tmp_path: Path) -> Act:
     (step,) = [step for step in action()["runs"]["steps"] if step.get("id") == "check"]
 
     def run(**given: str) -> subprocess.CompletedProcess[str]:
+        summary = tmp_path / "summary.md"
+        summary.write_text("What another step said.\n")
         inputs = {name: str(i["default"]) for name, i in action()["inputs"].items()}
         inputs |= {name.replace("_", "-"): value for name, value in given.items()}
         environment = {name: _value(text, inputs) for name, text in step["env"].items()}
@@ -42,7 +44,13 @@ def act(tmp_path: Path) -> Act:
         return subprocess.run(
             ["bash", "-e", "-c", step["run"]],
             cwd=tmp_path,
-            env={"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **environment},
+            env={
+                "PATH": path,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(tmp_path),
+                "GITHUB_STEP_SUMMARY": str(summary),
+                **environment,
+            },
             capture_output=True,
             text=True,
             timeout=60,
@@ -61,10 +69,13 @@ def _value(expression: str, inputs: dict[str, str]) -> str:
     return inputs[name]
 
 
-def test_the_action_annotates(act: Act) -> None:
+def test_the_action_annotates_and_summarizes(act: Act, tmp_path: Path) -> None:
     done = act(paths="my x.sql\n", select="RLS001,TYP")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("::error file=my x.sql,line=1,title=RLS001 public.page::")
+    said, verdict, *_ = (tmp_path / "summary.md").read_text().splitlines()
+    assert said == "What another step said."
+    assert verdict.startswith("## ✗ Failed: 1 error in 1 tables")
 
 
 def test_the_action_writes_what_it_uploads(act: Act, tmp_path: Path) -> None:

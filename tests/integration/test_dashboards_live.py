@@ -19,13 +19,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from harness.metrics.collector import read_all
 
 from dashboards.documents import all_alerts
 from dashboards.recordings import RECORDINGS
 from harness.db import Target
 from harness.finding import Finding, Severity
 from harness.load_result import LoadResult
+from harness.metrics.collector import read_all
 from harness.run import (
     DeployResult,
     Environment,

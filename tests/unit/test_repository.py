@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.testing import CliRunner
 
 from harness.cli.app import app
 from tests.conftest import ROOT
@@ -119,6 +122,31 @@ def test_every_command_is_in_the_readme() -> None:
     assert len(names) > 10
     missing = [name for name in names if not re.search(rf"harness {name}\b|make {name}\b", readme)]
     assert missing == []
+
+
+def test_what_the_readme_gives_to_ci_is_yaml_and_its_commands_exist() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    commands = [line for block in blocks for line in _scripts(yaml.safe_load(block))]
+    ours = [line for line in commands if line.startswith("harness ")]
+    assert len(ours) >= 4
+    for line in ours:
+        words = shlex.split(line.split("||")[0])[1:]
+        done = CliRunner().invoke(app, [*words, "--help"])
+        assert done.exit_code == 0, (line, done.output)
+
+
+def _scripts(content: Any) -> Iterator[str]:
+    """The lines of all scripts in a block."""
+    if isinstance(content, list):
+        for each in content:
+            yield from _scripts(each)
+    if isinstance(content, dict):
+        for key, each in content.items():
+            if key in ("run", "script"):
+                yield from (each.splitlines() if isinstance(each, str) else each)
+            else:
+                yield from _scripts(each)
 
 
 def test_no_file_names_a_registry_host() -> None:

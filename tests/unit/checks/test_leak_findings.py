@@ -20,6 +20,13 @@ GRAVE = {
 }
 
 
+LEAKS: tuple[tuple[ProbeVerdict, str], ...] = (
+    ("leak", "read 1 row"),
+    ("leak", "read 7 rows"),
+    ("vacuous", "no row"),
+)
+
+
 @pytest.mark.parametrize("verdict", get_args(ProbeVerdict))
 def test_a_verdict_has_a_severity(verdict: ProbeVerdict) -> None:
     found = findings([ProbeResult("a.b", "select", verdict, "so")])
@@ -36,6 +43,22 @@ def test_what_many_objects_have_in_common_is_noted_once() -> None:
     (finding,) = findings(results)
     assert finding.message.startswith("30 noted: a.f0(): gave nothing; a.f1()")
     assert finding.message.endswith("; and 20 more")
+
+
+def test_a_probe_finding_is_the_same_whatever_was_counted() -> None:
+    few, many, other = (
+        findings([ProbeResult("a.b", "select", verdict, detail)])[0].fingerprint
+        for verdict, detail in LEAKS
+    )
+    assert few == many != other
+
+
+def test_a_note_is_another_when_it_is_of_other_objects() -> None:
+    def noted(*names: str) -> str:
+        results = [ProbeResult(name, "size", "noted", f"{len(names)} rows") for name in names]
+        return findings(results)[0].fingerprint
+
+    assert noted("a.b", "a.c") != noted("a.b")
 
 
 def test_every_probe_explains_itself_and_attempts_or_surveys() -> None:

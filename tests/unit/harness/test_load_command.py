@@ -32,6 +32,7 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> list[LoadSettings]:
         return LoadResult(wanted.users, 1, 0, 1, (query_result(),))
 
     monkeypatch.setattr(command, "drive", drive)
+    monkeypatch.setattr("harness.server.volume.measure", lambda target: None)
     monkeypatch.setattr("harness.cli.options.reached", _reached)
     return seen
 

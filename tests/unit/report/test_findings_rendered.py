@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from checks.probe import own_rules
 from checks.rules import registry
 from harness.finding import Finding, Location, Severity, Suppressed
-from harness.report import github, json, junit, prometheus_check, sarif, text
+from harness.report import github, gitlab, json, junit, markdown, prometheus_check, sarif, text
 from harness.verdict import Verdict
 from tests.conftest import ROOT
 
@@ -196,13 +197,16 @@ def test_sarif_has_what_code_scanning_asks_for() -> None:
 
 def test_sarif_paths_are_relative_uris() -> None:
     results = json_module.loads(sarif.render(VERDICT, ()))["runs"][0]["results"]
-    below, outside, nowhere = (results[position]["locations"][0] for position in (0, 2, 3))
+    below, outside, nowhere = (result["locations"][0] for result in results[:3])
     assert below["physicalLocation"] == {
         "artifactLocation": {"uri": "schema/my%2C%20auto/10_bay.sql", "uriBaseId": "%SRCROOT%"},
         "region": {"startLine": 12},
     }
     assert outside["physicalLocation"]["artifactLocation"] == {"uri": "file:///abs/20%20x.sql"}
-    assert "physicalLocation" not in nowhere
+    assert nowhere["physicalLocation"] == {
+        "artifactLocation": {"uri": "database/auto.make", "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": 1},
+    }, "GitHub refuses a file with a result that has no place"
 
 
 SARIF_SHAPE = {
@@ -223,6 +227,7 @@ SARIF_SHAPE = {
             "required": ["tool", "results"],
             "properties": {
                 "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                "invocations": {"type": "array", "items": {"$ref": "#/$defs/invocation"}},
                 "tool": {
                     "required": ["driver"],
                     "properties": {"driver": {"$ref": "#/$defs/driver"}},
@@ -253,6 +258,24 @@ SARIF_SHAPE = {
                     },
                 },
             },
+        },
+        "invocation": {
+            "required": ["executionSuccessful"],
+            "properties": {
+                "executionSuccessful": {"type": "boolean"},
+                "toolExecutionNotifications": {
+                    "type": "array",
+                    "items": {
+                        "required": ["message"],
+                        "properties": {
+                            "level": {"$ref": "#/$defs/level"},
+                            "message": {"$ref": "#/$defs/text"},
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "additionalProperties": False,
         },
         "level": {"enum": ["none", "note", "warning", "error"]},
         "result": {
@@ -330,6 +353,76 @@ def test_sarif_says_of_each_result_whether_it_was_held_back() -> None:
         ("RLS001", [{"kind": "inSource", "justification": "a list"}]),
         ("TEN006", [{"kind": "external"}]),
     ]
+
+
+def test_sarif_keeps_the_worst_where_github_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sarif, "RESULTS", 3)
+    document = json_module.loads(sarif.render(VERDICT, registry()))
+    jsonschema.validate(document, SARIF_SHAPE)
+    (run,) = document["runs"]
+    assert [result["level"] for result in run["results"]] == ["error"] * 3
+    (told,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert told["message"]["text"] == "1 of 4 results are left out, the least severe"
+
+
+def test_sarif_describes_the_probes_that_are_rules_of_their_own() -> None:
+    described = [*registry(), *own_rules()]
+    leak = replace(NOWHERE, rule="isolation.select")
+    (run,) = json_module.loads(sarif.render(Verdict((leak,)), described))["runs"]
+    (result,) = run["results"]
+    rule = run["tool"]["driver"]["rules"][result["ruleIndex"]]
+    assert (rule["id"], rule["name"]) == ("isolation.select", "Select")
+    assert rule["shortDescription"]["text"].startswith("Reading: a tenant asks for everything")
+    jsonschema.validate(run, {"$ref": "#/$defs/run", "$defs": SARIF_SHAPE["$defs"]})
+
+
+CODE_QUALITY = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "minLength": 1},
+                    "lines": {
+                        "required": ["begin"],
+                        "properties": {"begin": {"type": "integer", "minimum": 1}},
+                    },
+                },
+            },
+        },
+    },
+}
+"""The members that GitLab's documentation of code quality reports asks for."""
+
+
+def test_gitlab_has_an_issue_for_each_finding_and_a_fingerprint_for_each_issue() -> None:
+    issues = json_module.loads(gitlab.render(VERDICT))
+    jsonschema.validate(issues, CODE_QUALITY)
+    assert [issue["severity"] for issue in issues] == ["critical", "major", "critical", "critical"]
+    assert issues[3]["location"] == {"path": "database/auto.make", "lines": {"begin": 1}}
+    assert len({issue["fingerprint"] for issue in issues}) == len(issues), "GitLab drops the rest"
+    assert issues[0]["fingerprint"] == LEAK.fingerprint
+
+
+def test_markdown_has_the_worst_first_and_takes_nothing_for_markup() -> None:
+    odd = replace(WARNING, message="a | b `c` <d> @e\nf")
+    lines = markdown.render(Verdict((odd, LEAK)), "84 tables").splitlines()
+    assert lines[0] == "## ✗ Failed: 1 error, 1 warning in 84 tables"
+    rows = [line for line in lines if line.startswith("| ") and "(" in line]
+    assert [row.split(" ")[1] for row in rows] == ["RLS001", "DOC001"]
+    assert "a \\| b \\`c\\` \\<d> &#64;e f" in rows[1]
+
+
+def test_markdown_is_never_longer_than_github_takes() -> None:
+    huge = replace(LEAK, message="ä*" * 5000, object="a." + "ö" * 900, location=None)
+    text_of = markdown.render(Verdict((huge,) * 5000))
+    assert len(text_of.encode()) < 2**20
+    assert "… and 4,000 more" in text_of or "too long" in text_of
+    assert "✗ Failed: 5000 errors" in text_of
 
 
 def test_prometheus_counts_findings_by_rule_severity_and_schema() -> None:

@@ -1,0 +1,80 @@
+"""What of a run did not hold, and the command that shows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from shlex import quote
+
+from harness.finding import Finding
+from harness.report.isolation import PROBES
+from harness.report.terminal import why
+from harness.run import ProbeResult, QueryResult, Regression, Run
+
+_AUDIT = "harness fill --audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that did not hold, and how to see it again."""
+
+    what: str
+    detail: str
+    reproduce: str
+    kind: str = "failed"
+    """In a word: leak, finding, miss, inconclusive, regression and so on."""
+
+    @property
+    def open(self) -> bool:
+        """Whether no promise is broken, but none is proven either."""
+        return self.kind in ("inconclusive", "vacuous", "error", "weak")
+
+
+def failures(run: Run) -> tuple[Failure, ...]:
+    """All that did not hold, worst first."""
+    return tuple(_failures(run))
+
+
+def _failures(run: Run) -> Iterator[Failure]:
+    for stage in run.stages:
+        if stage.status == "error":
+            what = stage.detail or "did not hold"
+            yield Failure(stage.name, what, f"harness {stage.name}", "stage")
+    yield from map(_probe, (*run.leaks, *run.weaknesses, *run.unproven))
+    yield from map(_finding, run.blocking_findings)
+    for line in run.fill.unmet if run.fill else ():
+        yield Failure("a table is not filled as planned", line, "harness fill --plan", "fill")
+    for broken in run.broken:
+        yield Failure(broken.sentence, f"{why(broken)} ({broken.place})", _AUDIT, "broken truth")
+    yield from map(_query, sorted(run.missed, key=lambda query: query.verdict != "miss"))
+    yield from map(_regression, run.regressions)
+
+
+def _probe(probe: ProbeResult) -> Failure:
+    command = "harness check isolation"
+    if probe.probe in PROBES:
+        command = f"{command} --table {quote(probe.object)}"
+    return Failure(f"{probe.object}, {probe.probe}", probe.detail, command, probe.verdict)
+
+
+def _finding(finding: Finding) -> Failure:
+    layer = "static" if finding.location else "catalog"
+    place = f" ({finding.location})" if finding.location else ""
+    return Failure(
+        f"{finding.rule}: {finding.object}",
+        f"{finding.message}{place}",
+        f"harness check {layer} --select {finding.rule}",
+        f"finding, {finding.severity.value}",
+    )
+
+
+def _query(query: QueryResult) -> Failure:
+    return Failure(query.name, query.reason, _load(query.name), query.verdict)
+
+
+def _regression(worse: Regression) -> Failure:
+    return Failure(worse.query, worse.detail, _load(worse.query), "regression")
+
+
+def _load(query: str) -> str:
+    return f"harness load --only {quote(query)}"
