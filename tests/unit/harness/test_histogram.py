@@ -5,7 +5,7 @@ from __future__ import annotations
 from hdrh.histogram import HdrHistogram
 
 from harness.histogram import recorded
-from harness.report import prometheus
+from harness.report import prometheus_load
 from tests.unit.conftest import query_result
 
 
@@ -27,7 +27,7 @@ def test_prometheus_buckets_add_up() -> None:
     for value in (900, 30_000, 30_000, 200_000):
         histogram.record_value(value)
     query = query_result(statement="SELECT 1", histogram=histogram.encode().decode())
-    pairs, _ = prometheus._buckets(query)
+    pairs, _ = prometheus_load._buckets(query)
     counted = dict(pairs)
     assert (counted["0.001"], counted["0.04"], counted["+Inf"]) == (1, 3, query.samples)
     assert pairs[-2][1] == 4
