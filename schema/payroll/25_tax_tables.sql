@@ -704,7 +704,9 @@ CREATE TRIGGER withholding_election_supersede
     FOR EACH ROW EXECUTE FUNCTION payroll.supersede_election();
 
 CREATE FUNCTION payroll.election_of(employee uuid, jurisdiction uuid, day date) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT to_jsonb(e) || jsonb_build_object(
                    'is_exempt', e.is_exempt AND day <= e.exempt_expires_on)
@@ -712,6 +714,8 @@ CREATE FUNCTION payroll.election_of(employee uuid, jurisdiction uuid, day date) 
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
           AND e.tax_jurisdiction_id = jurisdiction
           AND daterange(e.effective_from, e.effective_until) @> day);
+END
+$$;
 COMMENT ON FUNCTION payroll.election_of(uuid, uuid, date) IS
     'The certificate of an employee of the calling tenant that holds on a day, as a document; an
      exemption that has expired no longer counts. NULL where there is none.';

@@ -256,7 +256,9 @@ CREATE FUNCTION payroll.year_to_date(
     year     integer,
     kinds    text[] DEFAULT '{earning,hours,deduction,tax,taxable_wage}'
 ) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT coalesce(jsonb_object_agg(
                    concat_ws(' ', y.item_kind, y.item_code, y.jurisdiction_code), y.amount_ytd),
@@ -270,6 +272,8 @@ CREATE FUNCTION payroll.year_to_date(
               AND x.item_kind = ANY (kinds)
             ORDER BY x.item_kind, x.item_code, x.jurisdiction_code, x.quarter_no DESC
         ) AS y);
+END
+$$;
 COMMENT ON FUNCTION payroll.year_to_date(uuid, uuid, integer, text[]) IS
     'What counts in a year for an employee of the calling tenant: {"kind code jurisdiction":
      amount}. Of the kinds that the caller needs.';
@@ -667,7 +671,9 @@ COMMENT ON FUNCTION payroll.gross_up(numeric, uuid, date) IS
 
 
 CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN greatest(0, (
         SELECT coalesce(sum(e.amount), 0)
         FROM payroll.paycheck_earning AS e
@@ -680,6 +686,8 @@ CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
         FROM payroll.paycheck_tax AS t
         WHERE t.business_id = tenant_mgmt.current_business_id() AND t.paycheck_id = paycheck
           AND t.payer = 'employee'));
+END
+$$;
 COMMENT ON FUNCTION payroll.disposable_earnings(uuid) IS
     'What a paycheck of the calling tenant pays for work after the taxes that the law takes; what
      the employee chose to have deducted does not lower it.';

@@ -808,7 +808,7 @@ CREATE TRIGGER sales_order_stops
 
 
 CREATE FUNCTION ret.place_order(cart uuid, idempotency text) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
     made    CONSTANT uuid := system_core.uuid_v7();
