@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.config import FailOn
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
+from harness.growth_result import GrowthResult
 from harness.load_result import Latency as Latency
 from harness.load_result import LoadResult as LoadResult
 from harness.load_result import QueryResult as QueryResult
@@ -209,6 +210,7 @@ class Run:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult | None = None
+    growth: GrowthResult | None = None
     format: int = FORMAT
 
     @property

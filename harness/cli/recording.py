@@ -20,6 +20,7 @@ from harness import __version__
 from harness import run as document
 from harness.cli.options import write
 from harness.db import Connection, Target, connect
+from harness.growth_result import GrowthResult
 from harness.run import (
     Attacked,
     DeployResult,
@@ -57,6 +58,7 @@ class Recording:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
+    growth: GrowthResult | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -85,6 +87,7 @@ class Recording:
             probes=self.probes,
             attacked=self.attacked,
             load=self.load,
+            growth=self.growth,
         )
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from harness.finding import Finding
 from harness.histogram import recorded
-from harness.report import embedded, isolation, terminal
+from harness.report import embedded, growth, isolation, terminal
 from harness.report.chart import axis, ecdf
 from harness.run import QueryResult, Run
 
@@ -46,6 +46,7 @@ def render(run: Run) -> str:
         run=run,
         failures=failures(run),
         told=terminal,
+        growth=growth,
         queries=sorted(run.load.queries, key=lambda q: (q.verdict == "pass", q.name))
         if run.load
         else (),
@@ -89,6 +90,8 @@ def _place(finding: Finding) -> str:
 
 
 def _command(finding: Finding) -> str:
+    if finding.rule.startswith("GRW"):
+        return f"harness load --growth --only {finding.object}"
     return "harness check static" if finding.location else "harness check catalog"
 
 

@@ -59,7 +59,7 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
     factor = target.of(seen.largest)
     fits = {planning: seen.fit(planning, "buffers", factor) for planning in PLANNINGS}
     planning = min(PLANNINGS, key=lambda each: fit.at_target if (fit := fits[each]) else 0.0)
-    if fits[planning] is None:
+    if (blocks := fits[planning]) is None:
         return _noted(told, "too few calls")
     return QueryGrowth(
         name=query.name,
@@ -67,11 +67,18 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
         table=str(table),
         rows_at_target=round(seen.largest * factor),
         planning=planning,
-        buffers=fits[planning],
-        latency=seen.fit(planning, "milliseconds", factor),
+        buffers=blocks,
+        latency=seen.fit(planning, "milliseconds", factor, _not_above(blocks.shape)),
         points=tuple(seen.points(planning)),
         declared=told.declared,
     )
+
+
+def _not_above(shape: Shape) -> Sequence[Shape]:
+    """The laws of time where blocks follow this one: noise makes steeper ones look likely, and
+    what is read can at most be sorted."""
+    most: Shape = "n log n" if shape == "linear" else shape
+    return laws.SHAPES[: _order(most) + 1]
 
 
 def _noted(told: QueryGrowth, note: str) -> QueryGrowth:
@@ -109,13 +116,15 @@ class _Seen:
         self._rows = [database.rows.get(table, {}) for database in databases]
         self.largest = _total(databases[-1], table)
 
-    def fit(self, planning: Planning, what: str, factor: float) -> Fit | None:
+    def fit(
+        self, planning: Planning, what: str, factor: float, among: Sequence[Shape] = laws.SHAPES
+    ) -> Fit | None:
         """The law of a cost; what comes first is the largest tenant."""
         calls = [
             laws.Call((place, number), rows, float(getattr(cost, what)))
             for (place, number), rows, cost in self._calls(planning)
         ]
-        return laws.fit(sorted(calls, key=lambda call: call.cell), factor)
+        return laws.fit(sorted(calls, key=lambda call: call.cell), factor, among)
 
     def points(self, planning: Planning) -> Iterator[GrowthPoint]:
         """A median per tenant and database, the largest tenant first."""

@@ -52,9 +52,12 @@ class Call:
     cost: float
 
 
-def fit(calls: Sequence[Call], factor: float, seed: int = 1) -> Fit | None:
-    """The law of these calls, and their cost where the first tenant has `factor` times the rows
-    that it has at most; None where they are too few or rows do not differ enough to tell."""
+def fit(
+    calls: Sequence[Call], factor: float, laws: Sequence[Shape] = SHAPES, seed: int = 1
+) -> Fit | None:
+    """The one of `laws` that these calls follow, and their cost where the first tenant has
+    `factor` times the rows that it has at most; None where calls are too few, or rows do not
+    differ enough to tell."""
     data = _Data(calls, seed)
     if len(calls) < FEWEST or not data.spread_enough:
         return None
@@ -68,11 +71,11 @@ def fit(calls: Sequence[Call], factor: float, seed: int = 1) -> Fit | None:
     low, high = np.quantile(predicted[1:], (0.025, 0.975))
     slope_low, slope_high = np.quantile(slopes[1:], (0.025, 0.975))
     return Fit(
-        shape=SHAPES[int(chosen[0])],
+        shape=laws[int(chosen[0])],
         slope=float(slopes[0]),
         slope_low=float(min(slope_low, slopes[0])),
         slope_high=float(max(slope_high, slopes[0])),
-        support=float((chosen[1:] >= SHAPES.index("linear")).mean()),
+        support=float(np.mean([laws[place] in SHAPES[2:] for place in chosen[1:]])),
         at_target=float(predicted[0]),
         low=float(min(low, predicted[0])),
         high=float(max(high, predicted[0])),
