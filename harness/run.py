@@ -22,6 +22,7 @@ from harness.load_result import Latency as Latency
 from harness.load_result import LoadResult as LoadResult
 from harness.load_result import QueryResult as QueryResult
 from harness.load_result import Regression as Regression
+from harness.rls_cost_result import RlsCostResult
 from harness.verdict import fails
 
 FORMAT = 1
@@ -211,6 +212,7 @@ class Run:
     attacked: Attacked | None = None
     load: LoadResult | None = None
     growth: GrowthResult | None = None
+    rls_cost: RlsCostResult | None = None
     format: int = FORMAT
 
     @property

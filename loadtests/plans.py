@@ -105,6 +105,17 @@ def explained(
     return document
 
 
+def values(
+    query: Query, tenant: TenantSamples, turn: int, settings: Settings
+) -> dict[str, str | None]:
+    """The n-th values of every group, and those that are new for every call."""
+    values: dict[str, str | None] = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
+    for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
+        values.update(zip((name for name, _ in group.columns), rows[turn % len(rows)], strict=True))
+    values.update({name: compile_value(text)() for name, text in query.values})
+    return values
+
+
 def _drawn(query: Query, tenant: TenantSamples) -> dict[str, str | None]:
     """Values of the row, of those that were drawn, that comes first by a hash of it: the same one
     in the next run, wherever it stands then."""

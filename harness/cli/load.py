@@ -10,6 +10,7 @@ import typer
 from harness import run as document
 from harness.cli import growth as growths
 from harness.cli import history, recording
+from harness.cli import rls_cost as costs
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -32,6 +33,7 @@ from loadtests.arrivals import Kind
 from loadtests.growth.growing import GrowthSettings
 from loadtests.load import LoadSettings
 from loadtests.query import BUNDLED
+from loadtests.rls_cost.costing import CostSettings
 from loadtests.tenants import Shares
 
 Users = Annotated[int, typer.Option(min=1, help="Simulated users, a connection each.")]
@@ -130,6 +132,14 @@ To = Annotated[
     ),
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="With --growth: keep the databases.")]
+RlsCost = Annotated[
+    bool,
+    typer.Option(
+        "--rls-cost",
+        help="Do not load: tell what row security adds to each reading query, beside the same "
+        "with explicit predicates.",
+    ),
+]
 
 
 def load(
@@ -155,6 +165,7 @@ def load(
     filled: Filled = None,
     to: To = "100x",
     keep: Keep = False,
+    rls_cost: RlsCost = False,
     output: Output = None,
     owned: Owned = None,
     config: ConfigFile = None,
@@ -167,6 +178,9 @@ def load(
         sizes = growths.Sizes.of(scales, filled or (), keep)
         asked = GrowthSettings(queries_dir=sql, only=tuple(only or ()), target=to)
         raise typer.Exit(0 if growths.growth(ctx, sizes, asked, output, owned) else 1)
+    if rls_cost:
+        compared_with = CostSettings(queries_dir=sql, only=tuple(only or ()))
+        raise typer.Exit(0 if costs.rls_cost(ctx, compared_with, output, owned) else 1)
     wanted = LoadSettings(
         users=users,
         seconds=seconds,

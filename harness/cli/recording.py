@@ -21,6 +21,7 @@ from harness import run as document
 from harness.cli.options import write
 from harness.db import Connection, Target, connect
 from harness.growth_result import GrowthResult
+from harness.rls_cost_result import RlsCostResult
 from harness.run import (
     Attacked,
     DeployResult,
@@ -59,6 +60,7 @@ class Recording:
     attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
     growth: GrowthResult | None = None
+    rls_cost: RlsCostResult | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -88,6 +90,7 @@ class Recording:
             attacked=self.attacked,
             load=self.load,
             growth=self.growth,
+            rls_cost=self.rls_cost,
         )
 
 

@@ -22,7 +22,6 @@ from harness.config import Settings
 from harness.db import Connection, Target, connect, is_lost, one_line
 from harness.growth_result import Planning
 from loadtests import plans
-from loadtests.call_values import compile_value
 from loadtests.query import Query
 from loadtests.workload import TenantSamples
 
@@ -159,7 +158,7 @@ class _Session:
         self, query: Query, tenant: TenantSamples, gathered: _Gathered
     ) -> dict[Name, float]:
         """Gathers what each call costs; rows read per call."""
-        drawn = [_values(query, tenant, turn, self._settings) for turn in range(self._sets)]
+        drawn = [plans.values(query, tenant, turn, self._settings) for turn in range(self._sets)]
         with self._as_tenant(tenant.id):
             # The first call reads catalogs and plans what functions ask.
             self._explain(query, drawn[0], gathered)
@@ -224,14 +223,3 @@ def _per_call(
         for table, (read, scans) in after.items()
         if scans > before.get(table, none)[1]
     }
-
-
-def _values(
-    query: Query, tenant: TenantSamples, turn: int, settings: Settings
-) -> dict[str, str | None]:
-    """The n-th values of every group, and those that are new for every call."""
-    values: dict[str, str | None] = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
-    for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
-        values.update(zip((name for name, _ in group.columns), rows[turn % len(rows)], strict=True))
-    values.update({name: compile_value(text)() for name, text in query.values})
-    return values
