@@ -62,9 +62,8 @@ def fit(
     if len(calls) < FEWEST or not data.spread_enough:
         return None
     target = factor * data.rows[data.tenants == data.tenants[0]].max()
-    trials = np.stack(
-        [data.trial(shape, target) for shape in SHAPES]
-    )  # law, then AICc or cost, then sample
+    # By law, then AICc or cost, then sample.
+    trials = np.stack([data.trial(shape, target) for shape in laws])
     chosen = _chosen(trials[:, 0, :])
     predicted = np.take_along_axis(trials[:, 1, :], chosen[None, :], 0)[0]
     slopes = data.slopes()

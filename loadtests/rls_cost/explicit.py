@@ -179,10 +179,11 @@ class _Statement:
             yield from self._shortened(getattr(node, field))
 
     def _column(self, column: ast.ColumnRef) -> Iterator[_Edit]:
-        parts = [part.sval for part in column.fields if isinstance(part, ast.String)]
-        if parts and parts[-1] in _SYSTEM and len(parts) == len(column.fields):
+        fields = column.fields or ()
+        parts = [part.sval or "" for part in fields if isinstance(part, ast.String)]
+        if parts and parts[-1] in _SYSTEM and len(parts) == len(fields):
             raise NotRewritten(f"it names the system column {parts[-1]}")
-        if len(column.fields) == 3 and Name(parts[0], parts[1]) in self._bare:
+        if len(fields) == 3 and Name(parts[0], parts[1]) in self._bare:
             second = self._tokens[self._at(column.location) + 2]
             yield _Edit(column.location, second.start, "")
 
@@ -191,4 +192,4 @@ class _Statement:
 
 
 def _name(table: ast.RangeVar) -> Name:
-    return Name(str(table.schemaname or "public"), str(table.relname))
+    return Name(table.schemaname or "public", table.relname or "")
