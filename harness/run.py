@@ -17,11 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from harness.config import FailOn
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
+from harness.growth_result import GrowthResult
 from harness.load_result import Counted as Counted
 from harness.load_result import Latency as Latency
 from harness.load_result import LoadResult as LoadResult
 from harness.load_result import QueryResult as QueryResult
 from harness.load_result import Regression as Regression
+from harness.rls_cost_result import RlsCostResult
 from harness.verdict import fails
 from harness.volume import Volume
 
@@ -213,6 +215,8 @@ class Run:
     load: LoadResult | None = None
     volume: Volume | None = None
     """What the database held when the load began."""
+    growth: GrowthResult | None = None
+    rls_cost: RlsCostResult | None = None
     format: int = FORMAT
 
     @property

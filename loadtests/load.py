@@ -207,7 +207,7 @@ def _prepare(
     queries: tuple[Query, ...],
     owned: str | None,
 ) -> workload.Workload:
-    with connect(_reader(database)) as connection:
+    with connect(reader(database)) as connection:
         target.require(connection, owned)
         tenants = workload.draw_tenants(connection, settings, queries, load_settings.shares)
     return workload.Workload(
@@ -225,7 +225,7 @@ def _prepare(
     )
 
 
-def _reader(database: Target) -> str:
+def reader(database: Target) -> str:
     """As somebody who sees all tenants: the owner where row security is not for it, or the loader,
     which somebody else's schema may grant nothing."""
     with connect(database.admin) as connection:

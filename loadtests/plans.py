@@ -63,8 +63,8 @@ def explain(
         with connection.transaction(force_rollback=True):
             connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
             with connection.transaction(force_rollback=True):
-                _explained(connection, query, values)
-            plan = read(_explained(connection, query, values), settings.tenancy.column)
+                explained(connection, query, values)
+            plan = read(explained(connection, query, values), settings.tenancy.column)
             return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
     except psycopg.Error:
         return None
@@ -77,7 +77,7 @@ def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
     return Plan(
         digest=_digest(*_shape(root)),
         outline=tuple(_outline(root)),
-        buffers=sum(int(root.get(f"Shared {kind} Blocks", 0)) for kind in ("Hit", "Read")),
+        buffers=buffers(root),
         milliseconds=float(document["Execution Time"]),
         temp_blocks=int(root.get("Temp Written Blocks", 0)),
         memory_kb=int(document.get("Planning", {}).get("Memory Used", 0)),
@@ -87,9 +87,15 @@ def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
     )
 
 
-def _explained(
+def buffers(node: Node) -> int:
+    """Blocks that a node and those below it touched."""
+    return sum(int(node.get(f"Shared {kind} Blocks", 0)) for kind in ("Hit", "Read"))
+
+
+def explained(
     connection: Connection, query: Query, values: Mapping[str, str | None]
 ) -> Mapping[str, Any]:
+    """PostgreSQL's document on one call, with values by the names of parameters."""
     ordered = [values[name] for name in query.parameters]
     statement = (_EXPLAIN + query.numbered).encode()
     row = psycopg.RawCursor(connection).execute(statement, ordered).fetchone()
@@ -97,6 +103,17 @@ def _explained(
     content: Any = json.loads(row[0]) if isinstance(row[0], str) else row[0]
     document: Mapping[str, Any] = content[0]
     return document
+
+
+def values(
+    query: Query, tenant: TenantSamples, turn: int, settings: Settings
+) -> dict[str, str | None]:
+    """The n-th values of every group, and those that are new for every call."""
+    values: dict[str, str | None] = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
+    for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
+        values.update(zip((name for name, _ in group.columns), rows[turn % len(rows)], strict=True))
+    values.update({name: compile_value(text)() for name, text in query.values})
+    return values
 
 
 def _drawn(query: Query, tenant: TenantSamples) -> dict[str, str | None]:

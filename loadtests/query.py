@@ -1,8 +1,9 @@
 """A critical query: one statement in a .sql file under a header that says what it promises.
 
 The header is the comment lines on top. The first that is no `key: value` is the title; keys
-are budget, weight, mode, rows, params, own and values, and an unknown one is an error. `own`
-names parameters whose values two users must not use at once, as the carton that a scan uses up.
+are budget, weight, mode, rows, params, own, values and growth, and an unknown one is an error.
+`own` names parameters whose values two users must not use at once, as the carton that a scan uses
+up; `growth` states a cost that grows with a table, and why: `linear, a report of all orders`.
 The name is the path below the directory of queries: `system_core/notification_bell.sql` is
 `system_core.notification_bell`, in Locust, Prometheus, the report and the baseline.
 """
@@ -13,14 +14,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.catalog.model import Name
 from harness.errors import UsageError
+from harness.growth_result import Shape
 from loadtests.budget import NO_ERRORS, Budget, overlay, parse
 
 BUNDLED = Path(__file__).parent / "queries"
-_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values")
+_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values", "growth")
+_GROWTHS: tuple[Shape, ...] = get_args(Shape)
 _LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
 _NAME = re.compile(r"[a-z0-9_.]+")
@@ -53,6 +56,8 @@ class Query:
     samples: tuple[Samples, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     """(parameter, expression) pairs, computed anew for every call."""
+    growth: tuple[Shape, str] | None = None
+    """How its cost may grow with its tables, and why."""
 
     @property
     def latency_budget(self) -> Budget:
@@ -109,6 +114,7 @@ def read(path: Path, directory: Path, tenant_column: str = "business_id") -> Que
         minimum_rows=header.rows(),
         samples=tuple(header.samples()),
         values=tuple(header.values()),
+        growth=header.growth(),
     )
     _require_all_bound(path, size + 1, query, tenant_column)
     return query
@@ -195,6 +201,19 @@ class _Header:
             if not equals:
                 raise UsageError(f"{self.path}:{line}: values is like `name = uuid()`")
             yield name, expression
+
+    def growth(self) -> tuple[Shape, str] | None:
+        """`linear, a report of all orders`."""
+        for line, value in self._all("growth"):
+            shape, _, reason = (part.strip() for part in value.partition(","))
+            for known in _GROWTHS:
+                if shape == known and reason:
+                    return known, reason
+            allowed = ", ".join(_GROWTHS)
+            raise UsageError(
+                f"{self.path}:{line}: growth is one of {allowed}, a comma and why, not {value!r}"
+            )
+        return None
 
     def _only(self, key: str) -> tuple[int, str]:
         found = list(self._all(key))

@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from harness import run as document
+from harness.cli import growth as growths
 from harness.cli import history, recording
+from harness.cli import rls_cost as costs
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -30,8 +32,10 @@ from loadtests import baseline as baselines
 from loadtests import judging
 from loadtests import load as loading
 from loadtests.arrivals import Kind
+from loadtests.growth.growing import GrowthSettings
 from loadtests.load import LoadSettings
 from loadtests.query import BUNDLED
+from loadtests.rls_cost.costing import CostSettings
 from loadtests.tenants import Shares
 
 Users = Annotated[int, typer.Option(min=1, help="Simulated users, a connection each.")]
@@ -105,6 +109,39 @@ Hot = Annotated[
 SqlDir = Annotated[
     Path, typer.Option("--sql", help="Directory of critical queries.", show_default="the bundled")
 ]
+Growing = Annotated[
+    bool,
+    typer.Option(
+        "--growth",
+        help="Do not load: measure calls in databases of several sizes and tell how they grow.",
+    ),
+]
+Scales = Annotated[
+    str, typer.Option(help="With --growth: the fills to make and measure, the smallest first.")
+]
+Filled = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --growth: a database of the server that is filled already; the smallest first.",
+    ),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        help="With --growth: what to extrapolate to, a factor on the largest or rows of a table.",
+        metavar="FACTORx|ROWS",
+    ),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="With --growth: keep the databases.")]
+RlsCost = Annotated[
+    bool,
+    typer.Option(
+        "--rls-cost",
+        help="Do not load: tell what row security adds to each reading query, beside the same "
+        "with explicit predicates.",
+    ),
+]
 
 
 def load(
@@ -125,6 +162,12 @@ def load(
     processes: Processes = 1,
     web: Web = False,
     baseline: Baseline = None,
+    growth: Growing = False,
+    scales: Scales = "0.01,0.02,0.04",
+    filled: Filled = None,
+    to: To = "100x",
+    keep: Keep = False,
+    rls_cost: RlsCost = False,
     output: Output = None,
     owned: Owned = None,
     config: ConfigFile = None,
@@ -133,6 +176,13 @@ def load(
 ) -> None:
     """Drive the critical queries and hold them to their budgets."""
     ctx = context(dsn=dsn, database=database, config=config, quiet=quiet, no_color=no_color)
+    if growth:
+        sizes = growths.Sizes.of(scales, filled or (), keep)
+        asked = GrowthSettings(queries_dir=sql, only=tuple(only or ()), target=to)
+        raise typer.Exit(0 if growths.growth(ctx, sizes, asked, output, owned) else 1)
+    if rls_cost:
+        compared_with = CostSettings(queries_dir=sql, only=tuple(only or ()))
+        raise typer.Exit(0 if costs.rls_cost(ctx, compared_with, output, owned) else 1)
     wanted = LoadSettings(
         users=users,
         seconds=seconds,

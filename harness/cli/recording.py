@@ -20,6 +20,8 @@ from harness import __version__
 from harness import run as document
 from harness.cli.options import write
 from harness.db import Connection, Target, connect
+from harness.growth_result import GrowthResult
+from harness.rls_cost_result import RlsCostResult
 from harness.run import (
     Attacked,
     DeployResult,
@@ -69,6 +71,8 @@ class Recording:
     attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
     volume: Volume | None = None
+    growth: GrowthResult | None = None
+    rls_cost: RlsCostResult | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -98,6 +102,8 @@ class Recording:
             attacked=self.attacked,
             load=self.load,
             volume=self.volume,
+            growth=self.growth,
+            rls_cost=self.rls_cost,
         )
 
 

@@ -12,6 +12,8 @@ from harness.report.terminal import why
 from harness.run import ProbeResult, QueryResult, Regression, Run
 
 _AUDIT = "harness fill --audit"
+_LOADS = {"GRW001": "--growth", "RLC001": "--rls-cost"}
+"""Rules of the load, not of a check, with the option that asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,21 @@ def _probe(probe: ProbeResult) -> Failure:
 
 
 def _finding(finding: Finding) -> Failure:
-    layer = "static" if finding.location else "catalog"
     place = f" ({finding.location})" if finding.location else ""
     return Failure(
         f"{finding.rule}: {finding.object}",
         f"{finding.message}{place}",
-        f"harness check {layer} --select {finding.rule}",
+        _judged_again(finding),
         f"finding, {finding.severity.value}",
     )
+
+
+def _judged_again(finding: Finding) -> str:
+    """The command whose finding it is."""
+    if mode := _LOADS.get(finding.rule):
+        return f"{_load(finding.object)} {mode}"
+    layer = "static" if finding.location else "catalog"
+    return f"harness check {layer} --select {finding.rule}"
 
 
 def _query(query: QueryResult) -> Failure:

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from harness.report import data, embedded, isolation, terminal
+from harness.report import data, embedded, growth, isolation, terminal
 from harness.report.again import again
 from harness.report.chart import axis
 from harness.report.coverage import coverage
@@ -63,6 +63,7 @@ def render(run: Run) -> str:
         **_of_schema(run),
         hit=_hit_ratio(run),
         again=again(run),
+        growth=growth,
         axis=axis(),
         document=embedded.pack(run),
     )

@@ -6,7 +6,8 @@ from typing import LiteralString
 
 from psycopg import errors, sql
 
-from harness.db import connect
+from harness.db import connect, one_line
+from harness.errors import UsageError
 
 
 def ensure(maintenance: str, name: str) -> None:
@@ -27,6 +28,21 @@ def ensure(maintenance: str, name: str) -> None:
             connection.execute(_statement("CREATE DATABASE {} TEMPLATE template0", name))
         except (errors.DuplicateDatabase, errors.UniqueViolation):
             return  # another process was first
+
+
+def copy(maintenance: str, name: str, template: str) -> None:
+    """Creates the database as a copy of another one, to which nobody is connected.
+
+    Raises UsageError where the server does not let this role, or has one of that name.
+    """
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
+    with connect(maintenance, autocommit=True) as connection:
+        try:
+            connection.execute(statement)
+        except (errors.InsufficientPrivilege, errors.DuplicateDatabase) as error:
+            raise UsageError(f"database {name} cannot be made: {one_line(error)}") from None
 
 
 def drop(maintenance: str, name: str) -> None:

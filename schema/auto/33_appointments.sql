@@ -158,11 +158,15 @@ CREATE TRIGGER appointment_status_machine
         }}');
 
 CREATE FUNCTION auto.requested_hours(services system_core.json_object) RETURNS numeric
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT coalesce(sum(s.hours), 0)
         FROM JSON_TABLE(
             services, '$.services[*]' COLUMNS (hours numeric(10, 2) PATH '$.hours')) AS s);
+END
+$$;
 COMMENT ON FUNCTION auto.requested_hours(system_core.json_object) IS
     'The estimated hours of the services that were chosen in online booking.';
 
@@ -310,7 +314,9 @@ CREATE TRIGGER appointment_hours_limited_update
     FOR EACH STATEMENT EXECUTE FUNCTION auto.limit_moved_hours();
 
 CREATE FUNCTION auto.shop_opens(of_shop uuid, moment timestamptz) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN EXISTS (
         SELECT
         FROM auto.shop AS s
@@ -325,6 +331,8 @@ CREATE FUNCTION auto.shop_opens(of_shop uuid, moment timestamptz) RETURNS boolea
         WHERE s.business_id = tenant_mgmt.current_business_id() AND s.shop_id = of_shop
           AND here.at::time >= (of_day.hours ->> 'opens')::time
           AND here.at::time < (of_day.hours ->> 'closes')::time);
+END
+$$;
 COMMENT ON FUNCTION auto.shop_opens(uuid, timestamptz) IS
     'Whether a shop of the calling tenant is open at a moment; a dated exception of its weekly
      hours comes before the weekday.';

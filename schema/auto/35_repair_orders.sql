@@ -505,13 +505,17 @@ CREATE TRIGGER repair_order_note_move
     FOR EACH STATEMENT EXECUTE FUNCTION auto.note_order_move();
 
 CREATE FUNCTION auto.order_dwell_minutes(visit uuid, opened_at timestamptz) RETURNS integer
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT greatest(0, floor(extract(epoch FROM now() - coalesce(max(e.changed_at), opened_at))
-                             / 60))::integer
-    FROM auto.repair_order_status_event AS e
-    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.repair_order_id = visit;
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT greatest(0, floor(extract(epoch FROM now() - coalesce(max(e.changed_at), opened_at))
+                                 / 60))::integer
+        FROM auto.repair_order_status_event AS e
+        WHERE e.business_id = tenant_mgmt.current_business_id() AND e.repair_order_id = visit
+    );
+END
+$$;
 COMMENT ON FUNCTION auto.order_dwell_minutes(uuid, timestamptz) IS
     'For how long an order has been in its state: since its last move, else since it was opened.';
 

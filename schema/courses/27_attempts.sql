@@ -661,7 +661,7 @@ CREATE FUNCTION courses.submit_attempt(
     moment   timestamptz DEFAULT now(),
     by_clock boolean DEFAULT false
 ) RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     try    record;

@@ -615,30 +615,34 @@ CREATE FUNCTION courses.mastery_score(
     n_required  integer,
     evidence    jsonb
 ) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    WITH seen AS (
-        SELECT j.pct, row_number() OVER (ORDER BY j.at DESC, j.ordinal DESC) AS from_last,
-               row_number() OVER (ORDER BY j.pct DESC) AS from_best
-        FROM JSON_TABLE(evidence, '$[*]' COLUMNS (
-            ordinal FOR ORDINALITY,
-            pct     numeric PATH '$.pct',
-            at      text    PATH '$.at')) AS j
-        WHERE j.pct IS NOT NULL
-    )
-    SELECT round(CASE calculation
-               WHEN 'highest' THEN max(s.pct)
-               WHEN 'latest' THEN max(s.pct) FILTER (WHERE s.from_last = 1)
-               WHEN 'average' THEN avg(s.pct)
-               WHEN 'decaying_average'
-                   THEN CASE WHEN count(*) = 1 THEN max(s.pct)
-                             ELSE max(s.pct) FILTER (WHERE s.from_last = 1) * decay_pct / 100
-                                  + avg(s.pct) FILTER (WHERE s.from_last > 1)
-                                    * (1 - decay_pct / 100) END
-               ELSE coalesce(max(s.pct) FILTER (WHERE s.from_best = n_required), 0) END, 4)
-    FROM seen AS s
-    HAVING count(*) > 0;
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        WITH seen AS (
+            SELECT j.pct, row_number() OVER (ORDER BY j.at DESC, j.ordinal DESC) AS from_last,
+                   row_number() OVER (ORDER BY j.pct DESC) AS from_best
+            FROM JSON_TABLE(evidence, '$[*]' COLUMNS (
+                ordinal FOR ORDINALITY,
+                pct     numeric PATH '$.pct',
+                at      text    PATH '$.at')) AS j
+            WHERE j.pct IS NOT NULL
+        )
+        SELECT round(CASE calculation
+                   WHEN 'highest' THEN max(s.pct)
+                   WHEN 'latest' THEN max(s.pct) FILTER (WHERE s.from_last = 1)
+                   WHEN 'average' THEN avg(s.pct)
+                   WHEN 'decaying_average'
+                       THEN CASE WHEN count(*) = 1 THEN max(s.pct)
+                                 ELSE max(s.pct) FILTER (WHERE s.from_last = 1) * decay_pct / 100
+                                      + avg(s.pct) FILTER (WHERE s.from_last > 1)
+                                        * (1 - decay_pct / 100) END
+                   ELSE coalesce(max(s.pct) FILTER (WHERE s.from_best = n_required), 0) END, 4)
+        FROM seen AS s
+        HAVING count(*) > 0
+    );
+END
+$$;
 COMMENT ON FUNCTION courses.mastery_score(text, numeric, integer, jsonb) IS
     'What evidence, [{"pct", "at"}], says by the calculation of an outcome: the best, the latest,
      the mean, the latest weighed by decay_pct against the mean of those before, or what was reached

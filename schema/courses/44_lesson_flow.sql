@@ -104,29 +104,33 @@ CREATE FUNCTION courses.is_released(
     enrollment_id uuid,
     at            timestamptz DEFAULT now()
 ) RETURNS boolean
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (
-        SELECT
-        FROM courses.enrollment AS e
-        JOIN courses.course_section AS s
-            ON s.business_id = e.business_id AND s.course_section_id = e.course_section_id
-        JOIN courses.lesson AS l
-            ON l.business_id = e.business_id AND l.lesson_id = is_released.lesson_id
-           AND l.is_published
-        JOIN courses.course_module AS m
-            ON m.business_id = l.business_id AND m.course_module_id = l.course_module_id
-           AND m.course_id = s.course_id AND m.is_published
-        LEFT JOIN courses.course_module AS c
-            ON c.business_id = m.business_id AND c.course_module_id = m.parent_module_id
-        WHERE e.business_id = tenant_mgmt.current_business_id()
-          AND e.enrollment_id = is_released.enrollment_id AND coalesce(c.is_published, true)
-    ) AND NOT EXISTS (
-        SELECT
-        FROM courses.unmet_rules(is_released.enrollment_id, is_released.at,
-                                 is_released.lesson_id) AS u
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT EXISTS (
+            SELECT
+            FROM courses.enrollment AS e
+            JOIN courses.course_section AS s
+                ON s.business_id = e.business_id AND s.course_section_id = e.course_section_id
+            JOIN courses.lesson AS l
+                ON l.business_id = e.business_id AND l.lesson_id = is_released.lesson_id
+               AND l.is_published
+            JOIN courses.course_module AS m
+                ON m.business_id = l.business_id AND m.course_module_id = l.course_module_id
+               AND m.course_id = s.course_id AND m.is_published
+            LEFT JOIN courses.course_module AS c
+                ON c.business_id = m.business_id AND c.course_module_id = m.parent_module_id
+            WHERE e.business_id = tenant_mgmt.current_business_id()
+              AND e.enrollment_id = is_released.enrollment_id AND coalesce(c.is_published, true)
+        ) AND NOT EXISTS (
+            SELECT
+            FROM courses.unmet_rules(is_released.enrollment_id, is_released.at,
+                                     is_released.lesson_id) AS u
+        )
     );
-END;
+END
+$$;
 COMMENT ON FUNCTION courses.is_released(uuid, uuid, timestamptz) IS
     'Whether a lesson is open for an enrollment: published with its module and chapter, in the
      course, and every rule that holds for the learner is met: drip, dates, prior items, scores,
@@ -139,7 +143,7 @@ CREATE FUNCTION courses.record_lesson_event(
     event         jsonb,
     moment        timestamptz DEFAULT now()
 ) RETURNS TABLE (state text, course_pct numeric)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
@@ -343,7 +347,7 @@ CREATE FUNCTION courses.start_attempt(
     client_ip     inet DEFAULT NULL,
     moment        timestamptz DEFAULT now()
 ) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();

@@ -423,22 +423,26 @@ CREATE FUNCTION courses.points_left(
     learner uuid,
     moment  timestamptz DEFAULT now()
 ) RETURNS integer
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT CASE WHEN bool_or(g.earned_at > moment - make_interval(mins => r.cooldown_minutes))
-                THEN 0
-                ELSE least(r.daily_cap - coalesce(sum(g.points) FILTER (
-                               WHERE (g.earned_at AT TIME ZONE l.time_zone)::date
-                                     = (moment AT TIME ZONE l.time_zone)::date), 0),
-                           r.lifetime_cap - coalesce(sum(g.points), 0), 2147483647) END::integer
-    FROM courses.point_rule AS r
-    JOIN courses.learner AS l ON l.business_id = r.business_id AND l.learner_id = learner
-    LEFT JOIN courses.point_ledger_entry AS g
-        ON g.business_id = r.business_id AND g.point_rule_id = r.point_rule_id
-       AND g.learner_id = l.learner_id AND g.earned_at <= moment
-    WHERE r.business_id = tenant_mgmt.current_business_id() AND r.point_rule_id = rule
-    GROUP BY r.business_id, r.point_rule_id, l.business_id, l.learner_id;
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT CASE WHEN bool_or(g.earned_at > moment - make_interval(mins => r.cooldown_minutes))
+                    THEN 0
+                    ELSE least(r.daily_cap - coalesce(sum(g.points) FILTER (
+                                   WHERE (g.earned_at AT TIME ZONE l.time_zone)::date
+                                         = (moment AT TIME ZONE l.time_zone)::date), 0),
+                               r.lifetime_cap - coalesce(sum(g.points), 0), 2147483647) END::integer
+        FROM courses.point_rule AS r
+        JOIN courses.learner AS l ON l.business_id = r.business_id AND l.learner_id = learner
+        LEFT JOIN courses.point_ledger_entry AS g
+            ON g.business_id = r.business_id AND g.point_rule_id = r.point_rule_id
+           AND g.learner_id = l.learner_id AND g.earned_at <= moment
+        WHERE r.business_id = tenant_mgmt.current_business_id() AND r.point_rule_id = rule
+        GROUP BY r.business_id, r.point_rule_id, l.business_id, l.learner_id
+    );
+END
+$$;
 COMMENT ON FUNCTION courses.points_left(uuid, uuid, timestamptz) IS
     'How many points a rule may still give a learner at a moment: what its caps leave of the
      learner''s own day and of their lifetime; none while the cooldown runs.';

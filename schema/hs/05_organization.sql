@@ -312,7 +312,9 @@ CREATE TRIGGER operating_hours_of_own_branch
 
 CREATE FUNCTION hs.territory_of(address_country text, address_postal_code text, on_day date)
     RETURNS uuid
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT p.service_territory_id
         FROM hs.territory_postal_code AS p
@@ -332,6 +334,8 @@ CREATE FUNCTION hs.territory_of(address_country text, address_postal_code text, 
                             AND (x.ends_on IS NULL OR x.ends_on > on_day))
         ORDER BY p.coverage = 'primary' DESC, t.priority_rank, p.drive_minutes
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION hs.territory_of(text, text, date) IS
     'The tenant''s zone that serves an address on a day: the primary one, else the nearest that
      takes its overflow; NULL where nobody drives.';

@@ -670,7 +670,9 @@ CREATE TRIGGER technician_absence_status_machine
 
 
 CREATE FUNCTION hs.free_minutes(of_technician uuid, on_day date) RETURNS integer
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT coalesce(sum(greatest(0, s.capacity_minutes - coalesce((
             SELECT sum(extract(epoch FROM least(a.ends_at, s.ends_at)
@@ -683,6 +685,8 @@ CREATE FUNCTION hs.free_minutes(of_technician uuid, on_day date) RETURNS integer
         WHERE s.business_id = tenant_mgmt.current_business_id()
           AND s.technician_id = of_technician AND s.shift_on = on_day
           AND s.shift_kind IN ('regular', 'overtime') AND s.status IN ('published', 'worked'));
+END
+$$;
 COMMENT ON FUNCTION hs.free_minutes(uuid, date) IS
     'Minutes that a technician of the tenant can sell on a day: published shifts less breaks and
      approved absences that block dispatch.';

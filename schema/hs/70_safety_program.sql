@@ -100,7 +100,9 @@ CREATE TRIGGER job_hazard_analysis_status_machine
 
 
 CREATE FUNCTION hs.hazard_that_blocks(job uuid, kind_of_job uuid) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT j.jha_number
         FROM hs.job_hazard_analysis AS j
@@ -111,6 +113,8 @@ CREATE FUNCTION hs.hazard_that_blocks(job uuid, kind_of_job uuid) RETURNS text
                    AND (j.status = 'active' OR NOT j.is_template)))
         ORDER BY j.prepared_at DESC, j.jha_number
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION hs.hazard_that_blocks(uuid, uuid) IS
     'Number of an analysis of the tenant''s job, or of its kind of job, for which nobody may be
      sent: a high risk that was not reviewed, or work that was stopped. NULL where there is none.';

@@ -499,7 +499,9 @@ CREATE FUNCTION hs.drive_minutes(
     to_latitude double precision, to_longitude double precision,
     leaving_at timestamptz, in_zone text DEFAULT 'UTC'
 ) RETURNS integer
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN coalesce(
         (SELECT c.travel_minutes
          FROM hs.travel_time_cache AS c
@@ -516,6 +518,8 @@ CREATE FUNCTION hs.drive_minutes(
            AND c.expires_at > leaving_at),
         ceil(system_core.distance_km(from_latitude, from_longitude, to_latitude, to_longitude)
              / 35 * 60)::integer);
+END
+$$;
 COMMENT ON FUNCTION hs.drive_minutes(
     double precision, double precision, double precision, double precision, timestamptz, text) IS
     'Minutes from one place to another: what the tenant''s cache knows for the time of day in the

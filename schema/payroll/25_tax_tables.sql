@@ -705,6 +705,7 @@ CREATE TRIGGER withholding_election_supersede
 
 CREATE FUNCTION payroll.election_of(employee uuid, jurisdiction uuid, day date) RETURNS jsonb
     LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 BEGIN
     RETURN (
         SELECT to_jsonb(e) || jsonb_build_object(

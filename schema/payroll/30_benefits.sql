@@ -229,11 +229,15 @@ COMMENT ON FUNCTION payroll.match_tiers(uuid) IS
      matched by how much.';
 
 CREATE FUNCTION payroll.employer_match(plan uuid, contribution_percent numeric) RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT coalesce(round(sum(greatest(least(contribution_percent, t.up_to_percent)
                                            - t.from_percent, 0) * t.match_percent / 100), 4), 0)
         FROM payroll.match_tiers(plan) AS t);
+END
+$$;
 COMMENT ON FUNCTION payroll.employer_match(uuid, numeric) IS
     'What percent of pay the employer adds for who defers so many percent; 0 without a match.';
 
@@ -430,42 +434,46 @@ CREATE TRIGGER eligibility_rule_hours_minimum
     EXECUTE FUNCTION payroll.check_hours_minimum();
 
 CREATE FUNCTION payroll.eligible_from(employee uuid, plan uuid, on_date date) RETURNS date
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT CASE WHEN w.may_from <= p.plan_year_end THEN w.may_from END
-    FROM payroll.employee AS e
-    JOIN payroll.benefit_plan AS p
-        ON p.business_id = e.business_id AND p.employer_entity_id = e.employer_entity_id
-    JOIN payroll.employment_spell AS s
-        ON s.business_id = e.business_id AND s.employee_id = e.employee_id
-       AND daterange(s.hired_on, s.terminated_on, '[]') @> on_date
-    JOIN payroll.job_assignment AS a
-        ON a.business_id = e.business_id AND a.employee_id = e.employee_id AND a.is_primary
-       AND daterange(a.effective_from, a.effective_until) @> on_date
-    JOIN payroll.eligibility_rule AS r
-        ON r.business_id = p.business_id AND r.benefit_plan_id = p.benefit_plan_id
-       AND a.worker_category = ANY (r.worker_categories)
-       AND a.standard_hours_weekly >= r.minimum_hours_weekly
-       AND coalesce(r.job_profile_id = a.job_profile_id, true)
-       AND coalesce(r.work_location_id = a.work_location_id, true)
-    CROSS JOIN LATERAL (
-        SELECT greatest(
-                   p.plan_year_start,
-                   CASE r.waiting_rule
-                       WHEN 'date_of_hire' THEN s.hired_on
-                       WHEN 'days_after' THEN s.hired_on + r.waiting_days
-                       -- Never later than the law lets anybody wait.
-                       ELSE least((date_trunc('month', s.hired_on + r.waiting_days)
-                                   + interval '1 month')::date, s.hired_on + 90) END,
-                   (e.birth_date + make_interval(years => r.age_minimum))::date,
-                   (s.hired_on + make_interval(months => r.service_months_minimum))::date)
-               AS may_from
-    ) AS w
-    WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
-      AND p.benefit_plan_id = plan AND p.is_offered
-    ORDER BY r.priority
-    LIMIT 1;
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT CASE WHEN w.may_from <= p.plan_year_end THEN w.may_from END
+        FROM payroll.employee AS e
+        JOIN payroll.benefit_plan AS p
+            ON p.business_id = e.business_id AND p.employer_entity_id = e.employer_entity_id
+        JOIN payroll.employment_spell AS s
+            ON s.business_id = e.business_id AND s.employee_id = e.employee_id
+           AND daterange(s.hired_on, s.terminated_on, '[]') @> on_date
+        JOIN payroll.job_assignment AS a
+            ON a.business_id = e.business_id AND a.employee_id = e.employee_id AND a.is_primary
+           AND daterange(a.effective_from, a.effective_until) @> on_date
+        JOIN payroll.eligibility_rule AS r
+            ON r.business_id = p.business_id AND r.benefit_plan_id = p.benefit_plan_id
+           AND a.worker_category = ANY (r.worker_categories)
+           AND a.standard_hours_weekly >= r.minimum_hours_weekly
+           AND coalesce(r.job_profile_id = a.job_profile_id, true)
+           AND coalesce(r.work_location_id = a.work_location_id, true)
+        CROSS JOIN LATERAL (
+            SELECT greatest(
+                       p.plan_year_start,
+                       CASE r.waiting_rule
+                           WHEN 'date_of_hire' THEN s.hired_on
+                           WHEN 'days_after' THEN s.hired_on + r.waiting_days
+                           -- Never later than the law lets anybody wait.
+                           ELSE least((date_trunc('month', s.hired_on + r.waiting_days)
+                                       + interval '1 month')::date, s.hired_on + 90) END,
+                       (e.birth_date + make_interval(years => r.age_minimum))::date,
+                       (s.hired_on + make_interval(months => r.service_months_minimum))::date)
+                   AS may_from
+        ) AS w
+        WHERE e.business_id = tenant_mgmt.current_business_id() AND e.employee_id = employee
+          AND p.benefit_plan_id = plan AND p.is_offered
+        ORDER BY r.priority
+        LIMIT 1
+    );
+END
+$$;
 COMMENT ON FUNCTION payroll.eligible_from(uuid, uuid, date) IS
     'From which day an employee of the calling tenant may be covered by a plan, by the job that
      they hold on a date; NULL for who may not join, or not within the year of the plan.';

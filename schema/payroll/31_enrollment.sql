@@ -129,7 +129,9 @@ CREATE TRIGGER benefit_enrollment_state_machine
         }}');
 
 CREATE FUNCTION payroll.pay_rhythm(employee uuid) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN coalesce((
         SELECT s.frequency
         FROM payroll.employee AS e
@@ -149,6 +151,8 @@ CREATE FUNCTION payroll.pay_rhythm(employee uuid) RETURNS text
                         AND c.effective_until IS NULL) THEN 'salaried' ELSE 'hourly' END)
         ORDER BY s.code
         LIMIT 1), 'biweekly');
+END
+$$;
 COMMENT ON FUNCTION payroll.pay_rhythm(uuid) IS
     'How often an employee of the calling tenant is paid: the frequency of the schedule of their
      group; every other week where none is set up yet.';
@@ -176,7 +180,9 @@ COMMENT ON FUNCTION payroll.enrollment_cost(uuid, numeric, text) IS
      taken: with 26 pays a year half a month''s share from the first two of a month.';
 
 CREATE FUNCTION payroll.rate_of_plan(plan uuid, tier text, employee uuid, day date) RETURNS uuid
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT r.benefit_plan_rate_id
         FROM payroll.benefit_plan_rate AS r
@@ -189,6 +195,8 @@ CREATE FUNCTION payroll.rate_of_plan(plan uuid, tier text, employee uuid, day da
               @> coalesce(extract(year FROM age(day, e.birth_date))::integer, r.age_from)
         ORDER BY r.age_from
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION payroll.rate_of_plan(uuid, text, uuid, date) IS
     'The rate of a tier of a plan of the calling tenant at the age that the employee then has.';
 
@@ -290,7 +298,20 @@ CREATE TRIGGER benefit_enrollment_submitted_in_window
 CREATE FUNCTION payroll.count_elections() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM changed) THEN
+    IF TG_OP = 'UPDATE' THEN
+        -- Few updates change who has elected; the others need not wait for the window.
+        IF NOT EXISTS (
+            SELECT
+            FROM changed AS n
+            JOIN former AS o
+                ON o.business_id = n.business_id
+               AND o.benefit_enrollment_id = n.benefit_enrollment_id
+            WHERE (n.enrollment_window_id, n.employee_id, n.status IN ('draft', 'cancelled'))
+                  <> (o.enrollment_window_id, o.employee_id, o.status IN ('draft', 'cancelled'))
+        ) THEN
+            RETURN NULL;
+        END IF;
+    ELSIF NOT EXISTS (SELECT FROM changed) THEN
         RETURN NULL;
     END IF;
     -- Two who elect at once count one after the other: each alone would not see the other.
@@ -325,11 +346,13 @@ CREATE TRIGGER benefit_enrollment_counted_on_insert
 
 CREATE TRIGGER benefit_enrollment_counted_on_update
     AFTER UPDATE ON payroll.benefit_enrollment
-    REFERENCING NEW TABLE AS changed
+    REFERENCING OLD TABLE AS former NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION payroll.count_elections();
 
 CREATE FUNCTION payroll.plan_deduction_code(plan uuid) RETURNS uuid
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN (
         SELECT c.deduction_code_id
         FROM payroll.benefit_plan AS p
@@ -343,6 +366,8 @@ CREATE FUNCTION payroll.plan_deduction_code(plan uuid) RETURNS uuid
         ORDER BY (l.benefit_plan_id = p.benefit_plan_id) DESC, (l.plan_code = p.plan_code) DESC,
                  c.priority, c.code
         LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION payroll.plan_deduction_code(uuid) IS
     'By which code a plan of the calling tenant is taken from the pay: its own, that of the same
      plan in another year, or that of a plan of the same kind.';
@@ -608,7 +633,7 @@ CREATE FUNCTION payroll.submit_elections(
     elections  jsonb,
     moment     timestamptz DEFAULT now()
 ) RETURNS SETOF uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
     chosen  record;

@@ -257,6 +257,7 @@ CREATE FUNCTION payroll.year_to_date(
     kinds    text[] DEFAULT '{earning,hours,deduction,tax,taxable_wage}'
 ) RETURNS jsonb
     LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 BEGIN
     RETURN (
         SELECT coalesce(jsonb_object_agg(
@@ -674,6 +675,7 @@ COMMENT ON FUNCTION payroll.gross_up(numeric, uuid, date) IS
 
 CREATE FUNCTION payroll.disposable_earnings(paycheck uuid) RETURNS numeric
     LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 BEGIN
     RETURN greatest(0, (
         SELECT coalesce(sum(e.amount), 0)

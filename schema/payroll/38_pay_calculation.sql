@@ -181,7 +181,7 @@ CREATE FUNCTION payroll.calculate_paycheck(
     employee uuid,
     moment   timestamptz DEFAULT now()
 ) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
     place    uuid;

@@ -1035,37 +1035,57 @@ BEGIN
     WHERE c.business_id = tenant AND c.guest_check_id = ANY (checks)
     ORDER BY c.guest_check_id
     FOR NO KEY UPDATE;
-    -- A large party's gratuity follows the subtotal.
-    INSERT INTO rest.check_adjustment
-        (business_id, guest_check_id, service_charge_id, adjustment_kind, label, rate_pct, amount,
-         sequence_no)
-    SELECT tenant, c.guest_check_id, h.service_charge_id, 'auto_gratuity', h.display_name,
-           h.charge_value, 0, 90
-    FROM rest.guest_check AS c
-    JOIN rest.guest_order AS o
-        ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
-    JOIN rest.service_charge AS h
-        ON h.business_id = o.business_id AND h.charge_kind = 'auto_gratuity' AND h.is_active
-       AND h.amount_basis = 'percent' AND h.service_mode IN ('all', o.service_mode)
-       AND o.guest_count >= h.min_party_size
-    WHERE c.business_id = tenant AND c.guest_check_id = ANY (checks)
-      AND NOT EXISTS (SELECT FROM rest.check_adjustment AS a
-                      WHERE a.business_id = c.business_id
-                        AND a.guest_check_id = c.guest_check_id
-                        AND a.service_charge_id = h.service_charge_id);
-    UPDATE rest.check_adjustment AS a
-    SET basis_amount = n.gross, amount = round(n.gross * a.rate_pct / 100, 2)
-    FROM (
-        SELECT c.guest_check_id, coalesce(sum(i.gross_amount), 0) AS gross
+    -- A large party's gratuity follows the subtotal. Asked first: an INSERT or UPDATE of no row
+    -- fires the triggers that figure all this anew.
+    IF EXISTS (
+        SELECT
         FROM rest.guest_check AS c
-        LEFT JOIN rest.check_item AS i
-            ON i.business_id = c.business_id AND i.guest_check_id = c.guest_check_id
-           AND i.state <> 'voided'
+        JOIN rest.guest_order AS o
+            ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
+        JOIN rest.service_charge AS h
+            ON h.business_id = o.business_id AND h.charge_kind = 'auto_gratuity' AND h.is_active
+           AND h.amount_basis = 'percent' AND h.service_mode IN ('all', o.service_mode)
+           AND o.guest_count >= h.min_party_size
         WHERE c.business_id = tenant AND c.guest_check_id = ANY (checks)
-        GROUP BY c.guest_check_id
-    ) AS n
-    WHERE a.business_id = tenant AND a.guest_check_id = n.guest_check_id
-      AND a.adjustment_kind = 'auto_gratuity' AND a.basis_amount <> n.gross;
+    ) THEN
+        INSERT INTO rest.check_adjustment
+            (business_id, guest_check_id, service_charge_id, adjustment_kind, label, rate_pct,
+             amount, sequence_no)
+        SELECT tenant, c.guest_check_id, h.service_charge_id, 'auto_gratuity', h.display_name,
+               h.charge_value, 0, 90
+        FROM rest.guest_check AS c
+        JOIN rest.guest_order AS o
+            ON o.business_id = c.business_id AND o.guest_order_id = c.guest_order_id
+        JOIN rest.service_charge AS h
+            ON h.business_id = o.business_id AND h.charge_kind = 'auto_gratuity' AND h.is_active
+           AND h.amount_basis = 'percent' AND h.service_mode IN ('all', o.service_mode)
+           AND o.guest_count >= h.min_party_size
+        WHERE c.business_id = tenant AND c.guest_check_id = ANY (checks)
+          AND NOT EXISTS (SELECT FROM rest.check_adjustment AS a
+                          WHERE a.business_id = c.business_id
+                            AND a.guest_check_id = c.guest_check_id
+                            AND a.service_charge_id = h.service_charge_id);
+    END IF;
+    IF EXISTS (
+        SELECT
+        FROM rest.check_adjustment AS a
+        WHERE a.business_id = tenant AND a.guest_check_id = ANY (checks)
+          AND a.adjustment_kind = 'auto_gratuity'
+    ) THEN
+        UPDATE rest.check_adjustment AS a
+        SET basis_amount = n.gross, amount = round(n.gross * a.rate_pct / 100, 2)
+        FROM (
+            SELECT c.guest_check_id, coalesce(sum(i.gross_amount), 0) AS gross
+            FROM rest.guest_check AS c
+            LEFT JOIN rest.check_item AS i
+                ON i.business_id = c.business_id AND i.guest_check_id = c.guest_check_id
+               AND i.state <> 'voided'
+            WHERE c.business_id = tenant AND c.guest_check_id = ANY (checks)
+            GROUP BY c.guest_check_id
+        ) AS n
+        WHERE a.business_id = tenant AND a.guest_check_id = n.guest_check_id
+          AND a.adjustment_kind = 'auto_gratuity' AND a.basis_amount <> n.gross;
+    END IF;
     WITH rated AS (
         SELECT * FROM rest.taxes_of_checks(checks)
     ), gone AS (

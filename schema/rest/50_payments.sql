@@ -111,6 +111,9 @@ CREATE TRIGGER check_adjustment_touch
 CREATE FUNCTION rest.take_off_lines() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM changed AS x WHERE x.check_item_id IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
     UPDATE rest.check_item AS i
     SET discount_amount = n.amount
     FROM (

@@ -206,22 +206,25 @@ CREATE TRIGGER channel_item_link_touch
 
 CREATE FUNCTION rest.follow_stock() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    offers uuid[];
 BEGIN
     IF NOT row_security_active('rest.menu_item_location') THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.menu_item_location_id) INTO offers
+    FROM changed AS c
+    JOIN former AS f
+        ON f.business_id = c.business_id AND f.menu_item_location_id = c.menu_item_location_id
+    WHERE (c.stock_mode = 'out_of_stock' OR NOT c.is_offered, c.back_at)
+          IS DISTINCT FROM (f.stock_mode = 'out_of_stock' OR NOT f.is_offered, f.back_at);
+    IF offers IS NULL THEN
         RETURN NULL;
     END IF;
     -- Once by the item itself and once by its names with the brands: each by its own index.
     UPDATE rest.channel_item_link AS l
     SET is_available = n.is_sold, suspended_until = n.back_at, drift_state = 'availability_drift'
-    FROM rest.moved_offers(ARRAY(
-        SELECT c.menu_item_location_id
-        FROM changed AS c
-        JOIN former AS f
-            ON f.business_id = c.business_id
-           AND f.menu_item_location_id = c.menu_item_location_id
-        WHERE (c.stock_mode = 'out_of_stock' OR NOT c.is_offered, c.back_at)
-              IS DISTINCT FROM (f.stock_mode = 'out_of_stock' OR NOT f.is_offered, f.back_at)))
-        AS n
+    FROM rest.moved_offers(offers) AS n
     WHERE l.business_id = tenant_mgmt.current_business_id()
       AND l.channel_item_link_id = n.channel_item_link_id
       AND (l.is_available, l.suspended_until) IS DISTINCT FROM (n.is_sold, n.back_at);
@@ -234,8 +237,10 @@ COMMENT ON FUNCTION rest.follow_stock() IS
 
 CREATE FUNCTION rest.moved_offers(offers uuid[])
     RETURNS TABLE (channel_item_link_id uuid, is_sold boolean, back_at timestamptz)
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT l.channel_item_link_id, o.stock_mode <> 'out_of_stock' AND o.is_offered, o.back_at
     FROM rest.menu_item_location AS o
     JOIN rest.channel_item_link AS l
@@ -257,7 +262,8 @@ BEGIN ATOMIC
        AND s.location_id = o.location_id
     WHERE o.business_id = tenant_mgmt.current_business_id()
       AND o.menu_item_location_id = ANY (offers);
-END;
+END
+$$;
 COMMENT ON FUNCTION rest.moved_offers(uuid[]) IS
     'The item links of the listings of a site for what the site offers, and whether it is sold.';
 
@@ -650,44 +656,50 @@ COMMENT ON FUNCTION rest.receive_channel_order(uuid, text, jsonb) IS
     'Keeps a marketplace order as it came in; sent again, it is the same order.';
 
 CREATE FUNCTION rest.why_not_accept(channel_order uuid) RETURNS text
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN s.status = 'offline' OR (s.status = 'paused'
-             AND s.pause_reason IN ('technical', 'tablet_offline')) THEN 'pos_offline'
-        WHEN (s.status = 'paused' AND s.pause_reason = 'too_busy') OR k.throttle_state = 'paused'
-             OR c.closed_by IN ('auto_throttle', 'manager') THEN 'too_busy'
-        WHEN s.status <> 'online' OR NOT k.is_active OR d.business_day_id IS NULL
-             OR c.closed_by = 'outage' THEN 'store_closed'
-        WHEN JSON_VALUE(o.payload::jsonb, '$.fulfillment') = 'delivery'
-             AND JSON_QUERY(o.payload::jsonb, '$.address') IS NULL THEN 'address_out_of_range'
-        WHEN n.lines = 0 THEN 'other'
-        WHEN n.unsold > 0 THEN 'item_unavailable' END
-    FROM rest.channel_order AS o
-    JOIN rest.channel_store_link AS s
-        ON s.business_id = o.business_id AND s.channel_store_link_id = o.channel_store_link_id
-    JOIN rest.kitchen AS k ON k.business_id = s.business_id AND k.kitchen_id = s.kitchen_id
-    LEFT JOIN rest.business_day AS d
-        ON d.business_id = s.business_id AND d.location_id = s.location_id
-       AND d.state <> 'closed'
-    LEFT JOIN rest.kitchen_capacity_slot AS c
-        ON c.business_id = k.business_id AND c.kitchen_id = k.kitchen_id
-       AND c.virtual_brand_id IS NULL AND c.slot_starts_at <= now()
-       AND c.slot_starts_at > now() - c.slot_minutes * interval '1 minute'
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS lines, count(*) FILTER (WHERE NOT (x.is_sold AND x.is_option_sold))
-                   AS unsold
-        FROM rest.lines_of_channel_order(o.channel_order_id) AS x
-    ) AS n
-    WHERE o.business_id = tenant_mgmt.current_business_id()
-      AND o.channel_order_id = channel_order;
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN s.status = 'offline' OR (s.status = 'paused'
+                 AND s.pause_reason IN ('technical', 'tablet_offline')) THEN 'pos_offline'
+            WHEN (s.status = 'paused' AND s.pause_reason = 'too_busy')
+                 OR k.throttle_state = 'paused'
+                 OR c.closed_by IN ('auto_throttle', 'manager') THEN 'too_busy'
+            WHEN s.status <> 'online' OR NOT k.is_active OR d.business_day_id IS NULL
+                 OR c.closed_by = 'outage' THEN 'store_closed'
+            WHEN JSON_VALUE(o.payload::jsonb, '$.fulfillment') = 'delivery'
+                 AND JSON_QUERY(o.payload::jsonb, '$.address') IS NULL THEN 'address_out_of_range'
+            WHEN n.lines = 0 THEN 'other'
+            WHEN n.unsold > 0 THEN 'item_unavailable' END
+        FROM rest.channel_order AS o
+        JOIN rest.channel_store_link AS s
+            ON s.business_id = o.business_id AND s.channel_store_link_id = o.channel_store_link_id
+        JOIN rest.kitchen AS k ON k.business_id = s.business_id AND k.kitchen_id = s.kitchen_id
+        LEFT JOIN rest.business_day AS d
+            ON d.business_id = s.business_id AND d.location_id = s.location_id
+           AND d.state <> 'closed'
+        LEFT JOIN rest.kitchen_capacity_slot AS c
+            ON c.business_id = k.business_id AND c.kitchen_id = k.kitchen_id
+           AND c.virtual_brand_id IS NULL AND c.slot_starts_at <= now()
+           AND c.slot_starts_at > now() - c.slot_minutes * interval '1 minute'
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS lines, count(*) FILTER (WHERE NOT (x.is_sold AND x.is_option_sold))
+                       AS unsold
+            FROM rest.lines_of_channel_order(o.channel_order_id) AS x
+        ) AS n
+        WHERE o.business_id = tenant_mgmt.current_business_id()
+          AND o.channel_order_id = channel_order
+        LIMIT 1
+    );
+END
+$$;
 COMMENT ON FUNCTION rest.why_not_accept(uuid) IS
     'Why a marketplace order cannot be taken: the listing, the kitchen, the day, the address or
      what is in the cart; NULL where it can.';
 
 CREATE FUNCTION rest.accept_channel_order(channel_order uuid) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant   CONSTANT uuid := tenant_mgmt.current_business_id();
     sent     rest.channel_order;

@@ -1433,29 +1433,33 @@ CREATE FUNCTION ret.coupon_refusal(
     used_before integer DEFAULT 0,
     moment      timestamptz DEFAULT now()
 ) RETURNS text
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce((
-        SELECT CASE
-            WHEN c.state = 'revoked' THEN 'revoked'
-            WHEN c.state = 'exhausted' OR c.used_count >= c.max_uses THEN 'used up'
-            WHEN c.state = 'expired' OR c.expires_at <= moment THEN 'expired'
-            WHEN c.starts_at > moment THEN 'not yet valid'
-            WHEN c.customer_id <> customer OR (c.customer_id IS NOT NULL AND customer IS NULL)
-            THEN 'of another customer'
-            WHEN used_before >= c.max_uses_per_customer THEN 'used by this customer'
-            WHEN p.state NOT IN ('scheduled', 'active') OR p.starts_at > moment
-                 OR p.ends_at <= moment
-            THEN 'no promotion now'
-            WHEN p.redeemed_count >= p.max_redemptions OR p.budget_used >= p.budget_amount
-            THEN 'promotion used up'
-            ELSE '' END
-        FROM ret.coupon AS c
-        JOIN ret.promotion AS p
-            ON p.business_id = c.business_id AND p.promotion_id = c.promotion_id
-        WHERE c.business_id = tenant_mgmt.current_business_id()
-          AND c.coupon_code = upper(trim(code))), 'unknown');
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT coalesce((
+            SELECT CASE
+                WHEN c.state = 'revoked' THEN 'revoked'
+                WHEN c.state = 'exhausted' OR c.used_count >= c.max_uses THEN 'used up'
+                WHEN c.state = 'expired' OR c.expires_at <= moment THEN 'expired'
+                WHEN c.starts_at > moment THEN 'not yet valid'
+                WHEN c.customer_id <> customer OR (c.customer_id IS NOT NULL AND customer IS NULL)
+                THEN 'of another customer'
+                WHEN used_before >= c.max_uses_per_customer THEN 'used by this customer'
+                WHEN p.state NOT IN ('scheduled', 'active') OR p.starts_at > moment
+                     OR p.ends_at <= moment
+                THEN 'no promotion now'
+                WHEN p.redeemed_count >= p.max_redemptions OR p.budget_used >= p.budget_amount
+                THEN 'promotion used up'
+                ELSE '' END
+            FROM ret.coupon AS c
+            JOIN ret.promotion AS p
+                ON p.business_id = c.business_id AND p.promotion_id = c.promotion_id
+            WHERE c.business_id = tenant_mgmt.current_business_id()
+              AND c.coupon_code = upper(trim(code))), 'unknown')
+    );
+END
+$$;
 COMMENT ON FUNCTION ret.coupon_refusal(text, uuid, integer, timestamptz) IS
     'Why a code opens nothing for a customer who used it so often before; empty where it does. A
      code that does may still find nothing in the basket that its promotion is for.';

@@ -659,16 +659,20 @@ CREATE FUNCTION ret.post_stock_movement(
     source text, document uuid DEFAULT NULL, cost numeric DEFAULT NULL, lot uuid DEFAULT NULL,
     serial text DEFAULT NULL, consignment uuid DEFAULT NULL
 ) RETURNS uuid
-    LANGUAGE sql
-BEGIN ATOMIC
+    LANGUAGE plpgsql AS $$
+DECLARE
+    posted uuid;
+BEGIN
     INSERT INTO ret.stock_movement
         (business_id, location_id, product_variant_id, movement_kind, from_state, to_state,
          quantity, source_kind, source_id, unit_cost, stock_lot_id, serial_number,
          consignment_agreement_id)
     VALUES (tenant_mgmt.current_business_id(), place, variant, kind, out_of, into_state,
             moved_qty, source, document, cost, lot, serial, consignment)
-    RETURNING stock_movement_id;
-END;
+    RETURNING stock_movement_id INTO posted;
+    RETURN posted;
+END
+$$;
 COMMENT ON FUNCTION ret.post_stock_movement(uuid, uuid, text, text, text, numeric, text, uuid,
                                             numeric, uuid, text, uuid) IS
     'Posts one movement of the tenant now and returns its key; where no cost is given it costs the

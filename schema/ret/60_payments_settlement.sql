@@ -1453,7 +1453,7 @@ COMMENT ON FUNCTION ret.hand_over_stock(uuid, uuid) IS
 
 
 CREATE FUNCTION ret.complete_pos_sale(session uuid, basket jsonb, tenders jsonb) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
     key     CONSTANT text := coalesce(basket ->> 'key', system_core.uuid_v7()::text);

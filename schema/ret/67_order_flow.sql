@@ -17,8 +17,10 @@ CREATE FUNCTION ret.available_to_promise(
     moment    timestamptz DEFAULT now()
 )
     RETURNS TABLE (location_id uuid, atp_qty numeric, earliest_at timestamptz)
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH part AS (
         SELECT b.component_variant_id AS product_variant_id, b.quantity::numeric AS pieces
         FROM ret.bundle_component AS b
@@ -103,7 +105,8 @@ BEGIN ATOMIC
     GROUP BY f.location_id
     HAVING min((f.here + f.later) / f.pieces) > 0
     ORDER BY 2 DESC, f.location_id;
-END;
+END
+$$;
 COMMENT ON FUNCTION ret.available_to_promise(uuid, uuid, uuid[], timestamptz) IS
     'How much of a variant a channel may promise for a moment, per location and from when: what is
      available less the channel''s safety buffer, with what arrives in time and nobody waits for; a
@@ -401,31 +404,35 @@ COMMENT ON FUNCTION ret.lines_to_reserve(uuid) IS
 
 
 CREATE FUNCTION ret.sourcing_rule_of(sales_order uuid) RETURNS ret.sourcing_rule
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT u
-    FROM ret.sales_order AS o
-    JOIN ret.sourcing_rule AS u
-        ON u.business_id = o.business_id AND u.is_active
-       AND u.effective_from <= o.placed_at::date
-       AND (u.sales_channel_id IS NULL OR u.sales_channel_id = o.sales_channel_id)
-    LEFT JOIN ret.order_address AS a
-        ON a.business_id = o.business_id AND a.sales_order_id = o.sales_order_id
-       AND a.address_role = 'shipping'
-    WHERE o.business_id = tenant_mgmt.current_business_id()
-      AND o.sales_order_id = sourcing_rule_of.sales_order
-      AND NOT coalesce(u.excluded_regions_doc ? a.region_code, false)
-      AND (u.category_id IS NULL OR EXISTS (
-          SELECT FROM ret.sales_order_line AS l
-          JOIN ret.product_variant AS v
-              ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
-          JOIN ret.product AS p
-              ON p.business_id = v.business_id AND p.product_id = v.product_id
-          WHERE l.business_id = o.business_id AND l.sales_order_id = o.sales_order_id
-            AND p.main_category_id = u.category_id))
-    ORDER BY u.priority_no, u.weight_no DESC, u.rule_name
-    LIMIT 1;
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT u
+        FROM ret.sales_order AS o
+        JOIN ret.sourcing_rule AS u
+            ON u.business_id = o.business_id AND u.is_active
+           AND u.effective_from <= o.placed_at::date
+           AND (u.sales_channel_id IS NULL OR u.sales_channel_id = o.sales_channel_id)
+        LEFT JOIN ret.order_address AS a
+            ON a.business_id = o.business_id AND a.sales_order_id = o.sales_order_id
+           AND a.address_role = 'shipping'
+        WHERE o.business_id = tenant_mgmt.current_business_id()
+          AND o.sales_order_id = sourcing_rule_of.sales_order
+          AND NOT coalesce(u.excluded_regions_doc ? a.region_code, false)
+          AND (u.category_id IS NULL OR EXISTS (
+              SELECT FROM ret.sales_order_line AS l
+              JOIN ret.product_variant AS v
+                  ON v.business_id = l.business_id AND v.product_variant_id = l.product_variant_id
+              JOIN ret.product AS p
+                  ON p.business_id = v.business_id AND p.product_id = v.product_id
+              WHERE l.business_id = o.business_id AND l.sales_order_id = o.sales_order_id
+                AND p.main_category_id = u.category_id))
+        ORDER BY u.priority_no, u.weight_no DESC, u.rule_name
+        LIMIT 1
+    );
+END
+$$;
 COMMENT ON FUNCTION ret.sourcing_rule_of(uuid) IS
     'The rule by which an order finds its locations; none where none fits.';
 
@@ -808,7 +815,7 @@ CREATE TRIGGER sales_order_stops
 
 
 CREATE FUNCTION ret.place_order(cart uuid, idempotency text) RETURNS uuid
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
     made    CONSTANT uuid := system_core.uuid_v7();

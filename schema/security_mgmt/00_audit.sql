@@ -482,7 +482,9 @@ COMMENT ON FUNCTION security_mgmt.hmac_sha256(bytea, bytea) IS
 CREATE FUNCTION security_mgmt.masked_row(
     image jsonb, hidden text[], generation integer, secret bytea
 ) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+#variable_conflict use_column
+BEGIN
     RETURN image || (
         SELECT coalesce(jsonb_object_agg(e.key, CASE
                    WHEN e.value = 'null' THEN e.value
@@ -492,6 +494,8 @@ CREATE FUNCTION security_mgmt.masked_row(
                END), '{}')
         FROM jsonb_each(image) AS e (key, value)
         WHERE e.key = ANY (hidden));
+END
+$$;
 COMMENT ON FUNCTION security_mgmt.masked_row(jsonb, text[], integer, bytea) IS
     'A row image whose hidden values are keyed hashes: equal values can be told to be equal, by who
      has the key also what they are. Without a key they are gone.';

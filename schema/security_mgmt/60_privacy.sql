@@ -155,16 +155,20 @@ CREATE TRIGGER data_classification_rule_audited
 CREATE FUNCTION security_mgmt.columns_to_mask(
     schema_name text, table_name text, data_class text DEFAULT NULL
 ) RETURNS text[]
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce(array_agg(r.column_name ORDER BY r.column_name), '{}')
-    FROM security_mgmt.data_classification_rule AS r
-    WHERE r.business_id = tenant_mgmt.current_business_id()
-      AND r.schema_name = columns_to_mask.schema_name
-      AND r.table_name = columns_to_mask.table_name
-      AND (r.data_class = columns_to_mask.data_class OR columns_to_mask.data_class IS NULL)
-      AND r.handling <> 'plain';
-END;
+    LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(r.column_name ORDER BY r.column_name), '{}')
+        FROM security_mgmt.data_classification_rule AS r
+        WHERE r.business_id = tenant_mgmt.current_business_id()
+          AND r.schema_name = columns_to_mask.schema_name
+          AND r.table_name = columns_to_mask.table_name
+          AND (r.data_class = columns_to_mask.data_class OR columns_to_mask.data_class IS NULL)
+          AND r.handling <> 'plain'
+    );
+END
+$$;
 COMMENT ON FUNCTION security_mgmt.columns_to_mask(text, text, text) IS
     'Columns of a table that are not shown as they are, by the calling tenant''s rules; of one class
      or of all. Exports and append_audit() hide them.';

@@ -2,6 +2,7 @@
 -- budget: p95 280ms
 -- weight: 4
 -- mode: read
+-- growth: linear, it shows every paycheck of the run
 -- rows: >=1
 -- params: pay_run_id from payroll.pay_run where employee_count > 0
 SELECT r.run_number, r.status, r.gross_amount AS run_gross, r.net_amount AS run_net,

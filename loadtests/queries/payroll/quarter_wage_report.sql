@@ -2,6 +2,7 @@
 -- budget: p95 300ms
 -- weight: 1
 -- mode: read
+-- growth: linear, every employee of the quarter stands in it
 -- rows: >=1
 -- params: employer_tax_account_id from payroll.employer_tax_account where status = 'active' and experience_rate is not null and (employer_entity_id, tax_code_id) in (select r.employer_entity_id, t.tax_code_id from payroll.paycheck_tax as t join payroll.paycheck as p using (business_id, paycheck_id) join payroll.pay_run as r using (business_id, pay_run_id) where p.status = 'paid')
 SELECT a.account_number, q.tax_year, q.quarter_no, e.employee_number, e.last_name, e.first_name,

@@ -104,3 +104,13 @@ def test_every_bundled_query_keeps_to_the_promise_of_the_project() -> None:
     for query in queries:
         assert query.latency_budget.limit <= 300, query.name
         assert "%(business_id)s" in query.statement, query.name
+
+
+def test_a_declared_growth_has_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "report.sql"
+    header = "-- All.\n-- budget: p95 50ms\n-- mode: read\n-- growth: {}\n"
+    path.write_text(header.format("linear, a report of all") + "SELECT 1")
+    assert read(path, tmp_path).growth == ("linear", "a report of all")
+    path.write_text(header.format("linear") + "SELECT 1")
+    with pytest.raises(UsageError, match=r"report\.sql:4: growth is one of constant"):
+        read(path, tmp_path)
