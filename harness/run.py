@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from harness.config import FailOn
+from harness.drill_result import DrillResult as DrillResult
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
 from harness.load_result import Latency as Latency
@@ -209,6 +210,7 @@ class Run:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult | None = None
+    drill: DrillResult | None = None
     format: int = FORMAT
 
     @property
@@ -258,6 +260,7 @@ class Run:
             or self.regressions
             or self.blocking_findings
             or self.broken
+            or (self.drill is not None and not self.drill.held)
         )
 
 

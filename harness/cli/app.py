@@ -11,6 +11,7 @@ from harness.cli import (
     check,
     deploy,
     documenting,
+    drill,
     fill,
     listing,
     load,
@@ -68,5 +69,6 @@ listing.schema_app.command()(documenting.docs)
 listing.schema_app.command()(documenting.erd)
 listing.schema_app.command()(documenting.diff)
 app.add_typer(listing.schema_app, name="schema", help="What a schema holds.")
+app.add_typer(drill.drill_app, name="drill", help="Try what brings a database back.")
 app.command()(listing.rules)
 app.command()(listing.queries)

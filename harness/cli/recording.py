@@ -23,6 +23,7 @@ from harness.db import Connection, Target, connect
 from harness.run import (
     Attacked,
     DeployResult,
+    DrillResult,
     Environment,
     FillResult,
     LoadResult,
@@ -57,6 +58,7 @@ class Recording:
     probes: tuple[ProbeResult, ...] = ()
     attacked: Attacked | None = None
     load: LoadResult = field(default=None)  # type: ignore[assignment]
+    drill: DrillResult | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -85,6 +87,7 @@ class Recording:
             probes=self.probes,
             attacked=self.attacked,
             load=self.load,
+            drill=self.drill,
         )
 
 
