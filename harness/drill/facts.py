@@ -25,8 +25,15 @@ _COUNTED: LiteralString = """
 SELECT n.nspname, c.relname
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition AND c.relpersistence = 'p'
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ORDER BY 1, 2
+"""
+_MATERIALIZED: LiteralString = """
+SELECT n.nspname, c.relname, c.relispopulated
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm'
 ORDER BY 1, 2
 """
 _VERIFYING: LiteralString = """
@@ -70,13 +77,14 @@ def read(connection: Connection, tenancy: Tenancy) -> Facts:
         kinds[path.name.removesuffix(".sql").replace("_", " ")] = _kind(
             connection, path.read_text(encoding="utf-8")
         )
+    kinds["materialized views"] = dict(_materialized(connection))
     connection.execute("SET LOCAL search_path TO DEFAULT")
     kinds["hash chains"] = dict(_chains(connection, tenancy))
     return Facts(kinds)
 
 
 def counted(connection: Connection) -> Kind:
-    """Rows of every table that has rows of its own or of partitions, and of materialized views.
+    """Rows of every table, those of its partitions among them.
 
     Unlogged ones are left out: a backup has nothing of them, as documented.
     """
@@ -87,6 +95,17 @@ def counted(connection: Connection) -> Kind:
 def _count(connection: Connection, name: Name) -> int:
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name.identifier)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _materialized(connection: Connection) -> Iterator[tuple[str, Value]]:
+    """Whether each holds anything. A restored one is computed anew, by its owner: it may have more
+    or fewer rows, but it stays empty where row security binds the owner."""
+    for schema, name, is_populated in connection.execute(_MATERIALIZED).fetchall():
+        view, told = Name(schema, name), "not populated"
+        if is_populated:
+            query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(view.identifier)
+            told = "with rows" if connection.execute(query).fetchone() == (True,) else "empty"
+        yield str(view), (told,)
 
 
 def _kind(connection: Connection, query: str) -> Kind:

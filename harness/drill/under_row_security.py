@@ -70,7 +70,7 @@ def tried(
     """A finding for a dump that is not what it should be, a line for one that is."""
     role = settings.roles.app
     code, said = tools.ask("pg_dump", *_options(of), f"--dbname={as_role(conninfo, role)}")
-    held = _rows(said)
+    held = rows_of(said)
     if code == 0:
         detail = f"pg_dump as {role} was not refused: it holds {held} of {of.rows} rows"
         yield DrillFinding("row security", "dump", str(of.name), detail)
@@ -81,9 +81,9 @@ def tried(
 
 def _enabled(tools: Tools, conninfo: str, settings: Settings, of: Subject) -> DrillFinding | str:
     role = settings.roles.app
-    dsn = _as_tenant(as_role(conninfo, role), settings.tenancy, of.tenant)
+    dsn = as_tenant(as_role(conninfo, role), settings.tenancy, of.tenant)
     code, said = tools.ask("pg_dump", *_options(of), "--enable-row-security", f"--dbname={dsn}")
-    held = _rows(said)
+    held = rows_of(said)
     if code == 0 and held == of.rows:
         detail = f"{role} reads all {of.rows} rows as one tenant: row security does not bind it"
         return DrillFinding("row security", "dump", str(of.name), detail)
@@ -99,7 +99,7 @@ def _options(of: Subject) -> tuple[str, ...]:
     return ("--data-only", f"--table={of.pattern}")
 
 
-def _as_tenant(dsn: str, tenancy: Tenancy, tenant: str) -> str:
+def as_tenant(dsn: str, tenancy: Tenancy, tenant: str) -> str:
     """The same DSN with the tenant named from the start of the connection."""
     if tenancy.by_role:
         return as_role(dsn, tenant)
@@ -120,7 +120,7 @@ def _claim(path: str, tenant: str) -> object:
     return document
 
 
-def _rows(dump: str) -> int:
+def rows_of(dump: str) -> int:
     """Rows between COPY and its end; values have no line breaks there."""
     _, _, copied = dump.partition("\nCOPY ")
     lines = copied.splitlines()[1:]
