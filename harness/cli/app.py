@@ -21,6 +21,7 @@ from harness.cli import (
     report,
     run,
     server,
+    watch,
 )
 
 app = typer.Typer(
@@ -64,6 +65,7 @@ app.command()(load.load)
 app.command()(load.gate)
 app.command()(report.report)
 app.command()(metrics.metrics)
+app.command()(watch.watch)
 app.command()(planning.plan)
 listing.schema_app.command()(documenting.docs)
 listing.schema_app.command()(documenting.erd)

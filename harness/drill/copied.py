@@ -25,11 +25,14 @@ _OWN = {
     "unix_socket_permissions": "0700",
     "port": "5432",
     "archive_mode": "off",
-    "fsync": "off",  # nothing of it is kept
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
     "max_connections": "20",
+    "shared_buffers": "256MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
-    "autovacuum": "off",
+    "jit": "off",
+    **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "off"),  # nothing is kept
     "lc_messages": "C",  # what it says is looked at
     "timezone": "UTC",
 }
