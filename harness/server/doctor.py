@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect
-
-
-class Answer(Enum):
-    """Whether something is as it should be."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
-
-
-class Examined(NamedTuple):
-    """A question, how it was answered, and the detail or what to do."""
-
-    question: str
-    answer: Answer
-    detail: str
+from harness.server.examined import Answer, Examined
 
 
 def examine(target: Target, settings: Settings, external: bool) -> list[Examined]:
@@ -35,7 +19,9 @@ def examine(target: Target, settings: Settings, external: bool) -> list[Examined
             *_extensions(connection),
             *_roles(connection, settings),
             _right_to_make_roles(connection),
+            _sight(connection),
         ]
+        answers += _fit_for_drills(connection) if external else ()
     if not external:
         answers.append(Examined("isolation", Answer.GOOD, "listens on a private Unix socket only"))
     return answers
@@ -90,6 +76,21 @@ def _right_to_make_roles(connection: Connection) -> Examined:
     )
     detail = "may create roles" if may else "may not create roles: have somebody create them"
     return Examined("your role", _good(bool(may), Answer.WARNING), detail)
+
+
+def _sight(connection: Connection) -> Examined:
+    """pg_stats hides tables under row security from everybody whom it binds."""
+    sees = _one(
+        connection, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    )
+    detail = "sees all rows" if sees else "is under row security: sizes of tenants stay unknown"
+    return Examined("your sight", _good(bool(sees), Answer.WARNING), detail)
+
+
+def _fit_for_drills(connection: Connection) -> Iterator[Examined]:
+    on = _one(connection, "SELECT current_setting('summarize_wal')") == "on"
+    detail = "on" if on else "off; harness drill backup needs it for incremental backups"
+    yield Examined("summarize_wal", _good(on, Answer.WARNING), detail)
 
 
 def _good(condition: bool, otherwise: Answer) -> Answer:
