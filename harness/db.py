@@ -32,7 +32,15 @@ class Target:
         parts = conninfo_to_dict(self.admin)
         host = parts.get("host") or parts.get("hostaddr") or "the default host"
         port = f":{parts['port']}" if parts.get("port") else ""
-        return f"{parts.get('dbname') or 'the default database'} on {host}{port}"
+        return f"{database_of(self.admin)} on {host}{port}"
+
+
+def database_of(dsn: str) -> str:
+    """The database that a DSN names; what cannot be read is told by who connects."""
+    try:
+        return str(conninfo_to_dict(dsn).get("dbname") or "the default database")
+    except psycopg.ProgrammingError:
+        return ""
 
 
 def as_role(dsn: str, role: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from harness.config import FailOn
+from harness.drill_result import DrillResult as DrillResult
 from harness.errors import UsageError
 from harness.finding import Finding, Suppressed
 from harness.growth_result import GrowthResult
@@ -217,6 +218,7 @@ class Run:
     """What the database held when the load began."""
     growth: GrowthResult | None = None
     rls_cost: RlsCostResult | None = None
+    drill: DrillResult | None = None
     format: int = FORMAT
 
     @property
@@ -266,6 +268,7 @@ class Run:
             or self.regressions
             or self.blocking_findings
             or self.broken
+            or (self.drill is not None and not self.drill.held)
         )
 
 

@@ -80,6 +80,7 @@ def _locust(
         "HARNESS_WORKLOAD": str(directory / f"workload-{part}.json"),
         "HARNESS_LOAD_RECORD": str(_record_path(directory, part)),
         "HARNESS_LOAD_DSN": _with_timeout(database.app),
+        "HARNESS_LOAD_DATABASE": str(database),
     }
     with _log(directory, part).open("wb") as output:
         command = _command(driving, part)

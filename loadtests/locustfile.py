@@ -2,9 +2,10 @@
 Locust patches the standard library.
 
 HARNESS_WORKLOAD names the workload file, HARNESS_LOAD_DSN the server, HARNESS_LOAD_RECORD
-where the histograms go. Each user has a connection of its own and sends the tenant and a query
-in one round trip. In the closed model it thinks before the next; in the open one it takes the
-next arrival of a schedule that all users share, and latency counts from when that was due.
+where the histograms go, HARNESS_LOAD_DATABASE what `harness watch` calls the database. Each user
+has a connection of its own and sends the tenant and a query in one round trip. In the closed model
+it thinks before the next; in the open one it takes the next arrival of a schedule that all users
+share, and latency counts from when that was due.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import ExitStack, suppress
 from math import ceil
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +24,8 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 
+from harness.live import counts, place
+from harness.live.counts import Counted
 from harness.load_result import Leak
 from loadtests import judging, recorder, workload
 from loadtests.arrivals import Schedule
@@ -80,6 +84,8 @@ class Measured:
         self.cpu_at_start = self.cpu_at_end = 0.0
         self.paused = 0.0
         self.searched = self.switched = 0
+        self.published = ExitStack()
+        self.live: Counted | None = None
 
     def user_connected(self, environment: Any) -> None:
         self.connected += 1
@@ -87,8 +93,17 @@ class Measured:
             self.zero = time.perf_counter()
             self.started = self.zero + WORK.warmup_seconds
             self.ended = self.started + WORK.seconds
+            self._publish(environment.parsed_options.num_users)
             self.begun.set()
             gevent.spawn(self._keep_time, environment)
+
+    def _publish(self, users: int) -> None:
+        """Lets `harness watch` read the counts; who drives does not fail for who might watch."""
+        directory = place.directory()
+        if directory is not None:
+            with suppress(OSError):
+                published = counts.published(_load(users), directory)
+                self.live = self.published.enter_context(published)
 
     def counts(self, moment: float) -> bool:
         """Whether what began at that moment is measured."""
@@ -172,6 +187,24 @@ class Measured:
             recorder.add(self.lag, int(late * 1e6))
 
 
+def _load(users: int) -> counts.Load:
+    promised = (
+        counts.Promised(query.name, budget.metric, budget.quantile, budget.limit)
+        for query in WORK.queries
+        for budget in (query.latency_budget,)
+    )
+    return counts.Load(
+        run=os.getppid(),
+        database=os.environ.get("HARNESS_LOAD_DATABASE", ""),
+        began=time.time(),
+        warmup_seconds=WORK.warmup_seconds,
+        seconds=WORK.seconds,
+        users=users,
+        queries=tuple(promised),
+        tenants=tuple(tenant.id for tenant in WORK.tenants),
+    )
+
+
 def _end(environment: Any) -> None:
     """Ends the users and, where Locust's pages are served, the process that waits for them."""
     environment.runner.quit()
@@ -184,6 +217,8 @@ MEASURED = Measured()
 
 @events.quitting.add_listener
 def _write_record(environment: Environment, **_: Any) -> None:  # noqa: ARG001
+    MEASURED.live = None
+    MEASURED.published.close()
     cpu = MEASURED.cpu_at_end or time.process_time()
     record = recorder.DriverRecord(
         seconds=MEASURED.seconds(),
@@ -288,6 +323,8 @@ class CriticalQueryUser(User):
             tenants = request.tenant.decode(), previous.decode()
             leak = Leak(*found, *tenants, self.connection.backend, self.transactions)
             MEASURED.records[request.query.name].leaked(leak)
+            if MEASURED.live is not None:
+                MEASURED.live.queries[request.query.name].add(counts.FOREIGN_ROWS, leak.rows)
 
     def _record(self, request: Request, answer: Answer, seconds: float) -> None:
         record, microseconds = MEASURED.records[request.query.name], int(seconds * 1e6)
@@ -298,6 +335,18 @@ class CriticalQueryUser(User):
             record.timed_out(request.tenants, microseconds, answer.error)
         else:
             record.failed(answer.error)
+        if MEASURED.live is not None:
+            self._count(MEASURED.live, request, answer, microseconds)
+
+    def _count(self, live: Counted, request: Request, answer: Answer, microseconds: int) -> None:
+        live.asked(request.tenant)
+        counted = live.queries[request.query.name]
+        if answer.error and answer.state not in CANCELLED:
+            counted.add(counts.ERRORS)
+            return
+        counted.answered(microseconds)
+        if answer.error:
+            counted.add(counts.TIMEOUTS)
 
     def _tell_locust(self, request: Request, answer: Answer, seconds: float) -> None:
         self.environment.events.request.fire(

@@ -11,6 +11,7 @@ from harness.cli import (
     check,
     deploy,
     documenting,
+    drill,
     fill,
     listing,
     load,
@@ -20,6 +21,7 @@ from harness.cli import (
     report,
     run,
     server,
+    watch,
 )
 
 app = typer.Typer(
@@ -63,10 +65,12 @@ app.command()(load.load)
 app.command()(load.gate)
 app.command()(report.report)
 app.command()(metrics.metrics)
+app.command()(watch.watch)
 app.command()(planning.plan)
 listing.schema_app.command()(documenting.docs)
 listing.schema_app.command()(documenting.erd)
 listing.schema_app.command()(documenting.diff)
 app.add_typer(listing.schema_app, name="schema", help="What a schema holds.")
+app.add_typer(drill.drill_app, name="drill", help="Try what brings a database back.")
 app.command()(listing.rules)
 app.command()(listing.queries)

@@ -22,8 +22,9 @@ from rich.progress import (
 )
 
 from harness.cli.rates import Rates
-from harness.config import Settings, load
-from harness.db import Target
+from harness.config import Settings, load, server_dsn
+from harness.db import Target, database_of
+from harness.live import working
 from harness.server.reach import reached
 
 Dsn = Annotated[
@@ -90,15 +91,20 @@ class Context:
             transient=True,
             disable=self.quiet or not self.console.is_terminal,
         )
-        with bar:
+        with bar, working.published(doing, self._database()) as tell:
             task = bar.add_task(doing, total=None, at="")
             rates = Rates()
 
             def moved(done: int, total: int, rows: int = 0, where: str = "") -> None:
                 at = rates.told(rows, where) if where else ""
                 bar.update(task, completed=done, total=total, at=at)
+                tell(done, total, rows, where)
 
             yield moved
+
+    def _database(self) -> str:
+        dsn = server_dsn(self.settings)
+        return self.settings.database if dsn is None else database_of(dsn)
 
     def say(self, text: str) -> None:
         """Tells the user something, unless they want quiet."""

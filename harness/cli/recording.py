@@ -25,6 +25,7 @@ from harness.rls_cost_result import RlsCostResult
 from harness.run import (
     Attacked,
     DeployResult,
+    DrillResult,
     Environment,
     FillResult,
     LoadResult,
@@ -73,6 +74,7 @@ class Recording:
     volume: Volume | None = None
     growth: GrowthResult | None = None
     rls_cost: RlsCostResult | None = None
+    drill: DrillResult | None = None
 
     def stage(
         self, name: str, work: Callable[[], Result], held: Callable[[Result], bool]
@@ -104,6 +106,7 @@ class Recording:
             volume=self.volume,
             growth=self.growth,
             rls_cost=self.rls_cost,
+            drill=self.drill,
         )
 
 

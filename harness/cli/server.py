@@ -7,15 +7,18 @@ import subprocess
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from harness.cli.missing import tell_missing
 from harness.cli.options import ConfigFile, Database, Dsn, NoColor, Quiet, context
 from harness.config import server_dsn
 from harness.errors import UsageError
 from harness.server import database as databases
+from harness.server import machine
 from harness.server.binaries import tool
-from harness.server.doctor import Answer, examine
+from harness.server.doctor import examine
 from harness.server.embedded import embedded, keep, running, stop_keeping
+from harness.server.examined import Answer
 
 
 def up(config: ConfigFile = None, quiet: Quiet = False, database: Database = None) -> None:
@@ -60,14 +63,15 @@ def psql(
 def doctor(
     dsn: Dsn = None, database: Database = None, config: ConfigFile = None, no_color: NoColor = False
 ) -> None:
-    """Tell whether the server has what the harness needs, and what to do where it does not."""
+    """Tell whether server and machine have what the harness needs, and what to do otherwise."""
     ctx = context(dsn=dsn, database=database, config=config, no_color=no_color)
     external = server_dsn(ctx.settings) is not None
     with ctx.target() as target:
         answers = examine(target, ctx.settings, external)
+        answers += machine.examine(embedded(ctx.settings).home)
         tell_missing(ctx, target)
     signs = {Answer.GOOD: "[green]✓[/]", Answer.WARNING: "[yellow]![/]", Answer.BAD: "[red]✗[/]"}
     for question, answer, detail in answers:
-        ctx.console.print(f"{signs[answer]} {question}: {detail}", soft_wrap=True)
+        ctx.console.print(f"{signs[answer]} {question}: {escape(detail)}", soft_wrap=True)
     if any(answer is Answer.BAD for _, answer, _ in answers):
         raise typer.Exit(3)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.drill_result import DrillResult
 from harness.load_result import Comparison, Latency, Verdict
 from harness.run import (
     Audit,
@@ -38,6 +39,8 @@ def print_run(run: Run, console: Console) -> None:
     if run.load is not None:
         print_load(run.load, console)
     print_probes(run.probes, console)
+    if run.drill is not None:
+        print_drill(run.drill, console)
     for broken in run.broken[:_SHOWN]:
         console.print(f"[red]✗[/] {escape(told_broken(broken))}", soft_wrap=True)
     for stage in run.stages:
@@ -147,6 +150,35 @@ def print_probes(probes: Iterable[ProbeResult], console: Console) -> None:
         )
     if len(bad) > _SHOWN:
         console.print(f"… and {len(bad) - _SHOWN} more, in the report")
+
+
+def print_drill(drill: DrillResult, console: Console) -> None:
+    """Every step with its time and size, what differs, and what was compared."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("step", "seconds", "MB"):
+        table.add_column(heading, justify="left" if heading == "step" else "right")
+    table.add_column("")
+    for step in drill.steps:
+        made = f"{step.size / 1e6:,.1f}" if step.size else ""
+        table.add_row(step.name, f"{step.seconds:.1f}", made, step.detail)
+    console.print(table)
+    for finding in drill.findings[:_SHOWN]:
+        console.print(f"[red]✗[/] {escape(str(finding))}", soft_wrap=True, highlight=False)
+    if len(drill.findings) > _SHOWN:
+        console.print(f"… and {len(drill.findings) - _SHOWN} more, in the run document")
+    for note in drill.notes:
+        console.print(f"[yellow]![/] {escape(note)}", soft_wrap=True, highlight=False)
+    console.print(told_drill(drill), soft_wrap=True, highlight=False)
+
+
+def told_drill(drill: DrillResult) -> str:
+    """What was compared and what came of it, in a line."""
+    kinds = ", ".join(
+        f"{count:,} {kind}" for kind, count in drill.compared.items() if count and kind != "rows"
+    )
+    compared = f"{drill.rows:,} rows of {drill.compared.get('rows', 0):,} tables, {kinds}"
+    verdict = "HELD" if drill.held else f"FAILED ({len(drill.findings)} findings)"
+    return f"{verdict} in {drill.seconds:.0f} s: compared in the backup and the dump: {compared}"
 
 
 def told_probes(probes: Iterable[ProbeResult]) -> str:

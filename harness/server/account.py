@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UsageError
@@ -47,16 +48,24 @@ def server_account() -> Account:
 def make_directory(path: Path, account: Account) -> None:
     """A private directory of the account."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    give(path, account)
+
+
+def give(path: Path, account: Account) -> None:
+    """Makes the account the owner of a file or directory that we made."""
     if account.is_other:
         os.chown(path, account.uid, account.gid)
 
 
 def run(
-    command: Sequence[str | Path], account: Account, directory: Path
+    command: Sequence[str | Path],
+    account: Account,
+    directory: Path,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program as the account and returns its exit code and all it printed.
 
-    It gets no PG* variable of ours: those are for the user's own servers.
+    It gets no PG* variable of ours, which are for the user's own servers, but those in `more`.
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     identity: dict[str, Any] = {}
@@ -65,7 +74,7 @@ def run(
     return subprocess.run(
         [str(part) for part in command],
         cwd=directory,
-        env={**kept, "LC_ALL": "C", "TZ": "UTC"},
+        env={**kept, "LC_ALL": "C", "TZ": "UTC", **more},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -73,3 +82,10 @@ def run(
         check=False,
         **identity,
     )
+
+
+def complaint(output: str) -> str:
+    """The line of a program's output that says what went wrong, or its last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if "error:" in line or "FATAL:" in line]
+    return (marked or lines or [""])[-1]

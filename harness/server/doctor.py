@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect
-
-
-class Answer(Enum):
-    """Whether something is as it should be."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
-
-
-class Examined(NamedTuple):
-    """A question, how it was answered, and the detail or what to do."""
-
-    question: str
-    answer: Answer
-    detail: str
+from harness.server.examined import Answer, Examined
 
 
 def examine(target: Target, settings: Settings, external: bool) -> list[Examined]:
@@ -38,6 +22,7 @@ def examine(target: Target, settings: Settings, external: bool) -> list[Examined
             _monitoring(connection),
             _sizes_of_tenants(connection),
         ]
+        answers += _fit_for_drills(connection) if external else ()
     if not external:
         answers.append(Examined("isolation", Answer.GOOD, "listens on a private Unix socket only"))
     return answers
@@ -112,6 +97,12 @@ def _sizes_of_tenants(connection: Connection) -> Examined:
     hidden = "pg_stats hides tables with row security: harness metrics needs BYPASSRLS to tell them"
     detail = "planner statistics may be read" if seen else hidden
     return Examined("sizes of tenants", _good(seen, Answer.WARNING), detail)
+
+
+def _fit_for_drills(connection: Connection) -> Iterator[Examined]:
+    on = _one(connection, "SELECT current_setting('summarize_wal')") == "on"
+    detail = "on" if on else "off; harness drill backup needs it for incremental backups"
+    yield Examined("summarize_wal", _good(on, Answer.WARNING), detail)
 
 
 def _good(condition: bool, otherwise: Answer) -> Answer:

@@ -26,7 +26,7 @@ from harness.config import Roles, Settings
 from harness.db import Target
 from harness.errors import DatabaseError, UsageError
 from harness.server import configuration, lock
-from harness.server.account import Account, make_directory, run, server_account
+from harness.server.account import Account, complaint, make_directory, run, server_account
 from harness.server.binaries import installation
 
 SUPERUSER = "postgres"
@@ -178,7 +178,7 @@ def _initialize(server: Embedded) -> None:
     command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
     result = run(command, server.account, server.home)
     if result.returncode != 0:
-        raise DatabaseError(f"initdb failed: {_problem(result.stdout)}")
+        raise DatabaseError(f"initdb failed: {complaint(result.stdout)}")
     (aside / "data").rename(server.data)
     aside.rmdir()
 
@@ -193,14 +193,7 @@ def _pg_ctl(server: Embedded, *arguments: str) -> str | None:
     """What pg_ctl complained of, or None when it succeeded."""
     command = [str(server.programs / "bin" / "pg_ctl"), f"--pgdata={server.data}", *arguments]
     result = run(command, server.account, server.home)
-    return None if result.returncode == 0 else _problem(result.stdout) or "pg_ctl failed"
-
-
-def _problem(output: str) -> str:
-    """The line of a program's output that says what went wrong, or its last one."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    marked = [line for line in lines if "error:" in line or "FATAL:" in line]
-    return (marked or lines or [""])[-1]
+    return None if result.returncode == 0 else complaint(result.stdout) or "pg_ctl failed"
 
 
 def _last_words(server: Embedded) -> str:

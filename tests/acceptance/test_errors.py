@@ -48,7 +48,16 @@ def old_server(version: str) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     "command",
-    [["deploy"], ["fill"], ["check", "isolation"], ["load"], ["schema", "list"], ["doctor"]],
+    [
+        ["deploy"],
+        ["fill"],
+        ["check", "isolation"],
+        ["load"],
+        ["schema", "list"],
+        ["doctor"],
+        ["drill", "backup"],
+        ["watch", "--once", "--interval", "0.1"],
+    ],
     ids=" ".join,
 )
 def test_a_server_that_does_not_answer(harness: Harness, command: list[str]) -> None:

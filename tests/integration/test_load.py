@@ -17,8 +17,11 @@ import pytest
 from harness.config import Settings
 from harness.db import Target
 from harness.errors import DatabaseError, RefusedError, UsageError
+from harness.live import counts
+from harness.live.counts import ANSWERED, Counts
 from harness.load_result import LoadResult, QueryResult
 from harness.server.embedded import embedded, running
+from loadtests.driving import Progress
 from loadtests.judging import gate
 from loadtests.load import LoadSettings, load
 from tests.integration.small_schemas import SETTING
@@ -89,7 +92,12 @@ def own_shop(server: Target, settings: Settings) -> Iterator[Target]:
 
 
 def _drive(
-    target: Target, settings: Settings, directory: Path, queries: dict[str, str], **wanted: Any
+    target: Target,
+    settings: Settings,
+    directory: Path,
+    queries: dict[str, str],
+    on_progress: Progress = lambda *_: None,
+    **wanted: Any,
 ) -> LoadResult:
     for name, text in queries.items():
         (directory / f"{name}.sql").write_text(text)
@@ -97,7 +105,7 @@ def _drive(
     load_settings = LoadSettings(queries_dir=directory, **given)
     with psycopg.connect(target.admin) as connection:
         name = connection.info.dbname
-    return load(target, SETTING.settings(settings), load_settings, name)
+    return load(target, SETTING.settings(settings), load_settings, name, on_progress)
 
 
 @pytest.fixture(scope="module")
@@ -252,10 +260,21 @@ def test_processes_share_users_and_their_histograms_add_up(
     shop: Target, settings: Settings, tmp_path: Path
 ) -> None:
     queries = {"by_key": READ + PARAMS + BY_KEY}
-    result = _drive(shop, settings, tmp_path, queries, users=3, rate=60.0, processes=2)
+    seen: list[Counts] = []
+
+    def watch(*_: float) -> None:
+        seen.extend(each for each in counts.read() if each.load.run == os.getpid())
+
+    wanted = {"users": 3, "rate": 60.0, "processes": 2}
+    result = _drive(shop, settings, tmp_path, queries, watch, **wanted)
     assert result.driver
     assert result.driver.processes == 2
     assert result.queries[0].samples == pytest.approx(60, abs=2), "thirty each"
+    watched = max(seen, key=lambda each: each.queries[0, ANSWERED])
+    assert watched.load.users == 3, "whoever watches sees both at once"
+    assert 0 < watched.queries[0, ANSWERED] <= result.queries[0].samples
+    assert set(counts.busiest(watched, 5)) == {SETTING.own, SETTING.other}
+    assert not [each for each in counts.read() if each.load.run == os.getpid()]
 
 
 def test_a_statement_that_cannot_be_prepared_ends_the_load(

@@ -18,7 +18,7 @@ from harness.config import Settings
 from harness.errors import DatabaseError, UsageError
 from harness.server import database
 from harness.server.claim import claimed_database
-from harness.server.doctor import Answer, examine
+from harness.server.doctor import examine
 from harness.server.embedded import (
     Embedded,
     embedded,
@@ -28,6 +28,7 @@ from harness.server.embedded import (
     stop,
     stop_keeping,
 )
+from harness.server.examined import Answer
 
 
 @pytest.fixture
