@@ -8,6 +8,7 @@ takes what such a function calls for something that the table needs, and finds a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,8 @@ from pglast import ast, enums, parser
 
 from harness.deploy.source import SourceFile
 from harness.errors import SchemaError
+
+_BEFORE = re.compile(r"(?:\s|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,10 @@ def steps(script: Sequence[Statement]) -> list[Sequence[Statement]]:
 
 def _statement(file: SourceFile, place: slice, tree: Any) -> Statement:
     text = file.text[place]
-    begins = place.start + len(text) - len(text.lstrip())
-    return Statement(text.strip(), file.line_at(begins), _waits(tree), _makes(tree))
+    before = _BEFORE.match(text)
+    begins = before.end() if before else 0
+    line = file.line_at(place.start + begins)
+    return Statement(text[begins:].strip(), line, _waits(tree), _makes(tree))
 
 
 _DRESSING = (
