@@ -93,6 +93,8 @@ def to_cluster(ctx: Context, workers: Sequence[Node], shards: int, recreate: boo
             known = nodes.make_anew(target.admin)
             workers = workers or known
         result = cluster.deploy(target, ctx.settings, workers, shards, moved)
+    for line in result.left_out:
+        ctx.say(line)
     ctx.say(told(result, str(target)))
 
 

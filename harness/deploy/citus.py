@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import psycopg
 from psycopg import sql
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, one_line
-from harness.deploy import deploying, distribution, nodes, roles, target
+from harness.deploy import deploying, distribution, limits, nodes, roles, target
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
 from harness.deploy.script import Statement, statements, steps
@@ -59,9 +60,12 @@ def deploy(
     with connect(database.admin, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         changed = target.state(connection) != "target"
-        done = _run(connection, files, settings, shards, on_progress) if changed else 0
+        run, left_out = (
+            _run(connection, files, settings, shards, on_progress) if changed else (0, ())
+        )
         objects = count_objects(connection)
-    return DeployResult(changed, len(files), done, time.perf_counter() - started, objects)
+    seconds = time.perf_counter() - started
+    return DeployResult(changed, len(files), run, seconds, objects, left_out)
 
 
 def _require_ours(database: Target, files: Sequence[SourceFile]) -> None:
@@ -76,8 +80,8 @@ def _run(
     settings: Settings,
     shards: int,
     on_progress: Progress,
-) -> int:
-    """Runs the statements that are not there yet and returns their number."""
+) -> tuple[int, tuple[str, ...]]:
+    """Runs the statements that are not there yet; their number, and what was left out."""
     there = deploying.begin(connection)
     _prepare(connection, settings, shards)
     count = 0
@@ -86,9 +90,9 @@ def _run(
         count += _run_file(connection, file, settings, there.get(file.path, 0))
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
-        deploying.finish(connection, files, settings.roles.loader)
+        left_out = deploying.finish(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
-    return count
+    return count, left_out
 
 
 def _run_file(connection: Connection, file: SourceFile, settings: Settings, done: int) -> int:
@@ -102,10 +106,9 @@ def _run_file(connection: Connection, file: SourceFile, settings: Settings, done
         _distribute(connection, file, settings)
         with connection.transaction():
             _become_owner(connection, settings)
-            for statement in step:
-                _execute(connection, file, statement)
+            told = [_execute(connection, file, statement) for statement in step]
             connection.execute("RESET ROLE")
-            deploying.note(connection, file, script[:end])
+            deploying.note(connection, file, script[:end], list(filter(None, told)))
         run += len(step)
     _distribute(connection, file, settings)
     return run
@@ -156,15 +159,21 @@ def _become_owner(connection: Connection, settings: Settings) -> None:
     connection.execute(sql.SQL("SET LOCAL {} = {}").format(setting, tenant))
 
 
-def _execute(connection: Connection, file: SourceFile, statement: Statement) -> None:
+def _execute(connection: Connection, file: SourceFile, statement: Statement) -> str:
+    """Runs a statement; a line where Citus cannot have what it adds, and it was left out."""
+    place = f"{file.path}:{statement.line}"
+    if why := limits.of_trigger(connection, statement):
+        return f"{place}: left out ({statement.shown()} …): {why}"
     try:
-        connection.execute(statement.text.encode())
+        with connection.transaction() if statement.adds_key else nullcontext():
+            connection.execute(statement.text.encode())
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError):
             raise
-        raise SchemaError(
-            f"{file.path}:{statement.line}: {_told(error)} (in: {statement.shown()} …)"
-        ) from None
+        if why := limits.of_key(statement, _told(error)):
+            return f"{place}: left out ({statement.shown()} …): {why}"
+        raise SchemaError(f"{place}: {_told(error)} (in: {statement.shown()} …)") from None
+    return ""
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

@@ -22,13 +22,16 @@ CREATE TABLE IF NOT EXISTS harness.deploying (
     path        text        PRIMARY KEY,
     checksum    text        NOT NULL,
     statements  integer     NOT NULL,
+    left_out    text[]      NOT NULL,
     deployed_at timestamptz NOT NULL DEFAULT now()
 )
 """
 _NOTE = """
-INSERT INTO harness.deploying (path, checksum, statements) VALUES (%s, %s, %s)
+INSERT INTO harness.deploying AS d (path, checksum, statements, left_out)
+VALUES (%s, %s, %s, %s)
 ON CONFLICT (path) DO UPDATE
-SET checksum = excluded.checksum, statements = excluded.statements, deployed_at = now()
+SET checksum = excluded.checksum, statements = excluded.statements,
+    left_out = d.left_out || excluded.left_out, deployed_at = now()
 """
 
 
@@ -75,12 +78,18 @@ def begin(connection: Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT path, statements FROM harness.deploying").fetchall())
 
 
-def note(connection: Connection, file: SourceFile, there: Sequence[Statement]) -> None:
-    """Notes which statements of a file are there, in the transaction that brings the last."""
-    connection.execute(_NOTE, [file.path, _checksum(there), len(there)])
+def note(
+    connection: Connection, file: SourceFile, there: Sequence[Statement], left_out: Sequence[str]
+) -> None:
+    """Notes which statements of a file are there, in the transaction that brings the last, and
+    what was left out of those that it brings, a line each."""
+    connection.execute(_NOTE, [file.path, _checksum(there), len(there), list(left_out)])
 
 
-def finish(connection: Connection, files: Sequence[SourceFile], loader: str) -> None:
-    """Makes the database a target."""
+def finish(connection: Connection, files: Sequence[SourceFile], loader: str) -> tuple[str, ...]:
+    """Makes the database a target; what was left out, in the order of the files."""
     target.record(connection, files, loader)
+    rows = connection.execute("SELECT path, left_out FROM harness.deploying").fetchall()
+    left_out: dict[str, list[str]] = dict(rows)
     connection.execute("DROP TABLE harness.deploying")
+    return tuple(line for file in files for line in left_out.get(file.path, ()))

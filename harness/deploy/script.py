@@ -11,14 +11,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pglast import ast, enums, parser
 
+from harness.catalog.model import Name
 from harness.deploy.source import SourceFile
 from harness.errors import SchemaError
 
 _BEFORE = re.compile(r"(?:\s|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
+
+
+class Transition(NamedTuple):
+    """What a trigger sees of the rows that a statement changed."""
+
+    function: Name
+    tables: tuple[str, ...]
+    """The names by which it sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,10 @@ class Statement:
     """Whether tables that are not distributed yet may stay so until after it."""
     makes: bool = False
     """Whether it may make a table that is to be distributed."""
+    adds_key: bool = False
+    """Whether it adds a foreign key to a table that is there."""
+    transition: Transition | None = None
+    """Of the trigger that it makes."""
 
     def shown(self) -> str:
         """Its beginning, on one line."""
@@ -64,8 +77,14 @@ def _statement(file: SourceFile, place: slice, tree: Any) -> Statement:
     text = file.text[place]
     before = _BEFORE.match(text)
     begins = before.end() if before else 0
-    line = file.line_at(place.start + begins)
-    return Statement(text[begins:].strip(), line, _waits(tree), _makes(tree))
+    return Statement(
+        text[begins:].strip(),
+        file.line_at(place.start + begins),
+        _waits(tree),
+        _makes(tree),
+        _adds_key(tree),
+        _transition(tree),
+    )
 
 
 _DRESSING = (
@@ -89,7 +108,7 @@ def _waits(tree: Any) -> bool:
     if isinstance(tree, ast.CreateFunctionStmt):
         return tree.sql_body is None
     if isinstance(tree, ast.AlterTableStmt):
-        return not any(_refers(command) for command in tree.cmds or ())
+        return not _adds_key(tree)
     return isinstance(tree, _DRESSING)
 
 
@@ -99,11 +118,21 @@ def _makes(tree: Any) -> bool:
     return isinstance(tree, ast.DoStmt | ast.CallStmt | ast.CreateTableAsStmt | ast.SelectStmt)
 
 
-def _refers(command: Any) -> bool:
-    """Whether an action of ALTER TABLE adds a foreign key: both its tables are distributed then,
-    or neither, and a cycle of keys is closed when all its tables are."""
-    added = command.def_
-    constraints = (
-        [added] if isinstance(added, ast.Constraint) else getattr(added, "constraints", ())
-    )
-    return any(c.contype == enums.ConstrType.CONSTR_FOREIGN for c in constraints or ())
+def _adds_key(tree: Any) -> bool:
+    """Both its tables are distributed then, or neither, and a circle of keys is closed when all
+    of them are."""
+    actions = tree.cmds or () if isinstance(tree, ast.AlterTableStmt) else ()
+    return any(_refers(action.def_) for action in actions)
+
+
+def _refers(added: Any) -> bool:
+    of_column = getattr(added, "constraints", None) or ()
+    constraints = [added] if isinstance(added, ast.Constraint) else of_column
+    return any(c.contype == enums.ConstrType.CONSTR_FOREIGN for c in constraints)
+
+
+def _transition(tree: Any) -> Transition | None:
+    if not (isinstance(tree, ast.CreateTrigStmt) and tree.transitionRels):
+        return None
+    function = Name.parse(".".join(part.sval for part in tree.funcname))
+    return Transition(function, tuple(relation.name for relation in tree.transitionRels))
