@@ -19,7 +19,7 @@ from psycopg import sql
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, one_line
-from harness.deploy import deploying, distribution, limits, nodes, roles, target
+from harness.deploy import deploying, distribution, limits, nodes, roles, target, translation
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
 from harness.deploy.script import Statement, statements, steps
@@ -166,7 +166,7 @@ def _execute(connection: Connection, file: SourceFile, statement: Statement) -> 
         return f"{place}: left out ({statement.shown()} …): {why}"
     try:
         with connection.transaction() if statement.adds_key else nullcontext():
-            connection.execute(statement.text.encode())
+            connection.execute(_text(connection, statement).encode())
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError):
             raise
@@ -174,6 +174,13 @@ def _execute(connection: Connection, file: SourceFile, statement: Statement) -> 
             return f"{place}: left out ({statement.shown()} …): {why}"
         raise SchemaError(f"{place}: {_told(error)} (in: {statement.shown()} …)") from None
     return ""
+
+
+def _text(connection: Connection, statement: Statement) -> str:
+    if not statement.is_standard:
+        return statement.text
+    reads = limits.reads_tables(connection, translation.body_of(statement.text))
+    return translation.in_plpgsql(statement.text) if reads else statement.text
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

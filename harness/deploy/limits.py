@@ -23,6 +23,7 @@ TRIGGER = (
 _NOT_VALID = "cannot add NOT VALID foreign key on partitioned table"
 _COMMENT = re.compile(r"--[^\n]*")
 _QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
+_EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
 _BODY = """
 SELECT p.prosrc FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE (n.nspname, p.proname) = (%s, %s)
@@ -40,8 +41,16 @@ def of_trigger(connection: Connection, statement: Statement) -> str | None:
         return None
     bodies = connection.execute(_BODY, list(transition.function)).fetchall()
     names = {name for (body,) in bodies for name in read_beside(body, transition)}
-    there = connection.execute(_ARE_TABLES, [sorted(names)]).fetchone() if names else None
-    return TRIGGER if there == (True,) else None
+    return TRIGGER if _are_tables(connection, names) else None
+
+
+def reads_tables(connection: Connection, body: str) -> bool:
+    """Whether the body of a function names tables or views."""
+    return _are_tables(connection, set(_QUALIFIED.findall(_COMMENT.sub("", body))))
+
+
+def _are_tables(connection: Connection, names: set[str]) -> bool:
+    return connection.execute(_ARE_TABLES, [sorted(names)]).fetchone() == (True,)
 
 
 def of_key(statement: Statement, message: str) -> str | None:
@@ -50,8 +59,10 @@ def of_key(statement: Statement, message: str) -> str | None:
 
 
 def read_beside(body: str, transition: Transition) -> Iterator[str]:
-    """Qualified names that stand in one statement of a function with the changed rows."""
+    """Qualified names that stand in one statement of a function with the changed rows; in one
+    that puts statements together, anywhere."""
     changed = re.compile(rf"\b({'|'.join(map(re.escape, transition.tables))})\b")
-    for piece in _COMMENT.sub("", body).split(";"):
+    text = _COMMENT.sub("", body)
+    for piece in [text] if _EXECUTE.search(text) else text.split(";"):
         if changed.search(piece):
             yield from _QUALIFIED.findall(piece)

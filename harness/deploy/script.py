@@ -2,8 +2,7 @@
 
 Citus takes one statement a message. A table waits, local and empty, for its indexes, policies and
 triggers, which cost less before it is distributed than after. It can wait no longer when something
-is made that may stand on it: another table, a view, a function whose body PostgreSQL reads. Citus
-takes what such a function calls for something that the table needs, and finds a circle.
+is made that may stand on it: another table, a view, a function.
 """
 
 from __future__ import annotations
@@ -43,6 +42,8 @@ class Statement:
     """Whether it may make a table that is to be distributed."""
     adds_key: bool = False
     """Whether it adds a foreign key to a table that is there."""
+    is_standard: bool = False
+    """Whether it makes a function whose body is standard SQL."""
     transition: Transition | None = None
     """Of the trigger that it makes."""
 
@@ -83,6 +84,7 @@ def _statement(file: SourceFile, place: slice, tree: Any) -> Statement:
         _waits(tree),
         _makes(tree),
         _adds_key(tree),
+        isinstance(tree, ast.CreateFunctionStmt) and tree.sql_body is not None,
         _transition(tree),
     )
 
@@ -105,8 +107,8 @@ _DRESSING = (
 def _waits(tree: Any) -> bool:
     if isinstance(tree, ast.CreateStmt):
         return tree.partbound is not None
-    if isinstance(tree, ast.CreateFunctionStmt):
-        return tree.sql_body is None
+    if isinstance(tree, ast.CreateFunctionStmt):  # another may take or return a table's rows
+        return tree.returnType is not None and tree.returnType.names[-1].sval == "trigger"
     if isinstance(tree, ast.AlterTableStmt):
         return not _adds_key(tree)
     return isinstance(tree, _DRESSING)

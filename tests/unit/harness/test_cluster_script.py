@@ -50,7 +50,7 @@ def test_a_table_waits_for_what_belongs_to_it() -> None:
         "CREATE VIEW s.v AS SELECT * FROM s.a",
         "CREATE MATERIALIZED VIEW s.m AS SELECT * FROM s.a",
         "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1 FROM s.a; END",
-        "CREATE FUNCTION s.f() RETURNS bigint LANGUAGE sql RETURN (SELECT count(*) FROM s.a)",
+        "CREATE FUNCTION s.f() RETURNS s.a LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "ALTER TABLE s.z ADD FOREIGN KEY (id) REFERENCES s.a",
         "ALTER TABLE s.z ADD COLUMN a_id uuid REFERENCES s.a",
     ],
