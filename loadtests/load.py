@@ -11,10 +11,10 @@ from pathlib import Path
 
 from harness.config import Settings
 from harness.db import Target, connect
-from harness.deploy import target
+from harness.deploy import nodes, target
 from harness.errors import DatabaseError, UsageError
 from harness.load_result import Arrivals, Driver, LoadResult
-from loadtests import budget, driving, explaining, judging, plans, waits, workload
+from loadtests import budget, driving, explaining, judging, pipeline, plans, waits, workload
 from loadtests.arrivals import Kind
 from loadtests.driving import Driving, Progress
 from loadtests.query import BUNDLED, Query, read_all
@@ -195,6 +195,7 @@ def _prepare(
     with connect(_reader(database)) as connection:
         target.require(connection, owned)
         tenants = workload.draw_tenants(connection, settings, queries, load_settings.shares)
+        bounds = pipeline.BOUNDS if nodes.is_cluster(connection) else ()
     return workload.Workload(
         queries=queries,
         tenants=tenants,
@@ -207,6 +208,7 @@ def _prepare(
         arrivals=load_settings.arrivals,
         extend_seconds=load_settings.extend_seconds,
         searched_every=load_settings.searched_every,
+        bounds=bounds,
     )
 
 

@@ -1,8 +1,9 @@
 """A critical query: one statement in a .sql file under a header that says what it promises.
 
 The header is the comment lines on top. The first that is no `key: value` is the title; keys
-are budget, weight, mode, rows, params, own and values, and an unknown one is an error. `own`
-names parameters whose values two users must not use at once, as the carton that a scan uses up.
+are budget, weight, mode, rows, params, own, values and fan-out, and an unknown one is an error.
+`own` names parameters whose values two users must not use at once, as the carton that a scan uses
+up; `fan-out` says why a query has to ask more than one shard of a cluster.
 The name is the path below the directory of queries: `system_core/notification_bell.sql` is
 `system_core.notification_bell`, in Locust, Prometheus, the report and the baseline.
 """
@@ -20,8 +21,8 @@ from harness.errors import UsageError
 from loadtests.budget import NO_ERRORS, Budget, overlay, parse
 
 BUNDLED = Path(__file__).parent / "queries"
-_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values")
-_LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
+_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values", "fan-out")
+_LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+|fan-out):\s*)?(?P<value>.*)")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
 _PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
 
@@ -52,6 +53,8 @@ class Query:
     samples: tuple[Samples, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     """(parameter, expression) pairs, computed anew for every call."""
+    fan_out: str = ""
+    """Why it has to ask more than one shard of a cluster."""
 
     @property
     def latency_budget(self) -> Budget:
@@ -103,6 +106,7 @@ def read(path: Path, directory: Path, tenant_column: str = "business_id") -> Que
         minimum_rows=header.rows(),
         samples=tuple(header.samples()),
         values=tuple(header.values()),
+        fan_out=header.fan_out(),
     )
     _require_all_bound(path, size + 1, query, tenant_column)
     return query
@@ -146,6 +150,9 @@ class _Header:
         if value not in ("read", "write"):
             raise UsageError(f"{self.path}:{line}: mode is read or write, not {value!r}")
         return "read" if value == "read" else "write"
+
+    def fan_out(self) -> str:
+        return " ".join(value for _, value in self._all("fan-out"))
 
     def integer(self, key: str, default: int) -> int:
         for line, value in self._all(key):

@@ -42,7 +42,7 @@ def in_plpgsql(text: str) -> str:
     head = _LANGUAGE.sub("LANGUAGE plpgsql", text[: found.start()], count=1)
     returns = tree.returnType
     simple = isinstance(tree.sql_body, ast.ReturnStmt)
-    body = f"    RETURN ({found['body'].strip()});" if simple else _statements(tree, found["body"])
+    body = _value(tree, found["body"]) if simple else _statements(tree, found["body"])
     declared = "" if simple or returns is None or _names(tree) else _declared(returns)
     return (
         f"{head}AS $harness$\n#variable_conflict use_column\n{declared}BEGIN\n{body}\nEND $harness$"
@@ -67,6 +67,12 @@ def _declared(returns: Any) -> str:
 
 def _is_void(returns: Any) -> bool:
     return bool(returns) and str(returns.names[-1].sval) == "void"
+
+
+def _value(tree: ast.CreateFunctionStmt, expression: str) -> str:
+    """A body that is one expression."""
+    done = "PERFORM" if _is_void(tree.returnType) else "RETURN"
+    return f"    {done} ({expression.strip()});"
 
 
 def _statements(tree: ast.CreateFunctionStmt, body: str) -> str:
