@@ -14,7 +14,17 @@ from harness.db import Target, connect
 from harness.deploy import nodes, target
 from harness.errors import DatabaseError, UsageError
 from harness.load_result import Arrivals, Driver, LoadResult
-from loadtests import budget, driving, explaining, judging, pipeline, plans, waits, workload
+from loadtests import (
+    budget,
+    driving,
+    explaining,
+    judging,
+    pipeline,
+    plans,
+    routing,
+    waits,
+    workload,
+)
 from loadtests.arrivals import Kind
 from loadtests.driving import Driving, Progress
 from loadtests.query import BUNDLED, Query, read_all
@@ -78,6 +88,7 @@ def load(
     by_name = {query.name: query for query in queries}
     lacking = workload.lacking(queries, work.tenants)
     result = judging.excused(summarize(queries, records, load_settings), lacking)
+    result = routing.judged(result, by_name, found)
     command, column = reproducing(load_settings), settings.tenancy.column
     return explaining.explained(result, by_name, found, waited, command, column)
 
