@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -93,8 +94,8 @@ def to_cluster(ctx: Context, workers: Sequence[Node], shards: int, recreate: boo
             known = nodes.make_anew(target.admin)
             workers = workers or known
         result = cluster.deploy(target, ctx.settings, workers, shards, moved)
-    for line in result.left_out:
-        ctx.say(line)
+    for why, count in Counter(line.rpartition("): ")[2] for line in result.left_out).items():
+        ctx.say(f"{count} statements left out (see harness.left_out): {why}")
     ctx.say(told(result, str(target)))
 
 

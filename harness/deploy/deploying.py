@@ -87,9 +87,13 @@ def note(
 
 
 def finish(connection: Connection, files: Sequence[SourceFile], loader: str) -> tuple[str, ...]:
-    """Makes the database a target; what was left out, in the order of the files."""
+    """Makes the database a target; what was left out, in the order of the files, which stays in
+    harness.left_out."""
     target.record(connection, files, loader)
     rows = connection.execute("SELECT path, left_out FROM harness.deploying").fetchall()
     left_out: dict[str, list[str]] = dict(rows)
+    lines = tuple(line for file in files for line in left_out.get(file.path, ()))
+    connection.execute("CREATE TABLE harness.left_out (statement text NOT NULL)")
+    connection.execute("INSERT INTO harness.left_out SELECT unnest(%s::text[])", [list(lines)])
     connection.execute("DROP TABLE harness.deploying")
-    return tuple(line for file in files for line in left_out.get(file.path, ()))
+    return lines
