@@ -14,9 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+import psycopg
 from psycopg import sql
 
-from datagen import disk, fast, ledger, moment, sequences, statistics, taken, tenants, turn
+from datagen import (
+    disk,
+    fast,
+    ledger,
+    moment,
+    sequences,
+    statistics,
+    taken,
+    tenants,
+    turn,
+    unmet,
+)
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
@@ -86,7 +98,7 @@ def fill(
         sequences.advance(connection, catalog)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
         statistics.complete(connection)
-        _refresh(connection, the_plan)
+        filled.do([_refresh], connection, the_plan)
     return FillResult(
         seed=wanted.seed,
         scale=wanted.scale,
@@ -203,8 +215,17 @@ def _units(the_plan: FillPlan) -> int:
     return len(the_plan.shared) + loaded + len(the_plan.settle) * wanted.tenants
 
 
-def _refresh(connection: Connection, the_plan: FillPlan) -> None:
-    """Refreshes materialized views in the order in which they were created."""
+def _refresh(connection: Connection, the_plan: FillPlan) -> dict[str, str]:
+    """Refreshes materialized views in the order in which they were created; a line for each that
+    the server cannot."""
+    unrefreshed = {}
     for view in the_plan.catalog.views.values():
         if view.materialized:
-            connection.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(view.name.identifier))
+            command = sql.SQL("REFRESH MATERIALIZED VIEW {}").format(view.name.identifier)
+            try:
+                connection.execute(command)
+            except psycopg.Error as error:
+                if unmet.ends_the_fill(error):
+                    raise
+                unrefreshed[str(view.name)] = f"{view.name} stays empty: {unmet.brief(error)}"
+    return unrefreshed

@@ -98,6 +98,8 @@ class Plan:
     """Rows of the answer; with other values or another answer, buffers do not compare."""
     remarks: tuple[str, ...] = ()
     """What is wrong with the plan: tables read whole, sorts on disk."""
+    tasks: int = 0
+    """On a cluster: shards of a table that it asks; 0 where the plan does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

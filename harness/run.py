@@ -71,6 +71,8 @@ class DeployResult:
     seconds: float
     objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Per schema: tables, partitions, indexes, functions, views, …, counted from the catalog."""
+    left_out: tuple[str, ...] = ()
+    """Statements that a cluster cannot have, a line each."""
 
 
 @dataclass(frozen=True, slots=True)

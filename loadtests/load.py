@@ -11,11 +11,21 @@ from pathlib import Path
 
 from harness.config import Settings
 from harness.db import Target, connect
-from harness.deploy import target
+from harness.deploy import nodes, target
 from harness.errors import DatabaseError, UsageError
 from harness.load_result import Arrivals, BusyTenant, Driver, LoadResult
 from harness.metrics.tenants import ranked
-from loadtests import budget, driving, explaining, judging, plans, waits, workload
+from loadtests import (
+    budget,
+    driving,
+    explaining,
+    judging,
+    pipeline,
+    plans,
+    routing,
+    waits,
+    workload,
+)
 from loadtests.arrivals import Kind
 from loadtests.driving import Driving, Progress
 from loadtests.naming import naming
@@ -83,6 +93,7 @@ def load(
     lacking = workload.lacking(queries, work.tenants)
     result = judging.excused(summarize(queries, records, load_settings), lacking)
     result = replace(result, busiest=tuple(_busiest(seen.tenants, work.tenants)))
+    result = routing.judged(result, by_name, found)
     command, column = reproducing(load_settings), settings.tenancy.column
     return explaining.explained(result, by_name, found, seen.waits, command, column)
 
@@ -210,6 +221,7 @@ def _prepare(
     with connect(reader(database)) as connection:
         target.require(connection, owned)
         tenants = workload.draw_tenants(connection, settings, queries, load_settings.shares)
+        bounds = pipeline.BOUNDS if nodes.is_cluster(connection) else ()
     return workload.Workload(
         queries=queries,
         tenants=tenants,
@@ -222,6 +234,7 @@ def _prepare(
         arrivals=load_settings.arrivals,
         extend_seconds=load_settings.extend_seconds,
         searched_every=load_settings.searched_every,
+        bounds=bounds,
     )
 
 

@@ -246,7 +246,7 @@ class CriticalQueryUser(User):
         """Connects and prepares every query."""
         statements = {query.name: query.named for query in WORK.queries}
         try:
-            self.connection = PipelinedConnection(DSN, SET_TENANT, statements)
+            self.connection = PipelinedConnection(DSN, SET_TENANT, statements, WORK.bounds)
         except (ConnectionLost, ValueError) as error:
             self._give_up(str(error))
         hub = gevent.get_hub()

@@ -19,6 +19,7 @@ import psycopg
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 from harness.load_result import Plan
+from loadtests import routing
 from loadtests.call_values import compile_value
 from loadtests.query import Query
 from loadtests.workload import TenantSamples
@@ -84,6 +85,7 @@ def read(document: Mapping[str, Any], tenant_column: str) -> Plan:
         output_kb=int(serialization.get("Output Volume", 0)),
         rows=int(root.get("Actual Rows", 0)),
         remarks=tuple(_remarks(root, tenant_column)),
+        tasks=routing.tasks(root),
     )
 
 

@@ -1,9 +1,10 @@
 """A critical query: one statement in a .sql file under a header that says what it promises.
 
 The header is the comment lines on top. The first that is no `key: value` is the title; keys
-are budget, weight, mode, rows, params, own, values and growth, and an unknown one is an error.
-`own` names parameters whose values two users must not use at once, as the carton that a scan uses
-up; `growth` states a cost that grows with a table, and why: `linear, a report of all orders`.
+are budget, weight, mode, rows, params, own, values, growth and fan-out, and an unknown one is an
+error. `own` names parameters whose values two users must not use at once, as the carton that a scan
+uses up; `growth` states a cost that grows with a table, and why: `linear, a report of all orders`;
+`fan-out` says why a query has to ask more than one shard of a cluster.
 The name is the path below the directory of queries: `system_core/notification_bell.sql` is
 `system_core.notification_bell`, in Locust, Prometheus, the report and the baseline.
 """
@@ -22,9 +23,9 @@ from harness.growth_result import Shape
 from loadtests.budget import NO_ERRORS, Budget, overlay, parse
 
 BUNDLED = Path(__file__).parent / "queries"
-_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values", "growth")
+_KEYS = ("budget", "weight", "mode", "rows", "params", "own", "values", "growth", "fan-out")
 _GROWTHS: tuple[Shape, ...] = get_args(Shape)
-_LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+):\s*)?(?P<value>.*)")
+_LINE = re.compile(r"--\s*(?:(?P<key>[a-z_]+|fan-out):\s*)?(?P<value>.*)")
 _PARAMS = re.compile(r"(?P<names>.+?)\s+from\s+(?P<table>\w+\.\w+)(?:\s+where\s+(?P<where>.+))?")
 _NAME = re.compile(r"[a-z0-9_.]+")
 _PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>\w+)\)s)")
@@ -58,6 +59,8 @@ class Query:
     """(parameter, expression) pairs, computed anew for every call."""
     growth: tuple[Shape, str] | None = None
     """How its cost may grow with its tables, and why."""
+    fan_out: str = ""
+    """Why it has to ask more than one shard of a cluster."""
 
     @property
     def latency_budget(self) -> Budget:
@@ -115,6 +118,7 @@ def read(path: Path, directory: Path, tenant_column: str = "business_id") -> Que
         samples=tuple(header.samples()),
         values=tuple(header.values()),
         growth=header.growth(),
+        fan_out=header.fan_out(),
     )
     _require_all_bound(path, size + 1, query, tenant_column)
     return query
@@ -158,6 +162,9 @@ class _Header:
         if value not in ("read", "write"):
             raise UsageError(f"{self.path}:{line}: mode is read or write, not {value!r}")
         return "read" if value == "read" else "write"
+
+    def fan_out(self) -> str:
+        return " ".join(value for _, value in self._all("fan-out"))
 
     def integer(self, key: str, default: int) -> int:
         for line, value in self._all(key):

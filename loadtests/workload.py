@@ -60,6 +60,8 @@ class Workload:
     parts: int = 1
     searched_every: int = 16
     """Every so many answers of a connection one is searched whole; 0: no look at whose rows are."""
+    bounds: tuple[str, ...] = ()
+    """What begins, ends and gives up a transaction, where a pipeline alone is none."""
 
 
 _DOCUMENT = TypeAdapter(Workload)

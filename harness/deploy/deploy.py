@@ -14,9 +14,9 @@ from importlib.resources import files as resources
 import psycopg
 from psycopg import pq, sql
 
-from harness.config import Settings
+from harness.config import Settings, Tenancy
 from harness.db import Connection, Target, connect
-from harness.deploy import roles, target
+from harness.deploy import nodes, roles, target
 from harness.deploy.source import SourceFile, read, require_all_named, statement_at
 from harness.errors import RefusedError, SchemaError
 from harness.run import DeployResult
@@ -81,22 +81,11 @@ def _needs_deployment(
     name = connection.info.dbname
     if state == "foreign" and owned != name:
         target.require(connection, owned)
-    if state != "target":
-        return True
-    there = target.deployed(connection)
-    differing = [file.path for file in files if there.get(file.path) != file.checksum]
-    differing += sorted(there.keys() - {file.path for file in files})
-    if not differing:
-        return False
-    raise RefusedError(
-        f"database {name} holds another version of the schema ({_some(differing)} differ); "
-        "make it anew with `harness deploy --recreate`"
-    )
-
-
-def _some(paths: Sequence[str]) -> str:
-    shown = ", ".join(paths[:3])
-    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+    if state == "unfinished" or (state == "empty" and nodes.is_cluster(connection)):
+        raise RefusedError(f"database {name} belongs to a Citus cluster: deploy to it with --citus")
+    if state == "target":
+        target.require_all(connection, files)
+    return state != "target"
 
 
 def _run(
@@ -113,7 +102,7 @@ def _run(
         on_progress(done, len(files))
         statements += _run_file(connection, file, keep_citus=superuser)
     connection.execute("RESET ROLE")
-    _hand_over_materialized_views(connection, settings)
+    hand_over_materialized_views(connection, settings)
     target.record(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
     return statements
@@ -138,8 +127,12 @@ def _become_nobody(connection: Connection, settings: Settings) -> None:
     where no tenant is named.
     """
     tenancy = settings.tenancy
-    nobody = "00000000-0000-0000-0000-000000000000" if tenancy.type == "uuid" else "0"
-    connection.execute("SELECT set_config(%s, %s, true)", [tenancy.setting, nobody])
+    connection.execute("SELECT set_config(%s, %s, true)", [tenancy.setting, nobody(tenancy)])
+
+
+def nobody(tenancy: Tenancy) -> str:
+    """A tenant that does not exist."""
+    return "00000000-0000-0000-0000-000000000000" if tenancy.type == "uuid" else "0"
 
 
 def _run_file(connection: Connection, file: SourceFile, keep_citus: bool) -> int:
@@ -179,7 +172,7 @@ def _schema_error(file: SourceFile, finished: int, failure: pq.abc.PGresult) -> 
     return SchemaError(f"{file.path}:{line}: {message}{shown}{'; ' + hint if hint else ''}")
 
 
-def _hand_over_materialized_views(connection: Connection, settings: Settings) -> None:
+def hand_over_materialized_views(connection: Connection, settings: Settings) -> None:
     """Gives them to the role that bypasses row security, for their refresh reads all tenants.
 
     The owner of the schema keeps SELECT: its publishing views filter by tenant.

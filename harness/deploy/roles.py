@@ -7,14 +7,17 @@ second one's error says that it is there by now, or is being made: it looks agai
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import LiteralString
 
 from psycopg import errors, sql
 
 from harness.config import Roles
 from harness.db import Connection
+from harness.errors import RefusedError
 
-_ATTRIBUTES: dict[str, LiteralString] = {
+Attributes = Mapping[str, LiteralString]
+ON_ONE_SERVER: Attributes = {
     "owner": "NOLOGIN",
     "app": "LOGIN NOBYPASSRLS",
     "readonly": "LOGIN NOBYPASSRLS",
@@ -22,33 +25,51 @@ _ATTRIBUTES: dict[str, LiteralString] = {
     "loader": "LOGIN BYPASSRLS",
     "monitor": "LOGIN",
 }
+# A coordinator asks its workers as whoever asks it: the owner of a function that acts with its
+# owner's rights, of a materialized view that is refreshed. Without a password nobody else can.
+ON_A_CLUSTER: Attributes = {
+    **ON_ONE_SERVER,
+    "owner": "LOGIN",
+    "matview_owner": "LOGIN BYPASSRLS",
+}
 _RACES = (errors.DuplicateObject, errors.UniqueViolation, errors.InternalError_)
 _TRIES = 20
 
 CITUS_SETTING = "citus.propagate_set_commands"
 
 
-def ensure(connection: Connection, roles: Roles) -> None:
+def ensure(connection: Connection, roles: Roles, attributes: Attributes = ON_ONE_SERVER) -> None:
     """Creates the missing roles and memberships; `connection` is in autocommit mode.
 
     An empty name leaves that role out.
     """
     for _ in range(_TRIES):
         try:
-            _ensure(connection, roles)
+            _ensure(connection, roles, attributes)
         except _RACES:
             time.sleep(0.1)
         else:
             return
-    _ensure(connection, roles)
+    _ensure(connection, roles, attributes)
 
 
-def _ensure(connection: Connection, roles: Roles) -> None:
+def require_login(connection: Connection, roles: Roles) -> None:
+    """RefusedError for a role that was there before and cannot log in, as it must on a cluster."""
+    needed = [getattr(roles, capacity) for capacity in ON_A_CLUSTER]
+    query = "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND NOT rolcanlogin"
+    for (name,) in connection.execute(query, [needed]):
+        raise RefusedError(
+            f"role {name} cannot log in, which a cluster's coordinator does on its workers: "
+            f"ALTER ROLE {name} LOGIN"
+        )
+
+
+def _ensure(connection: Connection, roles: Roles, attributes: Attributes) -> None:
     known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-    for capacity, attributes in _ATTRIBUTES.items():
+    for capacity, given in attributes.items():
         name = getattr(roles, capacity)
         if name and name not in known:
-            connection.execute(sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(name)))
+            connection.execute(sql.SQL("CREATE ROLE {} " + given).format(sql.Identifier(name)))
     _make_member(connection, roles.monitor, "pg_monitor")
     # The loader writes every table and refreshes every materialized view.
     _make_member(connection, roles.loader, roles.owner)

@@ -7,7 +7,7 @@ mutated and dropped. Any other database is somebody's, and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from psycopg import sql
@@ -17,7 +17,7 @@ from harness.db import Connection
 from harness.deploy.source import SourceFile
 from harness.errors import RefusedError
 
-State = Literal["empty", "target", "foreign"]
+State = Literal["empty", "unfinished", "target", "foreign"]
 
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS harness;
@@ -32,15 +32,19 @@ COMMENT ON SCHEMA harness IS 'Marks this database as a harness target: it may be
 """
 
 # From the catalog, which every role may read.
-_IS_TARGET = """
-SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-               WHERE (n.nspname, c.relname) = ('harness', 'deployed_file'))
+_MARKS = """
+SELECT ARRAY(SELECT c.relname::text FROM pg_class AS c
+             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'harness' AND c.relname IN ('deployed_file', 'deploying'))
 """
 
-# Anything that a user made: a schema, or an object in public that no extension brought.
+# Anything that a user made: a schema, or an object in public, that no extension brought.
 _HOLDS_SOMETHING = """
-SELECT EXISTS (SELECT FROM pg_namespace
-               WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))
+SELECT EXISTS (SELECT FROM pg_namespace AS n
+               WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
+                 AND NOT EXISTS (SELECT FROM pg_depend AS d
+                                 WHERE d.classid = 'pg_namespace'::regclass
+                                   AND d.objid = n.oid AND d.deptype = 'e'))
     OR EXISTS (SELECT FROM pg_class AS c
                WHERE c.relnamespace = 'public'::regnamespace
                  AND NOT EXISTS (SELECT FROM pg_depend AS d
@@ -53,9 +57,12 @@ SELECT EXISTS (SELECT FROM pg_namespace
 
 
 def state(connection: Connection) -> State:
-    """Whether the database is empty, a harness target or somebody's."""
-    if _is_true(connection, _IS_TARGET):
-        return "target"
+    """Whether the database is empty, a harness target, one that a deployment to a cluster left
+    before its end, or somebody's."""
+    row = connection.execute(_MARKS.encode()).fetchone()
+    marks = row[0] if row else []
+    if marks:
+        return "target" if "deployed_file" in marks else "unfinished"
     return "foreign" if _is_true(connection, _HOLDS_SOMETHING) else "empty"
 
 
@@ -70,11 +77,37 @@ def require(connection: Connection, owned: str | None = None) -> None:
     found = state(connection)
     if found == "empty":
         raise RefusedError(f"database {name} is empty: run harness deploy first")
+    if found == "unfinished":
+        raise RefusedError(
+            f"database {name} was deployed to in part: run harness deploy --citus again, which "
+            "goes on where it stopped"
+        )
     if found == "foreign":
         raise RefusedError(
             f"database {name} was not made by the harness and is left alone; deploy into an "
             f"empty one, or pass --i-own-this-database {name}"
         )
+
+
+def require_all(connection: Connection, files: Sequence[SourceFile]) -> None:
+    """RefusedError unless a target holds exactly these files."""
+    there = deployed(connection)
+    differing = [file.path for file in files if there.get(file.path) != file.checksum]
+    require_none(connection, differing + sorted(there.keys() - {file.path for file in files}))
+
+
+def require_none(connection: Connection, differing: Sequence[str]) -> None:
+    """RefusedError where files in the database are others than those to deploy."""
+    if differing:
+        raise RefusedError(
+            f"database {connection.info.dbname} holds another version of the schema "
+            f"({_some(differing)} differ); make it anew with `harness deploy --recreate`"
+        )
+
+
+def _some(paths: Sequence[str]) -> str:
+    shown = ", ".join(paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
 
 
 def deployed(connection: Connection) -> dict[str, str]:

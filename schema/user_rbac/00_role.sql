@@ -725,8 +725,8 @@ CREATE TRIGGER permission_fits_update
 
 
 -- An invitation names the role that whoever accepts it receives.
+ALTER TABLE user_mgmt.user_invitation ADD COLUMN role_id uuid;
 ALTER TABLE user_mgmt.user_invitation
-    ADD COLUMN role_id uuid,
     ADD FOREIGN KEY (business_id, role_id) REFERENCES user_rbac.role (business_id, role_id);
 COMMENT ON COLUMN user_mgmt.user_invitation.role_id IS
     'The role that is given on acceptance; NULL where it is given later.';

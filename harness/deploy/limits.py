@@ -1,0 +1,68 @@
+"""What Citus cannot have of what stands in the files, and why: such a statement is left out.
+
+A foreign key may be, and a trigger; whoever deploys is told. The rows stay the tenant's without
+them. Anything else that Citus refuses ends the deployment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.db import Connection
+from harness.deploy.script import Statement, Transition
+
+KEY = (
+    "Citus 13 adds a key to a distributed table as NOT VALID, which PostgreSQL 17 does not do for "
+    "a partitioned one"
+)
+TRIGGER = (
+    "on a shard the changed rows are not to be had in a query of distributed tables: what a "
+    "trigger keeps or checks with one of both fails there"
+)
+_NOT_VALID = "cannot add NOT VALID foreign key on partitioned table"
+_COMMENT = re.compile(r"--[^\n]*")
+_QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
+_EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
+_BODY = """
+SELECT p.prosrc FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE (n.nspname, p.proname) = (%s, %s)
+"""
+_ARE_TABLES = """
+SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname || '.' || c.relname = ANY (%s))
+"""
+
+
+def of_trigger(connection: Connection, statement: Statement) -> str | None:
+    """Why a trigger cannot be had, before it is made."""
+    transition = statement.transition
+    if transition is None:
+        return None
+    bodies = connection.execute(_BODY, list(transition.function)).fetchall()
+    names = {name for (body,) in bodies for name in read_beside(body, transition)}
+    return TRIGGER if _are_tables(connection, names) else None
+
+
+def reads_tables(connection: Connection, body: str) -> bool:
+    """Whether the body of a function names tables or views."""
+    return _are_tables(connection, set(_QUALIFIED.findall(_COMMENT.sub("", body))))
+
+
+def _are_tables(connection: Connection, names: set[str]) -> bool:
+    return connection.execute(_ARE_TABLES, [sorted(names)]).fetchone() == (True,)
+
+
+def of_key(statement: Statement, message: str) -> str | None:
+    """Why a foreign key cannot be had, for what Citus said to it."""
+    return KEY if statement.adds_key and _NOT_VALID in message else None
+
+
+def read_beside(body: str, transition: Transition) -> Iterator[str]:
+    """Qualified names that stand in one statement of a function with the changed rows; in one
+    that puts statements together, anywhere."""
+    changed = re.compile(rf"\b({'|'.join(map(re.escape, transition.tables))})\b")
+    text = _COMMENT.sub("", body)
+    for piece in [text] if _EXECUTE.search(text) else text.split(";"):
+        if changed.search(piece):
+            yield from _QUALIFIED.findall(piece)

@@ -1,0 +1,138 @@
+"""A small schema on a real Citus cluster, whose coordinator HARNESS_CITUS_DSN names.
+
+Nothing of a cluster is on a machine that has none: these tests are skipped there. The database
+that the DSN names is any of the coordinator's whose nodes are known; each test makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from harness.config import Settings
+from harness.db import Target, connect
+from harness.deploy import citus, deploy, nodes
+from harness.deploy.nodes import Node
+from harness.errors import RefusedError, SchemaError
+from harness.server.database import drop
+from tests.integration.spares import target_of
+
+DSN = os.environ.get("HARNESS_CITUS_DSN", "")
+pytestmark = [
+    pytest.mark.citus,
+    pytest.mark.skipif(not DSN, reason="HARNESS_CITUS_DSN names no coordinator"),
+]
+
+_SCHEMA = """
+CREATE SCHEMA shop;
+CREATE FUNCTION shop.tenant() RETURNS uuid LANGUAGE sql STABLE
+    RETURN nullif(current_setting('app.business_id', true), '')::uuid;
+CREATE TABLE shop.business (business_id uuid PRIMARY KEY);
+CREATE TABLE shop.item (business_id uuid NOT NULL, item_id uuid, total int NOT NULL DEFAULT 0,
+    last_id uuid, PRIMARY KEY (business_id, item_id),
+    FOREIGN KEY (business_id) REFERENCES shop.business);
+ALTER TABLE shop.item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON shop.item USING (business_id = shop.tenant());
+CREATE TABLE shop.sale (business_id uuid NOT NULL, sale_id uuid, item_id uuid, at date NOT NULL,
+    PRIMARY KEY (business_id, sale_id, at),
+    FOREIGN KEY (business_id, item_id) REFERENCES shop.item (business_id, item_id))
+    PARTITION BY RANGE (at);
+CREATE TABLE shop.sale_default PARTITION OF shop.sale DEFAULT;
+CREATE FUNCTION shop.sold(tenant uuid, item uuid) RETURNS bigint LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT count(*) FROM shop.sale AS s WHERE s.business_id = tenant AND s.item_id = item;
+END;
+CREATE TABLE shop.part (business_id uuid NOT NULL, part_id uuid,
+    PRIMARY KEY (business_id, part_id));
+ALTER TABLE shop.item ADD FOREIGN KEY (business_id, last_id)
+    REFERENCES shop.part (business_id, part_id);
+CREATE TABLE shop.country (code text PRIMARY KEY);
+"""
+_LATER = "CREATE VIEW shop.sales WITH (security_invoker = true) AS SELECT * FROM shop.sale;\n"
+
+
+@pytest.fixture
+def workers() -> list[Node]:
+    with connect(DSN) as connection:
+        query = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 AND isactive"
+        return [Node(*row) for row in connection.execute(query)]
+
+
+@pytest.fixture
+def cluster(settings: Settings, workers: list[Node]) -> Iterator[Target]:
+    name = f"harness_citus_{uuid.uuid4().hex[:8]}"
+    here = make_conninfo(DSN, dbname=name)
+    maintenance = [make_conninfo(DSN, dbname="postgres")]
+    maintenance += [make_conninfo(nodes.dsn_of(DSN, w), dbname="postgres") for w in workers]
+    with connect(maintenance[0], autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+    yield target_of(here, settings)
+    for each in maintenance:
+        drop(each, name)
+
+
+@pytest.fixture
+def shop(settings: Settings, tmp_path: Path) -> Settings:
+    (tmp_path / "10_shop.sql").write_text(_SCHEMA, encoding="utf-8")
+    (tmp_path / "20_later.sql").write_text(_LATER, encoding="utf-8")
+    tenancy = settings.tenancy.model_copy(update={"root_table": "shop.business"})
+    return settings.model_copy(update={"schema_dir": tmp_path, "tenancy": tenancy})
+
+
+def _kinds(database: Target) -> dict[str, tuple[str, int]]:
+    with psycopg.connect(database.admin) as connection:
+        rows = connection.execute(
+            "SELECT logicalrelid::text, partmethod::text, colocationid FROM pg_dist_partition"
+        ).fetchall()
+    return {name: (kind, group) for name, kind, group in rows}
+
+
+def test_tables_are_distributed_in_one_group_and_the_second_time_nothing_is_done(
+    cluster: Target, shop: Settings, workers: list[Node]
+) -> None:
+    assert citus.deploy(cluster, shop, workers, shards=2).changed
+    kinds = _kinds(cluster)
+    assert kinds.pop("shop.country")[0] == "n"
+    assert set(kinds) == {f"shop.{t}" for t in ("business", "item", "sale", "sale_default", "part")}
+    assert len(set(kinds.values())) == 1
+    assert not citus.deploy(cluster, shop, workers).changed
+
+
+def test_a_deployment_goes_on_where_it_stopped(
+    cluster: Target, shop: Settings, workers: list[Node]
+) -> None:
+    later = shop.schema_dir / "20_later.sql"
+    later.write_text("CREATE VIEW shop.wrong AS SELECT * FROM shop.nothing;", encoding="utf-8")
+    with pytest.raises(SchemaError, match=r"^20_later\.sql:1: .*does not exist"):
+        citus.deploy(cluster, shop, workers, shards=2)
+    with pytest.raises(RefusedError, match="--citus"):
+        deploy.deploy(cluster, shop)
+    later.write_text(_LATER, encoding="utf-8")
+    assert citus.deploy(cluster, shop, workers, shards=2).statements == 1
+
+
+def test_a_function_answers_with_its_parameters(
+    cluster: Target, shop: Settings, workers: list[Node]
+) -> None:
+    citus.deploy(cluster, shop, workers, shards=2)
+    with psycopg.connect(cluster.admin) as connection:
+        tenant, item = uuid.uuid4(), uuid.uuid4()
+        connection.execute("INSERT INTO shop.business VALUES (%s)", [tenant])
+        connection.execute("INSERT INTO shop.item VALUES (%s, %s)", [tenant, item])
+        sale = "INSERT INTO shop.sale VALUES (%s, %s, %s, '2026-01-01')"
+        connection.execute(sale, [tenant, uuid.uuid4(), item])
+        assert connection.execute("SELECT shop.sold(%s, %s)", [tenant, item]).fetchone() == (1,)
+
+
+def test_a_plain_deployment_is_told_from_one_to_a_cluster(
+    server: Target, settings: Settings, shop: Settings, database: Target
+) -> None:
+    deploy.deploy(database, shop)
+    with pytest.raises(RefusedError, match="without --citus"):
+        citus.deploy(database, shop)

@@ -1,0 +1,59 @@
+"""What a plan tells of the shards that a query asks, and what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.load_result import LoadResult, Plan, QueryResult
+from loadtests import routing
+from loadtests.budget import parse
+from loadtests.query import Query
+
+_JOB = {"Node Type": "Custom Scan", "Distributed Query": {"Job": {"Task Count": 4}}}
+
+
+@pytest.mark.parametrize(
+    ("plan", "count"),
+    [
+        (_JOB, 4),
+        ({"Node Type": "Limit", "Plans": [{"Distributed Query": {"Job": {"Task Count": 1}}}]}, 1),
+        (
+            {"Distributed Query": {"Job": {"Task Count": 1}, "Subplans": [{"Plan": _JOB}]}},
+            4,
+        ),
+        ({"Node Type": "Function Scan"}, 0),
+    ],
+)
+def test_the_step_that_asks_most_counts(plan: dict[str, Any], count: int) -> None:
+    assert routing.tasks(plan) == count
+
+
+def _query(name: str, fan_out: str = "") -> Query:
+    return Query(name, "t", "SELECT 1", parse("p95 50ms"), "read", fan_out=fan_out)
+
+
+def _load(*names: str) -> LoadResult:
+    results = (QueryResult(name, "t", "read", 50, 0.95, 9, 0, 0, 0, None, 1.0) for name in names)
+    return LoadResult(1, 1, 0, 1, tuple(results))
+
+
+def _plan(tasks: int) -> Plan:
+    return Plan("d", (), 1, 1.0, tasks=tasks)
+
+
+def test_a_query_that_asks_several_shards_misses_unless_it_says_why() -> None:
+    queries = {
+        q.name: q for q in (_query("a"), _query("b", "a report of all tenants"), _query("c"))
+    }
+    found = {"a": _plan(4), "b": _plan(4), "c": _plan(1)}
+    judged = routing.judged(_load("a", "b", "c"), queries, found)
+    assert [q.verdict for q in judged.queries] == ["miss", "pass", "pass"]
+    assert "asks 4 shards" in judged.queries[0].reason
+    assert judged.notes[1] == "b asks 4 shards: a report of all tenants"
+
+
+def test_one_server_asks_no_shard() -> None:
+    load = _load("a")
+    assert routing.judged(load, {"a": _query("a")}, {"a": _plan(0)}) == load
