@@ -88,6 +88,7 @@ def _run(
     for position, file in enumerate(files):
         on_progress(position, len(files))
         count += _run_file(connection, file, settings, there.get(file.path, 0))
+    nodes.hide_statements(connection)
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
         left_out = deploying.finish(connection, files, settings.roles.loader)

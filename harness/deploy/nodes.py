@@ -87,6 +87,13 @@ def make_anew(coordinator: str) -> list[Node]:
     return workers
 
 
+def hide_statements(connection: Connection) -> None:
+    """Keeps from everybody but superusers what citus_stat_statements shows: the tenant of every
+    statement of a role, which tenants share. As a superuser."""
+    revoke = "REVOKE SELECT ON citus_stat_statements FROM PUBLIC"
+    connection.execute("SELECT run_command_on_all_nodes(%s)", [revoke])
+
+
 def dsn_of(coordinator: str, node: Node) -> str:
     """The DSN of the same database on another node."""
     return make_conninfo(coordinator, host=node.host, port=node.port, hostaddr="")

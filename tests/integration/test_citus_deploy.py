@@ -102,6 +102,13 @@ def test_tables_are_distributed_in_one_group_and_the_second_time_nothing_is_done
     assert set(kinds) == {f"shop.{t}" for t in ("business", "item", "sale", "sale_default", "part")}
     assert len(set(kinds.values())) == 1
     assert not citus.deploy(cluster, shop, workers).changed
+    for node in (cluster.admin, *(nodes.dsn_of(cluster.admin, worker) for worker in workers)):
+        with psycopg.connect(node) as connection:
+            found = connection.execute(
+                "SELECT has_table_privilege(%s, 'citus_stat_statements', 'SELECT')",
+                [shop.roles.app],
+            )
+            assert found.fetchone() == (False,), node
 
 
 def test_a_deployment_goes_on_where_it_stopped(
