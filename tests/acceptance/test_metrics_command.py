@@ -32,7 +32,7 @@ def test_the_run_is_served_while_the_server_is_down(tmp_path: Path) -> None:
         with urlopen(f"http://127.0.0.1:{found[1]}/metrics") as answer:
             text = answer.read().decode()
         serving.send_signal(signal.SIGINT)
-        assert serving.wait(10) == 130
+        assert serving.wait(60) == 130
     finally:
         serving.kill()
         serving.communicate()

@@ -135,7 +135,11 @@ def test_prometheus_finds_nothing_wrong(watched: Target) -> None:
 
 
 def test_the_noisy_tenant_is_found_by_sampling(watched: Target) -> None:
-    with closing(psycopg.connect(watched.admin)) as busy, psycopg.connect(watched.admin) as looking:
+    with (
+        closing(psycopg.connect(watched.admin)) as busy,
+        # A transaction sees the activity of its first look all along.
+        psycopg.connect(watched.admin, autocommit=True) as looking,
+    ):
         busy.execute("SELECT set_config('application_name', 'bh:tenant-1', true)")
         busy.pgconn.send_query(b"SELECT pg_sleep(30)")
         deadline = time.monotonic() + 10

@@ -60,16 +60,27 @@ JOIN auto.vehicle_configuration AS c
 WHERE x.business_id = %(business_id)s;
 
 -- A calibration is of a sensor of the car of its job.
-WITH pairs AS (
-    SELECT s.adas_sensor_id, j.repair_job_id, o.opened_at,
-           row_number() OVER (ORDER BY j.repair_job_id, s.adas_sensor_id) - 1 AS no,
-           count(*) OVER () AS size
-    FROM auto.repair_job AS j
-    JOIN auto.repair_order AS o
-        ON o.business_id = j.business_id AND o.repair_order_id = j.repair_order_id
-    JOIN sensor_car AS s ON s.vehicle_id = o.vehicle_id AND s.is_fitted
-    WHERE j.business_id = %(business_id)s
-), runs AS (
+CREATE TEMPORARY TABLE car_of_job ON COMMIT DROP AS
+SELECT s.adas_sensor_id, j.repair_job_id, o.opened_at,
+       row_number() OVER (ORDER BY j.repair_job_id, s.adas_sensor_id) - 1 AS no,
+       count(*) OVER () AS size
+FROM auto.repair_job AS j
+JOIN auto.repair_order AS o
+    ON o.business_id = j.business_id AND o.repair_order_id = j.repair_order_id
+JOIN sensor_car AS s ON s.vehicle_id = o.vehicle_id AND s.is_fitted
+WHERE j.business_id = %(business_id)s;
+
+-- None stands where another one comes to.
+UPDATE auto.adas_calibration AS c
+SET attempt_no = 100 + n.no
+FROM (
+    SELECT x.adas_calibration_id, row_number() OVER (ORDER BY x.adas_calibration_id) AS no
+    FROM auto.adas_calibration AS x
+    WHERE x.business_id = %(business_id)s AND EXISTS (SELECT FROM car_of_job)
+) AS n
+WHERE c.business_id = %(business_id)s AND c.adas_calibration_id = n.adas_calibration_id;
+
+WITH runs AS (
     SELECT x.adas_calibration_id,
            row_number() OVER (ORDER BY x.adas_calibration_id) - 1 AS no
     FROM auto.adas_calibration AS x
@@ -92,7 +103,7 @@ SET adas_sensor_id = p.adas_sensor_id, repair_job_id = p.repair_job_id,
     yaw_before_deg = 0.3 + r.no %% 5 * 0.1, yaw_after_deg = 0.02 * (r.no %% 4),
     tire_pressure_ok = true
 FROM runs AS r
-JOIN pairs AS p ON p.no = r.no %% p.size
+JOIN car_of_job AS p ON p.no = r.no %% p.size
 WHERE c.business_id = %(business_id)s AND c.adas_calibration_id = r.adas_calibration_id;
 
 -- What was not placed on a fitted sensor goes with the sensor.
@@ -148,4 +159,4 @@ JOIN rule AS u ON u.place = n.no %% 6
 WHERE r.business_id = %(business_id)s
   AND r.calibration_requirement_id = n.calibration_requirement_id;
 
-DROP TABLE sensor_car;
+DROP TABLE car_of_job, sensor_car;

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,10 +18,10 @@ US = Account(os.geteuid(), os.getegid(), is_other=False)
 
 
 @pytest.fixture
-def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def parent() -> Iterator[Path]:
     """A directory with a short path, whatever that of the test is."""
-    monkeypatch.chdir(tmp_path)
-    return Path()
+    with TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 def test_it_is_private_and_gone_at_the_end(parent: Path) -> None:
