@@ -617,7 +617,9 @@ BEGIN
          occurred_at, event_kind, from_state, to_state, ticket_age_ms, station_depth, payload)
     VALUES (NEW.business_id, NEW.kitchen_ticket_id, NEW.prep_station_id, screen.display_device_id,
             actor, moment, kind, former, NEW.state,
-            greatest(0, extract(epoch FROM moment - NEW.queued_at) * 1000), screen.depth,
+            -- What was left open for weeks is as old as can be told.
+            least(greatest(0, extract(epoch FROM moment - NEW.queued_at) * 1000), 999999999),
+            screen.depth,
             CASE kind WHEN 'rerouted' THEN jsonb_build_object('from_station', OLD.prep_station_id,
                                                               'to_station', NEW.prep_station_id)
                       WHEN 'priority_changed' THEN jsonb_build_object('from', OLD.priority,
@@ -1126,7 +1128,7 @@ BEGIN
             (business_id, kitchen_ticket_id, prep_station_id, actor_staff_id, occurred_at,
              event_kind, ticket_age_ms, payload)
         VALUES (tenant, ticket, bumped.prep_station_id, staff, moment, 'item_done',
-                greatest(0, extract(epoch FROM moment - bumped.queued_at) * 1000),
+                least(greatest(0, extract(epoch FROM moment - bumped.queued_at) * 1000), 999999999),
                 jsonb_build_object('items', cooked));
     END IF;
     after := CASE WHEN EXISTS (SELECT FROM rest.kitchen_ticket_item AS n
@@ -1239,7 +1241,9 @@ BEGIN
             (business_id, kitchen_ticket_id, prep_station_id, actor_staff_id, event_kind,
              ticket_age_ms, payload)
         SELECT t.business_id, t.kitchen_ticket_id, t.prep_station_id, NEW.voided_by_staff_id,
-               'voided', greatest(0, extract(epoch FROM clock_timestamp() - t.queued_at) * 1000),
+               'voided',
+               least(greatest(0, extract(epoch FROM clock_timestamp() - t.queued_at) * 1000),
+                     999999999),
                jsonb_build_object('items', jsonb_build_array(voided.kitchen_ticket_item_id))
         FROM rest.kitchen_ticket AS t
         WHERE t.business_id = NEW.business_id AND t.kitchen_ticket_id = voided.kitchen_ticket_id;

