@@ -16,10 +16,8 @@ from datagen import ledger, statistics, unmet
 from datagen.ledger import Unit
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
-from harness.deploy import nodes
 
 _ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
-
 _TEMPORARY = re.compile(r"^\s*CREATE TEMP(?:ORARY)? TABLE\b", re.MULTILINE | re.IGNORECASE)
 _NO_TEMPORARY = (
     "it joins a temporary table with distributed ones in an UPDATE, at which a server with Citus "
@@ -37,7 +35,7 @@ def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
 
 
 def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
-    if _TEMPORARY.search(statements) and nodes.is_cluster(site.connection):
+    if site.on_cluster and _TEMPORARY.search(statements):
         return f"{file}: not run: {_NO_TEMPORARY}"
     statistics.renew(site.connection)
     messages = _messages(site, _bound(site, tenant, statements))
@@ -60,9 +58,7 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
 
 def _messages(site: Site, text: str) -> Sequence[str]:
     """All statements at once, or each alone to a cluster, which takes one a message."""
-    if not nodes.is_cluster(site.connection):
-        return [text]
-    return cast("Sequence[str]", parser.split(text))
+    return cast("Sequence[str]", parser.split(text)) if site.on_cluster else [text]
 
 
 def _bound(site: Site, tenant: Tenant, statements: str) -> str:

@@ -17,6 +17,7 @@ from datagen.pools import Pools
 from datagen.tenants import Tenant
 from harness.catalog.model import Name
 from harness.db import Connection
+from harness.deploy import nodes
 
 Result = TypeVar("Result")
 _ATTEMPTS = 5
@@ -33,6 +34,8 @@ class Site:
     needs: Needs
     last_use: dict[Name, list[Name]]
     key_widths: dict[Name, int]
+    on_cluster: bool
+    """Whether the database is distributed by Citus."""
     shared: dict[Name, Kept] = field(default_factory=dict)
     """Rows that are everybody's."""
 
@@ -68,6 +71,7 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
         needs=needs(the_plan),
         last_use=last_use(the_plan),
         key_widths=key_widths(the_plan),
+        on_cluster=nodes.is_cluster(connection),
     )
 
 

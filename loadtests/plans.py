@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from harness.load_result import Plan
 from loadtests import routing
 from loadtests.call_values import compile_value
 from loadtests.query import Query
-from loadtests.workload import TenantSamples
+from loadtests.workload import Row, TenantSamples
 
 LARGE = 1000
 """Reading so many rows to throw them away is a remark."""
@@ -57,9 +57,7 @@ def explain(
     if tenant is None:
         return None
     drawn = _drawn(query, tenant)
-    given = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
-    fresh = {name: compile_value(text)() for name, text in query.values}
-    values = {**given, **drawn, **fresh}
+    values = _bound(query, tenant, drawn, settings)
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
@@ -111,20 +109,31 @@ def values(
     query: Query, tenant: TenantSamples, turn: int, settings: Settings
 ) -> dict[str, str | None]:
     """The n-th values of every group, and those that are new for every call."""
-    values: dict[str, str | None] = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
-    for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
-        values.update(zip((name for name, _ in group.columns), rows[turn % len(rows)], strict=True))
-    values.update({name: compile_value(text)() for name, text in query.values})
-    return values
+    drawn = _of_samples(query, tenant, lambda rows: rows[turn % len(rows)])
+    return _bound(query, tenant, drawn, settings)
+
+
+def _bound(
+    query: Query, tenant: TenantSamples, drawn: Mapping[str, str | None], settings: Settings
+) -> dict[str, str | None]:
+    given = {"business_id": tenant.id, settings.tenancy.column: tenant.id}
+    fresh = {name: compile_value(text)() for name, text in query.values}
+    return {**given, **drawn, **fresh}
 
 
 def _drawn(query: Query, tenant: TenantSamples) -> dict[str, str | None]:
     """Values of the row, of those that were drawn, that comes first by a hash of it: the same one
     in the next run, wherever it stands then."""
+    return _of_samples(query, tenant, lambda rows: min(rows, key=lambda r: _digest(*map(str, r))))
+
+
+def _of_samples(
+    query: Query, tenant: TenantSamples, choose: Callable[[Sequence[Row]], Row]
+) -> dict[str, str | None]:
+    """The values of one row of each group of samples."""
     values: dict[str, str | None] = {}
     for group, rows in zip(query.samples, tenant.rows[query.name], strict=False):
-        row = min(rows, key=lambda row: _digest(*map(str, row)))
-        values.update(zip((name for name, _ in group.columns), row, strict=True))
+        values.update(zip((name for name, _ in group.columns), choose(rows), strict=True))
     return values
 
 

@@ -96,7 +96,11 @@ Recipes = Annotated[
 ]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="The data's today.", show_default="today"),
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
+        help="The data's today, or their moment (UTC).",
+        show_default="today",
+    ),
 ]
 Planned = Annotated[
     bool, typer.Option("--plan", help="Print what was understood of the schema; write nothing.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from harness.config import Settings
@@ -71,7 +72,7 @@ def cluster(settings: Settings, workers: list[Node]) -> Iterator[Target]:
     maintenance = [make_conninfo(DSN, dbname="postgres")]
     maintenance += [make_conninfo(nodes.dsn_of(DSN, w), dbname="postgres") for w in workers]
     with connect(maintenance[0], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield target_of(here, settings)
     for each in maintenance:
         drop(each, name)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -101,8 +100,8 @@ def mend(own: str, fix: str) -> None:
     for part in re.split(r"^(?=-- on )", fix, flags=re.MULTILINE):
         place = re.match(r"-- on (.*):(\d+)\n", part)
         where = make_conninfo(own, host=place[1], port=place[2]) if place else own
-        with psycopg.connect(where, autocommit=True) as connection:
-            citus_cluster.send(connection, part)  # type: ignore[arg-type]
+        with connect(where, autocommit=True) as connection:
+            citus_cluster.send(connection, part)
 
 
 @pytest.mark.parametrize(

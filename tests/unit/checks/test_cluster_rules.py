@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,17 +25,17 @@ def find(found: Cluster, settings: Settings) -> list[Finding]:
     return list(cluster.judge(found, settings))
 
 
-def with_shard(change: object) -> Cluster:
+def with_shard(change: Callable[[Copy], Copy]) -> Cluster:
     """The sound cluster with one shard of auto.bay changed."""
     (first, *_) = [c for c in SOUND.copies if c.shard and str(c.relation) == BAY]
-    copies = tuple(change(c) if c is first else c for c in SOUND.copies)  # type: ignore[operator]
+    copies = tuple(change(c) if c is first else c for c in SOUND.copies)
     return replace(SOUND, copies=copies)
 
 
-def with_policy(copy: Copy, **changed: object) -> Copy:
+def with_policy(copy: Copy, **changed: Any) -> Copy:
     assert copy.protection
     (policy,) = copy.protection.policies
-    held = replace(copy.protection, policies=(replace(policy, **changed),))  # type: ignore[arg-type]
+    held = replace(copy.protection, policies=(replace(policy, **changed),))
     return replace(copy, protection=held)
 
 
