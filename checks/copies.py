@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg import sql
+
 from checks.wording import qualified
 from harness.catalog.cluster import Copy
 from harness.catalog.model import Name
@@ -34,4 +36,4 @@ def distributing(table: Name, column: str, beside: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return sql.Literal(text).as_string(None)

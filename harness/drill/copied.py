@@ -16,7 +16,9 @@ from psycopg.conninfo import make_conninfo
 from harness.drill.tools import Tools
 from harness.drill.workspace import stop_server
 from harness.errors import DatabaseError
-from harness.server.account import give
+from harness.server import configuration
+from harness.server.account import complaint, give
+from harness.server.log import last_words
 
 CARRIED = ("shared_preload_libraries", "max_prepared_transactions", "max_locks_per_transaction")
 """Settings without which a copy may not start or holds less than the original."""
@@ -55,12 +57,14 @@ def started(tools: Tools, data: Path, role: str, carried: Mapping[str, str]) -> 
     """The server of a data directory, for as long as the block takes."""
     _configure(data, tools, carried)
     log = tools.directory / "server.log"
-    code, _ = tools.ask(
+    code, said = tools.ask(
         "pg_ctl", f"--pgdata={data}", "start", "--wait", "--timeout=600", f"--log={log}"
     )
     try:
         if code:
-            raise DatabaseError(f"the combined backup does not start: {_last_words(log)}")
+            raise DatabaseError(
+                f"the combined backup does not start: {last_words(log) or complaint(said)}"
+            )
         yield Copied(tools.directory, role)
     finally:
         stop_server(data)
@@ -68,9 +72,8 @@ def started(tools: Tools, data: Path, role: str, carried: Mapping[str, str]) -> 
 
 def _configure(data: Path, tools: Tools, carried: Mapping[str, str]) -> None:
     settings = {**_OWN, **carried, "unix_socket_directories": str(tools.directory)}
-    lines = (f"{name} = {_quoted(value)}\n" for name, value in settings.items())
     contents = {
-        "postgresql.conf": "".join(lines),
+        "postgresql.conf": configuration.text(settings),
         "postgresql.auto.conf": "",
         "pg_hba.conf": "local all all trust\n",
         "pg_ident.conf": "",
@@ -78,16 +81,3 @@ def _configure(data: Path, tools: Tools, carried: Mapping[str, str]) -> None:
     for name, content in contents.items():
         (data / name).write_text(content, encoding="utf-8")
         give(data / name, tools.account)
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _last_words(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return "it logged nothing"
-    fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
-    return (fatal or lines or ["it logged nothing"])[-1].strip()

@@ -6,6 +6,7 @@ meaningless otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,11 @@ def render(socket_dir: Path) -> str:
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",
     }
+    return text(settings)
+
+
+def text(settings: Mapping[str, str]) -> str:
+    """Settings as lines of a configuration file."""
     return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
 
 

@@ -28,6 +28,7 @@ from harness.errors import DatabaseError, UsageError
 from harness.server import configuration, lock
 from harness.server.account import Account, complaint, make_directory, run, server_account
 from harness.server.binaries import installation
+from harness.server.log import last_words
 
 SUPERUSER = "postgres"
 _LONGEST_SOCKET_DIR = 80  # a socket's path has at most 107 bytes, its name takes some of them
@@ -149,12 +150,12 @@ def start(server: Embedded) -> None:
     for _ in range(10):
         problem = _pg_ctl(server, "start", "--wait", "--timeout=120", f"--log={server.log}")
         # A server that was killed leaves processes that hold its memory for a moment.
-        if problem is None or "pre-existing shared memory block" not in _last_words(server):
+        if problem is None or "pre-existing shared memory block" not in last_words(server.log):
             break
         time.sleep(0.5)
     if problem is not None:
         raise DatabaseError(
-            f"the embedded server did not start: {_last_words(server) or problem} "
+            f"the embedded server did not start: {last_words(server.log) or problem} "
             f"(its log: {server.log})"
         )
 
@@ -194,16 +195,6 @@ def _pg_ctl(server: Embedded, *arguments: str) -> str | None:
     command = [str(server.programs / "bin" / "pg_ctl"), f"--pgdata={server.data}", *arguments]
     result = run(command, server.account, server.home)
     return None if result.returncode == 0 else complaint(result.stdout) or "pg_ctl failed"
-
-
-def _last_words(server: Embedded) -> str:
-    """The last FATAL line of the log."""
-    try:
-        lines = server.log.read_text(encoding="utf-8", errors="replace").splitlines()[-50:]
-    except OSError:
-        return ""
-    fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
-    return fatal[-1] if fatal else ""
 
 
 def _pid_file(server: Embedded) -> Path:
