@@ -163,7 +163,7 @@ def _serve(pipe: Pipe, errand: Errand) -> None:
         turn.work(connection)
         settings = Settings.model_construct(tenancy=errand.tenancy)
         the_plan = plan(errand.catalog, settings, errand.wanted, errand.taken)
-        site = open_site(the_plan, connection)
+        site = open_site(the_plan, errand.loader, connection)
         deque(load_shared(site), maxlen=0)  # they are there: what is referred to is made again
         run = alone(site)
         while (job := pipe.recv()) is not None:

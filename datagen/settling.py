@@ -14,7 +14,7 @@ from psycopg import sql
 
 from datagen import ledger, statistics, unmet
 from datagen.ledger import Unit
-from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
+from datagen.site import Filled, Site, anew, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 
 _ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
@@ -28,15 +28,24 @@ _NO_TEMPORARY = (
 def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
     """Runs the statements of every file for the tenant, unless they ran."""
     done = ledger.read(site.connection, tenant.id)
+    statistics.count(site.connection)
     for file, statements in site.plan.settle:
         started = time.perf_counter()
-        problem = "" if file in done else _settle(site, tenant, file, statements)
+        problem = "" if file in done else _settle_anew(site, tenant, file, statements)
         yield Filled(tenant.ordinal, file, 0, time.perf_counter() - started, problem)
 
 
-def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
+def _settle_anew(site: Site, tenant: Tenant, file: str, statements: str) -> str:
+    """Settles a file on a connection of its own; what it could not do, as a line."""
     if site.on_cluster and _TEMPORARY.search(statements):
         return f"{file}: not run: {_NO_TEMPORARY}"
+    with anew(site) as fresh:
+        problem = _settle(fresh, tenant, file, statements)
+        statistics.count(fresh.connection)
+    return problem
+
+
+def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
     statistics.renew(site.connection)
     messages = _messages(site, _bound(site, tenant, statements))
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import psycopg
 
-from datagen import moment
+from datagen import moment, turn
 from datagen.cohorts import key_widths
 from datagen.kept import Kept, Needs, last_use, needs
 from datagen.plan import FillPlan
 from datagen.pools import Pools
 from datagen.tenants import Tenant
 from harness.catalog.model import Name
-from harness.db import Connection
+from harness.db import Connection, connect
 from harness.deploy import nodes
 
 Result = TypeVar("Result")
@@ -29,6 +30,8 @@ class Site:
     """Where and from what a process fills."""
 
     plan: FillPlan
+    loader: str = field(repr=False)
+    """The DSN to connect with."""
     connection: Connection
     pools: Pools
     needs: Needs
@@ -56,16 +59,12 @@ class Filled:
     """What stood against them."""
 
 
-def open_site(the_plan: FillPlan, connection: Connection) -> Site:
+def open_site(the_plan: FillPlan, loader: str, connection: Connection) -> Site:
     """A site on an open connection, which is set up for it."""
-    connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
-    # A unit is there with its note or not at all, so that it need not be on disk at once; and
-    # the server is to notice soon that nobody waits for a long statement any more.
-    connection.execute("SET synchronous_commit = off")
-    connection.execute("SET client_connection_check_interval = '1s'")
-    moment.follow(connection, the_plan.settings.as_of)
+    _set_up(the_plan, connection)
     return Site(
         plan=the_plan,
+        loader=loader,
         connection=connection,
         pools=Pools(the_plan.settings.seed),
         needs=needs(the_plan),
@@ -73,6 +72,28 @@ def open_site(the_plan: FillPlan, connection: Connection) -> Site:
         key_widths=key_widths(the_plan),
         on_cluster=nodes.is_cluster(connection),
     )
+
+
+@contextmanager
+def anew(site: Site) -> Iterator[Site]:
+    """The site on a connection of its own for a while.
+
+    A connection keeps every plan it ever made, and looks at each of them whenever somebody analyzes
+    a table: with the thousands that triggers and functions leave, that was half of its time.
+    """
+    with connect(site.loader, autocommit=True, application_name="harness fill") as connection:
+        turn.work(connection)
+        _set_up(site.plan, connection)
+        yield replace(site, connection=connection)
+
+
+def _set_up(the_plan: FillPlan, connection: Connection) -> None:
+    connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
+    # A unit is there with its note or not at all, so that it need not be on disk at once; and
+    # the server is to notice soon that nobody waits for a long statement any more.
+    connection.execute("SET synchronous_commit = off")
+    connection.execute("SET client_connection_check_interval = '1s'")
+    moment.follow(connection, the_plan.settings.as_of)
 
 
 def begin_unit(site: Site, tenant: Tenant, unit: str) -> None:

@@ -26,10 +26,14 @@ _STALE = """
     ORDER BY 1, 2"""
 
 
+def count(connection: Connection) -> None:
+    """Has the server count by now what this session changed; else it does so within a minute."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
+
+
 def renew(connection: Connection) -> None:
-    """Analyzes the tables of which much has changed since, but for those that another process
-    analyzes; outside a transaction."""
-    connection.execute("SELECT pg_stat_force_next_flush()")  # what this session itself changed
+    """Analyzes the tables of which much is counted as changed since, but for those that another
+    process analyzes; outside a transaction."""
     stale = [Name(*row) for row in connection.execute(_STALE, [CHANGED, SHARE])]
     if stale:
         tables = sql.SQL(", ").join(name.identifier for name in stale)
@@ -40,4 +44,5 @@ def renew(connection: Connection) -> None:
 def complete(connection: Connection) -> None:
     """Analyzes every table; it waits for nobody who analyzes one just now, as autovacuum may."""
     connection.execute("ANALYZE (SKIP_LOCKED)")
+    count(connection)
     renew(connection)
