@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.bodies import mentions
+from checks.bodies import mentions, without_comments
 from checks.reach import applications, inherited
 from checks.rule import Violation
 from checks.subjects import isolated
@@ -47,16 +47,18 @@ REVOKE EXECUTE ON FUNCTION auto.count_bays(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION auto.count_bays(uuid) TO app_user;
 """
 
-_TOUCHES = r"\b(?:FROM|JOIN|USING|INTO|UPDATE|ONLY)\s+(?:\"?\w+\"?\s*\.\s*)?\"?({})\b"
+_NAME = r"(?:\"[^\"]+\"|\w+)"
+_TOUCHED = re.compile(
+    rf"\b(?:FROM|JOIN|USING|INTO|UPDATE)\s+(?:ONLY\s+)?(?:{_NAME}\s*\.\s*)?({_NAME})", re.I
+)
 
 
 def check(source: Source, tenancy: Tenancy, roles: Roles) -> Iterator[Violation]:
     suspects = list(_callable_by_applications(source, roles))
     asking = {function for function, _ in mentions(source, _asks(tenancy), suspects)}
-    tables = {re.escape(table.name.name) for table in isolated(source.catalog, tenancy)}
-    touching = mentions(source, _TOUCHES.format("|".join(sorted(tables))), suspects)
-    for function in dict.fromkeys(function for function, _ in touching):
-        if function not in asking:
+    tables = {table.name.name.lower() for table in isolated(source.catalog, tenancy)}
+    for function in suspects:
+        if function not in asking and not tables.isdisjoint(_touched(function, source)):
             yield Violation(
                 function.signature,
                 f"SECURITY DEFINER function {function.signature} touches rows of tenants and does"
@@ -64,6 +66,12 @@ def check(source: Source, tenancy: Tenancy, roles: Roles) -> Iterator[Violation]
                 function.location,
                 f"ALTER FUNCTION {function.signature} SECURITY INVOKER;",
             )
+
+
+def _touched(function: Function, source: Source) -> Iterator[str]:
+    """The bare names of what stands where a query names its tables, in lowercase."""
+    text = without_comments(source.definitions.get(function.signature, ""))
+    return (match[1].strip('"').lower() for match in _TOUCHED.finditer(text))
 
 
 def _callable_by_applications(source: Source, roles: Roles) -> Iterator[Function]:

@@ -26,15 +26,7 @@ KINDS = (
     "domains",
 )
 
-schema_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
-
-@schema_app.callback()
-def schema() -> None:
-    """What a schema holds."""
-
-
-@schema_app.command("list")
 def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile = None) -> None:
     """Count the objects of each schema of a database, from its catalog."""
     with (
