@@ -43,7 +43,8 @@ def text_of(node: Any, sliced: str) -> str:
 
 
 def walk(node: Any) -> Iterator[Any]:
-    """A node and all nodes below it, in the order in which they stand."""
+    """A node and all nodes below it, in the order in which they stand, but for the parts of names,
+    which are almost half of them: a reference, a call, an operator and a type hold their own."""
     pending = [node]
     while pending:
         current = pending.pop()
@@ -65,8 +66,15 @@ class _SlotsWithNodes(dict[type, tuple[str, ...] | None]):
         if not issubclass(kind, ast.Node):
             return self.setdefault(kind, None)
         types = {name: slot.c_type for name, slot in reversed(kind.__slots__.items())}
-        held = (name for name, type in types.items() if type.endswith("*") and type != "char*")
-        return self.setdefault(kind, tuple(held))
+        held = [name for name, type in types.items() if type.endswith("*") and type != "char*"]
+        parts = _PARTS_OF_NAMES.get(kind)
+        return self.setdefault(kind, tuple(name for name in held if name != parts))
 
 
+_PARTS_OF_NAMES: dict[type, str] = {
+    ast.ColumnRef: "fields",
+    ast.FuncCall: "funcname",
+    ast.A_Expr: "name",
+    ast.TypeName: "names",
+}
 _SLOTS_WITH_NODES = _SlotsWithNodes()
