@@ -13,8 +13,9 @@ from typing import Any
 from harness.catalog.files.comparable import comparable
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
 from harness.finding import Finding, Location, Severity
+from harness.report.described import DRIFT
 
-RULE = "SRC002"
+RULE = DRIFT.id
 _WHY = "What was reviewed is not what runs: somebody changed one without the other."
 Aspect = Callable[[Any], frozenset[Hashable]]
 
