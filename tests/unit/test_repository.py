@@ -135,6 +135,17 @@ def test_what_the_readme_gives_to_ci_is_yaml_and_its_commands_exist() -> None:
         assert done.exit_code == 0, (line, done.output)
 
 
+def test_what_the_readme_gives_to_ci_can_be_copied_as_it_stands() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ours = re.findall(r"(?:uses:|pip install|repo:) (\S+)", "\n".join(blocks))
+    elsewhere = [place for place in ours if not place.startswith("actions/")]
+    assert set(elsewhere) == {"./tools/tenant-harness", "local"}
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    (local,) = (h for b in blocks if "repo: local" in b for h in yaml.safe_load(b)[0]["hooks"])
+    same = ("id", "name", "entry", "types", "require_serial")
+    assert [local[key] for key in same] == [hook[key] for key in same]
+
+
 def _scripts(content: Any) -> Iterator[str]:
     """The lines of all scripts in a block."""
     if isinstance(content, list):
