@@ -42,7 +42,7 @@ def examine(paths: Sequence[Path], settings: Settings) -> Examined:
     catalog = judgment.source.catalog
     return Examined(
         [f for f in findings if f.location is None or f.location.file in wanted],
-        catalog,
+        judgment.source,
         cells.count(judgment),
         allowance_comments.of_files(wanted, known(), catalog)
         + allowance_comments.of_catalog(catalog, known(), wanted),

@@ -185,7 +185,7 @@ def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> st
     if format is Format.GITHUB:
         return github.render(verdict)
     if format is Format.PROMETHEUS:
-        return prometheus_check.textfile(verdict, len(looked.catalog.tables), looked.cells)
+        return prometheus_check.textfile(verdict, len(looked.source.catalog.tables), looked.cells)
     if format is Format.GITLAB:
         return gitlab.render(verdict)
     if format is Format.MARKDOWN:
