@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from checks.policy import returns, symbolic
 from checks.policy.judgment import Judgment
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants
 from harness.catalog.source import Source
@@ -25,7 +26,36 @@ from harness.errors import UsageError
 def judgment(source: Source, settings: Settings, connection: Connection) -> Judgment:
     """The truth table of a database's policies, over a connection that never set a tenant."""
     tenants = Tenants.of_settings(settings.tenancy)
-    return Judgment(source, settings, tenants, Server(connection, settings, tenants).evaluate)
+    server = Server(connection, settings, tenants)
+
+    def evaluator(questions: Sequence[Question]) -> dict[Question, Answer]:
+        answers = server.evaluate(questions)
+        if settings.tenancy.examples:
+            return answers
+        known = returns.bodies(source)
+        return {
+            question: _doubted(answer, symbolic.evaluate(question, known, settings, tenants))
+            if question.reads_tables
+            else answer
+            for question, answer in answers.items()
+        }
+
+    return Judgment(source, settings, tenants, evaluator)
+
+
+def _doubted(answer: Answer, told: Answer) -> Answer:
+    """What an expression that reads tables says of tenants that are made up, of whom no table has
+    a row: that it admits none of their rows is no proof where the text does not tell it too."""
+    return {
+        context: {
+            candidate: tuple(
+                "unknown" if (held, said) == ("false", "unknown") else held
+                for held, said in zip(outcomes, told[context][candidate], strict=True)
+            )
+            for candidate, outcomes in rows.items()
+        }
+        for context, rows in answer.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,29 @@ def test_postgresql_judges_policies_of_other_conventions(
     assert judged(empty, using, tenancy) == rules
 
 
+FALLBACK = """
+CREATE FUNCTION own_org() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+DECLARE own text := nullif(current_setting('app.org', true), '');
+BEGIN
+    IF own IS NULL THEN
+        SELECT id INTO own FROM org ORDER BY id LIMIT 1;
+    END IF;
+    RETURN own;
+END $$;
+"""
+
+
+@pytest.mark.parametrize(
+    ("examples", "rules"), [((), {"POL011"}), (("oa", "ob"), {"POL004"})], ids=["made up", "there"]
+)
+def test_what_depends_on_rows_is_proven_by_tenants_that_exist_alone(
+    empty: Connection, examples: tuple[str, ...], rules: set[str]
+) -> None:
+    empty.execute(FALLBACK)
+    tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
+    assert judged(empty, "org_id = own_org()", {**tenancy, "examples": examples or None}) == rules
+
+
 def test_a_tenant_that_cannot_be_set_is_told(empty: Connection) -> None:
     missing = {**BY_ROLE, "identities": ("nobody_a", "nobody_b")}
     with pytest.raises(UsageError, match=r'cannot be set: role "nobody_a" does not exist; set ten'):
