@@ -106,6 +106,12 @@ def test_postgresql_judges_policies_of_other_conventions(
     assert judged(empty, using, tenancy) == rules
 
 
+def test_a_tenant_whose_key_begins_as_that_of_another_is_another(empty: Connection) -> None:
+    tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
+    alike = "org_id LIKE nullif(current_setting(''app.org'', true), '''') || ''%%''"
+    assert judged(empty, alike, tenancy) == {"POL001", "POL002"}
+
+
 FALLBACK = """
 CREATE FUNCTION own_org() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
 DECLARE own text := nullif(current_setting('app.org', true), '');
