@@ -74,9 +74,11 @@ def written(using: str) -> str:
     return SCHEMA.replace("__USING__", using)
 
 
-def judged(connection: Connection, using: str, tenancy: dict[str, Any]) -> set[str]:
-    """The rules on policies that find something in the schema."""
-    connection.execute(written(using).encode())
+def judged(
+    connection: Connection, using: str, tenancy: dict[str, Any], first: str = "oa"
+) -> set[str]:
+    """The rules on policies that find something in the schema, where the first tenant is this."""
+    connection.execute(written(using).replace("'oa'", f"'{first}'").encode())
     settings = Settings(
         tenancy=Tenancy(
             column="org_id", type="character varying(20)", root_table="public.org", **tenancy
@@ -117,7 +119,7 @@ CREATE FUNCTION own_org() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER 
 DECLARE own text := nullif(current_setting('app.org', true), '');
 BEGIN
     IF own IS NULL THEN
-        SELECT id INTO own FROM org ORDER BY id LIMIT 1;
+        SELECT id INTO own FROM org ORDER BY id DESC LIMIT 1;
     END IF;
     RETURN own;
 END $$;
@@ -125,14 +127,17 @@ END $$;
 
 
 @pytest.mark.parametrize(
-    ("examples", "rules"), [((), {"POL011"}), (("oa", "ob"), {"POL004"})], ids=["made up", "there"]
+    ("examples", "first", "rules"),
+    [(None, "oa", {"POL011"}), (("oa", "ob"), "oa", {"POL004"}), (None, "tenant", {"POL004"})],
+    ids=["made up", "named", "made up and there"],
 )
-def test_what_depends_on_rows_is_proven_by_tenants_that_exist_alone(
-    empty: Connection, examples: tuple[str, ...], rules: set[str]
+def test_what_depends_on_rows_is_decided_by_tenants_that_exist_alone(
+    empty: Connection, examples: tuple[str, str] | None, first: str, rules: set[str]
 ) -> None:
     empty.execute(FALLBACK)
     tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
-    assert judged(empty, "org_id = own_org()", {**tenancy, "examples": examples or None}) == rules
+    found = judged(empty, "org_id = own_org()", {**tenancy, "examples": examples}, first)
+    assert found == rules
 
 
 def test_a_tenant_that_cannot_be_set_is_told(empty: Connection) -> None:
