@@ -56,6 +56,14 @@ def proposed(sql: str) -> tuple[dict[str, Any], str]:
                 " json_build_object('org', %s::text))::text, true)",
             },
         ),
+        (
+            "int",
+            "org_id = coalesce(current_setting('app.org', true)::int, org_id)",
+            {
+                "setting": "app.org",
+                "current_tenant": "CAST(current_setting('app.org', TRUE) AS int)",
+            },
+        ),
         ("text", "(org_id)::text = CURRENT_USER", {"by_role": True}),
         (
             "uuid",
