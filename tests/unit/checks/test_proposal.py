@@ -61,7 +61,7 @@ def proposed(sql: str) -> tuple[dict[str, Any], str]:
             "org_id = coalesce(current_setting('app.org', true)::int, org_id)",
             {
                 "setting": "app.org",
-                "current_tenant": "CAST(current_setting('app.org', TRUE) AS int)",
+                "current_tenant": "CAST(current_setting('app.org', TRUE) AS integer)",
             },
         ),
         ("text", "(org_id)::text = CURRENT_USER", {"by_role": True}),
