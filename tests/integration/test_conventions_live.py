@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from checks import catalog, drift
+from checks.attempt import Session
 from harness.catalog import files, live_source
 from harness.config import Roles, Settings, Tenancy
 from harness.db import Connection, Target, connect
@@ -112,6 +113,12 @@ def test_a_tenant_whose_key_begins_as_that_of_another_is_another(empty: Connecti
     tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
     alike = "org_id LIKE nullif(current_setting(''app.org'', true), '''') || ''%%''"
     assert judged(empty, alike, tenancy) == {"POL001", "POL002"}
+
+
+def test_a_tenant_of_any_type_is_set_as_the_setting_holds_it(empty: Connection) -> None:
+    tenancy = Tenancy(type="integer", set_tenant="SELECT set_config('app.org', %s, true)")
+    Session(empty, tenancy).work_for(7)
+    assert empty.execute("SELECT current_setting('app.org')").fetchone() == ("7",)
 
 
 FALLBACK = """

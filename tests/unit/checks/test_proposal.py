@@ -41,7 +41,7 @@ def proposed(sql: str) -> tuple[dict[str, Any], str]:
                 "type": "bigint",
                 "setting": "app.org",
                 "current_tenant": "CAST(current_setting('app.org') AS bigint)",
-                "set_tenant": "SELECT set_config('app.org', %s, true)",
+                "set_tenant": "SELECT set_config('app.org', %s::text, true)",
             },
         ),
         (
