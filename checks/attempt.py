@@ -142,8 +142,10 @@ class Session:
             yield replace(self, connection=connection, standing=tenant)
 
     def name(self, tenant: Any) -> sql.Composable:
-        """The statement after which the transaction works for the tenant."""
-        named = psycopg.ClientCursor(self.connection).mogrify(self.tenancy.set_tenant, [tenant])
+        """The statement after which the transaction works for the tenant, whose key goes as text:
+        a literal fits whatever type is asked for, a number not into set_config()."""
+        cursor = psycopg.ClientCursor(self.connection)
+        named = cursor.mogrify(self.tenancy.set_tenant, [str(tenant)])
         return sql.SQL(named)
 
     def work_for(self, tenant: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -63,13 +64,16 @@ class Compared:
     """Entries that occur no longer, or less often."""
 
 
-_DOCUMENT = TypeAdapter(Baseline)
+@cache
+def _document() -> TypeAdapter[Baseline]:
+    """Made when it is asked for: no small part of what a command takes to begin."""
+    return TypeAdapter(Baseline)
 
 
 def read(path: Path) -> Baseline:
     """The baseline in a file; UsageError where it cannot be read or is something else."""
     try:
-        baseline = _DOCUMENT.validate_json(path.read_bytes())
+        baseline = _document().validate_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -84,7 +88,7 @@ def read(path: Path) -> Baseline:
 
 def render(baseline: Baseline) -> str:
     """The document, indented, ending with a newline."""
-    return _DOCUMENT.dump_json(baseline, indent=2).decode() + "\n"
+    return _document().dump_json(baseline, indent=2).decode() + "\n"
 
 
 def compare(findings: Sequence[Finding], baseline: Baseline) -> Compared:

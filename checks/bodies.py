@@ -13,6 +13,17 @@ _CALLED = re.compile(r"(\w+)\s*\(")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
+def saying(source: Source, word: str) -> list[Function]:
+    """The functions with a word in their text, in any case: those in which `mentions` is to look,
+    at a small part of what a pattern costs that begins anywhere."""
+    word = word.lower()
+    return [
+        function
+        for function in source.catalog.functions
+        if word in source.definitions.get(function.signature, "").lower()
+    ]
+
+
 def mentions(
     source: Source, pattern: str, functions: Iterable[Function] | None = None
 ) -> Iterator[tuple[Function, Location | None]]:
@@ -21,8 +32,13 @@ def mentions(
     for function in source.catalog.functions if functions is None else functions:
         text = source.definitions.get(function.signature, "")
         if expression.search(text):
-            for match in expression.finditer(_COMMENT.sub(_blank, text)):
+            for match in expression.finditer(without_comments(text)):
                 yield function, _below(function.location, text.count("\n", 0, match.start()))
+
+
+def without_comments(text: str) -> str:
+    """As many characters and lines, so that offsets stay."""
+    return _COMMENT.sub(_blank, text)
 
 
 def reaching(source: Source, pattern: str, names: Iterable[str]) -> frozenset[str]:
@@ -51,5 +67,4 @@ def _below(start: Location | None, lines: int) -> Location | None:
 
 
 def _blank(comment: re.Match[str]) -> str:
-    """As many characters and lines, so that offsets stay."""
     return re.sub(r"[^\n]", " ", comment.group())

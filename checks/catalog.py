@@ -28,9 +28,8 @@ def examine(database: Target, settings: Settings) -> Examined:
     with connect(database.admin) as connection:
         connection.execute("SET TRANSACTION READ ONLY")
         findings, judgment = _judged(connection, settings)
-        catalog = judgment.source.catalog
-        allowances = allowance_comments.of_catalog(catalog, known())
-        return Examined(findings, catalog, cells.count(judgment), allowances)
+        allowances = allowance_comments.of_catalog(judgment.source.catalog, known())
+        return Examined(findings, judgment.source, cells.count(judgment), allowances)
 
 
 def judge(connection: Connection, settings: Settings) -> tuple[list[Finding], Catalog]:

@@ -7,23 +7,28 @@ CHECKs, of indexes, bodies of functions) is compared by name and kind alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from harness.catalog.files.comparable import comparable
+from harness.catalog.files.privileges import EVERYTHING
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
+from harness.catalog.source import Privilege, Source
 from harness.finding import Finding, Location, Severity
+from harness.report.described import DRIFT
 
-RULE = "SRC002"
+RULE = DRIFT.id
 _WHY = "What was reviewed is not what runs: somebody changed one without the other."
 Aspect = Callable[[Any], frozenset[Hashable]]
 
 
-def drift(written: Catalog, deployed: Catalog, owner: str) -> list[Finding]:
+def drift(files: Source, database: Source, owner: str) -> list[Finding]:
     """Every difference between what files say and what a database holds, as a finding.
 
     Grants to the owner's role do not count: deploy lets it read what it handed over.
     """
+    written, deployed = files.catalog, database.catalog
     return [
         *_compare("table", _by_name(written.tables), _made(deployed), TABLE_ASPECTS),
         *_compare(
@@ -38,6 +43,7 @@ def drift(written: Catalog, deployed: Catalog, owner: str) -> list[Finding]:
             {function.signature: function for function in deployed.functions},
             {"properties": function_properties},
         ),
+        *_privileges(files, database, owner),
     ]
 
 
@@ -58,16 +64,49 @@ def _compare(
     for name, thing in written.items():
         if name in deployed:
             for aspect, of in aspects.items():
-                yield from _differ(name, aspect, of(thing), of(deployed[name]), thing.location)
+                what = f"{aspect} of {name}"
+                yield from _differ(name, what, of(thing), of(deployed[name]), thing.location)
         elif getattr(thing, "partition_of", None) is None:
             yield _finding(name, f"{kind} {name} is in the files alone", thing.location)
     for name in deployed.keys() - written.keys():
         yield _finding(name, f"{kind} {name} is in the database alone", None)
 
 
+def _privileges(files: Source, database: Source, owner: str) -> Iterator[Finding]:
+    """What roles may do with schemas, sequences and functions, and with what is created later; a
+    function that one side alone has is told already."""
+    written, deployed = _held(files, owner), _held(database, owner)
+    places = {(str(p.kind), p.object): p.location for p in files.privileges}
+    known, there = ({f.signature for f in s.catalog.functions} for s in (files, database))
+    for kind, subject in dict.fromkeys((*written, *deployed)):
+        if kind != "function" or subject in known & there:
+            key = (kind, subject)
+            what = f"privileges on {subject if kind == 'default' else f'{kind} {subject}'}"
+            one, other = (frozenset(held.get(key, ())) for held in (written, deployed))
+            yield from _differ(subject, what, one, other, places.get(key))
+
+
+def _held(source: Source, owner: str) -> dict[tuple[str, str], set[tuple[str, str]]]:
+    """By kind and name of a thing, each privilege with the role that holds it."""
+    held: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+    for privilege in source.privileges:
+        if privilege.role != owner:
+            named = {(privilege.role, each) for each in _spelled_out(privilege)}
+            held[privilege.kind, privilege.object] |= named
+    return held
+
+
+def _spelled_out(privilege: Privilege) -> frozenset[str]:
+    """Each of ALL, which files may say of what is created later; a database never does."""
+    if "all" not in privilege.privileges:
+        return privilege.privileges
+    kind = privilege.object.removeprefix("every later ").partition(" ")[0]
+    return EVERYTHING.get(kind, frozenset({"usage"}))
+
+
 def _differ(
     name: str,
-    aspect: str,
+    what: str,
     written: frozenset[Hashable],
     deployed: frozenset[Hashable],
     location: Location | None,
@@ -75,7 +114,7 @@ def _differ(
     if written != deployed:
         only = [f"files alone: {_told(written - deployed)}"] if written - deployed else []
         only += [f"database alone: {_told(deployed - written)}"] if deployed - written else []
-        yield _finding(name, f"{aspect} of {name} differ; {'; '.join(only)}", location)
+        yield _finding(name, f"{what} differ; {'; '.join(only)}", location)
 
 
 def _told(things: frozenset[Hashable]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from checks.allowance import Allowances
 from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.finding import Finding
 
 
@@ -15,7 +16,12 @@ class Examined:
     """Findings in the order of reports, and what they were found in."""
 
     findings: list[Finding]
-    catalog: Catalog
+    source: Source
     cells: Mapping[str, int]
     """The policies' truth table, cells by verdict."""
     allowances: Allowances
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables, views and functions of the source."""
+        return self.source.catalog

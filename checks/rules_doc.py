@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from checks.probe import registry as probe_registry
 from checks.rule import Rule
 from checks.rules import registry
+from harness.report.described import DESCRIBED
 
 _GROUPS = {
     "SRC": "The files themselves",
@@ -29,7 +30,7 @@ _GROUPS = {
 def render() -> str:
     """The page: an overview by group, then each rule with its reason and its examples."""
     rules = (line for rule in _in_order() for line in _section(rule))
-    return "\n".join([*_head(), *rules, *_probes()])
+    return "\n".join([*_head(), *rules, *_described(), *_probes()])
 
 
 def _head() -> Iterator[str]:
@@ -56,6 +57,11 @@ def _head() -> Iterator[str]:
             )
             yield "|---|---|---|"
         yield f"| [{rule.id}](#{rule.id.lower()}) | {rule.severity.value} | {rule.title} |"
+    yield from ("", "**Found beside the checks of one source**", "")
+    yield from ("| rule | severity | what holds | looked for by |", "|---|---|---|---|")
+    for other in DESCRIBED:
+        place = f"[{other.id}](#{other.id.lower()})"
+        yield f"| {place} | {other.severity.value} | {other.title} | `{other.command}` |"
     yield ""
 
 
@@ -64,6 +70,12 @@ def _section(rule: Rule) -> Iterator[str]:
     yield from ("", rule.why, "")
     yield from ("Not found:", "", "```sql", *_example(rule.good[0]), "```", "")
     yield from ("Found:", "", "```sql", *_example(rule.bad[0]), "```", "")
+
+
+def _described() -> Iterator[str]:
+    for rule in DESCRIBED:
+        yield from ("", f"## {rule.id}", "", f"{rule.title}. *{rule.severity.value.capitalize()}.*")
+        yield from ("", rule.why, "", f"Found by `{rule.command}`.", "")
 
 
 def _probes() -> Iterator[str]:

@@ -13,6 +13,7 @@ from checks.rules import registry
 from checks.selection import known
 from harness.catalog import files
 from harness.catalog.model import Catalog
+from harness.catalog.parsing import uncollected, unvalidated
 from harness.config import Settings
 from harness.deploy import migrations, source
 from harness.errors import SchemaError
@@ -41,7 +42,7 @@ def examine(paths: Sequence[Path], settings: Settings) -> Examined:
     catalog = judgment.source.catalog
     return Examined(
         [f for f in findings if f.location is None or f.location.file in wanted],
-        catalog,
+        judgment.source,
         cells.count(judgment),
         allowance_comments.of_files(wanted, known(), catalog)
         + allowance_comments.of_catalog(catalog, known(), wanted),
@@ -55,10 +56,11 @@ def judge(texts: Mapping[str, str], settings: Settings) -> tuple[list[Finding], 
 
 
 def _judged(texts: Mapping[str, str], settings: Settings) -> tuple[list[Finding], Judgment]:
-    read = files.read(texts, settings.partition_functions)
     order = {path: position for position, path in enumerate(texts)}
-    judgment = symbolic.judgment(read, settings)
-    findings = [finding for rule in registry() for finding in rule.findings(judgment)]
+    with uncollected(), unvalidated():
+        read = files.read(texts, settings.partition_functions)
+        judgment = symbolic.judgment(read, settings)
+        findings = [finding for rule in registry() for finding in rule.findings(judgment)]
     return sorted(findings, key=lambda finding: _place(finding, order)), judgment
 
 

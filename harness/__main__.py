@@ -15,7 +15,7 @@ import traceback
 import psycopg
 from typer.exceptions import Abort, TyperException
 
-from harness.cli.app import app
+from harness.cli.app import app_for
 from harness.db import one_line
 from harness.errors import HarnessError
 
@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not debug:  # what psycopg warns of while an interruption unwinds is no news to a user
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     try:
-        code = app([a for a in given if a != "--debug"], standalone_mode=False)
+        words = [word for word in given if word != "--debug"]
+        code = app_for(words)(words, standalone_mode=False)
     except TyperException as error:
         return _fail(f"{error.format_message()} (see --help)", error.exit_code, debug)
     except (KeyboardInterrupt, Abort):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -274,23 +275,26 @@ class Run:
         )
 
 
-_DOCUMENT = TypeAdapter(Run)
+@cache
+def _document() -> TypeAdapter[Run]:
+    """Made when it is asked for: no small part of what a command takes to begin."""
+    return TypeAdapter(Run)
 
 
 def to_json(run: Run) -> str:
     """The document as indented JSON, ending with a newline."""
-    return _DOCUMENT.dump_json(run, indent=2).decode() + "\n"
+    return _document().dump_json(run, indent=2).decode() + "\n"
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema that documents of this format follow."""
-    return _DOCUMENT.json_schema()
+    return _document().json_schema()
 
 
 def from_json(text: str | bytes, source: str = "run document") -> Run:
     """Reads a document; UsageError where it is none or newer than this harness."""
     try:
-        run = _DOCUMENT.validate_json(text)
+        run = _document().validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

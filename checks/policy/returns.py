@@ -26,6 +26,8 @@ def bodies(source: Source) -> dict[str, str]:
     """The expressions of functions without arguments, by qualified and by bare name."""
     found: dict[str, str] = dict(_PLATFORM)
     for function in source.catalog.functions:
+        if function.returns == "trigger":
+            continue  # no expression can call it
         reader = {"sql": _expression, "plpgsql": _returned}.get(function.language)
         if reader is not None and function.signature.endswith("()"):
             body = reader(source.definitions.get(function.signature, ""))

@@ -14,8 +14,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from checks.keys import tenant_key
+from checks.policy import returns, symbolic
 from checks.policy.judgment import Judgment
 from checks.policy.question import Answer, Candidate, Context, Outcome, Question, Tenants
+from harness.catalog.model import Table
 from harness.catalog.source import Source
 from harness.config import Settings
 from harness.db import Connection, is_lost, one_line
@@ -25,7 +28,57 @@ from harness.errors import UsageError
 def judgment(source: Source, settings: Settings, connection: Connection) -> Judgment:
     """The truth table of a database's policies, over a connection that never set a tenant."""
     tenants = Tenants.of_settings(settings.tenancy)
-    return Judgment(source, settings, tenants, Server(connection, settings, tenants).evaluate)
+    server = Server(connection, settings, tenants)
+
+    def evaluator(questions: Sequence[Question]) -> dict[Question, Answer]:
+        answers = server.evaluate(questions)
+        if settings.tenancy.examples or _is_there(tenants.a, source, settings, connection):
+            return answers
+        known = returns.bodies(source)
+        return {
+            question: _doubted(answer, symbolic.evaluate(question, known, settings, tenants))
+            if question.reads_tables
+            else answer
+            for question, answer in answers.items()
+        }
+
+    return Judgment(source, settings, tenants, evaluator)
+
+
+def _is_there(tenant: str, source: Source, settings: Settings, connection: Connection) -> bool:
+    """Whether the table of tenants, as far as the role may look, has one of this key."""
+    root = next((t for t in source.catalog.tables.values() if _is_root(t, settings)), None)
+    key = tenant_key(root, settings.tenancy) if root else None
+    if root is None or key is None:
+        return False
+    column = sql.Identifier(key)
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {}::text = %s)")
+    try:
+        with connection.transaction():
+            asked = query.format(root.name.identifier, column)
+            found = connection.execute(asked, [tenant]).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return bool(found and found[0])
+
+
+def _is_root(table: Table, settings: Settings) -> bool:
+    return str(table.name) == settings.tenancy.root_table
+
+
+def _doubted(answer: Answer, told: Answer) -> Answer:
+    """What an expression that reads tables says of tenants that are made up, of whom no table has
+    a row: that it admits none of their rows is no proof where the text does not tell it too."""
+    return {
+        context: {
+            candidate: tuple(
+                "unknown" if (held, said) == ("false", "unknown") else held
+                for held, said in zip(outcomes, told[context][candidate], strict=True)
+            )
+            for candidate, outcomes in rows.items()
+        }
+        for context, rows in answer.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,17 @@ def _is_equality(node: ast.A_Expr) -> bool:
 def _pair(own: Any, other: Any) -> Iterator[tuple[str, str, bool]]:
     column, session = _bare(own), _unwrapped(other)
     if isinstance(column, ast.ColumnRef):
+        if isinstance(session, ast.CoalesceExpr) and _falls_back_to(column, session):
+            session = session.args[0]
         if isinstance(session, ast.SubLink):
             yield from _asked(column, session.subselect)
         elif _is_of_session(session):
             yield _name(column), _spelled(session), False
+
+
+def _falls_back_to(column: ast.ColumnRef, session: ast.CoalesceExpr) -> bool:
+    """Whether every row is the session's that names none: a fault, but it tells what names one."""
+    return any(_bare(argument) == column for argument in session.args[1:])
 
 
 def _asked(column: Any, query: Any) -> Iterator[tuple[str, str, bool]]:

@@ -136,14 +136,14 @@ def _set_tenant(session: Session, text: str, source: Source) -> Told:
         return Told("SELECT set_config('role', %s, true)", "roles are tenants")
     if not session.setting:
         reason = f"which setting {text or 'the session'} reads is not known"
-        return Told("SELECT set_config('app.tenant', %s, true)", reason, sure=False)
+        return Told("SELECT set_config('app.tenant', %s::text, true)", reason, sure=False)
     setter = _setter(session.setting, source)
     if setter is not None:
         return Told(f"SELECT {setter}(%s)", f"{setter} sets {session.setting}")
-    value = "%s"
+    value = "%s::text"  # whatever type a caller gives the tenant, set_config() takes text alone
     for key in reversed(session.claim.split(".") if session.claim else ()):
-        value = f"json_build_object('{key}', {value if value != '%s' else '%s::text'})"
-    value = value if value == "%s" else f"{value}::text"
+        value = f"json_build_object('{key}', {value})"
+    value = f"{value}::text" if session.claim else value
     statement = f"SELECT set_config('{session.setting}', {value}, true)"
     return Told(statement, "for one transaction; no function of the schema does it")
 

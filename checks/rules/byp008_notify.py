@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.bodies import mentions
+from checks.bodies import mentions, saying
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.finding import Severity
@@ -41,7 +41,7 @@ _NOTIFIES = r"\bpg_notify\s*\(|\bNOTIFY\s+\w+"
 
 
 def check(source: Source) -> Iterator[Violation]:
-    for function, location in mentions(source, _NOTIFIES):
+    for function, location in mentions(source, _NOTIFIES, saying(source, "notify")):
         yield Violation(
             function.signature,
             f"function {function.signature} sends a notification, which every role can read",

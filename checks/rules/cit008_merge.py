@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.bodies import mentions
+from checks.bodies import mentions, saying
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.finding import Severity
@@ -35,7 +35,7 @@ _MERGE = r"\bMERGE\s+INTO\s+(?:ONLY\s+)?[\w.\"]+(?:\s+(?:AS\s+)?\w+)?\s+USING\b"
 
 
 def check(distributed: Source) -> Iterator[Violation]:
-    for function, location in mentions(distributed, _MERGE):
+    for function, location in mentions(distributed, _MERGE, saying(distributed, "merge")):
         yield Violation(
             function.signature,
             f"{function.signature} uses MERGE, which Citus refuses on tables with such policies",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.bodies import mentions
+from checks.bodies import mentions, saying
 from checks.rule import Violation
 from harness.catalog.source import Source
 from harness.config import Tenancy
@@ -67,7 +67,7 @@ def check(source: Source, tenancy: Tenancy, for_citus: bool) -> Iterator[Violati
     setting = re.escape(tenancy.setting)
     allowed = "" if for_citus else f"(?!{_LOCAL})"
     pattern = rf"\bset_config\s*\(\s*'{setting}'{allowed}|\bSET\s+(?:SESSION\s+)?{setting}\b"
-    for function, location in mentions(source, pattern):
+    for function, location in mentions(source, pattern, saying(source, tenancy.setting)):
         yield Violation(
             function.signature,
             f"{function.signature} sets {tenancy.setting} otherwise than with SET LOCAL",

@@ -1,4 +1,4 @@
-"""Every UNIQUE starts with the tenant column.
+"""Every UNIQUE holds the tenant column.
 
 A value that is unique over all tenants is an oracle: the error of a duplicate key, or an ON
 CONFLICT DO NOTHING that inserts nothing, tells one tenant what another one has. Citus refuses
@@ -19,6 +19,7 @@ SEVERITY = Severity.WARNING
 GOOD = """
 CREATE TABLE auto.bay (business_id uuid NOT NULL, name text, UNIQUE (business_id, name));
 CREATE UNIQUE INDEX bay_name_idx ON auto.bay (business_id, lower(name));
+CREATE UNIQUE INDEX bay_other_idx ON auto.bay (name, business_id);
 CREATE INDEX bay_plain_idx ON auto.bay (name);
 """
 BAD = (
@@ -40,7 +41,7 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
         keys: list[Constraint | Index] = [c for c in table.constraints if c.kind == "unique"]
         keys += [index for index in table.indexes if index.unique]
         for key in keys:
-            if key.columns[0] != tenancy.column:
+            if tenancy.column not in key.columns:
                 columns = ", ".join(key.columns)
                 better = dict.fromkeys((tenancy.column, *key.columns))
                 yield Violation(

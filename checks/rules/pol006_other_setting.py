@@ -29,6 +29,16 @@ CREATE FUNCTION auto.tenant() RETURNS uuid
     RETURN current_setting('app.business_id')::uuid;
 """,
     """
+CREATE TABLE auto.bay (business_id uuid NOT NULL, owner_id uuid);
+GRANT SELECT ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay USING (
+    business_id = tenant_mgmt.current_business_id()
+    AND coalesce(current_setting('app.region', true), 'eu') = 'eu'
+    AND (owner_id IS NULL OR owner_id::text = current_setting('app.user_id', true))
+);
+""",
+    """
 CREATE FUNCTION auto.told() RETURNS text
     LANGUAGE sql STABLE
     RETURN current_setting('app.business_id');
@@ -44,6 +54,24 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON auto.bay TO app_user;
 ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON auto.bay USING (business_id = tenant_mgmt.current_business_id());
 CREATE POLICY q ON auto.bay USING (current_setting('app.bypass', true)::text = 'on'); -- here
+""",
+    """
+CREATE TABLE auto.bay (business_id uuid NOT NULL);
+GRANT SELECT ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay USING (business_id = tenant_mgmt.current_business_id());
+CREATE POLICY q ON auto.bay -- here
+    USING (coalesce(current_setting('app.is_admin', true)::boolean, false) = true);
+""",
+    """
+CREATE FUNCTION auto.is_support() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN nullif(current_setting('app.support', true), '')::boolean;
+CREATE TABLE auto.bay (business_id uuid NOT NULL);
+GRANT SELECT ON auto.bay TO app_user;
+ALTER TABLE auto.bay ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON auto.bay -- here
+    USING (business_id = tenant_mgmt.current_business_id() OR auto.is_support());
 """,
     """
 CREATE FUNCTION auto.tenant() RETURNS uuid

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from checks.rule import Violation
 from checks.subjects import defined, isolated
 from checks.wording import qualified, quoted
-from harness.catalog.model import Catalog, Table
+from harness.catalog.model import Catalog, Constraint, Index, Table
 from harness.config import Tenancy
 from harness.finding import Severity
 
@@ -36,6 +36,16 @@ CREATE INDEX bay_number_idx ON auto.bay (number); -- here
     """
 CREATE TABLE auto.bay (business_id uuid NOT NULL, number integer); -- here
 """,
+    """
+CREATE TABLE auto.bay (
+    business_id uuid NOT NULL,
+    number integer,
+    place integer,
+    UNIQUE (business_id, number),
+    UNIQUE (place, business_id) -- here
+);
+CREATE UNIQUE INDEX bay_number_idx ON auto.bay (number, business_id); -- here
+""",
 )
 
 
@@ -43,7 +53,7 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
     for table in isolated(catalog, tenancy):
         for index in table.indexes:
             explained = tenancy.column in (index.comment or "")
-            if index.columns[0] != tenancy.column and not index.unique and not explained:
+            if _leads_elsewhere(index, tenancy.column) and not explained:
                 columns = dict.fromkeys((tenancy.column, *index.columns))
                 yield Violation(
                     f"{table.name.schema}.{index.name}",
@@ -51,6 +61,16 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
                     index.location,
                     f"CREATE INDEX {quoted(index.name)}"
                     f" ON {qualified(table.name)} ({', '.join(columns)});",
+                )
+        for key in table.constraints:
+            if key.kind == "unique" and _leads_elsewhere(key, tenancy.column):
+                columns = dict.fromkeys((tenancy.column, *key.columns))
+                yield Violation(
+                    str(table.name),
+                    f"UNIQUE ({', '.join(key.columns)}) of {table.name} starts with"
+                    f" {key.columns[0]}",
+                    key.location,
+                    f"UNIQUE ({', '.join(columns)})",
                 )
     for table in defined(catalog, tenancy):
         if tenancy.column in table.columns and not _has_index(table, tenancy.column):
@@ -60,6 +80,13 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
                 table.location,
                 f"CREATE INDEX ON {qualified(table.name)} ({quoted(tenancy.column)});",
             )
+
+
+def _leads_elsewhere(key: Index | Constraint, tenant: str) -> bool:
+    """Whether it starts with something else than the tenant; one that is unique over all tenants
+    is found by ORA001."""
+    unique = isinstance(key, Constraint) or key.unique
+    return key.columns[0] != tenant and (not unique or tenant in key.columns)
 
 
 def _has_index(table: Table, tenant: str) -> bool:

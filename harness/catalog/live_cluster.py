@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from psycopg import sql
@@ -52,7 +53,10 @@ class _Answer:
         return {relation.name: relation.protection for relation in self.relations}
 
 
-_ANSWER = TypeAdapter(_Answer)
+@cache
+def _answer() -> TypeAdapter[_Answer]:
+    """Made when it is asked for: no small part of what a command takes to begin."""
+    return TypeAdapter(_Answer)
 
 
 def read(connection: Connection, roles: Collection[str]) -> Cluster:
@@ -64,7 +68,7 @@ def read(connection: Connection, roles: Collection[str]) -> Cluster:
     schemas = live.schemas(connection)
     nodes = live.rows(connection, "cluster/nodes", [])
     command = _command(schemas, roles)
-    own = _ANSWER.validate_json(_text(connection, command))
+    own = _answer().validate_json(_text(connection, command))
     answers, errors = _ask(connection, command)
     relations = tuple(
         _relation(row, own.protections)
@@ -106,7 +110,7 @@ def _command(schemas: list[str], roles: Collection[str]) -> str:
 def _ask(connection: Connection, command: str) -> tuple[Mapping[int, _Answer], Mapping[int, str]]:
     """What each node answers, and the errors of those that did not."""
     rows = connection.execute(_ASK_ALL, [command]).fetchall()
-    answers = {node: _ANSWER.validate_json(text) for node, success, text in rows if success}
+    answers = {node: _answer().validate_json(text) for node, success, text in rows if success}
     return answers, {node: " ".join(text.split()) for node, success, text in rows if not success}
 
 

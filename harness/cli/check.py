@@ -32,6 +32,7 @@ from harness.cli.proposing import propose
 from harness.errors import UsageError
 from harness.report import github, gitlab, junit, markdown, prometheus_check, sarif, text
 from harness.report import json as findings_json
+from harness.report.described import DRIFT
 from harness.report.rules import RuleDescription
 from harness.verdict import Verdict
 
@@ -184,7 +185,7 @@ def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> st
     if format is Format.GITHUB:
         return github.render(verdict)
     if format is Format.PROMETHEUS:
-        return prometheus_check.textfile(verdict, len(looked.catalog.tables), looked.cells)
+        return prometheus_check.textfile(verdict, len(looked.source.catalog.tables), looked.cells)
     if format is Format.GITLAB:
         return gitlab.render(verdict)
     if format is Format.MARKDOWN:
@@ -194,5 +195,7 @@ def _render(verdict: Verdict, looked: Looked, format: Format, color: bool) -> st
 
 
 def _rules(looked: Looked) -> list[RuleDescription]:
-    """What was looked for; probes count only where they were carried out."""
-    return [*registry(), *(own_rules() if Layer.ISOLATION in looked.layers else ())]
+    """What was looked for; probes and a comparison count only where they were carried out."""
+    compared = {Layer.STATIC, Layer.CATALOG} <= {*looked.layers}
+    probes = own_rules() if Layer.ISOLATION in looked.layers else ()
+    return [*registry(), *([DRIFT] if compared else ()), *probes]

@@ -14,8 +14,9 @@ import typer
 
 from checks import static
 from checks.drift import drift
-from harness.catalog import files, live
-from harness.catalog.model import Catalog, Name
+from harness.catalog import files, live, live_source
+from harness.catalog.model import Name
+from harness.catalog.source import Source
 from harness.cli.options import (
     ConfigFile,
     Context,
@@ -104,10 +105,10 @@ def diff(
     )
     _, written = _written(ctx.settings)
     with _reading(ctx) as connection:
-        found = drift(written, live.read(connection), ctx.settings.roles.owner)
+        found = drift(written, live_source.read(connection), ctx.settings.roles.owner)
     verdict = Verdict(tuple(found), fail_on="info")
     color = sys.stdout.isatty() and not ctx.console.no_color
-    write(text.render(verdict, f"{len(written.tables)} tables", color=color), None)
+    write(text.render(verdict, f"{len(written.catalog.tables)} tables", color=color), None)
     raise typer.Exit(1 if verdict.failed else 0)
 
 
@@ -126,17 +127,17 @@ def _read(ctx: Context) -> _Read:
     """The database that a DSN names, else the files."""
     settings = ctx.settings
     if server_dsn(settings) is None:
-        texts, catalog = _written(settings)
-        return _Read(areas(catalog, texts), settings.tenancy, {})
+        texts, written = _written(settings)
+        return _Read(areas(written.catalog, texts), settings.tenancy, {})
     with _reading(ctx) as connection:
         found = areas(live.read(connection), {})
         return _Read(found, settings.tenancy, _estimates(connection))
 
 
-def _written(settings: Settings) -> tuple[dict[str, str], Catalog]:
+def _written(settings: Settings) -> tuple[dict[str, str], Source]:
     """The files of the schema, path to text, and what they define."""
     texts = static.read_texts([settings.schema_dir])
-    return texts, files.read(texts, settings.partition_functions).catalog
+    return texts, files.read(texts, settings.partition_functions)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +10,7 @@ from checks.rules import registry
 from harness.cli.options import ConfigFile, Database, Dsn, context
 from harness.db import connect
 from harness.deploy.deploy import count_objects
+from harness.report.described import DESCRIBED
 from loadtests.query import BUNDLED, read_all
 
 KINDS = (
@@ -26,15 +26,7 @@ KINDS = (
     "domains",
 )
 
-schema_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
-
-@schema_app.callback()
-def schema() -> None:
-    """What a schema holds."""
-
-
-@schema_app.command("list")
 def schema_list(dsn: Dsn = None, database: Database = None, config: ConfigFile = None) -> None:
     """Count the objects of each schema of a database, from its catalog."""
     with (
@@ -55,6 +47,9 @@ def rules() -> None:
     table = _table("rule", "severity", "what it looks for")
     for rule in registry():
         table.add_row(rule.id, rule.severity.value, rule.title)
+    for described in DESCRIBED:
+        told = f"{described.title} ({described.command})"
+        table.add_row(described.id, described.severity.value, told)
     for probe in probe_registry().values():
         table.add_row(probe.rule, "probe", probe.title)
     _print(table)

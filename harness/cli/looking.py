@@ -12,6 +12,7 @@ from checks.allowance import Allowances
 from checks.drift import drift
 from checks.rules import registry
 from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.cli.missing import tell_missing
 from harness.cli.options import Context
 from harness.errors import UsageError
@@ -36,7 +37,7 @@ class Looked:
     layers: tuple[Layer, ...]
     findings: list[Finding] = field(default_factory=list)
     allowances: Allowances = field(default_factory=Allowances)
-    catalog: Catalog = field(default_factory=Catalog)
+    source: Source = field(default_factory=lambda: Source(Catalog()))
     """Of the database where one was looked at."""
     cells: Mapping[str, int] = field(default_factory=dict)
     """The policies' truth table, cells by verdict."""
@@ -72,7 +73,7 @@ def _at_files(ctx: Context, paths: list[Path], looked: Looked) -> None:
     examined = static.examine(paths, ctx.settings)
     looked.findings += examined.findings
     looked.allowances = examined.allowances
-    looked.catalog, looked.cells = examined.catalog, examined.cells
+    looked.source, looked.cells = examined.source, examined.cells
     rules = sum(not rule.judges("cluster") for rule in registry())
     looked.checked.append(f"{len(examined.catalog.tables)} tables by {rules} rules")
 
@@ -86,9 +87,9 @@ def _at_catalog(ctx: Context, paths: list[Path], looked: Looked) -> None:
     if Layer.STATIC not in looked.layers:
         looked.allowances = examined.allowances
     elif not paths:
-        looked.findings += drift(looked.catalog, examined.catalog, ctx.settings.roles.owner)
-    looked.catalog, looked.cells = examined.catalog, examined.cells
-    looked.checked.append(f"the catalog's {len(looked.catalog.tables)} tables and partitions")
+        looked.findings += drift(looked.source, examined.source, ctx.settings.roles.owner)
+    looked.source, looked.cells = examined.source, examined.cells
+    looked.checked.append(f"the catalog's {len(examined.catalog.tables)} tables and partitions")
 
 
 def _attack(ctx: Context, owned: str | None, tables: list[str], looked: Looked) -> None:

@@ -25,6 +25,8 @@ from harness.report import (
     sarif,
     terminal,
 )
+from harness.report.described import DESCRIBED
+from harness.report.rules import RuleDescription
 from harness.run import Run
 from harness.verdict import Verdict
 
@@ -50,6 +52,11 @@ def _page(run: Run) -> str:
     return html.render(run)
 
 
+def _rules() -> list[RuleDescription]:
+    """Those that findings of a run may name."""
+    return [*rules.registry(), *DESCRIBED, *own_rules()]
+
+
 def _findings(run: Run) -> Verdict:
     """What a run found in files and catalog and by its probes, as `harness check` tells it."""
     found = (*run.findings, *leak_findings.findings(run.probes))
@@ -63,7 +70,7 @@ RENDERERS: Mapping[Format, Callable[[Run], str]] = {
     Format.PROMETHEUS: prometheus.textfile,
     Format.MARKDOWN: markdown_run.render,
     Format.GITHUB: github_run.render,
-    Format.SARIF: lambda run: sarif.render(_findings(run), [*rules.registry(), *own_rules()]),
+    Format.SARIF: lambda run: sarif.render(_findings(run), _rules()),
     Format.GITLAB: lambda run: gitlab.render(_findings(run)),
 }
 FILES = {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,7 +35,12 @@ class Working:
     where: str = ""
 
 
-_DOCUMENT = TypeAdapter(Working)
+@cache
+def _document() -> TypeAdapter[Working]:
+    """Made when it is asked for: no small part of what a command takes to begin."""
+    return TypeAdapter(Working)
+
+
 Tell = Callable[[float, float, int, str], None]
 """Called with how much is done, of how much, rows and the place."""
 
@@ -56,7 +62,7 @@ def published(doing: str, database: str, within: Path | None = None) -> Iterator
             return
         state = replace(state, told=now, done=done, total=total or 0.0, rows=rows, where=where)
         with suppress(OSError):  # whoever works does not fail for who might watch
-            place.replace(path, _DOCUMENT.dump_json(state))
+            place.replace(path, _document().dump_json(state))
 
     tell(0.0, 0.0, 0, "")
     try:
@@ -72,5 +78,5 @@ def read(within: Path | None = None) -> list[Working]:
     found = []
     for path in place.ours("*-working.json", directory) if directory else ():
         with suppress(OSError, ValidationError):
-            found.append(_DOCUMENT.validate_json(path.read_bytes()))
+            found.append(_document().validate_json(path.read_bytes()))
     return sorted(found, key=lambda working: working.began)

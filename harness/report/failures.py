@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from shlex import quote
 
 from harness.finding import Finding
+from harness.report.described import DESCRIBED
 from harness.report.isolation import PROBES
 from harness.report.terminal import why
 from harness.run import ProbeResult, QueryResult, Regression, Run
 
 _AUDIT = "harness fill --audit"
-_LOADS = {"GRW001": "--growth", "RLC001": "--rls-cost"}
-"""Rules of the load, not of a check, with the option that asks for them."""
+_COMMANDS = {rule.id: rule.command for rule in DESCRIBED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,11 @@ def _finding(finding: Finding) -> Failure:
 
 def _judged_again(finding: Finding) -> str:
     """The command whose finding it is."""
-    if mode := _LOADS.get(finding.rule):
-        return f"{_load(finding.object)} {mode}"
     layer = "static" if finding.location else "catalog"
-    return f"harness check {layer} --select {finding.rule}"
+    command = _COMMANDS.get(finding.rule, f"harness check {layer}")
+    if command.startswith("harness load"):
+        return f"{command} --only {quote(finding.object)}"
+    return f"{command} --select {finding.rule}"
 
 
 def _query(query: QueryResult) -> Failure:

@@ -12,11 +12,11 @@ from harness.catalog.model import Name
 from harness.errors import UsageError
 from harness.finding import Finding, Severity
 from harness.growth_result import Fit, GrowthPoint, Planning, QueryGrowth, Shape
+from harness.report.described import GROWTH
 from loadtests.growth import laws
 from loadtests.growth.measuring import PLANNINGS, Cost, Database
 from loadtests.query import Query
 
-RULE = "GRW001"
 SURE = 0.9
 """Of the resamples, so many grow linearly or worse before a query is said to."""
 _TARGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[xkM]?)")
@@ -161,7 +161,7 @@ def finding(
         return None
     worse = _order(fit.shape) > _order("n log n")
     return Finding(
-        rule=RULE,
+        rule=GROWTH.id,
         severity=Severity.ERROR if worse else Severity.WARNING,
         object=query.name,
         message=f"the blocks that a call touches grow {_adverb(fit.shape)} with {grown.table}",

@@ -22,7 +22,8 @@ from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, Target, connect, is_lost, one_line
 from harness.deploy import target as targets
-from harness.finding import Finding, Severity
+from harness.finding import Finding
+from harness.report.described import RLS_COST
 from harness.rls_cost_result import QueryRlsCost, RlsCostResult
 from loadtests import load, plans, workload
 from loadtests.query import BUNDLED, Query
@@ -32,7 +33,6 @@ from loadtests.workload import TenantSamples
 
 PROMISE = 1.05
 """Of the median query: what row security may cost."""
-RULE = "RLC001"
 FACTOR, MORE = 1.5, 16
 """So many times the blocks, and so many more, are another plan."""
 TENANTS = 3
@@ -155,8 +155,8 @@ def findings(result: RlsCostResult) -> tuple[Finding, ...]:
     """Queries that row security makes read far more: it keeps them from an index."""
     return tuple(
         Finding(
-            rule=RULE,
-            severity=Severity.WARNING,
+            rule=RLS_COST.id,
+            severity=RLS_COST.severity,
             object=query.name,
             message="row security keeps it from the plan that it has with explicit predicates",
             why=f"{query.secured_buffers:,.0f} blocks a call against "

@@ -10,7 +10,8 @@ import pytest
 from psycopg import sql
 
 from checks import catalog, drift
-from harness.catalog import files, live, live_source
+from checks.attempt import Session
+from harness.catalog import files, live_source
 from harness.config import Roles, Settings, Tenancy
 from harness.db import Connection, Target, connect
 from harness.errors import UsageError
@@ -74,9 +75,11 @@ def written(using: str) -> str:
     return SCHEMA.replace("__USING__", using)
 
 
-def judged(connection: Connection, using: str, tenancy: dict[str, Any]) -> set[str]:
-    """The rules on policies that find something in the schema."""
-    connection.execute(written(using).encode())
+def judged(
+    connection: Connection, using: str, tenancy: dict[str, Any], first: str = "oa"
+) -> set[str]:
+    """The rules on policies that find something in the schema, where the first tenant is this."""
+    connection.execute(written(using).replace("'oa'", f"'{first}'").encode())
     settings = Settings(
         tenancy=Tenancy(
             column="org_id", type="character varying(20)", root_table="public.org", **tenancy
@@ -106,6 +109,44 @@ def test_postgresql_judges_policies_of_other_conventions(
     assert judged(empty, using, tenancy) == rules
 
 
+def test_a_tenant_whose_key_begins_as_that_of_another_is_another(empty: Connection) -> None:
+    tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
+    alike = "org_id LIKE nullif(current_setting(''app.org'', true), '''') || ''%%''"
+    assert judged(empty, alike, tenancy) == {"POL001", "POL002"}
+
+
+def test_a_tenant_of_any_type_is_set_as_the_setting_holds_it(empty: Connection) -> None:
+    tenancy = Tenancy(type="integer", set_tenant="SELECT set_config('app.org', %s, true)")
+    Session(empty, tenancy).work_for(7)
+    assert empty.execute("SELECT current_setting('app.org')").fetchone() == ("7",)
+
+
+FALLBACK = """
+CREATE FUNCTION own_org() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+DECLARE own text := nullif(current_setting('app.org', true), '');
+BEGIN
+    IF own IS NULL THEN
+        SELECT id INTO own FROM org ORDER BY id DESC LIMIT 1;
+    END IF;
+    RETURN own;
+END $$;
+"""
+
+
+@pytest.mark.parametrize(
+    ("examples", "first", "rules"),
+    [(None, "oa", {"POL011"}), (("oa", "ob"), "oa", {"POL004"}), (None, "tenant", {"POL004"})],
+    ids=["made up", "named", "made up and there"],
+)
+def test_what_depends_on_rows_is_decided_by_tenants_that_exist_alone(
+    empty: Connection, examples: tuple[str, str] | None, first: str, rules: set[str]
+) -> None:
+    empty.execute(FALLBACK)
+    tenancy = {"setting": "app.org", "set_tenant": "SELECT set_config('app.org', %s, true)"}
+    found = judged(empty, "org_id = own_org()", {**tenancy, "examples": examples}, first)
+    assert found == rules
+
+
 def test_a_tenant_that_cannot_be_set_is_told(empty: Connection) -> None:
     missing = {**BY_ROLE, "identities": ("nobody_a", "nobody_b")}
     with pytest.raises(UsageError, match=r'cannot be set: role "nobody_a" does not exist; set ten'):
@@ -117,6 +158,7 @@ def test_files_and_database_are_read_alike(empty: Connection) -> None:
     empty.execute(text.encode())
     source = files.read({"f.sql": text})
     assert source.problems == ()
-    assert drift.drift(source.catalog, live.read(empty), "postgres") == []
-    held = live_source.read(empty).rewrite_rules
-    assert [r.name for r in held] == [r.name for r in source.rewrite_rules] == ["copied"]
+    held = live_source.read(empty)
+    assert drift.drift(source, held, "postgres") == []
+    rules = [[rule.name for rule in of.rewrite_rules] for of in (held, source)]
+    assert rules == [["copied"], ["copied"]]

@@ -12,24 +12,30 @@ import pytest
 
 from checks import static
 from checks.drift import drift
-from harness.catalog import files, live
+from harness.catalog import files, live_source
 from harness.catalog.model import Catalog, Domain, Table
+from harness.catalog.source import Source
 from harness.config import Settings
 from harness.db import Connection, Target, connect
 
 
 @pytest.fixture(scope="module")
-def both(deployed: Target, settings: Settings) -> tuple[Catalog, Catalog]:
-    """The catalog of the files and the one of the database."""
+def sources(deployed: Target, settings: Settings) -> tuple[Source, Source]:
+    """What the files hold and what the database does."""
     source = files.read(static.read_texts([settings.schema_dir]), settings.partition_functions)
     assert source.problems == ()
     with connect(deployed.admin) as connection:
-        return source.catalog, live.read(connection)
+        return source, live_source.read(connection)
 
 
-def test_nothing_differs(both: tuple[Catalog, Catalog], settings: Settings) -> None:
-    written, deployed = both
-    assert drift(written, deployed, settings.roles.owner) == []
+@pytest.fixture(scope="module")
+def both(sources: tuple[Source, Source]) -> tuple[Catalog, Catalog]:
+    """The catalog of the files and the one of the database."""
+    return sources[0].catalog, sources[1].catalog
+
+
+def test_nothing_differs(sources: tuple[Source, Source], settings: Settings) -> None:
+    assert drift(*sources, settings.roles.owner) == []
 
 
 def test_comments_and_partitions_are_the_same(both: tuple[Catalog, Catalog]) -> None:
@@ -60,15 +66,16 @@ DRIFTS = {
     "CREATE TABLE user_mgmt.forgotten (business_id uuid)": "in the database alone",
     "DROP TABLE system_core.tag CASCADE": "in the files alone",
     "ALTER FUNCTION tenant_mgmt.set_tenant(uuid) SECURITY DEFINER": "properties of",
+    "GRANT CREATE ON SCHEMA user_mgmt TO app_user": "privileges on schema user_mgmt",
 }
 
 
 @pytest.mark.parametrize(("change", "told"), DRIFTS.items())
 def test_a_change_of_the_database_is_told(
-    admin: Connection, both: tuple[Catalog, Catalog], settings: Settings, change: str, told: str
+    admin: Connection, sources: tuple[Source, Source], settings: Settings, change: str, told: str
 ) -> None:
     admin.execute(change.encode())
-    found = drift(both[0], live.read(admin), settings.roles.owner)
+    found = drift(sources[0], live_source.read(admin), settings.roles.owner)
     assert any(told in finding.message for finding in found)
     assert {finding.rule for finding in found} == {"SRC002"}
 

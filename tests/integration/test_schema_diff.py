@@ -15,6 +15,9 @@ CREATE TABLE shop.page (business_id uuid NOT NULL, page_id uuid NOT NULL PRIMARY
 ALTER TABLE shop.page ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON shop.page USING (business_id = current_setting('app.tenant')::uuid);
 GRANT SELECT ON shop.page TO PUBLIC;
+CREATE SEQUENCE shop.ticket;
+CREATE FUNCTION shop.now_at() RETURNS timestamptz LANGUAGE sql STABLE RETURN now();
+ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT ALL ON SEQUENCES TO PUBLIC;
 """
 
 
@@ -34,8 +37,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("DROP POLICY own ON shop.page", 1, "shop.page"),
         ("GRANT DELETE ON shop.page TO PUBLIC", 1, "shop.page"),
         ("CREATE TABLE shop.secret (id integer)", 1, "shop.secret"),
+        ("GRANT CREATE ON SCHEMA shop TO PUBLIC", 1, "privileges on schema shop"),
+        ("GRANT UPDATE ON SEQUENCE shop.ticket TO PUBLIC", 1, "on sequence shop.ticket"),
+        ("REVOKE ALL ON FUNCTION shop.now_at FROM PUBLIC", 1, "on function shop.now_at()"),
+        ("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC", 1, "on every later table"),
     ],
-    ids=["nothing", "policy", "grant", "table"],
+    ids=["nothing", "policy", "grant", "table", "schema", "sequence", "function", "default"],
 )
 @pytest.mark.usefixtures("files")
 def test_what_somebody_changed_is_told(

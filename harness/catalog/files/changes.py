@@ -151,11 +151,12 @@ def move_function(key: FunctionKey, new: Name, draft: Draft) -> None:
     draft.function_names.add(new)
     if function.signature in draft.definitions:
         draft.definitions[signature] = draft.definitions.pop(function.signature)
+    _move_privileges("function", function.signature, signature, draft)
+
+
+def _move_privileges(kind: str, old: str, new: str, draft: Draft) -> None:
     draft.privileges = [
-        replace(p, object=signature)
-        if (p.kind, p.object) == ("function", function.signature)
-        else p
-        for p in draft.privileges
+        replace(p, object=new) if (p.kind, p.object) == (kind, old) else p for p in draft.privileges
     ]
 
 
@@ -174,7 +175,9 @@ def rename_type(node: Any, _: Statement, draft: Draft) -> None:
 def rename_sequence(node: Any, _: Statement, draft: Draft) -> None:
     """ALTER SEQUENCE … RENAME TO."""
     old = names.of_relation(node.relation)
-    draft.sequences = (draft.sequences - {old}) | {Name(old.schema, node.newname)}
+    new = Name(old.schema, node.newname)
+    draft.sequences = (draft.sequences - {old}) | {new}
+    _move_privileges("sequence", str(old), str(new), draft)
 
 
 def rename_trigger(node: Any, statement: Statement, draft: Draft) -> None:

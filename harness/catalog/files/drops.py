@@ -9,7 +9,7 @@ from typing import Any
 from pglast.enums import ObjectType
 
 from harness.catalog.files import changes, names, policies
-from harness.catalog.files.draft import Draft, missing
+from harness.catalog.files.draft import Draft, FunctionKey, missing
 from harness.catalog.files.statements import Statement
 from harness.catalog.model import Name
 
@@ -68,12 +68,19 @@ def _function(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
     if not any(key[0] == name for key in draft.functions):
         _absent("function", name, node, statement)
         return
-    key = draft.function(item, statement)
+    _forget_function(draft.function(item, statement), draft)
+
+
+def _forget_function(key: FunctionKey, draft: Draft) -> None:
     gone = draft.functions.pop(key).signature
     draft.definitions.pop(gone, None)
-    draft.privileges = [p for p in draft.privileges if (p.kind, p.object) != ("function", gone)]
-    if not any(other[0] == name for other in draft.functions):
-        draft.function_names.discard(name)
+    _forget_privileges("function", gone, draft)
+    if not any(other[0] == key[0] for other in draft.functions):
+        draft.function_names.discard(key[0])
+
+
+def _forget_privileges(kind: str, subject: str, draft: Draft) -> None:
+    draft.privileges = [p for p in draft.privileges if (p.kind, p.object) != (kind, subject)]
 
 
 def _policy(item: Any, node: Any, statement: Statement, draft: Draft) -> None:
@@ -109,13 +116,28 @@ def _type(item: Any, _: Any, __: Statement, draft: Draft) -> None:
 def _schema(item: Any, _: Any, __: Statement, draft: Draft) -> None:
     for table in [table for table in draft.tables if table.schema == item.sval]:
         _forget_table(table, draft)
+    for function in [key for key in draft.functions if key[0].schema == item.sval]:
+        _forget_function(function, draft)
+    for sequence in [name for name in draft.sequences if name.schema == item.sval]:
+        _forget_sequence(sequence, draft)
     draft.views = {name: v for name, v in draft.views.items() if name.schema != item.sval}
+    draft.defaults = [d for d in draft.defaults if d.schema != item.sval]
+    later = f" in schema {item.sval}"
+    draft.privileges = [
+        p for p in draft.privileges if p.kind != "default" or not p.object.endswith(later)
+    ]
+    _forget_privileges("schema", item.sval, draft)
     if item.sval in draft.schemas:
         draft.schemas.remove(item.sval)
 
 
 def _sequence(item: Any, _: Any, __: Statement, draft: Draft) -> None:
-    draft.sequences.discard(names.of_strings(item))
+    _forget_sequence(names.of_strings(item), draft)
+
+
+def _forget_sequence(name: Name, draft: Draft) -> None:
+    draft.sequences.discard(name)
+    _forget_privileges("sequence", str(name), draft)
 
 
 def _foreign_table(item: Any, _: Any, __: Statement, draft: Draft) -> None:

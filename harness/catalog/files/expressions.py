@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from pglast import ast
@@ -43,22 +43,38 @@ def text_of(node: Any, sliced: str) -> str:
 
 
 def walk(node: Any) -> Iterator[Any]:
-    """A node and all nodes below it, in the order in which they stand."""
+    """A node and all nodes below it, in the order in which they stand, but for the parts of names,
+    which are almost half of them: a reference, a call, an operator and a type hold their own."""
     pending = [node]
     while pending:
         current = pending.pop()
-        if isinstance(current, tuple):
+        kind = type(current)
+        if kind is tuple:
             pending += current[::-1]
-        elif isinstance(current, ast.Node):
+        elif (slots := _SLOTS_WITH_NODES[kind]) is not None:
             yield current
-            kind: Any = type(current)
-            for slot in _slots_with_nodes(kind):
+            for slot in slots:
                 if (below := getattr(current, slot)) is not None:
                     pending.append(below)
 
 
-@cache
-def _slots_with_nodes(kind: Any) -> tuple[str, ...]:
-    """The slots of a kind of node that hold nodes, last first: most hold numbers and strings."""
-    slots = [name for name, slot in kind.__slots__.items() if slot.c_type.endswith("*")]
-    return tuple(name for name in reversed(slots) if kind.__slots__[name].c_type != "char*")
+class _SlotsWithNodes(dict[type, tuple[str, ...] | None]):
+    """The slots of a kind of node that hold nodes, last first: most hold numbers and strings.
+    None for what is no node. A dictionary, for it is asked for every node of every file."""
+
+    def __missing__(self, kind: Any) -> tuple[str, ...] | None:
+        if not issubclass(kind, ast.Node):
+            return self.setdefault(kind, None)
+        types = {name: slot.c_type for name, slot in reversed(kind.__slots__.items())}
+        held = [name for name, type in types.items() if type.endswith("*") and type != "char*"]
+        parts = _PARTS_OF_NAMES.get(kind)
+        return self.setdefault(kind, tuple(name for name in held if name != parts))
+
+
+_PARTS_OF_NAMES: dict[type, str] = {
+    ast.ColumnRef: "fields",
+    ast.FuncCall: "funcname",
+    ast.A_Expr: "name",
+    ast.TypeName: "names",
+}
+_SLOTS_WITH_NODES = _SlotsWithNodes()

@@ -13,6 +13,7 @@ from pglast.keywords import COL_NAME_KEYWORDS, RESERVED_KEYWORDS, TYPE_FUNC_NAME
 from harness.catalog.model import Constraint, Name
 
 _KEYWORDS = COL_NAME_KEYWORDS | RESERVED_KEYWORDS | TYPE_FUNC_NAME_KEYWORDS
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 _NAME_BYTES = 63
 _SUFFIX = {"primary key": "pkey", "unique": "key", "foreign key": "fkey", "exclude": "excl"}
 
@@ -55,7 +56,7 @@ def of_role(role: Any) -> str:
 
 def quoted(name: str) -> str:
     """The name as PostgreSQL writes it: in quotes where it needs them (quote_identifier)."""
-    plain = re.fullmatch("[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS
+    plain = _PLAIN.fullmatch(name) and name not in _KEYWORDS
     return name if plain else '"{}"'.format(name.replace('"', '""'))
 
 

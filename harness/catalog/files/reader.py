@@ -6,9 +6,7 @@ into "nothing understood"; here a statement without a reader is a problem that n
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pglast import ast
@@ -37,6 +35,7 @@ from harness.catalog.files.draft import Draft
 from harness.catalog.files.statements import Refused, Statement, parse
 from harness.catalog.files.text import SqlText
 from harness.catalog.model import Name
+from harness.catalog.parsing import uncollected, unvalidated
 from harness.catalog.source import Source
 
 Reader = Callable[[Any, Statement, Draft], None]
@@ -70,25 +69,12 @@ def go_on(draft: Draft, files: Mapping[str, str]) -> Source:
 
 def _read_files(files: Mapping[str, str], draft: Draft) -> None:
     names.look_in("public")
-    with _uncollected():
+    with uncollected(), unvalidated():
         for path, text in files.items():
             statements, problems = parse(SqlText.of(path, text))
             draft.problems += problems
             for statement in statements:
                 _read_statement(statement, draft)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Millions of nodes are made of which few are kept and none lie in a cycle: to search them for
-    garbage again and again takes a quarter of the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _read_statement(statement: Statement, draft: Draft) -> None:

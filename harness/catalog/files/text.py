@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import takewhile
+from itertools import accumulate
 
 from harness.finding import Location
 
@@ -38,7 +38,8 @@ class SqlText:
     @classmethod
     def of(cls, path: str, text: str, at: Location | None = None) -> SqlText:
         """The text with its line ends looked up once."""
-        return cls(path, text, tuple(match.start() for match in re.finditer("\n", text)), at)
+        before = accumulate(map(len, text.split("\n")[:-1]))
+        return cls(path, text, tuple(line + end for line, end in enumerate(before)), at)
 
     def location(self, offset: int) -> Location:
         """File and line of an offset."""
@@ -51,9 +52,15 @@ class SqlText:
 
     def comment_above(self, offset: int) -> str | None:
         """The block of `--` lines that ends on the line before an offset."""
-        above = self.text[:offset].rpartition("\n")[0].split("\n")
-        block = list(takewhile(lambda line: line.startswith("--"), reversed(above)))
-        return " ".join(line.lstrip("- ") for line in reversed(block)) or None
+        block: list[str] = []
+        end = self.text.rfind("\n", 0, offset)
+        while end > 0:
+            start = self.text.rfind("\n", 0, end) + 1
+            if not self.text.startswith("--", start, end):
+                break
+            block.append(self.text[start:end].lstrip("- "))
+            end = start - 1
+        return " ".join(reversed(block)) or None
 
     def expression(self, start: int, stop: int) -> str:
         """The text from start to the first comma, semicolon or closing bracket of its level."""

@@ -27,6 +27,7 @@ _INTERNAL = {
 }
 
 
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 _UNNAMED = ("pg_catalog", "public")
 """Schemas that format_type leaves out, for they are on the search path."""
 
@@ -59,7 +60,7 @@ def spell_name(name: Name) -> str:
 
 def _plain(name: str) -> str:
     """A name of one part; PostgreSQL's own types are spelled like keywords and stay as they are."""
-    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else names.quoted(name)
+    return name if _PLAIN.fullmatch(name) else names.quoted(name)
 
 
 def _qualified(parts: list[str]) -> str:

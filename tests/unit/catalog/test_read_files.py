@@ -258,6 +258,21 @@ def test_what_is_dropped_is_gone() -> None:
     assert (list(kept.columns), kept.constraints, kept.indexes) == (["a", "b"], (), ())
 
 
+def test_what_may_be_done_with_a_thing_goes_with_it() -> None:
+    source = read(
+        "CREATE SCHEMA r; GRANT USAGE ON SCHEMA r TO x; CREATE SEQUENCE r.a; CREATE SEQUENCE s.b;"
+        "CREATE FUNCTION r.f() RETURNS int LANGUAGE sql RETURN 1;"
+        "GRANT USAGE ON SEQUENCE r.a TO x; GRANT USAGE ON SEQUENCE s.b TO x;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA r GRANT SELECT ON TABLES TO x;"
+        "ALTER SEQUENCE s.b RENAME TO c; DROP SCHEMA r CASCADE;"
+        "CREATE SEQUENCE s.d; GRANT USAGE ON SEQUENCE s.d TO x; DROP SEQUENCE s.d;"
+        "CREATE SCHEMA r; CREATE TABLE r.t (a int);"
+    )
+    assert source.problems == source.catalog.functions == ()
+    assert [(p.kind, p.object, p.role) for p in source.privileges] == [("sequence", "s.c", "x")]
+    assert source.catalog.tables[Name("r", "t")].grants == ()
+
+
 def test_what_is_renamed_has_its_new_name() -> None:
     found = table(
         "CREATE TABLE s.old (a int PRIMARY KEY); CREATE TABLE s.u (a int REFERENCES s.old);"

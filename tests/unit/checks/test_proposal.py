@@ -41,7 +41,7 @@ def proposed(sql: str) -> tuple[dict[str, Any], str]:
                 "type": "bigint",
                 "setting": "app.org",
                 "current_tenant": "CAST(current_setting('app.org') AS bigint)",
-                "set_tenant": "SELECT set_config('app.org', %s, true)",
+                "set_tenant": "SELECT set_config('app.org', %s::text, true)",
             },
         ),
         (
@@ -54,6 +54,14 @@ def proposed(sql: str) -> tuple[dict[str, Any], str]:
                 "set_tenant": "SELECT set_config('request.jwt.claims',"
                 " json_build_object('app_metadata',"
                 " json_build_object('org', %s::text))::text, true)",
+            },
+        ),
+        (
+            "int",
+            "org_id = coalesce(current_setting('app.org', true)::int, org_id)",
+            {
+                "setting": "app.org",
+                "current_tenant": "CAST(current_setting('app.org', TRUE) AS integer)",
             },
         ),
         ("text", "(org_id)::text = CURRENT_USER", {"by_role": True}),

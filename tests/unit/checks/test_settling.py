@@ -19,6 +19,7 @@ from checks.selection import known, require_known, selected
 from checks.settling import baseline_to_renew, hold_back, renewed, settle, together
 from harness.catalog import files
 from harness.catalog.model import Catalog
+from harness.catalog.source import Source
 from harness.config import Checks, Settings
 from harness.errors import UsageError
 from harness.finding import Finding, Location, Severity
@@ -182,7 +183,7 @@ def test_the_baseline_of_another_check_is_not_overwritten(tmp_path: Path) -> Non
 
 
 def examined(findings: list[Finding], *allowed: Allowance) -> Examined:
-    return Examined(findings, Catalog(), {}, Allowances(allowed))
+    return Examined(findings, Source(Catalog()), {}, Allowances(allowed))
 
 
 def test_a_run_goes_by_the_baseline_of_its_settings(tmp_path: Path) -> None:

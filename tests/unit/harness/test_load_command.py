@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app as cli
 from harness.cli import load as command
+from harness.cli.app import app_for
 from harness.db import Target
 from harness.load_result import Comparison, LoadResult, Regression
 from loadtests.load import LoadSettings
@@ -38,7 +38,7 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> list[LoadSettings]:
 
 
 def _run(*arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, ["load", *arguments])
+    return CliRunner().invoke(app_for(["load"]), ["load", *arguments])
 
 
 def test_the_gate_profile_ends_within_three_minutes(driven: list[LoadSettings]) -> None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from typer.testing import CliRunner
 
-from harness.cli.app import app
+from harness.cli.app import app_for
 from harness.cli.comparing import compared
 from harness.load_result import Latency, LoadResult, Plan, QueryResult
 from harness.report import change, change_html, change_markdown, change_text
@@ -186,7 +186,7 @@ def test_the_command_exits_with_one_when_the_new_run_is_worse(
     new.write_text(to_json(failed_run))
 
     def run(*options: str) -> tuple[int, str]:
-        done = CliRunner().invoke(app, ["report", *options])
+        done = CliRunner().invoke(app_for(["report"]), ["report", *options])
         return done.exit_code, done.output
 
     assert run("--compare", str(old), str(old))[0] == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from harness.cli.app import app
+from harness.cli.app import app_for
 from harness.report import github_run, markdown_run
 from harness.report.failures import failures
 from harness.run import ProbeResult, Run, to_json
@@ -74,7 +74,7 @@ def test_the_findings_and_leaks_of_a_run_go_to_code_scanning(
     path.write_text(to_json(failed_run))
 
     def rendered(format: str) -> Any:
-        done = CliRunner().invoke(app, ["report", str(path), "--format", format])
+        done = CliRunner().invoke(app_for(["report"]), ["report", str(path), "--format", format])
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
