@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import psycopg
 from psycopg import sql
@@ -173,7 +172,7 @@ class _Tally:
     def settled(self, the_plan: FillPlan) -> Iterator[Settled]:
         """How long each file of statements took."""
         for file, _ in the_plan.settle:
-            yield Settled("/".join(PurePath(file).parts[-2:]), self.seconds.get(file, 0.0))
+            yield Settled(file, self.seconds.get(file, 0.0))
 
     def fewer(self, the_plan: FillPlan) -> Iterator[str]:
         """The tables that got fewer rows than planned, a line each."""

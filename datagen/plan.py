@@ -251,8 +251,11 @@ def _id_length(plans: Sequence[TablePlan], catalog: Catalog) -> int:
 
 def _fingerprint(plans: Sequence[TablePlan], recipes: Recipes, wanted: FillSettings) -> str:
     what = [
-        repr((p.table.columns, by_name(p.table.constraints), p.recipe, p.shared)) for p in plans
-    ]
+        repr(
+            (p.table.columns, by_name(p.table.constraints), replace(p.recipe, source=""), p.shared)
+        )
+        for p in plans
+    ]  # wherever the recipes lie
     what += [repr(recipes.settle), f"{wanted.seed} {wanted.scale} {wanted.as_of} {wanted.skew}"]
     what += [repr((recipes.industries, wanted.rows, wanted.cohort_rows))]
     exactly = any(count.exactly is not None for count in wanted.rows)

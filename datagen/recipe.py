@@ -82,7 +82,7 @@ class Recipes:
 
     tables: Mapping[Name, Recipe]
     settle: tuple[tuple[str, str], ...]
-    """(file, statements) in order of the files."""
+    """(file within the directory, statements) in order of the files."""
     industries: Mapping[str, str] = field(default_factory=dict)
     """The industry that a schema belongs to, from industries.toml."""
 
@@ -105,7 +105,8 @@ def read_all(directory: Path, catalog: Catalog) -> Recipes:
             tables[name] = _recipe(path, content)
         statements = path.with_suffix(".sql")
         if statements.is_file():
-            settle.append((str(statements), statements.read_text(encoding="utf-8")))
+            file = statements.relative_to(directory).as_posix()
+            settle.append((file, statements.read_text(encoding="utf-8")))
     return Recipes(tables, tuple(settle), _industries(directory))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import cast
 
 import psycopg
@@ -50,7 +49,7 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
     messages = _messages(site, _bound(site, tenant, statements))
 
     def run_and_note() -> None:
-        begin_unit(site, tenant, "/".join(Path(file).parts[-2:]))
+        begin_unit(site, tenant, file)
         for message in messages:
             site.connection.execute(message.encode())
         date_unit(site, tenant)

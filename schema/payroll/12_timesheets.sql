@@ -227,13 +227,18 @@ BEGIN
                   HINT = 'Reject it, or amend it if it is locked, then change it.';
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        SELECT c.work_date, p.starts_on, p.ends_on INTO wrong
-        FROM changed AS c
-        JOIN payroll.timesheet AS t
-            ON t.business_id = c.business_id AND t.timesheet_id = c.timesheet_id
+        -- Each with its sheet first: a plan for one row that is wrong tries all periods of each.
+        WITH entry AS MATERIALIZED (
+            SELECT c.work_date, t.business_id, t.pay_period_id
+            FROM changed AS c
+            JOIN payroll.timesheet AS t
+                ON t.business_id = c.business_id AND t.timesheet_id = c.timesheet_id
+        )
+        SELECT e.work_date, p.starts_on, p.ends_on INTO wrong
+        FROM entry AS e
         JOIN payroll.pay_period AS p
-            ON p.business_id = t.business_id AND p.pay_period_id = t.pay_period_id
-        WHERE c.work_date NOT BETWEEN p.starts_on AND p.ends_on
+            ON p.business_id = e.business_id AND p.pay_period_id = e.pay_period_id
+        WHERE e.work_date NOT BETWEEN p.starts_on AND p.ends_on
         LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION '% is outside of the pay period from % to %', wrong.work_date,

@@ -251,7 +251,8 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    SELECT g.code, g.max_tags_per_record, a.entity_id INTO broken
+    -- Counted record by record: joined, a plan may go through all records of a tag for each.
+    SELECT g.code, g.max_tags_per_record, changed.entity_id INTO broken
     FROM (
         SELECT DISTINCT n.business_id, t.tag_group_id, n.entity_type_id, n.entity_id
         FROM new_rows AS n
@@ -260,14 +261,15 @@ BEGIN
     JOIN system_core.tag_group AS g
         ON g.business_id = changed.business_id AND g.tag_group_id = changed.tag_group_id
         AND g.max_tags_per_record IS NOT NULL AND (g.is_exclusive OR is_live)
-    JOIN system_core.tag_assignment AS a
-        ON a.business_id = changed.business_id AND a.entity_type_id = changed.entity_type_id
-        AND a.entity_id = changed.entity_id AND (a.expires_at IS NULL OR a.expires_at > now())
-    JOIN system_core.tag AS t
-        ON t.business_id = a.business_id AND t.tag_id = a.tag_id
-        AND t.tag_group_id = g.tag_group_id
-    GROUP BY g.business_id, g.tag_group_id, a.entity_type_id, a.entity_id
-    HAVING count(*) > g.max_tags_per_record
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS carried
+        FROM system_core.tag_assignment AS a
+        JOIN system_core.tag AS t ON t.business_id = a.business_id AND t.tag_id = a.tag_id
+        WHERE a.business_id = changed.business_id AND a.entity_type_id = changed.entity_type_id
+            AND a.entity_id = changed.entity_id AND t.tag_group_id = changed.tag_group_id
+            AND (a.expires_at IS NULL OR a.expires_at > now())
+    ) AS record
+    WHERE record.carried > g.max_tags_per_record
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'record % carries more than % of the tags of group %', broken.entity_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,3 +180,11 @@ def test_a_plan_may_be_asked_at_another_scale(planned: Any) -> None:
     made = planned()
     larger = replace(made, settings=replace(made.settings, scale=4.0))
     assert volume.total(larger) > 3 * volume.total(made)
+
+
+def test_a_copy_of_the_recipes_makes_the_same_fill(planned: Any, tmp_path: Path) -> None:
+    (tmp_path / "shop" / "sales.sql").write_text("SELECT 1;", encoding="utf-8")
+    shutil.copytree(tmp_path, copy := tmp_path.with_name("elsewhere"))
+    here, there = planned(), planned(recipes_dir=copy)
+    assert here.fingerprint == there.fingerprint
+    assert here.settle[0] == there.settle[0] == ("shop/sales.sql", "SELECT 1;")
