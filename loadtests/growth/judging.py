@@ -89,9 +89,15 @@ def _is_sure(fit: Fit) -> bool:
 
 
 def _limit(query: Query) -> int:
-    """How many rows the answer has at most, where the statement says it; otherwise 0."""
+    """How many rows the answer has at most, where the statement or what it is made of says it;
+    otherwise 0."""
     (parsed,) = parse_sql(query.numbered)
-    count = getattr(getattr(parsed.stmt, "limitCount", None), "val", None)
+    ctes = getattr(getattr(parsed.stmt, "withClause", None), "ctes", None) or ()
+    return _own_limit(parsed.stmt) or max((_own_limit(cte.ctequery) for cte in ctes), default=0)
+
+
+def _own_limit(statement: Any) -> int:
+    count = getattr(getattr(statement, "limitCount", None), "val", None)
     return int(getattr(count, "ival", 0) or 0)
 
 

@@ -91,6 +91,7 @@ def test_quadratic_growth_is_an_error() -> None:
     ("statement", "answered", "is_told"),
     [
         ("SELECT 1 LIMIT 20", (4, 8, 16), False),  # it reads no more than it answers with
+        ("WITH a AS (SELECT 1 LIMIT 20) SELECT 1 FROM a", (4, 8, 16), False),
         ("SELECT 1 LIMIT 20", (5, 10, 20), True),
         ("SELECT 1 LIMIT 20", (16, 16, 16), True),
         ("SELECT 1", (4, 8, 16), True),
