@@ -20,6 +20,13 @@ from loadtests.query import Query
 RULE = "GRW001"
 SURE = 0.9
 """Of the resamples, so many grow linearly or worse before a query is said to."""
+LEAST_SLOPE = 0.5
+"""Of the logarithms, which a cost that grows must reach at the top of its interval: what rises less
+may be indexes that got a level, one in each partition."""
+_LEVELS = (
+    "{:,.0f} blocks rise to {:,.0f} while rows go from {:,} to {:,}: too little depends on rows to "
+    "tell growth from levels of indexes; larger databases tell"
+)
 _FILLING = (
     "its answer grows and has {:.3g} of at most {} rows in the mean of the largest database: what "
     "it costs when it is full, larger databases tell"
@@ -70,7 +77,7 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
         each = seen.fit(planning, "per_row", factor)
         if each is None or not _is_sure(each):
             return _noted(told, _FILLING.format(seen.answered(planning)[-1], limit))
-    return QueryGrowth(
+    grown = QueryGrowth(
         name=query.name,
         title=query.title,
         table=str(table),
@@ -81,6 +88,10 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
         points=tuple(seen.points(planning)),
         declared=told.declared,
     )
+    if _is_sure(blocks) and blocks.slope_high < LEAST_SLOPE:
+        first, last = ends(grown)
+        return _noted(told, _LEVELS.format(first.buffers, last.buffers, first.rows, last.rows))
+    return grown
 
 
 def _is_sure(fit: Fit) -> bool:

@@ -3,6 +3,7 @@
 -- weight: 4
 -- mode: read
 -- rows: >=1
+-- growth: linear, it looks at every record that has one of the words
 -- params: words=title from system_core.search_document where NOT is_archived
 SELECT d.business_id, k.table_name, d.entity_id, d.title, d.subtitle, d.url_path,
        ts_rank(d.search_vector, plainto_tsquery('simple', %(words)s)) * d.rank_boost AS rank

@@ -262,21 +262,17 @@ def test_the_words_of_a_record_are_those_it_has_now(app: Connection, tenant: UUI
     assert words(app) == set()
 
 
-@pytest.mark.parametrize(
-    "condition", ["word = ANY (system_core.words_of('Harbor'))", "word ^@ 'h'"]
-)
-def test_row_security_lets_an_index_find_words(
-    app: Connection, tenant: UUID, condition: str
+def test_row_security_lets_an_index_find_words_by_how_they_begin(
+    app: Connection, tenant: UUID
 ) -> None:
     document(app, tenant, kind(app, tenant), " ".join(f"word{n}" for n in range(1000)))
-    query = (
+    plan = app.execute(
         "EXPLAIN (COSTS OFF) SELECT entity_id FROM system_core.search_word"
-        f" WHERE found_in = 'system_core.search_document' AND {condition} ORDER BY word LIMIT 5"
+        " WHERE found_in = 'system_core.search_document' AND word ^@ 'h' ORDER BY word LIMIT 5"
     )
-    plan = "\n".join(line for (line,) in app.execute(query.encode()))
-    (found,) = (line for line in plan.split("\n") if "Index Cond" in line)
+    (found,) = (line for (line,) in plan if "Index Cond" in line)
     assert "business_id = " in found
-    assert "word = ANY" in found or "word >= 'h'" in found
+    assert "word >= 'h'" in found
 
 
 # Followers, lists, figures

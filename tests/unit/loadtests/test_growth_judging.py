@@ -111,6 +111,12 @@ def test_a_growing_answer_is_no_growth_before_its_limit(
     assert is_told or "16 of at most 20 rows" in grown.note
 
 
+def test_what_rises_by_less_than_the_root_of_rows_may_be_levels_of_indexes() -> None:
+    databases = [_database(s, 20 + 4 * s, 20 + 4 * s, 100.0 * s) for s in (1, 2, 6)]
+    grown = judging.judge(QUERY, databases, Size(factor=10))
+    assert "24 blocks rise to 44 while rows go from 1,000 to 6,000" in grown.note
+
+
 def test_what_the_header_declares_is_no_finding_but_what_is_worse_is() -> None:
     declared = replace(QUERY, growth=("linear", "a report of all"))
     grown = judging.judge(declared, _databases(40, 40), Size(factor=10))
