@@ -14,7 +14,7 @@ class QueryRlsCost:
     title: str
     calls: int = 0
     secured_ms: float = 0.0
-    """Median execution time under row security, as PostgreSQL says it."""
+    """Median time of a prepared call under row security, as the client sees it."""
     explicit_ms: float = 0.0
     ratio: float = 0.0
     """Of the medians."""
@@ -35,6 +35,9 @@ class RlsCostResult:
     queries: tuple[QueryRlsCost, ...]
     promise: float
     """What the median query's ratio may be at most."""
+    low: float = 0.0
+    """Ends of the interval that holds the median query's ratio in 95 % of resamples."""
+    high: float = 0.0
 
     @property
     def compared(self) -> tuple[QueryRlsCost, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from harness.load_result import LoadResult, Plan, QueryResult
+from loadtests.plans import Captured
 from loadtests.query import Query
 from loadtests.waits import Waits
 
@@ -17,16 +18,19 @@ _SLEEPS = "Timeout PgSleep"
 def explained(
     load: LoadResult,
     queries: Mapping[str, Query],
-    plans: Mapping[str, Plan],
+    captured: Captured,
     waits: Mapping[str, Waits],
     reproduce: str,
     tenant_column: str,
 ) -> LoadResult:
-    """The load with every query's plan, and an explanation of those over a budget.
+    """The load with every query's plan, or why it has none, and an explanation of those over a
+    budget.
 
     `reproduce` is the command up to the name of a query.
     """
-    results = tuple(replace(result, plan=plans.get(result.name)) for result in load.queries)
+    results = tuple(
+        replace(result, plan=captured.plans.get(result.name)) for result in load.queries
+    )
     told = (
         result
         if not _is_over(result)
@@ -39,7 +43,13 @@ def explained(
         )
         for result in results
     )
-    return replace(load, queries=tuple(told))
+    return replace(load, queries=tuple(told), notes=(*load.notes, *_planless(captured.refused)))
+
+
+def _planless(refused: Mapping[str, str]) -> Iterator[str]:
+    """Signals that a run lacks: without a plan, nothing but noise tells a regression."""
+    for name, error in sorted(refused.items()):
+        yield f"{name} has no plan: EXPLAIN of it fails: {error}"
 
 
 def _is_over(result: QueryResult) -> bool:

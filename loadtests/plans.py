@@ -11,13 +11,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
 
 from harness.config import Settings
-from harness.db import Connection, Target, connect
+from harness.db import Connection, Target, connect, is_lost, one_line
 from harness.load_result import Plan
 from loadtests import routing
 from loadtests.call_values import compile_value
@@ -34,39 +34,48 @@ _EQUAL = re.compile(r"\(?\b(\w+) = ")
 Node = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Plans by the names of queries, and what PostgreSQL said where there is none."""
+
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
 def capture(
     database: Target, settings: Settings, queries: Sequence[Query], tenants: Sequence[TenantSamples]
-) -> dict[str, Plan]:
-    """The plans of all queries that can be explained, by name; tenants from the biggest on."""
+) -> Captured:
+    """The plans of all queries that somebody can ask; tenants from the biggest on."""
     found: dict[str, Plan] = {}
+    refused: dict[str, str] = {}
     with connect(database.app, application_name="harness plans") as connection:
         connection.execute("SET statement_timeout = '30s'")
         connection.commit()
         for query in queries:
-            plan = explain(connection, settings, query, tenants)
-            if plan is not None:
-                found[query.name] = plan
-    return found
+            tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
+            if tenant is None:
+                continue
+            try:
+                found[query.name] = explain(connection, settings, query, tenant)
+            except psycopg.Error as error:
+                if is_lost(error):
+                    raise
+                refused[query.name] = one_line(error)
+    return Captured(found, refused)
 
 
 def explain(
-    connection: Connection, settings: Settings, query: Query, tenants: Sequence[TenantSamples]
-) -> Plan | None:
-    """The plan of one query when it is run for the second time; None where it fails."""
-    tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
-    if tenant is None:
-        return None
+    connection: Connection, settings: Settings, query: Query, tenant: TenantSamples
+) -> Plan:
+    """The plan of one query when it is run for the second time; psycopg.Error where it fails."""
     drawn = _drawn(query, tenant)
     values = _bound(query, tenant, drawn, settings)
-    try:
+    with connection.transaction(force_rollback=True):
+        connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
         with connection.transaction(force_rollback=True):
-            connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
-            with connection.transaction(force_rollback=True):
-                explained(connection, query, values)
-            plan = read(explained(connection, query, values), settings.tenancy.column)
-            return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
-    except psycopg.Error:
-        return None
+            explained(connection, query, values)
+        plan = read(explained(connection, query, values), settings.tenancy.column)
+    return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
 
 
 def read(document: Mapping[str, Any], tenant_column: str) -> Plan:

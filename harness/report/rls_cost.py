@@ -12,9 +12,9 @@ from harness.finding import Finding
 from harness.rls_cost_result import QueryRlsCost, RlsCostResult
 
 METHOD = (
-    "Each query was explained under row security, and with a predicate on the tenant beside every "
-    "table as a role that row security is not for, in turn and with the same values; times are "
-    "PostgreSQL's own, without planning; in brackets the ratio of medians in 95 % of resamples."
+    "Each query was called under row security, and with a predicate on the tenant beside every "
+    "table as a role that row security is not for, prepared, in turn and with the same values; "
+    "times are the client's; in brackets the ratio of medians in 95 % of resamples."
 )
 
 
@@ -59,7 +59,8 @@ def told(result: RlsCostResult) -> Iterator[str]:
     within = sum(query.ratio <= result.promise for query in result.compared)
     yield (
         f"the median of {len(result.compared)} reading queries takes {result.median_ratio:.2f} "
-        f"times as long under row security (at most {result.promise:g} is promised), {within} of "
+        f"[{result.low:.2f}, {result.high:.2f}] times as long under row security (at most "
+        f"{result.promise:g} is promised), {within} of "
         f"them at most {result.promise:g} times"
     )
     yield METHOD

@@ -70,7 +70,7 @@ def print_load(load: LoadResult, console: Console) -> None:
                 console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
     _print_comparison(load, console)
     for note in load.notes:
-        console.print(f"[yellow]![/] {note}", soft_wrap=True)
+        console.print(f"[yellow]![/] {escape(note)}", soft_wrap=True)
     for line in (told_load(load), told_verdicts(load), told_classes(load), *told_busiest(load)):
         console.print(line, soft_wrap=True, highlight=False)
 

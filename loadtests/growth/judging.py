@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from harness.catalog.model import Name
+from harness.catalog.parsing import parse_sql
 from harness.errors import UsageError
 from harness.finding import Finding, Severity
 from harness.growth_result import Fit, GrowthPoint, Planning, QueryGrowth, Shape
@@ -19,6 +20,17 @@ from loadtests.query import Query
 
 SURE = 0.9
 """Of the resamples, so many grow linearly or worse before a query is said to."""
+LEAST_SLOPE = 0.5
+"""Of the logarithms, which a cost that grows must reach at the top of its interval: what rises less
+may be indexes that got a level, one in each partition."""
+_LEVELS = (
+    "{:,.0f} blocks rise to {:,.0f} while rows go from {:,} to {:,}: too little depends on rows to "
+    "tell growth from levels of indexes; larger databases tell"
+)
+_FILLING = (
+    "its answer grows and has {:.3g} of at most {} rows in the mean of the largest database: what "
+    "it costs when it is full, larger databases tell"
+)
 _TARGET = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[xkM]?)")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 _EQUAL = re.compile(r"\(?\b(\w+) = ")
@@ -61,7 +73,11 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
     planning = min(PLANNINGS, key=lambda each: fit.at_target if (fit := fits[each]) else 0.0)
     if (blocks := fits[planning]) is None:
         return _noted(told, "too few calls")
-    return QueryGrowth(
+    if (limit := _limit(query)) and _is_sure(blocks) and seen.is_filling(planning, limit):
+        each = seen.fit(planning, "per_row", factor)
+        if each is None or not _is_sure(each):
+            return _noted(told, _FILLING.format(seen.answered(planning)[-1], limit))
+    grown = QueryGrowth(
         name=query.name,
         title=query.title,
         table=str(table),
@@ -72,6 +88,28 @@ def judge(query: Query, databases: Sequence[Database], target: Size) -> QueryGro
         points=tuple(seen.points(planning)),
         declared=told.declared,
     )
+    if _is_sure(blocks) and blocks.slope_high < LEAST_SLOPE:
+        first, last = ends(grown)
+        return _noted(told, _LEVELS.format(first.buffers, last.buffers, first.rows, last.rows))
+    return grown
+
+
+def _is_sure(fit: Fit) -> bool:
+    """Whether a cost surely grows linearly or worse."""
+    return fit.support >= SURE and _order(fit.shape) >= _order("linear")
+
+
+def _limit(query: Query) -> int:
+    """How many rows the answer has at most, where the statement or what it is made of says it;
+    otherwise 0."""
+    (parsed,) = parse_sql(query.numbered)
+    ctes = getattr(getattr(parsed.stmt, "withClause", None), "ctes", None) or ()
+    return _own_limit(parsed.stmt) or max((_own_limit(cte.ctequery) for cte in ctes), default=0)
+
+
+def _own_limit(statement: Any) -> int:
+    count = getattr(getattr(statement, "limitCount", None), "val", None)
+    return int(getattr(count, "ival", 0) or 0)
 
 
 def _not_above(shape: Shape) -> Sequence[Shape]:
@@ -126,6 +164,22 @@ class _Seen:
         ]
         return laws.fit(sorted(calls, key=lambda call: call.cell), factor, among)
 
+    def is_filling(self, planning: Planning, limit: int) -> bool:
+        """Whether answers grow with the databases and are not at their limit in the largest: what
+        grows may be the answer, which ends where it is full."""
+        answered = self.answered(planning)
+        return max(answered[0], 1) * laws.LEAST_SPREAD <= answered[-1] < limit
+
+    def answered(self, planning: Planning) -> list[float]:
+        """Rows of an answer in the mean, by database."""
+        return [
+            fmean(each) if each else 0.0
+            for database in self._databases
+            for each in [
+                [c.answered for c in database.calls[self._query].costs if c.planning == planning]
+            ]
+        ]
+
     def points(self, planning: Planning) -> Iterator[GrowthPoint]:
         """A median per tenant and database, the largest tenant first."""
         cells: dict[tuple[int, int], list[tuple[int, Cost]]] = {}
@@ -155,7 +209,7 @@ def finding(
 ) -> Finding | None:
     """What is wrong where a cost grows linearly or worse and the header does not say so."""
     fit = grown.buffers
-    if fit is None or fit.support < SURE or _order(fit.shape) < _order("linear"):
+    if fit is None or not _is_sure(fit):
         return None
     if query.growth and _order(fit.shape) <= max(_order(query.growth[0]), _order("n log n")):
         return None

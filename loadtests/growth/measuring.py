@@ -48,6 +48,13 @@ class Cost:
     planning: Planning
     buffers: int
     milliseconds: float
+    answered: int
+    """Rows of the answer."""
+
+    @property
+    def per_row(self) -> float:
+        """Blocks for each row of the answer."""
+        return self.buffers / max(self.answered, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +199,8 @@ class _Session:
         if document is not None:
             gathered.plan = document["Plan"]
             touched = plans.buffers(document["Plan"])
-            cost = Cost(tenant, planning, touched, float(document["Execution Time"]))
+            took, answered = float(document["Execution Time"]), int(document["Plan"]["Actual Rows"])
+            cost = Cost(tenant, planning, touched, took, answered)
             gathered.costs.append(cost)
 
     def _explain(

@@ -7,9 +7,7 @@ are left out: triggers that ask whether row security is active would do other th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -20,14 +18,15 @@ import psycopg
 
 from harness.catalog.model import Name
 from harness.config import Settings
-from harness.db import Connection, Target, connect, is_lost, one_line
+from harness.db import Target, connect, is_lost, one_line
 from harness.deploy import target as targets
 from harness.finding import Finding
 from harness.report.described import RLS_COST
 from harness.rls_cost_result import QueryRlsCost, RlsCostResult
-from loadtests import load, plans, workload
+from loadtests import load, workload
 from loadtests.query import BUNDLED, Query
-from loadtests.rls_cost.explicit import NotRewritten, Predicate, rewritten
+from loadtests.rls_cost.calling import Both, Called
+from loadtests.rls_cost.explicit import NotRewritten
 from loadtests.tenants import Shares
 from loadtests.workload import TenantSamples
 
@@ -36,9 +35,8 @@ PROMISE = 1.05
 FACTOR, MORE = 1.5, 16
 """So many times the blocks, and so many more, are another plan."""
 TENANTS = 3
-WARM_UP = 1
 RESAMPLES = 200
-_EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+Ratios = np.ndarray[Any, np.dtype[np.float64]]
 _RELATIONS: LiteralString = """
 SELECT n.nspname, c.relname
 FROM pg_attribute AS a
@@ -59,18 +57,8 @@ class CostSettings:
 
     queries_dir: Path = BUNDLED
     only: tuple[str, ...] = ()
-    sets: int = 15
+    sets: int = 30
     """Sets of values per query and tenant."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One call under row security, and the same without."""
-
-    secured_ms: float
-    explicit_ms: float
-    secured_buffers: int
-    explicit_buffers: int
 
 
 def compare(
@@ -95,60 +83,71 @@ def compare(
         )
         free.commit()
         with connect(database.app, application_name="harness rls") as secured:
-            both = _Both(secured, free, settings, relations, wanted.sets)
-            found = [
-                _told(both, query, tenants, on_progress, at, len(queries))
-                for at, query in enumerate(queries)
-            ]
-    return RlsCostResult(tuple(found), PROMISE)
+            both = Both(secured, free, settings, relations, wanted.sets)
+            found = []
+            for at, query in enumerate(queries):
+                on_progress(at, len(queries))
+                found.append(_told(both, query, tenants))
+    figures = tuple(figure for figure, _ in found)
+    sampled = [ratios for _, ratios in found if ratios is not None]
+    low, high = _ends(np.median(sampled, axis=0)) if sampled else (0.0, 0.0)
+    return RlsCostResult(figures, PROMISE, low, high)
 
 
 def _told(
-    both: _Both,
-    query: Query,
-    tenants: Sequence[TenantSamples],
-    on_progress: Callable[[float, float], None],
-    at: int,
-    of: int,
-) -> QueryRlsCost:
-    on_progress(at, of)
+    both: Both, query: Query, tenants: Sequence[TenantSamples]
+) -> tuple[QueryRlsCost, Ratios | None]:
+    """A query's figures, and its ratio in each resample."""
     told = QueryRlsCost(query.name, query.title)
     try:
-        pairs = list(both.pairs(query, tenants))
+        called = list(both.calls(query, tenants))
     except NotRewritten as reason:
-        return replace(told, note=str(reason))
+        return replace(told, note=str(reason)), None
     except psycopg.Error as error:
         if is_lost(error):
             raise
-        return replace(told, note=one_line(error))
-    return compared(told, pairs) if pairs else replace(told, note="no tenant has values for it")
+        return replace(told, note=one_line(error)), None
+    if not called:
+        return replace(told, note="no tenant has values for it"), None
+    ratios = _ratios(called)
+    return _figures(told, called, ratios), ratios
 
 
-def compared(told: QueryRlsCost, pairs: Sequence[_Pair]) -> QueryRlsCost:
-    """The figures of a query from its pairs of calls."""
-    times = np.array([(pair.secured_ms, pair.explicit_ms) for pair in pairs])
-    low, high = _interval(times)
+def _ratios(called: Sequence[Called]) -> Ratios:
+    """The ratio of medians in each resample of the pairs."""
+    times = _times(called)
+    places = np.random.default_rng(1).integers(len(times), size=(RESAMPLES, len(times)))
+    medians = np.median(times[places], axis=1)
+    ratios: Ratios = medians[:, 0] / np.maximum(medians[:, 1], 1e-6)
+    return ratios
+
+
+def _times(called: Sequence[Called]) -> Ratios:
+    return np.array([(pair.secured, pair.explicit) for each in called for pair in each.times])
+
+
+def _ends(sampled: Ratios) -> tuple[float, float]:
+    """What 95 % of resamples lie between."""
+    low, high = np.quantile(sampled, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _figures(told: QueryRlsCost, called: Sequence[Called], ratios: Ratios) -> QueryRlsCost:
+    times = _times(called)
+    blocks = [pair for each in called for pair in each.blocks]
+    low, high = _ends(ratios)
     secured, explicit = (float(x) for x in np.median(times, axis=0))
     return replace(
         told,
-        calls=len(pairs),
+        calls=len(times),
         secured_ms=secured,
         explicit_ms=explicit,
         ratio=secured / max(explicit, 1e-6),
         low=low,
         high=high,
-        secured_buffers=median(pair.secured_buffers for pair in pairs),
-        explicit_buffers=median(pair.explicit_buffers for pair in pairs),
+        secured_buffers=median(pair.secured for pair in blocks),
+        explicit_buffers=median(pair.explicit for pair in blocks),
     )
-
-
-def _interval(times: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """The ratio of medians in 95 % of resamples of the pairs."""
-    places = np.random.default_rng(1).integers(len(times), size=(RESAMPLES, len(times)))
-    medians = np.median(times[places], axis=1)
-    ratios = medians[:, 0] / np.maximum(medians[:, 1], 1e-6)
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def findings(result: RlsCostResult) -> tuple[Finding, ...]:
@@ -161,83 +160,9 @@ def findings(result: RlsCostResult) -> tuple[Finding, ...]:
             message="row security keeps it from the plan that it has with explicit predicates",
             why=f"{query.secured_buffers:,.0f} blocks a call against "
             f"{query.explicit_buffers:,.0f}, {query.ratio:.2f} times as long. {_WHY}",
-            fix="an index that leads with the tenant column, of btree_gin or btree_gist where the "
-            "operator is not one of btree's; or a leakproof condition before it",
+            fix="compare by equality, order or prefix what an index behind the tenant column "
+            "holds: a stored generated column, a table of words (PRF005 finds such indexes)",
         )
         for query in result.compared
         if query.secured_buffers > FACTOR * query.explicit_buffers + MORE
-    )
-
-
-class _Both:
-    """Two sessions: the application's, and one that row security is not for."""
-
-    def __init__(
-        self,
-        secured: Connection,
-        free: Connection,
-        settings: Settings,
-        relations: frozenset[Name],
-        sets: int,
-    ) -> None:
-        self._secured, self._free = secured, free
-        self._tenancy, self._settings = settings.tenancy, settings
-        self._relations, self._sets = relations, sets
-        for connection in (secured, free):
-            connection.execute("SET statement_timeout = '60s'")
-            connection.commit()
-
-    def pairs(self, query: Query, tenants: Sequence[TenantSamples]) -> Iterator[_Pair]:
-        """Calls of both kinds in turn, after a first one that does not count."""
-        numbered = query.numbered
-        own = next((n for n in query.parameters if n in ("business_id", self._tenancy.column)), "")
-        place = query.parameters.index(own) + 1 if own else len(query.parameters) + 1
-        value = f"${place}::{self._tenancy.type}"
-        column = psycopg.sql.Identifier(self._tenancy.column).as_string(None)
-        explicit = rewritten(numbered, Predicate(self._relations, column, value))
-        for tenant in tenants:
-            if query.samples and not tenant.rows[query.name]:
-                continue
-            more = [] if own else [tenant.id]
-            with self._as_tenant(tenant.id):
-                for turn in range(-WARM_UP, self._sets):
-                    values = plans.values(query, tenant, max(turn, 0), self._settings)
-                    ordered = [values[name] for name in query.parameters]
-                    # Each goes first every other time.
-                    calls = [
-                        (self._secured, numbered, ordered),
-                        (self._free, explicit, ordered + more),
-                    ]
-                    first, second = (calls[turn % 2], calls[1 - turn % 2])
-                    told = {id(c[0]): self._explain(*c) for c in (first, second)}
-                    if turn >= 0:
-                        yield _pair(told[id(self._secured)], told[id(self._free)])
-
-    @contextmanager
-    def _as_tenant(self, tenant: str) -> Iterator[None]:
-        with (
-            self._secured.transaction(force_rollback=True),
-            self._free.transaction(force_rollback=True),
-        ):
-            for connection in (self._secured, self._free):
-                connection.execute(self._tenancy.set_tenant.encode(), [tenant])
-            yield
-
-    def _explain(
-        self, connection: Connection, statement: str, values: Sequence[str | None]
-    ) -> Mapping[str, Any]:
-        cursor = psycopg.RawCursor(connection)
-        row = cursor.execute((_EXPLAIN + statement).encode(), values).fetchone()
-        assert row  # noqa: S101 - EXPLAIN answers with one row
-        content: Any = json.loads(row[0]) if isinstance(row[0], str) else row[0]
-        document: Mapping[str, Any] = content[0]
-        return document
-
-
-def _pair(secured: Mapping[str, Any], explicit: Mapping[str, Any]) -> _Pair:
-    return _Pair(
-        float(secured["Execution Time"]),
-        float(explicit["Execution Time"]),
-        plans.buffers(secured["Plan"]),
-        plans.buffers(explicit["Plan"]),
     )

@@ -236,12 +236,6 @@ COMMENT ON COLUMN courses.course.average_rating IS
 CREATE UNIQUE INDEX course_published_slug_idx
     ON courses.course (business_id, slug) WHERE status = 'published';
 
--- Search box of the catalog: by words of title and summary.
-CREATE INDEX course_text_idx
-    ON courses.course
-    USING gin (business_id, to_tsvector('simple', title || ' ' || coalesce(summary, '')))
-    WHERE status = 'published';
-
 -- FK: the courses of a topic that are on offer, the best rated first.
 CREATE INDEX course_subject_area_idx
     ON courses.course (business_id, subject_area_id, status, average_rating DESC NULLS LAST);
@@ -287,6 +281,11 @@ COMMENT ON FUNCTION courses.publish_course() IS
 CREATE TRIGGER course_touch
     BEFORE UPDATE ON courses.course
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER course_words
+    AFTER INSERT OR UPDATE OF title, summary OR DELETE ON courses.course
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'courses.course', 'course_id', 'title', 'summary');
 
 CREATE TRIGGER course_publish_new
     BEFORE INSERT ON courses.course

@@ -477,53 +477,63 @@ COMMENT ON FUNCTION courses.course_progress_differences() IS
     'Proves the roll-ups: enrollments whose course_progress is not what their lessons say.';
 
 
+-- What follows is in PL/pgSQL, which keeps plans: a heartbeat asks each of them several times.
 CREATE FUNCTION courses.merge_watched_ranges(ranges jsonb, new_from integer, new_to integer)
     RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(jsonb_agg(jsonb_build_array(lower(m.part), upper(m.part))
-                              ORDER BY lower(m.part)), '[]')
-    FROM unnest((
-        SELECT range_agg(int4range(w.start_s, w.end_s))
-        FROM (SELECT j.start_s, j.end_s
-              FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
-                  start_s integer PATH '$[0]',
-                  end_s   integer PATH '$[1]')) AS j
-              UNION ALL
-              SELECT new_from, new_to) AS w
-        WHERE w.start_s < w.end_s
-    )) AS m (part);
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_array(lower(m.part), upper(m.part))
+                                  ORDER BY lower(m.part)), '[]')
+        FROM unnest((
+            SELECT range_agg(int4range(w.start_s, w.end_s))
+            FROM (SELECT j.start_s, j.end_s
+                  FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
+                      start_s integer PATH '$[0]',
+                      end_s   integer PATH '$[1]')) AS j
+                  UNION ALL
+                  SELECT new_from, new_to) AS w
+            WHERE w.start_s < w.end_s
+        )) AS m (part)
+    );
+END
+$$;
 COMMENT ON FUNCTION courses.merge_watched_ranges(jsonb, integer, integer) IS
     'The seconds watched, [[from, to], …], with one stretch more: sorted, and what overlaps or
      touches is one.';
 
 CREATE FUNCTION courses.watched_seconds(ranges jsonb) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(sum(j.end_s - j.start_s), 0)::integer
-    FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
-        start_s integer PATH '$[0]',
-        end_s   integer PATH '$[1]')) AS j;
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(j.end_s - j.start_s), 0)
+        FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
+            start_s integer PATH '$[0]',
+            end_s   integer PATH '$[1]')) AS j
+    );
+END
+$$;
 COMMENT ON FUNCTION courses.watched_seconds(jsonb) IS
     'How many different seconds were watched, by ranges that do not overlap.';
 
 CREATE FUNCTION courses.are_watched_ranges(ranges jsonb, duration integer) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(bool_and(coalesce(
-               r.start_s > coalesce(r.last_end, -1) AND r.start_s < r.end_s
-               AND r.end_s <= duration AND r.more IS NULL, false)), true)
-    FROM (
-        SELECT j.start_s, j.end_s, j.more, lag(j.end_s) OVER (ORDER BY j.ordinal) AS last_end
-        FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
-            ordinal FOR ORDINALITY,
-            start_s integer PATH '$[0]',
-            end_s   integer PATH '$[1]',
-            more    jsonb   PATH '$[2]')) AS j
-    ) AS r;
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(bool_and(coalesce(
+                   r.start_s > coalesce(r.last_end, -1) AND r.start_s < r.end_s
+                   AND r.end_s <= duration AND r.more IS NULL, false)), true)
+        FROM (
+            SELECT j.start_s, j.end_s, j.more, lag(j.end_s) OVER (ORDER BY j.ordinal) AS last_end
+            FROM JSON_TABLE(ranges, '$[*]' COLUMNS (
+                ordinal FOR ORDINALITY,
+                start_s integer PATH '$[0]',
+                end_s   integer PATH '$[1]',
+                more    jsonb   PATH '$[2]')) AS j
+        ) AS r
+    );
+END
+$$;
 COMMENT ON FUNCTION courses.are_watched_ranges(jsonb, integer) IS
     'Whether a list is of [from, to] within the film, in order and with a gap between each two.';
 

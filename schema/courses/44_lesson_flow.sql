@@ -275,11 +275,14 @@ DECLARE
     seen   record;
 BEGIN
     SELECT i.duration_seconds, i.lesson_id, l.minimum_watch_pct, e.learner_id,
-           p.state AS lesson_state
+           p.state AS lesson_state, v.video_progress_id IS NOT NULL AS is_begun
     INTO film
     FROM courses.content_item AS i
     JOIN courses.enrollment AS e
         ON e.business_id = tenant AND e.enrollment_id = record_heartbeat.enrollment
+    LEFT JOIN courses.video_progress AS v
+        ON v.business_id = tenant AND v.enrollment_id = e.enrollment_id
+       AND v.content_item_id = i.content_item_id
     LEFT JOIN courses.lesson AS l
         ON l.business_id = tenant AND l.lesson_id = i.lesson_id
        AND l.completion_rule = 'minimum_watch'
@@ -292,25 +295,28 @@ BEGIN
         RAISE EXCEPTION 'nothing to watch from % to %', from_s, to_s
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO courses.video_progress AS v
-        (business_id, enrollment_id, content_item_id, position_seconds, duration_seconds,
-         watched_ranges, total_play_seconds, average_speed, caption_language, last_heartbeat_at)
-    VALUES (tenant, enrollment, item, least(to_s, film.duration_seconds), film.duration_seconds,
-            courses.merge_watched_ranges('[]', least(from_s, film.duration_seconds),
-                                         least(to_s, film.duration_seconds)),
-            to_s - from_s, speed, captions, moment)
-    ON CONFLICT (business_id, enrollment_id, content_item_id)
-    DO UPDATE SET position_seconds = least(to_s, v.duration_seconds),
-                  watched_ranges = courses.merge_watched_ranges(
-                      v.watched_ranges, least(from_s, v.duration_seconds),
-                      least(to_s, v.duration_seconds)),
-                  total_play_seconds = v.total_play_seconds + (to_s - from_s),
-                  rewind_count = v.rewind_count + (from_s < v.position_seconds)::integer,
-                  average_speed = round((v.average_speed * v.total_play_seconds
-                                         + speed * (to_s - from_s))
-                                        / greatest(v.total_play_seconds + to_s - from_s, 1), 2),
-                  caption_language = coalesce(captions, v.caption_language),
-                  last_heartbeat_at = greatest(v.last_heartbeat_at, moment)
+    -- All heartbeats but the first find their row: ON CONFLICT DO UPDATE would make and check a new
+    -- one each time only to throw it away.
+    IF NOT film.is_begun THEN
+        INSERT INTO courses.video_progress
+            (business_id, enrollment_id, content_item_id, duration_seconds, last_heartbeat_at)
+        VALUES (tenant, enrollment, item, film.duration_seconds, moment)
+        ON CONFLICT (business_id, enrollment_id, content_item_id) DO NOTHING;
+    END IF;
+    UPDATE courses.video_progress AS v
+    SET position_seconds = least(to_s, v.duration_seconds),
+        watched_ranges = courses.merge_watched_ranges(
+            v.watched_ranges, least(from_s, v.duration_seconds), least(to_s, v.duration_seconds)),
+        total_play_seconds = v.total_play_seconds + (to_s - from_s),
+        rewind_count = v.rewind_count + (from_s < v.position_seconds)::integer,
+        average_speed = CASE WHEN v.total_play_seconds + to_s > from_s THEN
+            round((v.average_speed * v.total_play_seconds + speed * (to_s - from_s))
+                  / (v.total_play_seconds + to_s - from_s), 2)
+            ELSE speed END,
+        caption_language = coalesce(captions, v.caption_language),
+        last_heartbeat_at = greatest(v.last_heartbeat_at, moment)
+    WHERE v.business_id = tenant AND v.enrollment_id = record_heartbeat.enrollment
+      AND v.content_item_id = item
     RETURNING v.watched_pct, v.position_seconds, v.completed_at INTO seen;
     INSERT INTO courses.learning_statement
         (business_id, learner_id, enrollment_id, stored_at, occurred_at, verb, object_kind,

@@ -51,10 +51,6 @@ COMMENT ON COLUMN hs.stock_item.average_cost IS
 COMMENT ON COLUMN hs.stock_item.hazmat_class IS
     'Class of dangerous goods on the road, where it is any: 2.2 for refrigerants.';
 
--- A technician types three letters of a part on the truck.
-CREATE INDEX stock_item_search_idx
-    ON hs.stock_item USING gin (business_id, (sku || ' ' || name) public.gin_trgm_ops);
-
 -- FK: the items of a category of the pricebook.
 CREATE INDEX stock_item_category_idx ON hs.stock_item (business_id, pricebook_category_id);
 
@@ -77,6 +73,11 @@ GRANT SELECT ON hs.stock_item TO app_readonly;
 CREATE TRIGGER stock_item_touch
     BEFORE UPDATE ON hs.stock_item
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER stock_item_words
+    AFTER INSERT OR UPDATE OF sku, name OR DELETE ON hs.stock_item
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'hs.stock_item', 'stock_item_id', 'sku', 'name');
 
 
 CREATE TABLE hs.stock_location (

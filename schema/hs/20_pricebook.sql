@@ -165,10 +165,6 @@ COMMENT ON COLUMN hs.service_task.cross_sale_group IS
     'Tasks of a group are offered together: a surge protector with a panel.';
 COMMENT ON COLUMN hs.service_task.retired_on IS 'First day on which it is not offered.';
 
--- A technician types three letters of a task.
-CREATE INDEX service_task_search_idx
-    ON hs.service_task USING gin (business_id, (task_code || ' ' || name) public.gin_trgm_ops);
-
 -- FK and browsing: the tasks of a category.
 CREATE INDEX service_task_category_idx
     ON hs.service_task (business_id, pricebook_category_id, name);
@@ -182,6 +178,11 @@ GRANT SELECT ON hs.service_task TO app_readonly;
 CREATE TRIGGER service_task_touch
     BEFORE UPDATE ON hs.service_task
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER service_task_words
+    AFTER INSERT OR UPDATE OF task_code, name OR DELETE ON hs.service_task
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'hs.service_task', 'service_task_id', 'task_code', 'name');
 
 
 CREATE TABLE hs.service_task_material (

@@ -78,11 +78,6 @@ CREATE INDEX customer_phone_idx
     ON hs.customer (business_id, primary_phone)
     WHERE primary_phone IS NOT NULL;
 
--- The office types three letters of a name or number.
-CREATE INDEX customer_search_idx
-    ON hs.customer
-    USING gin (business_id, (display_name || ' ' || customer_number) public.gin_trgm_ops);
-
 -- FK: the customer behind a portal account, one at most.
 CREATE UNIQUE INDEX customer_account_idx
     ON hs.customer (business_id, user_account_id)
@@ -112,6 +107,11 @@ GRANT SELECT ON hs.customer TO app_readonly;
 CREATE TRIGGER customer_touch
     BEFORE UPDATE ON hs.customer
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER customer_words
+    AFTER INSERT OR UPDATE OF display_name, customer_number OR DELETE ON hs.customer
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'hs.customer', 'customer_id', 'display_name', 'customer_number');
 
 CREATE TRIGGER customer_status_machine
     BEFORE INSERT OR UPDATE OF status ON hs.customer

@@ -327,6 +327,10 @@ CREATE INDEX tax_liability_tax_deposit_idx
     ON payroll.tax_liability (business_id, tax_deposit_id)
     WHERE tax_deposit_id IS NOT NULL;
 
+-- tax_due_calendar: the last day of which there are liabilities.
+CREATE INDEX tax_liability_day_idx
+    ON payroll.tax_liability (business_id, liability_date);
+
 -- tax_due_calendar, v_tax_liability_open: what is due and not deposited.
 CREATE INDEX tax_liability_open_idx
     ON payroll.tax_liability (business_id, due_on)

@@ -259,16 +259,6 @@ CREATE INDEX product_brand_idx
 -- FK: the products of a tax class.
 CREATE INDEX product_tax_class_idx ON ret.product (business_id, tax_class_id);
 
--- Serves ret.product_search. The tenant stands in the index (btree_gin): @@ is not leakproof, so
--- under row security the index finds the tenant's products and the words are looked for in those.
-CREATE INDEX product_words_idx
-    ON ret.product
-    USING gin (business_id, to_tsvector('simple', title || ' ' || coalesce(description, '')));
-
--- Serves ret.product_search: titles with a slip of the finger.
-CREATE INDEX product_title_idx
-    ON ret.product USING gin (business_id, title public.gin_trgm_ops);
-
 ALTER TABLE ret.product ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.product
     USING (business_id = tenant_mgmt.current_business_id());
@@ -278,6 +268,11 @@ GRANT SELECT ON ret.product TO app_readonly;
 CREATE TRIGGER product_touch
     BEFORE UPDATE ON ret.product
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER product_words
+    AFTER INSERT OR UPDATE OF title, description OR DELETE ON ret.product
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'ret.product', 'product_id', 'title', 'description');
 
 -- A catalogue that is taken over from elsewhere may start as active.
 CREATE TRIGGER product_state_machine
@@ -485,10 +480,6 @@ COMMENT ON COLUMN ret.product_variant.hazmat_class IS
 
 -- FK: the variants of a product.
 CREATE INDEX product_variant_product_idx ON ret.product_variant (business_id, product_id);
-
--- Serves ret.product_search: parts of an article number; under row security see product_words_idx.
-CREATE INDEX product_variant_sku_idx
-    ON ret.product_variant USING gin (business_id, sku public.gin_trgm_ops);
 
 ALTER TABLE ret.product_variant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON ret.product_variant

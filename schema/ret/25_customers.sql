@@ -133,10 +133,6 @@ CREATE INDEX customer_phone_idx
     ON ret.customer (business_id, phone)
     WHERE phone IS NOT NULL;
 
--- The service desk finds a customer by a part of the name.
-CREATE INDEX customer_name_idx
-    ON ret.customer USING gin (business_id, display_name public.gin_trgm_ops);
-
 -- FK: the customers of a store.
 CREATE INDEX customer_home_location_idx
     ON ret.customer (business_id, home_location_id)
@@ -166,6 +162,11 @@ GRANT SELECT ON ret.customer TO app_readonly;
 CREATE TRIGGER customer_touch
     BEFORE UPDATE ON ret.customer
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER customer_words
+    AFTER INSERT OR UPDATE OF display_name OR DELETE ON ret.customer
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'ret.customer', 'customer_id', 'display_name');
 
 CREATE TRIGGER customer_number
     BEFORE INSERT ON ret.customer

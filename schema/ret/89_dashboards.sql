@@ -134,7 +134,7 @@ COMMENT ON MATERIALIZED VIEW ret.mv_category_week IS
 CREATE UNIQUE INDEX mv_category_week_idx
     ON ret.mv_category_week (business_id, category_id, location_id, week_start);
 
--- category_week_dashboard: the weeks of a tenant, the newest first.
+-- category_dashboard: the last weeks of a tenant.
 CREATE INDEX mv_category_week_newest_idx
     ON ret.mv_category_week (business_id, week_start DESC);
 

@@ -284,12 +284,6 @@ COMMENT ON TABLE system_core.search_document IS
 COMMENT ON COLUMN system_core.search_document.rank_boost IS
     'Lifts kinds that people mostly mean, such as customers, over those they seldom do.';
 
--- Serves system_core.global_search. The tenant stands in the index (btree_gin): @@ is not
--- leakproof, so for a role under row security the index finds the tenant's documents and the
--- words are looked for in those; for the owner of a reindexing job it finds the words too.
-CREATE INDEX search_document_text_idx
-    ON system_core.search_document USING gin (business_id, search_vector);
-
 ALTER TABLE system_core.search_document ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON system_core.search_document
     USING (business_id = tenant_mgmt.current_business_id());
@@ -299,6 +293,12 @@ GRANT SELECT ON system_core.search_document TO app_readonly;
 CREATE TRIGGER search_document_touch
     BEFORE UPDATE ON system_core.search_document
     FOR EACH ROW EXECUTE FUNCTION system_core.touch();
+
+CREATE TRIGGER search_document_words
+    AFTER INSERT OR UPDATE OF title, subtitle, body_excerpt OR DELETE
+    ON system_core.search_document
+    FOR EACH ROW EXECUTE FUNCTION system_core.keep_search_words(
+        'system_core.search_document', 'search_document_id', 'title', 'subtitle', 'body_excerpt');
 
 
 CREATE TABLE system_core.outbox_event (
@@ -513,7 +513,18 @@ BEGIN ATOMIC
                        websearch_to_tsquery('simple', search_business.query)),
            (ts_rank(d.search_vector, websearch_to_tsquery('simple', search_business.query))
             * d.rank_boost)::real AS rank
-    FROM system_core.search_document AS d
+    FROM (
+        -- Every word that is asked for but not as "none of these": the index finds them.
+        SELECT w.entity_id
+        FROM system_core.search_word AS w
+        WHERE w.business_id = tenant_mgmt.current_business_id()
+            AND w.found_in = 'system_core.search_document'
+            AND w.word = ANY (system_core.words_of(search_business.query))
+        GROUP BY w.entity_id
+    ) AS f
+    JOIN system_core.search_document AS d
+        ON d.business_id = tenant_mgmt.current_business_id()
+        AND d.search_document_id = f.entity_id
     JOIN system_core.entity_type AS k
         ON k.business_id = d.business_id AND k.entity_type_id = d.entity_type_id
     WHERE d.business_id = tenant_mgmt.current_business_id()

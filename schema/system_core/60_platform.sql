@@ -225,11 +225,6 @@ COMMENT ON COLUMN system_core.webhook_endpoint.event_types IS 'Like {invoice.pai
 COMMENT ON COLUMN system_core.webhook_endpoint.consecutive_failure_count IS
     'Calls that failed since the last success; kept by webhook_delivery, as is last_success_at.';
 
--- The dispatcher: who wants this event.
-CREATE INDEX webhook_endpoint_event_types_idx
-    ON system_core.webhook_endpoint USING gin (business_id, event_types)
-    WHERE status = 'active';
-
 ALTER TABLE system_core.webhook_endpoint ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON system_core.webhook_endpoint
     USING (business_id = tenant_mgmt.current_business_id());

@@ -53,6 +53,7 @@ QUERIES = {
     + "SELECT note_id FROM shop.note WHERE org_id = %(org_id)s AND body = %(body)s",
     "total": HEADER.format(budget=20) + "SELECT shop.total(%(org_id)s)",
     "unfiltered": HEADER.format(budget=0.1) + "SELECT max(body) FROM shop.note",
+    "shares": HEADER.format(budget=2000) + "SELECT 1 / (count(*) - count(*)) FROM shop.draft",
     "drafts": HEADER.format(budget=2000) + "SELECT org_id, body FROM shop.draft",
 }
 
@@ -132,6 +133,11 @@ def test_the_tenants_that_keep_the_server_busy_are_told(loaded: Loaded) -> None:
     busiest = loaded.after.busiest
     assert "hot" in {each.size for each in busiest}
     assert sum(each.share for each in busiest) == pytest.approx(1)
+
+
+def test_a_query_that_cannot_be_explained_says_why_it_has_no_plan(loaded: Loaded) -> None:
+    assert loaded.planted("shares").plan is None
+    assert "shares has no plan: EXPLAIN of it fails: division by zero" in loaded.after.notes
 
 
 def test_a_leak_names_connection_and_transaction(loaded: Loaded) -> None:

@@ -65,6 +65,7 @@ def test_a_look_up_reads_the_same_blocks_both_ways(cost: RlsCostResult) -> None:
     assert query.calls == 2 * 4
     assert query.secured_buffers == query.explicit_buffers
     assert query.low <= query.ratio <= query.high
+    assert cost.low <= cost.median_ratio <= cost.high
 
 
 def test_a_search_that_row_security_keeps_from_its_index_is_found(cost: RlsCostResult) -> None:

@@ -29,4 +29,4 @@ CROSS JOIN LATERAL (
     ) AS w
 ) AS recent
 WHERE v.business_id = %(business_id)s
-  AND reverse(v.vin) LIKE reverse(right(%(vin)s, 8)) || '%%';
+  AND v.vin_tail = right(%(vin)s, 8);

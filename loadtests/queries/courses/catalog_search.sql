@@ -7,7 +7,16 @@
 SELECT c.business_id, c.course_id, c.slug, c.title, c.summary, c.level, c.delivery,
        a.name AS subject, a.path AS subject_path, c.average_rating, c.enrollment_count, c.is_free,
        p.price_from, p.currency_code, n.course_section_id, n.starts_on, n.seats_left, f.score
-FROM courses.course AS c
+FROM (
+    -- Courses that hold all the words.
+    SELECT w.entity_id
+    FROM system_core.search_word AS w
+    WHERE w.business_id = %(business_id)s AND w.found_in = 'courses.course'
+      AND w.word = ANY (system_core.words_of(%(words)s))
+    GROUP BY w.entity_id
+    HAVING count(*) = cardinality(system_core.words_of(%(words)s))
+) AS w
+JOIN courses.course AS c ON c.business_id = %(business_id)s AND c.course_id = w.entity_id
 JOIN courses.subject_area AS a
     ON a.business_id = c.business_id AND a.subject_area_id = c.subject_area_id AND a.is_active
 CROSS JOIN LATERAL (
@@ -29,8 +38,6 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS n ON true
 WHERE c.business_id = %(business_id)s AND c.status = 'published'
-  AND to_tsvector('simple', c.title || ' ' || coalesce(c.summary, ''))
-      @@ plainto_tsquery('simple', %(words)s)
   AND c.level IN ('beginner', 'intermediate', 'advanced', 'expert')
   -- The page before ended here; this is the first.
   AND (f.score, c.course_id) < ('infinity'::real, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)

@@ -8,7 +8,7 @@ WITH found AS (
     SELECT e.employee_id
     FROM payroll.employee AS e
     WHERE e.business_id = %(business_id)s
-      AND lower(e.last_name) LIKE lower(left(%(last_name)s, 3)) || '%%'
+      AND e.last_name_normalized ^@ lower(left(%(last_name)s, 3))
     UNION
     SELECT e.employee_id
     FROM payroll.employee AS e

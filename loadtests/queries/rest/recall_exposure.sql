@@ -3,6 +3,7 @@
 -- weight: 1
 -- mode: read
 -- rows: >=1
+-- growth: linear, every dish that a recalled lot reached stands in it
 -- params: product_recall_id from rest.product_recall
 WITH lot AS (
     SELECT r.business_id, r.recall_lot_id, r.stock_lot_id, r.disposition, l.lot_code,

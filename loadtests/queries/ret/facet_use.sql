@@ -3,6 +3,7 @@
 -- weight: 1
 -- mode: read
 -- rows: >=1
+-- growth: linear, it counts every use of a facet in a week
 SELECT e.business_id, f.facet, f.value, count(*) AS uses,
        count(DISTINCT e.session_key) AS visits,
        round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY f.facet), 1) AS share_pct

@@ -3,6 +3,7 @@
 -- weight: 1
 -- mode: read
 -- rows: >=1
+-- growth: linear, every forecast of the place is taken apart
 -- params: location_id from ret.demand_forecast
 SELECT d.business_id, d.model_name, d.driver, d.forecasts, d.effect_qty, d.mean_effect_qty, d.wape
 FROM ret.v_forecast_driver AS d

@@ -3,6 +3,7 @@
 -- weight: 8
 -- mode: read
 -- rows: >=1
+-- growth: linear, facets and best sellers are counted over all of the category
 -- params: category_id from ret.product_category where exists (select from ret.product as p join ret.product_channel_listing as l using (business_id, product_id) join ret.sales_channel as c using (business_id, sales_channel_id) where p.business_id = product_category.business_id and p.product_id = product_category.product_id and p.status = 'active' and l.listing_state = 'published' and c.channel_kind = 'web')
 WITH listed AS MATERIALIZED (
     SELECT p.product_id, coalesce(l.listing_title, p.title) AS title, p.slug, p.brand_id,

@@ -4,18 +4,34 @@
 -- mode: read
 -- rows: >=1
 -- params: words=title from ret.product where status = 'active'
-WITH found AS (
-    SELECT p.product_id, 1 + ts_rank(to_tsvector('simple',
-                                                 p.title || ' ' || coalesce(p.description, '')),
-                                     plainto_tsquery('simple', %(words)s)) AS score
-    FROM ret.product AS p
-    WHERE p.business_id = %(business_id)s
-      AND to_tsvector('simple', p.title || ' ' || coalesce(p.description, ''))
-          @@ plainto_tsquery('simple', %(words)s)
-    UNION ALL
-    SELECT p.product_id, public.similarity(p.title, %(words)s)
-    FROM ret.product AS p
-    WHERE p.business_id = %(business_id)s AND public.similarity(p.title, %(words)s) > 0.3
+WITH near AS (
+    -- Products that hold most of the words, or one that begins as the first does.
+    SELECT w.entity_id AS product_id, count(*) FILTER (WHERE w.is_whole) AS words
+    FROM (
+        SELECT w.entity_id, true AS is_whole
+        FROM system_core.search_word AS w
+        WHERE w.business_id = %(business_id)s AND w.found_in = 'ret.product'
+          AND w.word = ANY (system_core.words_of(%(words)s))
+        UNION ALL
+        SELECT w.entity_id, false
+        FROM system_core.search_word AS w
+        WHERE w.business_id = %(business_id)s AND w.found_in = 'ret.product'
+          AND w.word ^@ lower(left(%(words)s, 3))
+    ) AS w
+    GROUP BY w.entity_id
+    ORDER BY words DESC, w.entity_id
+    LIMIT 100
+), found AS (
+    SELECT p.product_id,
+           CASE WHEN n.words = cardinality(system_core.words_of(%(words)s))
+                THEN 1 + ts_rank(to_tsvector('simple',
+                                             p.title || ' ' || coalesce(p.description, '')),
+                                 plainto_tsquery('simple', %(words)s))
+                ELSE public.similarity(p.title, %(words)s) END AS score
+    FROM near AS n
+    JOIN ret.product AS p ON p.business_id = %(business_id)s AND p.product_id = n.product_id
+    WHERE n.words = cardinality(system_core.words_of(%(words)s))
+       OR public.similarity(p.title, %(words)s) > 0.3
     UNION ALL
     SELECT p.product_id, 0.5
     FROM ret.brand AS b

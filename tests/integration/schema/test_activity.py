@@ -248,6 +248,33 @@ def test_what_is_archived_is_not_found(app: Connection, tenant: UUID) -> None:
     assert found(app, "harbor") == []
 
 
+def words(connection: Connection) -> set[str]:
+    """The words by which documents are found."""
+    return {word for (word,) in connection.execute("SELECT word FROM system_core.search_word")}
+
+
+def test_the_words_of_a_record_are_those_it_has_now(app: Connection, tenant: UUID) -> None:
+    document(app, tenant, kind(app, tenant), "Harbor works", body="A crane; a harbor")
+    assert words(app) == {"harbor", "works", "a", "crane"}
+    app.execute("UPDATE system_core.search_document SET title = 'Quay', body_excerpt = 'Crane'")
+    assert words(app) == {"quay", "crane"}
+    app.execute("DELETE FROM system_core.search_document")
+    assert words(app) == set()
+
+
+def test_row_security_lets_an_index_find_words_by_how_they_begin(
+    app: Connection, tenant: UUID
+) -> None:
+    document(app, tenant, kind(app, tenant), " ".join(f"word{n}" for n in range(1000)))
+    plan = app.execute(
+        "EXPLAIN (COSTS OFF) SELECT entity_id FROM system_core.search_word"
+        " WHERE found_in = 'system_core.search_document' AND word ^@ 'h' ORDER BY word LIMIT 5"
+    )
+    (found,) = (line for (line,) in plan if "Index Cond" in line)
+    assert "business_id = " in found
+    assert "word >= 'h'" in found
+
+
 # Followers, lists, figures
 
 

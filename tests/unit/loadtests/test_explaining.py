@@ -9,6 +9,7 @@ from harness.load_result import LoadResult, Plan, QueryResult
 from loadtests.budget import parse
 from loadtests.explaining import explained
 from loadtests.judging import result
+from loadtests.plans import Captured
 from loadtests.query import Query
 from loadtests.recorder import Record, at_rest
 from loadtests.waits import Waits
@@ -34,7 +35,7 @@ def _why(found: QueryResult, waits: Waits | None = None, query: Query = QUERY) -
     told = explained(
         load,
         {QUERY.name: query},
-        {QUERY.name: PLAN},
+        Captured({QUERY.name: PLAN}),
         {QUERY.name: waits} if waits else {},
         "harness load --users 8",
         "business_id",
@@ -86,3 +87,11 @@ def test_a_query_without_the_tenant_says_so() -> None:
 def test_classes_of_tenants_are_told_apart() -> None:
     lines = _why(_result(400, tenants=("hot", "small")))
     assert any(line.startswith("by class of tenant, in ms: hot p50 4") for line in lines)
+
+
+def test_a_run_without_a_plan_says_why_whatever_the_verdict() -> None:
+    refused = Captured(refused={QUERY.name: "it is sold out"})
+    load = LoadResult(8, 40, 3, 100, (_result(1),), notes=("a note",))
+    told = explained(load, {QUERY.name: QUERY}, refused, {}, "harness load", "business_id")
+    assert told.queries[0].plan is None
+    assert told.notes == ("a note", "hs.board has no plan: EXPLAIN of it fails: it is sold out")

@@ -32,9 +32,11 @@ SCAN: dict[str, Any] = {
 }
 
 
-def _database(scale: int, planned: float, by_indexes: float, reads: float) -> Database:
+def _database(
+    scale: int, planned: float, by_indexes: float, reads: float, answered: int = 1
+) -> Database:
     costs = [
-        Cost(tenant, planning, round(blocks), 0.1)
+        Cost(tenant, planning, round(blocks), 0.1, answered)
         for tenant in ("a", "b")
         for planning, blocks in zip(PLANNINGS, (planned, by_indexes), strict=True)
         for _ in range(4)
@@ -83,6 +85,36 @@ def test_quadratic_growth_is_an_error() -> None:
     assert found
     assert found.severity is Severity.ERROR
     assert "-- growth: linear" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("statement", "answered", "is_told"),
+    [
+        ("SELECT 1 LIMIT 20", (4, 8, 16), False),  # it reads no more than it answers with
+        ("WITH a AS (SELECT 1 LIMIT 20) SELECT 1 FROM a", (4, 8, 16), False),
+        ("SELECT 1 LIMIT 20", (5, 10, 20), True),
+        ("SELECT 1 LIMIT 20", (16, 16, 16), True),
+        ("SELECT 1", (4, 8, 16), True),
+        ("SELECT 1 LIMIT 20", (4, 5, 6), True),  # more and more is read for each row
+    ],
+)
+def test_a_growing_answer_is_no_growth_before_its_limit(
+    statement: str, answered: tuple[int, ...], is_told: bool
+) -> None:
+    query = replace(QUERY, statement=statement)
+    databases = [
+        _database(scale, 40 * scale, 40 * scale, 100.0 * scale, rows)
+        for scale, rows in zip((1, 2, 4), answered, strict=True)
+    ]
+    grown = judging.judge(query, databases, Size(factor=10))
+    assert (grown.note == "") is is_told
+    assert is_told or "16 of at most 20 rows" in grown.note
+
+
+def test_what_rises_by_less_than_the_root_of_rows_may_be_levels_of_indexes() -> None:
+    databases = [_database(s, 20 + 4 * s, 20 + 4 * s, 100.0 * s) for s in (1, 2, 6)]
+    grown = judging.judge(QUERY, databases, Size(factor=10))
+    assert "24 blocks rise to 44 while rows go from 1,000 to 6,000" in grown.note
 
 
 def test_what_the_header_declares_is_no_finding_but_what_is_worse_is() -> None:
