@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.drill_result import DrillFinding
 from harness.finding import Finding, Suppressed
 from harness.report.terminal import why
 from harness.run import BrokenTruth, ProbeResult, QueryResult, Regression, Run, Stage
@@ -20,6 +21,7 @@ def render(run: Run) -> str:
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
         ("regressions", [_regression(regression) for regression in run.regressions]),
+        ("drill", [_lost(lost) for lost in run.drill.findings] if run.drill else []),
     ):
         suite = TestSuite(name)
         suite.timestamp = run.started_at.isoformat()
@@ -77,4 +79,10 @@ def _query(query: QueryResult) -> TestCase:
 def _regression(regression: Regression) -> TestCase:
     case = TestCase(regression.query, "regression")
     case.result = [Failure(regression.detail, regression.kind)]
+    return case
+
+
+def _lost(lost: DrillFinding) -> TestCase:
+    case = TestCase(lost.name, f"drill.{lost.copy}.{lost.kind}")
+    case.result = [Failure(lost.detail, "drill")]
     return case
