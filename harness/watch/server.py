@@ -19,6 +19,8 @@ _COUNTED = (
     *("xact_commit", "xact_rollback", "tup_returned", *_WRITTEN),
     *("blks_hit", "blks_read", "temp_bytes", "deadlocks"),
 )
+_ALL = 10_000
+"""As many databases as there are."""
 _IDLE = "idle in transaction"
 
 
@@ -122,7 +124,7 @@ def size(connection: Observing) -> int:
 def _asked(connection: Observing, name: str) -> Rows:
     """What a collector of that name asks for."""
     asked = collector.read(collector.BUNDLED / f"{name}.toml")
-    return connection.execute(text(asked), {"top": 0}).fetchall()
+    return connection.execute(text(asked), {"top": _ALL}).fetchall()
 
 
 def _totals(connection: Observing) -> Totals:

@@ -81,6 +81,21 @@ def test_tables_are_told_by_schema_and_the_busiest_by_name(watched: Target) -> N
     assert rows == {"item": 5, "other": 3}
 
 
+def test_where_nobody_holds_a_lock_there_are_none(watched: Target) -> None:
+    text = _scraped(watched)
+    assert set(_of(text, "pg_locks_waiting").values()) == {0}
+    assert len(_of(text, "pg_locks_longest_wait_seconds")) == 9
+
+
+def test_of_many_databases_the_watched_and_the_busiest_are_told(watched: Target) -> None:
+    text = _scraped(watched, top=2)
+    (sessions,) = _of(text, "pg_stat_database_numbackends")
+    name = psycopg.conninfo.conninfo_to_dict(watched.admin)["dbname"]
+    assert sessions == f'pg_stat_database_numbackends{{datname="{name}"}}'
+    assert len(_of(text, "pg_database_wraparound_share")) == 2
+    assert set(_of(text, "harness_collector_dropped_series").values()) == {0}
+
+
 def test_who_keeps_others_waiting_is_named(watched: Target) -> None:
     with (
         psycopg.connect(watched.admin) as holder,

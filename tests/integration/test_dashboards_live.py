@@ -51,6 +51,7 @@ VARIABLES = {
     "$__rate_interval": "1m",
 }
 _METRIC = re.compile(r"(?<![\w:])(?:harness|pg|citus)_\w+")
+_LEGEND = re.compile(r"\{\{(\w+)\}\}")
 _VALUES = re.compile(r"(?:label_values|query_result)\((?P<expr>.+?)(?:, \w+)?\)")
 
 
@@ -61,6 +62,8 @@ class Asked:
     where: str
     expr: str
     may_be_empty: bool = False
+    labels: frozenset[str] = frozenset()
+    """What its legend tells a series by."""
 
 
 @pytest.fixture
@@ -84,6 +87,9 @@ def test_every_panel_and_rule_is_answered(prometheus: Prometheus) -> None:
     assert len(asked) > 150
     assert _strangers(prometheus, asked) == {}
     assert "\n".join(filter(None, (_told(prometheus, each) for each in asked))) == ""
+    assert {
+        each.where: _blank(prometheus, each) for each in asked if _blank(prometheus, each)
+    } == {}
     assert _unwell(prometheus) == []
     firing = prometheus.ask("query", query='ALERTS{alertstate="firing"}')["result"]
     names = {sample["metric"]["alertname"] for sample in firing}
@@ -104,6 +110,16 @@ def _told(prometheus: Prometheus, asked: Asked) -> str:
     return "" if fine else f"{asked.where}: {fault}: {asked.expr}"
 
 
+def _blank(prometheus: Prometheus, asked: Asked) -> frozenset[str]:
+    """Labels of a legend that no series of the answer has: Grafana leaves them blank."""
+    if not asked.labels:
+        return frozenset()
+    found = prometheus.ask("query", query=asked.expr)["result"]
+    return (
+        asked.labels.difference(*(sample["metric"] for sample in found)) if found else frozenset()
+    )
+
+
 def _unwell(prometheus: Prometheus) -> list[str]:
     rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     assert len(rules) > 300
@@ -120,7 +136,8 @@ def _panels() -> Iterator[Asked]:
         for panel in board["panels"]:
             empty = "noValue" in panel.get("fieldConfig", {}).get("defaults", {})
             for target in panel.get("targets", ()):
-                yield Asked(f"{name}: {panel['title']}", _filled(target["expr"]), empty)
+                labels = frozenset(_LEGEND.findall(target.get("legendFormat", "")))
+                yield Asked(f"{name}: {panel['title']}", _filled(target["expr"]), empty, labels)
         for mark in board["annotations"]["list"]:
             yield Asked(f"{name}: marks of {mark['name']}", _filled(mark["target"]["expr"]))
 
