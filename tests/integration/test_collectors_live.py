@@ -192,3 +192,8 @@ def test_the_doctor_tells_what_will_not_be_seen(watched: Target, settings: Setti
     answers = {each.question: each for each in examine(blind, settings, external=True)}
     assert answers["monitoring"].answer is Answer.WARNING
     assert "pg_stats hides tables" in answers["sizes of tenants"].detail
+    assert answers["pg_stat_statements"].detail == "loaded"
+    with psycopg.connect(watched.admin) as connection:
+        connection.execute("DROP EXTENSION pg_stat_statements")
+    answers = {each.question: each for each in examine(blind, settings, external=True)}
+    assert "CREATE EXTENSION pg_stat_statements" in answers["pg_stat_statements"].detail
