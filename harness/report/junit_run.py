@@ -7,7 +7,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.drill_result import DrillFinding
 from harness.finding import Finding, Suppressed
+from harness.report.rls_cost import summary
 from harness.report.terminal import why
+from harness.rls_cost_result import RlsCostResult
 from harness.run import BrokenTruth, ProbeResult, QueryResult, Regression, Run, Stage
 
 
@@ -21,6 +23,7 @@ def render(run: Run) -> str:
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
         ("regressions", [_regression(regression) for regression in run.regressions]),
+        ("row security", [_cost(run.rls_cost)] if run.rls_cost else []),
         ("drill", [_lost(lost) for lost in run.drill.findings] if run.drill else []),
     ):
         suite = TestSuite(name)
@@ -79,6 +82,13 @@ def _query(query: QueryResult) -> TestCase:
 def _regression(regression: Regression) -> TestCase:
     case = TestCase(regression.query, "regression")
     case.result = [Failure(regression.detail, regression.kind)]
+    return case
+
+
+def _cost(cost: RlsCostResult) -> TestCase:
+    case = TestCase("the median query", "rls-cost")
+    if not cost.held:
+        case.result = [Failure(summary(cost), "cost")]
     return case
 
 
