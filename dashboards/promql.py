@@ -1,4 +1,5 @@
-"""Expressions of the boards: selections of the variable `instance` and what is made of them."""
+"""Expressions of the boards, which are selections of the variable `instance` and what is made of
+them, and of alerts that name many things at once."""
 
 from __future__ import annotations
 
@@ -6,6 +7,25 @@ SERVICE = "tenant-harness"
 """The label `service` of the alerts beside the boards."""
 FIRING = f'ALERTS{{alertstate="firing",service="{SERVICE}"}}'
 """Those of them that fire; nothing where none does."""
+
+NAMED = 10
+"""So many queries are named in an alert."""
+
+
+def queries(expr: str) -> str:
+    """How many series an instance has of an expression."""
+    return f"count by (instance) ({expr})"
+
+
+def named(expr: str, shown: str = "") -> str:
+    """The queries that an alert on `queries(expr)` is of, first ten, as a template of Prometheus;
+    `shown` follows each name and may tell of `$one`."""
+    here = 'label_replace(vector(1), "instance", %q, "", "")'
+    asked = f"topk({NAMED}, ({expr}) and on (instance) {here})"
+    found = f'query (printf `{asked}` $labels.instance) | sortByLabel "query"'
+    each = f"{{{{ if $place }}}}, {{{{ end }}}}{{{{ $one.Labels.query }}}}{shown}"
+    more = f"{{{{ if gt $value {NAMED}.0 }}}}, …{{{{ end }}}}"
+    return f"{{{{ range $place, $one := {found} }}}}{each}{{{{ end }}}}{more}"
 
 
 def of(metric: str, **labels: str) -> str:

@@ -49,3 +49,8 @@ class RlsCostResult:
         """The ratio of the median query; 0 where none was compared."""
         ratios = [query.ratio for query in self.compared]
         return median(ratios) if ratios else 0.0
+
+    @property
+    def held(self) -> bool:
+        """True when the median query costs no more than was promised."""
+        return self.median_ratio <= self.promise

@@ -271,6 +271,7 @@ class Run:
             or self.regressions
             or self.blocking_findings
             or self.broken
+            or (self.rls_cost is not None and not self.rls_cost.held)
             or (self.drill is not None and not self.drill.held)
         )
 

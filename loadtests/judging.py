@@ -141,8 +141,9 @@ class _Tally:
         return BudgetResult("errors", budget.limit, verdict, self._told_errors(budget), share)
 
     def _told_errors(self, budget: Budget) -> str:
-        kinds = {"errors": self.errors, "timeouts": self.timeouts}
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "no errors"
+        kinds = {"error": self.errors, "timeout": self.timeouts}
+        counted = (f"{n} {kind}{'s' * (n > 1)}" for kind, n in kinds.items() if n)
+        told = ", ".join(counted) or "no errors"
         allowed = f" (the budget is {budget.limit:.3%})" if budget.limit else ""
         return f"{told}{allowed}{f', the first: {self.message}' if self.message else ''}"
 

@@ -69,15 +69,14 @@ def _rows() -> Rows:
             listing(
                 "Alerts that fire",
                 "Alerts of the rules beside these boards; docs/alerts.md says what to do.",
-                {"Alerts": (f"count by (alertname, severity, query, schema) ({FIRING})", "none")},
+                {"Alerts": (f"count by (alertname, severity, schema) ({FIRING})", "none")},
                 {
                     "alertname": "Alert",
                     "severity": "Severity",
-                    "query": "Query",
                     "schema": "Schema",
                 },
                 sort="Severity",
-                links={"Query": link("queries", "query"), "Schema": link("isolation", "schema")},
+                links={"Schema": link("isolation", "schema")},
                 empty="✓ No alert fires.",
             ),
         ],

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from dashboards.board import Rows, board, several
 from dashboards.panels import AMBER, GREEN, RED, count, figure, ranking, series, stacked, verdict
-from dashboards.promql import of, or_none, per_second, ratio, top
+from dashboards.promql import of, per_second, ratio, top
 
 _DATABASE = "$database"
 _UNREAD = "No block was asked for."
@@ -59,7 +59,7 @@ def _verdict() -> Sequence[Builder[Panel]]:
         figure(
             "Longest wait for a lock",
             "How long the session has waited that has waited longest.",
-            or_none(f"max({of('pg_locks_longest_wait_seconds')})"),
+            f"max({of('pg_locks_longest_wait_seconds')})",
             "s",
             ((0, GREEN), (1, AMBER), (30, RED)),
             width=3,
@@ -200,7 +200,6 @@ def _locks() -> Sequence[Builder[Panel]]:
             {"{{datname}}": f"sum by (datname) ({of('pg_locks_waiting', datname=_DATABASE)})"},
             "short",
             width=8,
-            empty="No session holds a lock.",
         ),
         series(
             "Locks held",
@@ -208,7 +207,6 @@ def _locks() -> Sequence[Builder[Panel]]:
             {"{{mode}}": f"sum by (mode) ({of('pg_locks_count', datname=_DATABASE)})"},
             "short",
             width=8,
-            empty="No lock is held.",
         ),
         ranking(
             "Who blocks",

@@ -209,13 +209,15 @@ def _progress() -> Sequence[Builder[Panel]]:
             "VACUUM, CREATE INDEX, COPY, ANALYZE, CLUSTER and base backups: how far each is.",
             {
                 "Done": (
-                    f"max by (command, datname, relname, phase) ({of('harness_progress_ratio')})",
+                    "max by (command, datname, schemaname, relname, phase)"
+                    f" ({of('harness_progress_ratio')})",
                     "percentunit",
                 )
             },
             {
                 "command": "Command",
                 "datname": "Database",
+                "schemaname": "Schema",
                 "relname": "Table",
                 "phase": "Phase",
             },

@@ -25,4 +25,4 @@ def rls_cost(
         recorded.verdict = Verdict(found, fail_on=ctx.settings.checks.fail_on)
     if not ctx.quiet:
         telling.print_rls_cost(result, found, ctx.console)
-    return result.median_ratio <= result.promise and not recorded.verdict.failed
+    return result.held and not recorded.verdict.failed

@@ -61,7 +61,15 @@ class Session(Protocol):
 Observing = psycopg.Connection[dict[str, Any]]
 
 
-def observing(conninfo: str) -> Observing:
+def text(collector: Collector, schema: str = "") -> sql.Composed:
+    """What a collector asks, known by its name in the server's statistics; `schema` is where its
+    extension is."""
+    # The text is the package's own, or that of whoever serves the metrics.
+    named = sql.SQL(f"/* {APPLICATION}: {collector.name} */ {collector.sql}")
+    return named.format(extension=sql.Identifier(schema)) if schema else sql.Composed([named])
+
+
+def observing(conninfo: str, application: str = APPLICATION) -> Observing:
     """A connection that changes nothing and keeps nobody waiting.
 
     Raises DatabaseError where nobody answers, or a server older than 17 does.
@@ -70,7 +78,7 @@ def observing(conninfo: str) -> Observing:
         connection = psycopg.connect(
             make_conninfo(conninfo, **_PATIENCE),
             autocommit=True,
-            application_name=APPLICATION,
+            application_name=application,
             row_factory=dict_row,
         )
     except psycopg.Error as error:
@@ -112,10 +120,7 @@ class LiveSession:
         if collector.timeout != self._timeout:
             _set(self._connection, {"statement_timeout": f"{collector.timeout * 1000:.0f}ms"})
             self._timeout = collector.timeout
-        # The text is the package's own, or that of whoever serves the metrics.
-        text = f"/* {APPLICATION}: {collector.name} */ {collector.sql}"
-        query = sql.SQL(text).format(extension=sql.Identifier(schema)) if schema else sql.SQL(text)
-        return self._connection.execute(query, {"top": top}).fetchall()
+        return self._connection.execute(text(collector, schema), {"top": top}).fetchall()
 
     def unseen(self) -> str:
         """What the role may not look at, and what to do; empty where it may."""

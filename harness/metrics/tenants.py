@@ -25,9 +25,10 @@ SMALL, GIANT = 0.5, 4.0
 """A small tenant has less than half an equal share of all rows, a giant more than four."""
 
 _ACTIVE: LiteralString = """/* harness metrics: tenants */
-SELECT substr(a.application_name, 4) AS tenant, count(*) AS sessions
+SELECT a.application_name, count(*) AS sessions
 FROM pg_stat_get_activity(NULL) AS a
-WHERE starts_with(a.application_name, 'bh:') AND a.state = 'active'
+WHERE a.application_name <> '' AND a.state = 'active' AND a.backend_type = 'client backend'
+  AND a.pid <> pg_backend_pid()
   AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 GROUP BY a.application_name
 """
@@ -56,10 +57,16 @@ class Ranked:
     """Of what all have together."""
 
 
-def sample(connection: Connection) -> Counter[str]:
-    """Tenants for which a session works at this moment, with how many do."""
+def applications(connection: Connection) -> Counter[str]:
+    """Names of the sessions at work at this moment, with how many have each."""
     cursor = connection.cursor(row_factory=psycopg.rows.tuple_row)
     return Counter(dict(cursor.execute(_ACTIVE).fetchall()))
+
+
+def sample(connection: Connection) -> Counter[str]:
+    """Tenants for which a session works at this moment, with how many do."""
+    working = applications(connection).items()
+    return Counter({n.removeprefix(PREFIX): c for n, c in working if n.startswith(PREFIX)})
 
 
 def rows(connection: Connection, column: str) -> dict[str, int]:

@@ -38,7 +38,7 @@ def axis() -> Markup:
     return Markup(  # noqa: S704 - numbers
         f'<svg class="shared" aria-hidden="true"><g id="axis"><path class="axis"'
         f' d="M{_LEFT} {_BOTTOM}H{_RIGHT}"/><path class="q" d="M{_LEFT} {_y(0.95)}H{_RIGHT}"/>'
-        f"{labels}</g></svg>"
+        f'<text x="{_LEFT}" y="{_y(0.95) + 10}">95 %</text>{labels}</g></svg>'
     )
 
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from shlex import quote
 
+from harness.drill_result import DrillFinding
 from harness.finding import Finding
+from harness.report import rls_cost, terminal
 from harness.report.described import DESCRIBED
 from harness.report.isolation import PROBES
-from harness.report.terminal import why
-from harness.run import ProbeResult, QueryResult, Regression, Run
+from harness.run import ProbeResult, Regression, Run
 
 _AUDIT = "harness fill --audit"
 _COMMANDS = {rule.id: rule.command for rule in DESCRIBED}
+_RLS_COST = "harness load --rls-cost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Failure:
     @property
     def open(self) -> bool:
         """Whether no promise is broken, but none is proven either."""
-        return self.kind in ("inconclusive", "vacuous", "error", "weak")
+        return self.kind in ("inconclusive", "vacuous", "error")
 
 
 def failures(run: Run) -> tuple[Failure, ...]:
@@ -47,9 +49,17 @@ def _failures(run: Run) -> Iterator[Failure]:
     for line in run.fill.unmet if run.fill else ():
         yield Failure("a table is not filled as planned", line, "harness fill --plan", "fill")
     for broken in run.broken:
-        yield Failure(broken.sentence, f"{why(broken)} ({broken.place})", _AUDIT, "broken truth")
-    yield from map(_query, sorted(run.missed, key=lambda query: query.verdict != "miss"))
+        yield Failure(
+            broken.sentence, f"{terminal.why(broken)} ({broken.place})", _AUDIT, "broken truth"
+        )
+    for query in sorted(run.missed, key=lambda query: query.verdict != "miss"):
+        told = f"{query.reason}{terminal.told_longer(query, run.load)}"
+        yield Failure(query.name, told, _load(query.name), query.verdict)
     yield from map(_regression, run.regressions)
+    if run.rls_cost and not run.rls_cost.held:
+        told = rls_cost.summary(run.rls_cost)
+        yield Failure("row security costs more than promised", told, _RLS_COST, "cost")
+    yield from map(_lost, run.drill.findings if run.drill else ())
 
 
 def _probe(probe: ProbeResult) -> Failure:
@@ -78,12 +88,13 @@ def _judged_again(finding: Finding) -> str:
     return f"{command} --select {finding.rule}"
 
 
-def _query(query: QueryResult) -> Failure:
-    return Failure(query.name, query.reason, _load(query.name), query.verdict)
-
-
 def _regression(worse: Regression) -> Failure:
     return Failure(worse.query, worse.detail, _load(worse.query), "regression")
+
+
+def _lost(found: DrillFinding) -> Failure:
+    what = f"{found.copy}: {found.kind}: {found.name}"
+    return Failure(what, found.detail, "harness drill backup", "drill")
 
 
 def _load(query: str) -> str:

@@ -51,6 +51,11 @@ def growing(result: GrowthResult) -> list[QueryGrowth]:
     return sorted(known, key=lambda q: (_ORDER.index(_fit(q).shape), -_fit(q).at_target, q.name))
 
 
+def steep(result: GrowthResult) -> list[QueryGrowth]:
+    """Those of them that grow linearly or worse."""
+    return [query for query in growing(result) if _fit(query).shape != "logarithmic"]
+
+
 def law(query: QueryGrowth) -> str:
     """How the cost grows, and whether the header says so."""
     return _fit(query).shape + (" (declared)" if query.declared else "")
@@ -69,16 +74,26 @@ def between(fit: Fit | None) -> str:
 
 def told(result: GrowthResult) -> Iterator[str]:
     """What was measured, what could not be, and by which method."""
+    yield from untold(result)
+    yield summary(result)
+    yield METHOD
+
+
+def untold(result: GrowthResult) -> Iterator[str]:
+    """The queries of which nothing could be told, and why."""
     for query in result.queries:
         if query.note:
             yield f"{query.name}: nothing to tell: {query.note}"
+
+
+def summary(result: GrowthResult) -> str:
+    """How many grow in which way, and what was measured, in a line."""
     shapes = Counter(query.buffers.shape for query in result.queries if query.buffers)
     counts = ", ".join(f"{shapes[shape]} {shape}" for shape in reversed(_ORDER) if shapes[shape])
-    yield (
+    return (
         f"{counts or 'nothing'} of {len(result.queries)} queries; {result.calls} calls for each "
         f"tenant at {', '.join(result.scales)}; extrapolated to {result.target}"
     )
-    yield METHOD
 
 
 def _fit(query: QueryGrowth) -> Fit:

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from harness.report import data, embedded, growth, isolation, terminal
+from harness.report import data, embedded, growth, isolation, rls_cost, terminal
 from harness.report.again import again
 from harness.report.chart import axis
 from harness.report.coverage import coverage
@@ -50,6 +50,7 @@ def render(run: Run) -> str:
     return template("report.html").render(
         run=run,
         failures=failures(run),
+        headline=headline(run),
         at_once=AT_ONCE,
         shown=SHOWN,
         listed=LISTED,
@@ -64,9 +65,30 @@ def render(run: Run) -> str:
         hit=_hit_ratio(run),
         again=again(run),
         growth=growth,
+        costs=rls_cost,
         axis=axis(),
         document=embedded.pack(run),
     )
+
+
+def headline(run: Run) -> str:
+    """How much did not hold, and how much could not be decided."""
+    failed = failures(run)
+    undecided = sum(failure.open for failure in failed)
+    broken = len(failed) - undecided
+    if run.held:
+        return "all that was looked at"
+    told = f"{_things(broken)} did not hold"
+    if not undecided:
+        return told
+    were = "was" if undecided == 1 else "were"
+    if not broken:
+        return f"{_things(undecided)} {were} not decided"
+    return f"{told}, {undecided} {were} not decided"
+
+
+def _things(count: int) -> str:
+    return f"{count} thing{'s' * (count != 1)}"
 
 
 def _of_isolation(run: Run) -> Mapping[str, Any]:

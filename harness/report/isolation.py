@@ -64,6 +64,11 @@ class Survey:
     told: tuple[Told, ...]
 
     @property
+    def met(self) -> int:
+        """Of how many of them something is to be told."""
+        return sum(len(told.objects) for told in self.told)
+
+    @property
     def held(self) -> bool:
         """Whether nothing has to be looked at."""
         return all(told.verdict == "noted" for told in self.told)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.drill_result import DrillFinding
 from harness.finding import Finding, Suppressed
+from harness.report.rls_cost import summary
 from harness.report.terminal import why
+from harness.rls_cost_result import RlsCostResult
 from harness.run import BrokenTruth, ProbeResult, QueryResult, Regression, Run, Stage
 
 
@@ -20,6 +23,8 @@ def render(run: Run) -> str:
         ("isolation", [_probe(probe) for probe in run.probes]),
         ("load", [_query(query) for query in run.load.queries] if run.load else []),
         ("regressions", [_regression(regression) for regression in run.regressions]),
+        ("row security", [_cost(run.rls_cost)] if run.rls_cost else []),
+        ("drill", [_lost(lost) for lost in run.drill.findings] if run.drill else []),
     ):
         suite = TestSuite(name)
         suite.timestamp = run.started_at.isoformat()
@@ -77,4 +82,17 @@ def _query(query: QueryResult) -> TestCase:
 def _regression(regression: Regression) -> TestCase:
     case = TestCase(regression.query, "regression")
     case.result = [Failure(regression.detail, regression.kind)]
+    return case
+
+
+def _cost(cost: RlsCostResult) -> TestCase:
+    case = TestCase("the median query", "rls-cost")
+    if not cost.held:
+        case.result = [Failure(summary(cost), "cost")]
+    return case
+
+
+def _lost(lost: DrillFinding) -> TestCase:
+    case = TestCase(lost.name, f"drill.{lost.copy}.{lost.kind}")
+    case.result = [Failure(lost.detail, "drill")]
     return case

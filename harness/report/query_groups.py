@@ -52,6 +52,22 @@ class QueryRow:
         return CLASSES[self.query.verdict]
 
     @property
+    def bar(self) -> str:
+        """The class of style of the bar of its latency, which may be held where others are not."""
+        budget = _first(self.query)
+        kind = CLASSES[budget.verdict] if budget else self.kind
+        return "" if kind == "good" else kind
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What it did not hold beside its first budget on latency."""
+        return tuple(
+            _told(budget)
+            for budget in self.query.budgets
+            if budget.verdict != "pass" and budget is not _first(self.query)
+        )
+
+    @property
     def label(self) -> str:
         """What the budget bounds: p95."""
         return f"p{self.query.quantile * 100:g}"
@@ -107,11 +123,23 @@ class QueryGroup:
     schema: str
     rows: tuple[QueryRow, ...]
     open: bool
+    shown: tuple[QueryRow, ...]
+    """Those that stand in the open group; the others have to be unfolded."""
+
+    @property
+    def folded(self) -> tuple[QueryRow, ...]:
+        """Those that held, where others did not."""
+        return self.rows[len(self.shown) :]
 
     @property
     def failed(self) -> int:
         """How many did not hold."""
         return sum(row.query.verdict != "pass" for row in self.rows)
+
+    @property
+    def missed(self) -> bool:
+        """Whether one broke its promise, and is not merely undecided."""
+        return any(row.query.verdict == "miss" for row in self.rows)
 
     @property
     def nearest(self) -> QueryRow:
@@ -139,8 +167,9 @@ def _schema(row: QueryRow) -> str:
 
 def _group(schema: str, rows: list[QueryRow], few: bool) -> QueryGroup:
     ordered = sorted(rows, key=lambda row: (row.query.verdict == "pass", -row.used))
-    failed = any(row.query.verdict != "pass" for row in rows)
-    return QueryGroup(schema, tuple(ordered), few or failed)
+    failed = sum(row.query.verdict != "pass" for row in rows)
+    shown = ordered[:failed] if failed and not few else ordered
+    return QueryGroup(schema, tuple(ordered), few or failed > 0, tuple(shown))
 
 
 def _row(query: QueryResult, load: LoadResult, whole: bool) -> QueryRow:
@@ -173,6 +202,13 @@ def _change(query: QueryResult, load: LoadResult) -> str:
     if query.name in comparison.plan_changes:
         told.append("another plan")
     return ", ".join(told) or "not in it"
+
+
+def _told(budget: BudgetResult) -> str:
+    """A budget and what was measured of it: `p99 41.0 of 40 ms`."""
+    if budget.metric == "errors":
+        return f"errors {(budget.measured or 0) * 100:.2g} % of {budget.limit * 100:g} %"
+    return f"{budget.metric} {_ms(budget.measured)} of {budget.limit:g} ms"
 
 
 def _ms(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,9 +16,11 @@ METHOD = (
     "table as a role that row security is not for, prepared, in turn and with the same values; "
     "times are the client's; in brackets the ratio of medians in 95 % of resamples."
 )
+DEAREST = 15
+"""So many are seen at once."""
 
 
-def print_rls_cost(result: RlsCostResult, found: tuple[Finding, ...], console: Console) -> None:
+def print_rls_cost(result: RlsCostResult, found: Iterable[Finding], console: Console) -> None:
     """A line for each query, findings, and the median."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("query", overflow="fold")
@@ -39,6 +41,12 @@ def by_ratio(result: RlsCostResult) -> list[QueryRlsCost]:
     return sorted(result.compared, key=lambda query: (-query.ratio, query.name))
 
 
+def apart(result: RlsCostResult) -> tuple[list[QueryRlsCost], list[QueryRlsCost]]:
+    """The dearest queries, and all others in the same order."""
+    ordered = by_ratio(result)
+    return ordered[:DEAREST], ordered[DEAREST:]
+
+
 def cells(query: QueryRlsCost) -> tuple[str, ...]:
     """Ratio, its interval, milliseconds and blocks of both."""
     return (
@@ -53,14 +61,24 @@ def cells(query: QueryRlsCost) -> tuple[str, ...]:
 
 def told(result: RlsCostResult) -> Iterator[str]:
     """What could not be compared, the median, and the method."""
+    yield from untold(result)
+    yield summary(result)
+    yield METHOD
+
+
+def untold(result: RlsCostResult) -> Iterator[str]:
+    """The queries that could not be compared, and why."""
     for query in result.queries:
         if query.note:
             yield f"{query.name}: not compared: {query.note}"
+
+
+def summary(result: RlsCostResult) -> str:
+    """The median query against the promise, in a line."""
     within = sum(query.ratio <= result.promise for query in result.compared)
-    yield (
+    return (
         f"the median of {len(result.compared)} reading queries takes {result.median_ratio:.2f} "
         f"[{result.low:.2f}, {result.high:.2f}] times as long under row security (at most "
         f"{result.promise:g} is promised), {within} of "
         f"them at most {result.promise:g} times"
     )
-    yield METHOD

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.drill_result import DrillResult
 from harness.load_result import Comparison, Latency, Verdict
+from harness.report import growth, rls_cost
 from harness.run import (
     Audit,
     BrokenTruth,
@@ -39,6 +40,10 @@ def print_run(run: Run, console: Console) -> None:
     if run.load is not None:
         print_load(run.load, console)
     print_probes(run.probes, console)
+    if run.growth is not None:
+        growth.print_growth(run.growth, run.findings, console)
+    if run.rls_cost is not None:
+        rls_cost.print_rls_cost(run.rls_cost, run.findings, console)
     if run.drill is not None:
         print_drill(run.drill, console)
     for broken in run.broken[:_SHOWN]:
@@ -65,7 +70,8 @@ def print_load(load: LoadResult, console: Console) -> None:
     for query in load.queries:
         if query.verdict != "pass":
             sign, reason = _VERDICTS[query.verdict], escape(query.reason)
-            console.print(f"{sign} {query.name}: {query.verdict.upper()}: {reason}", soft_wrap=True)
+            told = f"{query.name}: {query.verdict.upper()}: {reason}{told_longer(query, load)}"
+            console.print(f"{sign} {told}", soft_wrap=True)
             for line in (x for x in query.explanation if not x.startswith(" ")):  # no plans
                 console.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
     _print_comparison(load, console)
@@ -81,6 +87,14 @@ def _print_comparison(load: LoadResult, console: Console) -> None:
     for worse in load.comparison.regressions:
         console.print(f"[red]✗[/] {worse.query}: REGRESSION: {worse.detail}", soft_wrap=True)
     console.print(told_comparison(load.comparison), soft_wrap=True, highlight=False)
+
+
+def told_longer(query: QueryResult, load: LoadResult | None) -> str:
+    """Where samples are lacking: for how long this load would have to go on for a verdict."""
+    needed = max((budget.needed for budget in query.budgets), default=0)
+    if load is None or not needed or not query.samples:
+        return ""
+    return f": some {needed / query.samples * load.seconds:,.0f} s of this load"
 
 
 def told_comparison(comparison: Comparison) -> str:
@@ -111,11 +125,11 @@ def told_verdicts(load: LoadResult) -> str:
     verdicts = Counter(query.verdict for query in load.queries)
     told = [f"{verdicts[verdict]} {verdict.upper()}" for verdict in _VERDICTS]
     sums = {
-        "errors": sum(query.errors for query in load.queries),
-        "timeouts": sum(query.timeouts for query in load.queries),
-        "retries": sum(query.retries for query in load.queries),
+        ("error", "errors"): sum(query.errors for query in load.queries),
+        ("timeout", "timeouts"): sum(query.timeouts for query in load.queries),
+        ("retry", "retries"): sum(query.retries for query in load.queries),
     }
-    told += [f"{count} {kind}" for kind, count in sums.items() if count]
+    told += [f"{count:,} {words[count != 1]}" for words, count in sums.items() if count]
     return f"{', '.join(told)}; {load.searched:,} answers searched for rows of other tenants"
 
 
@@ -186,10 +200,10 @@ def told_probes(probes: Iterable[ProbeResult]) -> str:
     probes = tuple(probes)
     counts = Counter(probe.verdict for probe in probes)
     objects = len({probe.object for probe in probes})
-    told = f"{counts['leak']} leaks in {len(probes)} probes of {objects} objects"
+    told = f"{counts['leak']:,} leaks in {len(probes):,} probes of {objects:,} objects"
     unproven = counts["vacuous"] + counts["error"]
     further = {"weak": counts["weak"], "unproven": unproven, "noted": counts["noted"]}
-    return ", ".join([told, *(f"{count} {word}" for word, count in further.items() if count)])
+    return ", ".join([told, *(f"{count:,} {word}" for word, count in further.items() if count)])
 
 
 def told_fill(fill: FillResult) -> str:

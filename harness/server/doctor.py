@@ -40,11 +40,23 @@ def _settings(connection: Connection) -> Iterator[Examined]:
     timed = _one(connection, "SELECT current_setting('track_io_timing')") == "on"
     detail = "on" if timed else "off; reports will lack I/O times"
     yield Examined("track_io_timing", _good(timed, Answer.WARNING), detail)
+    yield _statements(connection)
+
+
+def _statements(connection: Connection) -> Examined:
     loaded = "pg_stat_statements" in _one(
         connection, "SELECT current_setting('shared_preload_libraries', true)"
     )
+    created = _one(
+        connection, "SELECT count(*) FROM pg_extension WHERE extname = 'pg_stat_statements'"
+    )
     detail = "loaded" if loaded else "not in shared_preload_libraries; no statement statistics"
-    yield Examined("pg_stat_statements", _good(loaded, Answer.WARNING), detail)
+    if loaded and not created:
+        detail = (
+            "loaded, not created in this database: after CREATE EXTENSION pg_stat_statements "
+            "`harness metrics` tells its statements"
+        )
+    return Examined("pg_stat_statements", _good(loaded, Answer.WARNING), detail)
 
 
 def _extensions(connection: Connection) -> Iterator[Examined]:

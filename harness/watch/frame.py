@@ -145,8 +145,9 @@ def _operations(view: View) -> Iterator[Text]:
 
 
 def _told_operation(one: Operation) -> str:
-    share = f" {min(one.done / one.total, 1.0):.0%}" if one.total else ""
-    return f"{one.command} {one.table}: {one.phase}{share}".replace("  ", " ")
+    share = f" {one.ratio:.0%}" if one.ratio is not None else ""
+    table = f" {one.schema}.{one.table}" if one.table else ""
+    return f"{one.command}{table}: {one.phase}{share}"
 
 
 def _busiest(view: View) -> Iterator[Text]:

@@ -1,19 +1,32 @@
-"""What a server is at, looked at once: a few short queries on views of PostgreSQL 17."""
+"""What a server is at, looked at once: what the exporter's collectors ask, and who blocks whom,
+which names sessions and statements and is therefore no metric."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from harness.db import Connection
+from harness.metrics import collector
+from harness.metrics.families import Rows
+from harness.metrics.session import Observing, text
+
+_WRITTEN = ("tup_inserted", "tup_updated", "tup_deleted")
+_COUNTED = (
+    *("xact_commit", "xact_rollback", "tup_returned", *_WRITTEN),
+    *("blks_hit", "blks_read", "temp_bytes", "deadlocks"),
+)
+_ALL = 10_000
+"""As many databases as there are."""
+_IDLE = "idle in transaction"
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counters of the server, and `at`, the second at which they were read."""
+    """Counters of all databases, and `at`, the second at which they were read."""
 
     at: float
     commits: int
@@ -67,11 +80,12 @@ class Operation:
     """Something long that the server tells the progress of."""
 
     command: str
-    pid: int
+    schema: str
     table: str
+    """Both empty where it is at no table."""
     phase: str
-    done: int
-    total: int
+    ratio: float | None
+    """The share that is done; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +103,71 @@ class Sample:
     """How often each application_name was seen active since the watch began."""
 
 
-def take(connection: Connection, size: int, applications: Mapping[str, int]) -> Sample:
+def take(connection: Observing, size: int, applications: Mapping[str, int]) -> Sample:
     """Looks at the server now; size and applications were read apart, at their own pace."""
     return Sample(
-        totals=Totals(*_rows(connection, "totals")[0]),
-        sessions=Sessions(*_rows(connection, "sessions")[0]),
-        waits=tuple(Wait(*row) for row in _rows(connection, "waits")),
-        blocked=tuple(Blocked(*row) for row in _rows(connection, "locks")),
-        operations=tuple(Operation(*row) for row in _rows(connection, "progress")),
+        totals=_totals(connection),
+        sessions=_sessions(connection),
+        waits=tuple(_wait(row) for row in _asked(connection, "waits")),
+        blocked=tuple(Blocked(**row) for row in _blocked(connection)),
+        operations=tuple(_operation(row) for row in _asked(connection, "progress")),
         size=size,
         applications=dict(applications),
     )
 
 
-def applications(connection: Connection) -> Counter[str]:
-    """Who is active at the moment, by application_name."""
-    return Counter(dict(_rows(connection, "applications")))
+def size(connection: Observing) -> int:
+    """Bytes of the database. Costs a look at each of its files."""
+    return int(_asked(connection, "database_size")[0]["size_bytes"])
 
 
-def size(connection: Connection, database: str) -> int:
-    """Bytes of a database; 0 where there is no such one. Costs a look at each of its files."""
-    row = connection.execute(
-        "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s", [database]
-    ).fetchone()
-    return int(row[0]) if row else 0
+def _asked(connection: Observing, name: str) -> Rows:
+    """What a collector of that name asks for."""
+    asked = collector.read(collector.BUNDLED / f"{name}.toml")
+    return connection.execute(text(asked), {"top": _ALL}).fetchall()
 
 
-def _rows(connection: Connection, name: str) -> list[tuple[Any, ...]]:
-    text = (files("harness.watch") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
-    return connection.execute(text.encode()).fetchall()
+def _totals(connection: Observing) -> Totals:
+    counted: Counter[str] = Counter()
+    for row in _asked(connection, "database"):
+        counted.update({name: row[name] or 0 for name in _COUNTED})
+    return Totals(
+        at=time.time(),
+        commits=counted["xact_commit"],
+        rollbacks=counted["xact_rollback"],
+        rows_read=counted["tup_returned"],
+        rows_written=sum(counted[name] for name in _WRITTEN),
+        hits=counted["blks_hit"],
+        reads=counted["blks_read"],
+        temp_bytes=counted["temp_bytes"],
+        deadlocks=counted["deadlocks"],
+        wal_bytes=int(_asked(connection, "wal")[0]["bytes_total"]),
+    )
+
+
+def _sessions(connection: Observing) -> Sessions:
+    states, rows = Counter[str](), _asked(connection, "activity")
+    for row in rows:
+        states[row["state"]] += row["count"]
+    return Sessions(
+        sessions=states.total(),
+        active=states["active"],
+        idle_in_transaction=sum(n for s, n in states.items() if s.startswith(_IDLE)),
+        most=_asked(connection, "settings")[0]["max_connections"],
+        oldest=max((float(row["max_tx_duration"]) for row in rows), default=0.0),
+    )
+
+
+def _wait(row: Mapping[str, Any]) -> Wait:
+    event = f"{row['wait_event_type']} {row['wait_event']}"
+    return Wait(event, row["description"] or "", row["waits"])
+
+
+def _operation(row: Mapping[str, Any]) -> Operation:
+    where = row["schemaname"] or "", row["relname"] or ""
+    return Operation(row["command"], *where, row["phase"], row["ratio"])
+
+
+def _blocked(connection: Observing) -> Rows:
+    query = (files("harness.watch") / "locks.sql").read_text(encoding="utf-8")
+    return connection.execute(query.encode()).fetchall()

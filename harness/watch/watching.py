@@ -5,27 +5,27 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from harness.db import Connection, connect, one_line
+from harness.db import one_line
 from harness.errors import DatabaseError
 from harness.live import counts, working
+from harness.metrics import tenants
+from harness.metrics.session import APPLICATION, Observing, observing
 from harness.watch import server
 from harness.watch.frame import View
 from harness.watch.server import Sample
 
 Pause = Callable[[float], bool]
 """Waits so many seconds; True when the watch is to end."""
-SIGHTING = 0.2
-"""Seconds between two looks at who is active."""
 SIZE_EVERY = 10.0
 """Seconds between two looks at the size, which reads the length of every file."""
-_APPLICATION = "harness watch"
+_APPLICATION = f"{APPLICATION}: watch"
+"""Who looks is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def _of_connection(
         last: Sample | None = None
         while True:
             if time.monotonic() - sized >= SIZE_EVERY:
-                size, sized = server.size(connection, watched.database), time.monotonic()
+                here = connection.info.dbname == watched.database
+                size, sized = server.size(connection) if here else 0, time.monotonic()
             sample = server.take(connection, size, applications)
             before = _seen(watched, before, version, sample, last)
             yield before
@@ -77,14 +78,14 @@ def _of_connection(
 
 
 def _watching(
-    connection: Connection, applications: Counter[str], interval: float, pause: Pause
+    connection: Observing, applications: Counter[str], interval: float, pause: Pause
 ) -> bool:
     """Looks at who is active until the next view is due; True when the watch is to end."""
     due = time.monotonic() + interval
     while (left := due - time.monotonic()) > 0:
-        if pause(min(SIGHTING, left)):
+        if pause(min(tenants.INTERVAL, left)):
             return True
-        applications += server.applications(connection)
+        applications += tenants.applications(connection)
     return False
 
 
@@ -111,28 +112,16 @@ def _seen(
 
 
 @contextmanager
-def _connected(watched: Watched) -> Iterator[Connection]:
-    with connect(_answering(watched), autocommit=True, application_name=_APPLICATION) as connection:
-        connection.execute("SET default_transaction_read_only = on")
+def _connected(watched: Watched) -> Iterator[Observing]:
+    with closing(_answering(watched)) as connection:
         connection.execute("SET statement_timeout = '10s'")
         yield connection
 
 
-def _answering(watched: Watched) -> str:
-    """The first conninfo that leads somewhere, or the last one."""
-    *first, last = (_impatient(conninfo) for conninfo in watched.conninfos)
+def _answering(watched: Watched) -> Observing:
+    """By the first conninfo that leads somewhere."""
+    *first, last = watched.conninfos
     for conninfo in first:
-        try:
-            with connect(conninfo, application_name=_APPLICATION):
-                return conninfo
-        except DatabaseError:
-            continue
-    return last
-
-
-def _impatient(conninfo: str) -> str:
-    try:
-        given = conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError:
-        return conninfo  # connecting tells
-    return make_conninfo(conninfo, connect_timeout=given.get("connect_timeout") or 5)
+        with suppress(DatabaseError):
+            return observing(conninfo, _APPLICATION)
+    return observing(last, _APPLICATION)

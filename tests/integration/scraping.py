@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from dashboards.asking import Prometheus
 from tests.conftest import ROOT
 
 PATIENCE = 30
@@ -30,33 +24,6 @@ _SCRAPED = (
     " + count(harness_tenant_activity_share)"
 )
 """Three scrapes, for rates; an evaluation of the rules; a look at tenants."""
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """One that runs."""
-
-    url: str
-
-    def ask(self, path: str, **parameters: str) -> Any:
-        """`data` of an answer of the API; RuntimeError with the API's words where it has none."""
-        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            if error.code == 503:
-                raise  # not ready
-            raise RuntimeError(json.load(error)["error"]) from None
-
-    def fault(self, expr: str) -> str:
-        """Why an expression answers nothing: an error, or `empty`; nothing where it answers."""
-        try:
-            result = self.ask("query", query=expr)["result"]
-        except RuntimeError as error:
-            return str(error)
-        values = [float(sample["value"][1]) for sample in result]
-        return "empty" if all(map(math.isnan, values)) else ""
 
 
 @contextmanager

@@ -81,6 +81,21 @@ def test_tables_are_told_by_schema_and_the_busiest_by_name(watched: Target) -> N
     assert rows == {"item": 5, "other": 3}
 
 
+def test_where_nobody_holds_a_lock_there_are_none(watched: Target) -> None:
+    text = _scraped(watched)
+    assert set(_of(text, "pg_locks_waiting").values()) == {0}
+    assert len(_of(text, "pg_locks_longest_wait_seconds")) == 9
+
+
+def test_of_many_databases_the_watched_and_the_busiest_are_told(watched: Target) -> None:
+    text = _scraped(watched, top=2)
+    (sessions,) = _of(text, "pg_stat_database_numbackends")
+    name = psycopg.conninfo.conninfo_to_dict(watched.admin)["dbname"]
+    assert sessions == f'pg_stat_database_numbackends{{datname="{name}"}}'
+    assert len(_of(text, "pg_database_wraparound_share")) == 2
+    assert set(_of(text, "harness_collector_dropped_series").values()) == {0}
+
+
 def test_who_keeps_others_waiting_is_named(watched: Target) -> None:
     with (
         psycopg.connect(watched.admin) as holder,
@@ -177,3 +192,8 @@ def test_the_doctor_tells_what_will_not_be_seen(watched: Target, settings: Setti
     answers = {each.question: each for each in examine(blind, settings, external=True)}
     assert answers["monitoring"].answer is Answer.WARNING
     assert "pg_stats hides tables" in answers["sizes of tenants"].detail
+    assert answers["pg_stat_statements"].detail == "loaded"
+    with psycopg.connect(watched.admin) as connection:
+        connection.execute("DROP EXTENSION pg_stat_statements")
+    answers = {each.question: each for each in examine(blind, settings, external=True)}
+    assert "CREATE EXTENSION pg_stat_statements" in answers["pg_stat_statements"].detail

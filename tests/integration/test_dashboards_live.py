@@ -7,21 +7,19 @@ seconds, and everything is asked once.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+import typer
 
-from dashboards.documents import all_alerts
-from dashboards.recordings import RECORDINGS
+from dashboards.ask import ask
+from dashboards.asking import Asked, Prometheus, expressions
 from harness.db import Target
 from harness.finding import Finding, Severity
 from harness.load_result import LoadResult
@@ -36,31 +34,12 @@ from harness.run import (
     TableFill,
     to_json,
 )
-from tests.conftest import ROOT
-from tests.integration.scraping import Prometheus, installed, scraped
+from tests.integration.scraping import installed, scraped
 from tests.unit.conftest import query_result
 
 QUERY = "hs.available_slots"
 """A critical query that the rules know."""
-VARIABLES = {
-    "${schema:regex}": ".*",
-    "$schema": ".*",
-    "$database": ".*",
-    "$instance": ".*",
-    "$query": QUERY,
-    "$__rate_interval": "1m",
-}
 _METRIC = re.compile(r"(?<![\w:])(?:harness|pg|citus)_\w+")
-_VALUES = re.compile(r"(?:label_values|query_result)\((?P<expr>.+?)(?:, \w+)?\)")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An expression, and whether it may answer nothing."""
-
-    where: str
-    expr: str
-    may_be_empty: bool = False
 
 
 @pytest.fixture
@@ -76,18 +55,31 @@ def prometheus(database: Target, tmp_path: Path) -> Iterator[Prometheus]:
             yield made
 
 
-def test_every_panel_and_rule_is_answered(prometheus: Prometheus) -> None:
+def test_every_panel_and_rule_is_answered(
+    prometheus: Prometheus, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert prometheus.fault("harness_no_such_metric") == "empty"
     assert prometheus.fault("vector(0) / 0") == "empty"
     assert "parse error" in prometheus.fault("sum(")
-    asked = [*_panels(), *_variables(), *_rules()]
+    asked = expressions(QUERY)
     assert len(asked) > 150
     assert _strangers(prometheus, asked) == {}
     assert "\n".join(filter(None, (_told(prometheus, each) for each in asked))) == ""
+    assert "\n".join(filter(None, (_unnamed(prometheus, each) for each in asked))) == ""
     assert _unwell(prometheus) == []
     firing = prometheus.ask("query", query='ALERTS{alertstate="firing"}')["result"]
     names = {sample["metric"]["alertname"] for sample in firing}
     assert names >= {"TenantIsolationLeak", "RunFailed", "LatencyBudgetMissed"}
+    _asked_from_outside(prometheus.url, capsys)
+
+
+def _asked_from_outside(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        ask(url, QUERY)
+    *quiet, last = capsys.readouterr().out.splitlines()
+    assert ended.value.exit_code == 0
+    assert "– citus: Nodes: This server has no Citus." in quiet
+    assert last.endswith(f" {len(quiet)} without an answer, 0 failed")
 
 
 def _strangers(prometheus: Prometheus, asked: Iterable[Asked]) -> dict[str, str]:
@@ -100,52 +92,21 @@ def _strangers(prometheus: Prometheus, asked: Iterable[Asked]) -> dict[str, str]
 
 def _told(prometheus: Prometheus, asked: Asked) -> str:
     fault = prometheus.fault(asked.expr)
-    fine = not fault or (fault == "empty" and asked.may_be_empty)
+    fine = not fault or (fault == "empty" and asked.quiet)
     return "" if fine else f"{asked.where}: {fault}: {asked.expr}"
+
+
+def _unnamed(prometheus: Prometheus, asked: Asked) -> str:
+    """Labels of a legend that no series of the answer has: Grafana leaves them blank."""
+    found = prometheus.ask("query", query=asked.expr)["result"] if asked.labels else []
+    missing = asked.labels.difference(*(sample["metric"] for sample in found))
+    return f"{asked.where}: no series has {sorted(missing)}" if found and missing else ""
 
 
 def _unwell(prometheus: Prometheus) -> list[str]:
     rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     assert len(rules) > 300
     return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
-
-
-def _boards() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted((ROOT / "dashboards/grafana").glob("*.json")):
-        yield path.stem, json.loads(path.read_text(encoding="utf-8"))
-
-
-def _panels() -> Iterator[Asked]:
-    for name, board in _boards():
-        for panel in board["panels"]:
-            empty = "noValue" in panel.get("fieldConfig", {}).get("defaults", {})
-            for target in panel.get("targets", ()):
-                yield Asked(f"{name}: {panel['title']}", _filled(target["expr"]), empty)
-        for mark in board["annotations"]["list"]:
-            yield Asked(f"{name}: marks of {mark['name']}", _filled(mark["target"]["expr"]))
-
-
-def _variables() -> Iterator[Asked]:
-    for name, board in _boards():
-        for variable in board["templating"]["list"]:
-            if variable["type"] == "query":
-                expr = _filled(variable["definition"])
-                found = _VALUES.fullmatch(expr)
-                assert found, expr
-                yield Asked(f"{name}: variable {variable['name']}", found["expr"])
-
-
-def _rules() -> Iterator[Asked]:
-    for alert in all_alerts():
-        yield Asked(alert.name, alert.value, bool(alert.absent))
-    for recording in RECORDINGS:
-        yield Asked(recording.name, recording.expr, bool(recording.absent))
-
-
-def _filled(expr: str) -> str:
-    for name, value in VARIABLES.items():
-        expr = expr.replace(name, value)
-    return expr
 
 
 @contextmanager

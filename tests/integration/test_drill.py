@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,14 +10,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from harness.__main__ import main
 from harness.config import Settings
 from harness.db import Target, connect
 from harness.deploy import target as targets
-from harness.drill.backup import backup
 from harness.drill.requirements import look, summarized
 from harness.drill_result import DrillResult
 from harness.errors import UsageError
+from harness.run import load
 from harness.server.embedded import Embedded, embedded, running, stop
 from tests.integration.small_schemas import SETTING
 
@@ -45,8 +48,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     state = tmp_path_factory.mktemp("drill")
     server = embedded(Settings.model_construct(state_dir=None), checkout=state)
     with running(server), psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:
-        for setting in ("fsync", "full_page_writes"):
-            admin.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        for setting in ("fsync = off", "full_page_writes = off", "summarize_wal = on"):
+            admin.execute(f"ALTER SYSTEM SET {setting}".encode())
+        admin.execute("SELECT pg_reload_conf()")
         admin.execute("CREATE DATABASE shop")
         with psycopg.connect(server.conninfo("shop")) as connection:
             SETTING.create(connection)
@@ -56,11 +60,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     stop(server)
 
 
-def drill(own: Embedded, settings: Settings, work_dir: Path) -> DrillResult:
-    shop = SETTING.settings(settings)
-    target = own.target("shop", shop.roles)
-    with summarized(target.admin):
-        return backup(target, shop, own.programs / "bin", work_dir)
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings that say how the small database tells its tenants apart."""
+    path = tmp_path / "harness.toml"
+    given = SETTING.tenancy.model_dump(exclude_defaults=True)
+    lines = (f"{name} = {json.dumps(value)}\n" for name, value in given.items())
+    path.write_text("[tenancy]\n" + "".join(lines))
+    return path
 
 
 @pytest.fixture
@@ -73,8 +80,25 @@ def work_dir() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def test_what_survives_and_what_does_not(own: Embedded, settings: Settings, work_dir: Path) -> None:
-    result = drill(own, settings, work_dir)
+def test_a_server_that_a_dsn_names_is_drilled(
+    own: Embedded, work_dir: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = config.with_name("run.json")
+    given = ["--dsn", own.conninfo("shop"), "--config", str(config), "--output", str(document)]
+    places = ["--pg-bin", str(own.programs / "bin"), "--work-dir", str(work_dir)]
+    assert main(["drill", "backup", *given, *places]) == 1
+    told = capsys.readouterr().err
+    assert "✗ original: hash chains: shop.verify_link_chain" in told
+    assert "FAILED (3 findings)" in told
+    result = load(document).drill
+    assert result
+    _survived(result)
+    with psycopg.connect(own.conninfo("shop")) as connection:
+        assert connection.execute("SELECT count(*) FROM harness.drill").fetchone() == (0,)
+        assert connection.execute("SHOW summarize_wal").fetchone() == ("on",)
+
+
+def _survived(result: DrillResult) -> None:
     lines = "\n".join(map(str, result.findings))
     told = {f"{finding.copy} {finding.kind}" for finding in result.findings}
     assert told == {"original hash chains", "dump restore", "dump materialized views"}
@@ -88,9 +112,37 @@ def test_what_survives_and_what_does_not(own: Embedded, settings: Settings, work
     refused, partial, *_ = result.notes
     assert "row-level security policy" in refused
     assert "ends well with 1 of 2 rows of shop.org: silently partial" in partial
-    with psycopg.connect(own.conninfo("shop")) as connection:
-        assert connection.execute("SELECT count(*) FROM harness.drill").fetchone() == (0,)
-        assert connection.execute("SHOW summarize_wal").fetchone() == ("off",)
+
+
+def test_who_row_security_binds_does_not_drill(
+    own: Embedded, work_dir: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = make_conninfo(own.conninfo("shop"), options="-c role=app_user")
+    given = ["--dsn", dsn, "--config", str(config), "--work-dir", str(work_dir)]
+    assert main(["drill", "backup", *given]) == 2
+    told = capsys.readouterr().err
+    assert "connect as a role with REPLICATION" in told
+    assert "connect as a role with BYPASSRLS, for a dump by any other is refused" in told
+
+
+def test_the_embedded_server_keeps_summaries_while_it_is_drilled(own: Embedded) -> None:
+    conninfo = own.conninfo("shop")
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM RESET summarize_wal")
+        connection.execute("SELECT pg_reload_conf()")
+        assert _comes(connection, "off")
+        with summarized(conninfo):
+            assert _comes(connection, "on")
+        assert _comes(connection, "off")
+
+
+def _comes(connection: psycopg.Connection, wanted: str) -> bool:
+    """Whether the session hears of a setting before long."""
+    for _ in range(100):
+        if connection.execute("SHOW summarize_wal").fetchone() == (wanted,):
+            return True
+        connection.execute("SELECT pg_sleep(0.05)")
+    return False
 
 
 def test_a_server_without_summaries_is_told_what_to_set(server: Target) -> None:

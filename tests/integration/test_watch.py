@@ -35,7 +35,7 @@ def test_a_frame_shows_who_waits_for_whom(
     told = capsys.readouterr().out
     assert " tx/s · " in told
     assert f"{waiting} bh:waiter waits " in told
-    assert f"for thing, held by {holding} bh:holder (idle in transaction)" in told
+    assert f"for public.thing, held by {holding} bh:holder (idle in transaction)" in told
     assert "Lock relation (Waiting to acquire a lock on a relation)" in told
     assert "Filling shop" in told
     assert "bh:waiter" in told.splitlines()[-1], "who was seen active"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.conftest import ROOT
+from tests.unit.dashboards.typed import faults
 
 register_default_plugins()
 PATHS = sorted((ROOT / "dashboards/grafana").glob("*.json"))
@@ -40,6 +44,70 @@ def test_a_board_is_what_grafanas_model_reads(board: dict[str, Any]) -> None:
     for hidden in (*read.links, *read.annotations.list_val):
         hidden.placement = None  # the model's default, a menu, is not the boards'
     assert json.loads(json.dumps(read, cls=JSONEncoder)) == board
+
+
+def test_every_value_of_a_board_is_of_the_kind_that_grafana_says(board: dict[str, Any]) -> None:
+    assert list(faults(Dashboard.from_json(board))) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (("options", "graphMode"), "areas"),
+        (("gridPos", "w"), "24"),
+        (("fieldConfig", "defaults", "thresholds", "mode"), "relative"),
+        (("targets", 0, "range"), "yes"),
+        (("targets", 0, "format"), "tables"),
+    ],
+)
+def test_a_value_of_another_kind_is_found(place: tuple[Any, ...], wrong: object) -> None:
+    board = json.loads((ROOT / "dashboards/grafana/overview.json").read_text(encoding="utf-8"))
+    *path, last = place
+    reduce(getitem, path, _panels(board)[0])[last] = wrong
+    (told,) = faults(Dashboard.from_json(board))
+    assert f"{wrong!r} is no " in told
+
+
+def test_units_are_those_of_grafana(board: dict[str, Any]) -> None:
+    known = {value for value in vars(units).values() if isinstance(value, str)}
+    assert "percentunit" in known
+    for panel in _panels(board):
+        config = panel["fieldConfig"]
+        set_apart = [p for each in config.get("overrides", ()) for p in each["properties"]]
+        asked = [config["defaults"]["unit"], *(p["value"] for p in set_apart if p["id"] == "unit")]
+        assert set(asked) <= known, panel["title"]
+
+
+def test_everything_asks_the_prometheus_that_is_chosen(board: dict[str, Any]) -> None:
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    variables = [each for each in board["templating"]["list"] if each["type"] == "query"]
+    for asking in (*_panels(board), *variables, *board["annotations"]["list"]):
+        assert asking["datasource"] == chosen, asking
+    for panel in _panels(board):
+        names = [target["refId"] for target in panel["targets"]]
+        assert names
+        assert len(names) == len(set(names)), panel["title"]
+        assert all(target["expr"].strip() for target in panel["targets"]), panel["title"]
+        assert all(target.get("datasource", chosen) == chosen for target in panel["targets"])
+
+
+def test_what_is_set_for_a_column_is_set_for_one_that_is_there(board: dict[str, Any]) -> None:
+    for panel in (panel for panel in _panels(board) if panel["type"] == "table"):
+        (organized,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
+        columns = set(organized["renameByName"].values())
+        assert set(organized["indexByName"]) == set(organized["renameByName"])
+        matched = [each["matcher"] for each in panel["fieldConfig"]["overrides"]]
+        assert {each["options"] for each in matched if each["id"] == "byName"} <= columns
+        assert {each["displayName"] for each in panel["options"]["sortBy"]} <= columns
+
+
+def test_bounds_of_colors_rise_from_what_lies_below_all(board: dict[str, Any]) -> None:
+    for panel in _panels(board):
+        steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps")
+        if steps:
+            values = [step["value"] for step in steps]
+            assert values[0] is None, panel["title"]
+            assert values[1:] == sorted(values[1:]), panel["title"]
 
 
 def test_panels_stand_beside_each_other_without_holes(board: dict[str, Any]) -> None:

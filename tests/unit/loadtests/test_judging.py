@@ -113,7 +113,7 @@ def test_an_error_fails() -> None:
     record.failed("relation does not exist")
     found = result(QUERY, [at_rest(QUERY.name, record)])
     assert (found.verdict, found.errors) == ("miss", 1)
-    assert found.reason == "1 errors, the first: relation does not exist"
+    assert found.reason == "1 error, the first: relation does not exist"
 
 
 def test_timeouts_are_counted_apart_and_are_long_answers() -> None:

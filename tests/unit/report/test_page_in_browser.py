@@ -19,18 +19,29 @@ import pytest
 from platformdirs import user_cache_path
 
 from harness.cli.comparing import compared
+from harness.growth_result import GrowthResult
 from harness.load_result import Counted, LoadResult, Plan
 from harness.report import change_html, html
+from harness.rls_cost_result import RlsCostResult
 from harness.run import ProbeResult, Run, TenantFill
 from harness.volume import SchemaVolume, TableVolume, Volume
 from tests.unit.conftest import query_result
+from tests.unit.report.trials import DRILL, cost, growth
 
 AXE = "4.14.1"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 LOOK = """
 document.querySelectorAll("details").forEach(each => { each.open = true; });
 const reached = [...document.querySelectorAll("a[href], summary, [tabindex='0']")];
+// The clock of the browser jumps where nothing waits for it, so the texts are waited for in turns.
+const turn = () => new Promise(next => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = next;
+  channel.port2.postMessage(0);
+});
+const filled = () => [...document.querySelectorAll("tr pre")].every(each => each.textContent);
 setTimeout(async () => {
+  for (let turns = 0; turns < 200000 && (turns % 100 || !filled()); turns++) await turn();
   const found = await axe.run(document, {resultTypes: ["violations"]});
   const seen = document.createElement("pre");
   seen.id = "seen";
@@ -138,6 +149,9 @@ def full_run(failed_run: Run) -> Run:
         fill=replace(failed_run.fill, shares=(share,), fewer=(f"rest.tip: {'long' * 50}",)),
         load=replace(load, server=(Counted("WAL", "bytes", 1, 9e6), Counted("WAL", "x", 9, 1))),
         volume=Volume({"rest": SchemaVolume(1, 2)}, (TableVolume("rest.check", 1, 2),)),
+        growth=GrowthResult(("0.01", "0.04"), "100x", 9, (growth("hs.grows", "linear", 1.0),)),
+        rls_cost=RlsCostResult(tuple(cost(f"hs.q{n}", 1 + n / 9) for n in range(20)), 1.05),
+        drill=DRILL,
     )
 
 

@@ -18,11 +18,14 @@ NOW = Totals(102.0, 1200, 14, 9000, 300, 990, 110, 4000, 1, 3_000_000)
 SAMPLE = Sample(
     totals=NOW,
     sessions=Sessions(12, 8, 1, 200, 0.25),
-    waits=(Wait("running", "", 5), Wait("Lock tuple", "Waiting to acquire a lock.", 2)),
+    waits=(
+        Wait("CPU Running", "Waiting for nothing", 5),
+        Wait("Lock tuple", "Waiting to acquire a lock.", 2),
+    ),
     blocked=(
         Blocked(7, "web", "UPDATE shop.item", 1.5, "shop.item", 9, "psql", "idle", "LOCK TABLE"),
     ),
-    operations=(Operation("CREATE INDEX", 5, "shop.item", "building index", 30, 120),),
+    operations=(Operation("CREATE INDEX", "shop", "item", "building index", 0.25),),
     size=312_000_000,
     applications={"bh:first": 30, "bh:second": 10},
 )
@@ -67,7 +70,7 @@ def test_a_server_at_work() -> None:
         "Filling shop · [#####---------------] 25% (25 of 100) · 27,150 rows, 2,715 rows/s · "
         "shop.item",
         "waits:",
-        "  5 running",
+        "  5 CPU Running (Waiting for nothing)",
         "  2 Lock tuple (Waiting to acquire a lock)",
         "locks:",
         "  ✗ 7 web waits 1.5 s for shop.item, held by 9 psql (idle): LOCK TABLE",

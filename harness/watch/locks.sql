@@ -1,10 +1,12 @@
 -- Who waits for a lock, the longest first, and who has it that long already.
-SELECT a.pid, a.application_name, left(regexp_replace(a.query, '\s+', ' ', 'g'), 200),
-       coalesce(extract(epoch FROM clock_timestamp() - l.waitstart), 0)::float8,
+SELECT a.pid, a.application_name AS application,
+       left(regexp_replace(a.query, '\s+', ' ', 'g'), 200) AS query,
+       coalesce(extract(epoch FROM clock_timestamp() - l.waitstart), 0)::float8 AS seconds,
        CASE WHEN l.relation IS NOT NULL
                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            THEN l.relation::regclass::text ELSE l.locktype END,
-       b.pid, b.application_name, b.state, left(regexp_replace(b.query, '\s+', ' ', 'g'), 200)
+            THEN l.relation::regclass::text ELSE l.locktype END AS object,
+       b.pid AS holder, b.application_name AS holder_application, b.state AS holder_state,
+       left(regexp_replace(b.query, '\s+', ' ', 'g'), 200) AS holder_query
 FROM pg_locks AS l
 JOIN pg_stat_activity AS a ON a.pid = l.pid
 LEFT JOIN LATERAL (
