@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import psycopg
-from pglast import parser
 from psycopg import sql
 
 from datagen import ledger, statistics, unmet
 from datagen.ledger import Unit
-from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
+from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction, node_of
 from datagen.tenants import Tenant
 
 _ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
-_TEMPORARY = re.compile(r"^\s*CREATE TEMP(?:ORARY)? TABLE\b", re.MULTILINE | re.IGNORECASE)
-_NO_TEMPORARY = (
-    "it joins a temporary table with distributed ones in an UPDATE, at which a server with Citus "
-    "13.2.2 was seen to crash"
-)
 
 
 def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
@@ -35,15 +28,13 @@ def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
 
 
 def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
-    if site.on_cluster and _TEMPORARY.search(statements):
-        return f"{file}: not run: {_NO_TEMPORARY}"
     statistics.renew(site.connection)
-    messages = _messages(site, _bound(site, tenant, statements))
+    text = _bound(site, tenant, statements)
+    node = node_of(site, tenant)
 
     def run_and_note() -> None:
         begin_unit(site, tenant, "/".join(Path(file).parts[-2:]))
-        for message in messages:
-            site.connection.execute(message.encode())
+        node.run(text)
         date_unit(site, tenant)
         ledger.note(site.connection, site.plan, tenant.id, file, Unit())
 
@@ -54,11 +45,6 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
             raise
         return f"{file}: {unmet.brief(error)}"
     return ""
-
-
-def _messages(site: Site, text: str) -> Sequence[str]:
-    """All statements at once, or each alone to a cluster, which takes one a message."""
-    return cast("Sequence[str]", parser.split(text)) if site.on_cluster else [text]
 
 
 def _bound(site: Site, tenant: Tenant, statements: str) -> str:
