@@ -62,7 +62,7 @@ JOIN pg_dist_partition AS p USING (logicalrelid)
 JOIN pg_class AS c ON c.oid = s.logicalrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE CASE p.partmethod WHEN 'n' THEN true
-           ELSE s.shardid = get_shard_id_for_distribution_column(s.logicalrelid, %s) END
+           ELSE s.shardid = get_shard_id_for_distribution_column(s.logicalrelid, %s::text) END
 """
 _TAKES_ALIAS = (
     ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt,

@@ -37,6 +37,7 @@ _ROUTINE = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*\bLANGUAGE\s+plpgsql\b",
     re.IGNORECASE | re.DOTALL,
 )
+_TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
 _QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
 _OPENING = re.compile(
     r"(?:\s|--[^\n]*|/\*.*?\*/|\#[^\n]*)*(?P<word>DECLARE|BEGIN)\b", re.IGNORECASE | re.DOTALL
@@ -69,10 +70,13 @@ def in_plpgsql(text: str) -> str:
 def asking_once(text: str, tenancy: Tenancy) -> str:
     """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
 
-    One that names a tenant itself may have several, and any other text stays as it is.
+    One that names a tenant itself may have several, a trigger knows its row's and works without
+    any where data are loaded; these and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
+    if found is None or not _ROUTINE.match(text) or _TRIGGER.search(text[: found.start()]):
+        return text
+    if _names_tenant(found["body"], tenancy):
         return text
     body = _with_variable(found["body"], tenancy)
     return text[: found.start("body")] + body + text[found.end("body") :]

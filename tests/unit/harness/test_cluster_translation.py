@@ -116,3 +116,10 @@ def test_a_function_that_names_or_needs_no_tenant_stays_as_it_is(body: str) -> N
 def test_what_is_no_function_in_plpgsql_stays_as_it_is() -> None:
     text = f"CREATE FUNCTION s.f() RETURNS uuid LANGUAGE sql AS $$ SELECT {_CALL} $$"
     assert asking_once(text, _TENANCY) == text
+
+
+def test_a_trigger_stays_as_it_is() -> None:
+    text = _ASKING.replace("bigint", "trigger").format(
+        f"BEGIN IF NEW.business_id <> {_CALL} THEN RAISE 'no'; END IF; RETURN NEW; END"
+    )
+    assert asking_once(text, _TENANCY) == text
