@@ -39,18 +39,25 @@ def capture(
 ) -> dict[str, Plan]:
     """The plans of all queries that can be explained, by name; tenants from the biggest on."""
     found: dict[str, Plan] = {}
-    with connect(database.app, application_name="harness plans") as connection:
+    with (
+        connect(database.app, application_name="harness plans") as connection,
+        routing.counting(database) as count,
+    ):
         connection.execute("SET statement_timeout = '30s'")
         connection.commit()
         for query in queries:
-            plan = explain(connection, settings, query, tenants)
+            plan = explain(connection, settings, query, tenants, count)
             if plan is not None:
                 found[query.name] = plan
     return found
 
 
 def explain(
-    connection: Connection, settings: Settings, query: Query, tenants: Sequence[TenantSamples]
+    connection: Connection,
+    settings: Settings,
+    query: Query,
+    tenants: Sequence[TenantSamples],
+    count: routing.Count,
 ) -> Plan | None:
     """The plan of one query when it is run for the second time; None where it fails."""
     tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
@@ -62,9 +69,12 @@ def explain(
         with connection.transaction(force_rollback=True):
             connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
             with connection.transaction(force_rollback=True):
+                before = count()
                 explained(connection, query, values)
+                routed, fanned = (now - then for now, then in zip(count(), before, strict=True))
             plan = read(explained(connection, query, values), settings.tenancy.column)
-            return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
+            parameters = _digest(tenant.id, *map(str, drawn.items()))
+            return replace(plan, parameters=parameters, routed=routed, fanned=fanned)
     except psycopg.Error:
         return None
 
