@@ -18,6 +18,7 @@ from pglast import ast, parser
 from pglast.visitors import Visitor
 from psycopg import sql
 
+from harness.catalog import shards
 from harness.catalog.model import Name
 from harness.catalog.parsing import parse_sql
 from harness.config import Tenancy
@@ -55,15 +56,6 @@ SELECT create_distributed_function(%s, 'tenant', colocate_with => (
     WHERE partmethod = 'h' ORDER BY logicalrelid::oid LIMIT 1), force_delegation => true)
 """
 _ARE_THERE = "SELECT to_regproc('harness.run_at') IS NOT NULL"
-_SHARDS = """
-SELECT n.nspname, c.relname, shard_name(s.logicalrelid, s.shardid)
-FROM pg_dist_shard AS s
-JOIN pg_dist_partition AS p USING (logicalrelid)
-JOIN pg_class AS c ON c.oid = s.logicalrelid
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE CASE p.partmethod WHEN 'n' THEN true
-           ELSE s.shardid = get_shard_id_for_distribution_column(s.logicalrelid, %s::text) END
-"""
 _TAKES_ALIAS = (
     ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt,
     ast.CreateTableAsStmt,
@@ -142,12 +134,11 @@ def prepare(connection: Connection, tenancy: Tenancy) -> None:
 
 def delegate(connection: Connection, tenant: Any) -> Delegate:
     """The node that holds a tenant, and what its shards are called."""
-    rows = connection.execute(_SHARDS, [str(tenant)])
-    shards = {Name(schema, table): Name(schema, shard) for schema, table, shard in rows}
-    return Delegate(connection, tenant, shards)
+    found = shards.of_tenant(connection, tenant)
+    return Delegate(connection, tenant, {table: shard.name for table, shard in found.items()})
 
 
-def on_shards(statement: str, shards: Mapping[Name, Name]) -> str:
+def on_shards(statement: str, names: Mapping[Name, Name]) -> str:
     """A statement that names shards where it named their tables.
 
     Columns are named by the table still. The body of a DO block is a text, in which qualified
@@ -155,10 +146,10 @@ def on_shards(statement: str, shards: Mapping[Name, Name]) -> str:
     """
     tree = parse_sql(statement)[0].stmt
     if isinstance(tree, ast.DoStmt):
-        return _NAME_IN_TEXT.sub(lambda found: _in_text(found, shards), statement)
+        return _NAME_IN_TEXT.sub(lambda found: _in_text(found, names), statement)
     aliased = isinstance(tree, _TAKES_ALIAS)
     for place, name in sorted(_Tables(tree).found.items(), reverse=True):
-        shard, written = shards.get(name.table), _written_at(statement, place)
+        shard, written = names.get(name.table), _written_at(statement, place)
         if shard is not None:
             alias = f" AS {_quoted(name.table.name)}" if aliased and not name.has_alias else ""
             text = f"{_quoted(shard.schema)}.{_quoted(shard.name)}{alias}"
@@ -190,8 +181,8 @@ def _written_at(statement: str, place: int) -> int:
     return len(found[0]) if found else 0
 
 
-def _in_text(found: re.Match[str], shards: Mapping[Name, Name]) -> str:
-    shard = shards.get(Name(*(part.strip('"') for part in found.groups())))
+def _in_text(found: re.Match[str], names: Mapping[Name, Name]) -> str:
+    shard = names.get(Name(*(part.strip('"') for part in found.groups())))
     return f"{_quoted(shard.schema)}.{_quoted(shard.name)}" if shard else found[0]
 
 
