@@ -28,9 +28,9 @@ def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
 
 
 def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
-    statistics.renew(site.connection)
-    text = _bound(site, tenant, statements)
     node = node_of(site, tenant)
+    statistics.renew(node)
+    text = _bound(site, tenant, statements)
 
     def run_and_note() -> None:
         begin_unit(site, tenant, "/".join(Path(file).parts[-2:]))

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from datagen import statistics
+from datagen.node import Server
 from harness.db import Connection, Target
 
 SQL = """
@@ -33,21 +34,21 @@ def _known(connection: Connection) -> dict[str, float]:
 
 def test_a_table_that_was_filled_is_analyzed(connection: Connection) -> None:
     connection.execute("INSERT INTO bill SELECT n FROM generate_series(1, 900) AS n")
-    statistics.renew(connection)
+    statistics.renew(Server(connection))
     assert _known(connection) == {"bill": 900}
 
 
 def test_a_partitioned_table_is_analyzed_as_a_whole(connection: Connection) -> None:
     connection.execute("INSERT INTO event SELECT n FROM generate_series(1, 900) AS n")
-    statistics.renew(connection)
+    statistics.renew(Server(connection))
     assert _known(connection) == {"event": 900, "event_1": 900}
 
 
 def test_a_table_that_changed_little_is_left_alone(connection: Connection) -> None:
     connection.execute("INSERT INTO bill SELECT n FROM generate_series(1, 9000) AS n")
-    statistics.renew(connection)
+    statistics.renew(Server(connection))
     connection.execute("INSERT INTO bill SELECT n FROM generate_series(1, 500) AS n")
-    statistics.renew(connection)
+    statistics.renew(Server(connection))
     assert _known(connection) == {"bill": 9000}
 
 
