@@ -28,7 +28,8 @@ _CREATE: Mapping[str, LiteralString] = {
     "harness.run_at": """
 CREATE FUNCTION harness.run_at(tenant {type}, statements text[]) RETURNS void
     LANGUAGE plpgsql
-    SET citus.enable_manual_changes_to_shards = on AS $$
+    SET citus.enable_manual_changes_to_shards = on
+    SET citus.allow_nested_distributed_execution = on AS $$
 DECLARE
     statement text;
 BEGIN

@@ -70,15 +70,15 @@ def in_plpgsql(text: str) -> str:
 def asking_once(text: str, tenancy: Tenancy) -> str:
     """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
 
-    One that names a tenant itself may have several, a trigger knows its row's and works without
-    any where data are loaded; these and any other text stay as they are.
+    A trigger runs where data are loaded, too, and there is no tenant then. A function that names
+    a tenant itself may have several: it and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text) or _TRIGGER.search(text[: found.start()]):
+    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
         return text
-    if _names_tenant(found["body"], tenancy):
-        return text
-    body = _with_variable(found["body"], tenancy)
+    is_trigger = _TRIGGER.search(text[: found.start()])
+    asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
+    body = _with_variable(found["body"], tenancy, asked)
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 
@@ -87,14 +87,21 @@ def _names_tenant(body: str, tenancy: Tenancy) -> bool:
     return tenancy.setting in body or (setter is not None and setter[0] in body)
 
 
-def _with_variable(body: str, tenancy: Tenancy) -> str:
+def _if_any(tenancy: Tenancy) -> str:
+    """The tenant, NULL where there is none; empty where that cannot be asked."""
+    if tenancy.claim or tenancy.by_role:
+        return ""
+    return f"nullif(current_setting('{tenancy.setting}', true), '')::{tenancy.type}"
+
+
+def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
     asked = re.compile(f"{_UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
     opening = _OPENING.match(body)
     places = [found.start() for found in asked.finditer(body) if found["asked"]]
-    if not places or opening is None:
+    if not places or opening is None or not tenant:
         return body
     head, rest = body[: opening.start("word")], body[opening.end("word") :]
-    declared = f"DECLARE {_TENANT} CONSTANT {tenancy.type} := {tenancy.current_tenant};"
+    declared = f"DECLARE {_TENANT} CONSTANT {tenancy.type} := {tenant};"
     begun = "" if opening["word"].upper() == "DECLARE" else "\nBEGIN"
     replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], rest)
     return f"{head}{declared}{begun}{replaced}"

@@ -118,8 +118,14 @@ def test_what_is_no_function_in_plpgsql_stays_as_it_is() -> None:
     assert asking_once(text, _TENANCY) == text
 
 
-def test_a_trigger_stays_as_it_is() -> None:
-    text = _ASKING.replace("bigint", "trigger").format(
-        f"BEGIN IF NEW.business_id <> {_CALL} THEN RAISE 'no'; END IF; RETURN NEW; END"
-    )
-    assert asking_once(text, _TENANCY) == text
+def test_a_trigger_works_without_a_tenant_too() -> None:
+    body = f"BEGIN IF NEW.business_id <> {_CALL} THEN RAISE 'no'; END IF; RETURN NEW; END"
+    text = asking_once(_ASKING.replace("bigint", "trigger").format(body), _TENANCY)
+    assert _CALL not in text
+    assert "uuid := nullif(current_setting('app.business_id', true), '')::uuid;" in text
+
+
+def test_a_trigger_stays_as_it_is_where_no_setting_is_the_tenant() -> None:
+    body = f"BEGIN IF NEW.business_id <> {_CALL} THEN RAISE 'no'; END IF; RETURN NEW; END"
+    text = _ASKING.replace("bigint", "trigger").format(body)
+    assert asking_once(text, Tenancy(claim="sub")) == text
