@@ -96,6 +96,15 @@ class Server:
         return Name(schema, name)
 
 
+_VIEWS = """
+SELECT n.nspname, c.relname, pg_get_viewdef(c.oid)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
+                  AND d.objid = c.oid AND d.deptype = 'e')
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Delegate:
     """The node of a cluster that holds a tenant, reached through the coordinator."""
@@ -104,10 +113,12 @@ class Delegate:
     tenant: Any
     shards: Mapping[Name, Name]
     """Shards of the tenant by their tables, and the copies of tables that all share."""
+    views: Mapping[Name, str]
+    """Queries of views, which are of tables."""
 
     def run(self, text: str) -> None:
         pieces = cast("Sequence[str]", parser.split(text))
-        self._call(_RUN, [on_shards(piece, self.shards) for piece in pieces])
+        self._call(_RUN, [on_shards(piece, self.shards, self.views) for piece in pieces])
 
     def told(self, query: str) -> list[list[str]]:
         return self._call(_TOLD, query)
@@ -136,11 +147,15 @@ def prepare(connection: Connection, tenancy: Tenancy) -> None:
 def delegate(connection: Connection, tenant: Any) -> Delegate:
     """The node that holds a tenant, and what its shards are called."""
     found = shards.of_tenant(connection, tenant)
-    return Delegate(connection, tenant, {table: shard.name for table, shard in found.items()})
+    views = {Name(schema, name): text for schema, name, text in connection.execute(_VIEWS)}
+    return Delegate(connection, tenant, {name: at.name for name, at in found.items()}, views)
 
 
-def on_shards(statement: str, names: Mapping[Name, Name]) -> str:
-    """A statement that names shards where it named their tables.
+def on_shards(
+    statement: str, names: Mapping[Name, Name], views: Mapping[Name, str] | None = None
+) -> str:
+    """A statement that names shards where it named their tables, and has the queries of views in
+    place of these.
 
     Columns are named by the table still. The body of a DO block is a text, in which qualified
     names stand for tables only.
@@ -150,12 +165,21 @@ def on_shards(statement: str, names: Mapping[Name, Name]) -> str:
         return _NAME_IN_TEXT.sub(lambda found: _in_text(found, names), statement)
     aliased = isinstance(tree, _TAKES_ALIAS)
     for place, name in sorted(_Tables(tree).found.items(), reverse=True):
-        shard, written = names.get(name.table), _written_at(statement, place)
-        if shard is not None:
+        there = _there(name.table, names, views or {})
+        if there is not None:
             alias = f" AS {_quoted(name.table.name)}" if aliased and not name.has_alias else ""
-            text = f"{_quoted(shard.schema)}.{_quoted(shard.name)}{alias}"
-            statement = statement[:place] + text + statement[place + written :]
+            rest = statement[place + _written_at(statement, place) :]
+            statement = f"{statement[:place]}{there}{alias}{rest}"
     return statement
+
+
+def _there(table: Name, names: Mapping[Name, Name], views: Mapping[Name, str]) -> str | None:
+    """What stands for a table or a view on the node."""
+    if shard := names.get(table):
+        return f"{_quoted(shard.schema)}.{_quoted(shard.name)}"
+    if query := views.get(table):
+        return f"({on_shards(query.rstrip('; '), names, views)})"
+    return None
 
 
 class _Tables(Visitor):

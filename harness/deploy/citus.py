@@ -181,7 +181,7 @@ def _execute(
 
 def _text(connection: Connection, statement: Statement, settings: Settings) -> str:
     text = statement.text
-    if statement.is_standard:
+    if statement.is_sql:
         reads = limits.reads_tables(connection, translation.body_of(text))
         text = translation.in_plpgsql(text) if reads else text
     return translation.asking_once(text, settings.tenancy)

@@ -24,6 +24,9 @@ from harness.config import Tenancy
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(?P<body>.*)\bEND\s*$", re.IGNORECASE | re.DOTALL)
+_TEXT = re.compile(
+    r"\bAS\s+(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)\s*$", re.IGNORECASE | re.DOTALL
+)
 _RETURN = re.compile(r"\bRETURN\b(?P<body>.*)$", re.IGNORECASE | re.DOTALL)
 _OUT = (
     enums.FunctionParameterMode.FUNC_PARAM_TABLE,
@@ -47,13 +50,13 @@ _UNTOUCHED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$
 
 
 def body_of(text: str) -> str:
-    """The body of a function that is written in standard SQL; empty for any other."""
+    """The body of a function that is written in SQL; empty for any other."""
     found = _body(text)
     return found["body"] if found else ""
 
 
 def in_plpgsql(text: str) -> str:
-    """CREATE FUNCTION with its standard SQL body in PL/pgSQL."""
+    """CREATE FUNCTION with its SQL body in PL/pgSQL."""
     tree = cast("ast.CreateFunctionStmt", parser.parse_sql(text)[0].stmt)
     found = _body(text)
     assert found  # noqa: S101 - it was asked whether there is one
@@ -108,6 +111,9 @@ def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
 
 
 def _body(text: str) -> re.Match[str] | None:
+    """Its place; a text is one of SQL where the language is named before it."""
+    if found := _TEXT.search(text):
+        return found if _LANGUAGE.search(text, 0, found.start()) else None
     return _ATOMIC.search(text) or _RETURN.search(text)
 
 

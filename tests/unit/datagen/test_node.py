@@ -13,6 +13,13 @@ _SHARDS = {
 }
 
 
+def test_the_query_of_a_view_stands_for_it() -> None:
+    views = {Name("auto", "open_bay"): " SELECT b.no FROM auto.bay b;"}
+    assert on_shards("SELECT no FROM auto.open_bay", _SHARDS, views) == (
+        'SELECT no FROM ( SELECT b.no FROM "auto"."bay_102008" b) AS "open_bay"'
+    )
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [

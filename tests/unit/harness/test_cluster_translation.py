@@ -30,6 +30,8 @@ def _translated(returns: str, body: str) -> str:
         ("TABLE (a uuid, b text)", "BEGIN ATOMIC SELECT a, b FROM s.t; END", 'FOR "a", "b" IN'),
         ("SETOF s.t", "BEGIN ATOMIC SELECT * FROM s.t; END", "RETURN NEXT harness_answer;"),
         ("void", "BEGIN ATOMIC UPDATE s.t SET a = 1; END", "BEGIN\nUPDATE s.t SET a = 1;\nEND"),
+        ("bigint", "AS $$ SELECT 1 FROM s.t $$", "SELECT 1 FROM s.t\nINTO harness_answer;"),
+        ("SETOF s.t", "AS $$\n    SELECT * FROM s.t;\n$$", "RETURN NEXT harness_answer;"),
         ("void", "BEGIN ATOMIC SELECT s.g(); END", "PERFORM * FROM (SELECT s.g()) AS done;"),
     ],
 )
@@ -45,7 +47,9 @@ def test_a_body_is_told_apart_from_the_rest() -> None:
     assert body_of(_HEAD.format("int", "BEGIN ATOMIC SELECT 1 FROM s.t; END")).split() == [
         "SELECT", "1", "FROM", "s.t;",
     ]  # fmt: skip
+    assert body_of(_HEAD.format("int", "AS $$ SELECT 1 $$")).strip() == "SELECT 1"
     assert body_of("CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS 'SELECT 1'") == ""
+    assert body_of(_ASKING.format("BEGIN RETURN 1; END")) == ""
 
 
 _CHANGED = Transition(Name("s", "keep_total"), ("changed",))
