@@ -72,7 +72,7 @@ CREATE FUNCTION payroll.deposit_rule_on(jurisdiction uuid, day date) RETURNS pay
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- The closest one up the jurisdictions: most states and counties follow the federation.
-    SELECT r
+    SELECT r.*
     FROM payroll.tax_jurisdiction AS j
     LEFT JOIN payroll.tax_jurisdiction AS p
         ON p.business_id = j.business_id AND p.tax_jurisdiction_id = j.parent_jurisdiction_id
