@@ -337,7 +337,7 @@ BEGIN
         LEFT JOIN courses.enrollment AS e
             ON e.business_id = t.business_id AND e.course_section_id = t.course_section_id
         LEFT JOIN courses.course_review AS r
-            ON r.business_id = e.business_id AND r.enrollment_id = e.enrollment_id
+            ON r.business_id = t.business_id AND r.enrollment_id = e.enrollment_id
            AND r.status = 'published'
         GROUP BY w.business_id, w.instructor_id
     ) AS n

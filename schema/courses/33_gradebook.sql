@@ -776,7 +776,7 @@ LEFT JOIN courses.grade_item AS x
     ON x.business_id = e.business_id AND x.course_section_id = e.course_section_id
    AND x.item_kind = 'course_total'
 LEFT JOIN courses.grade_entry AS t
-    ON t.business_id = x.business_id AND t.grade_item_id = x.grade_item_id
+    ON t.business_id = e.business_id AND t.grade_item_id = x.grade_item_id
    AND t.enrollment_id = e.enrollment_id
 WHERE e.status NOT IN ('requested', 'pending_payment', 'withdrawn');
 

@@ -77,7 +77,7 @@ BEGIN ATOMIC
     LEFT JOIN payroll.tax_jurisdiction AS p
         ON p.business_id = j.business_id AND p.tax_jurisdiction_id = j.parent_jurisdiction_id
     LEFT JOIN payroll.tax_jurisdiction AS g
-        ON g.business_id = p.business_id AND g.tax_jurisdiction_id = p.parent_jurisdiction_id
+        ON g.business_id = j.business_id AND g.tax_jurisdiction_id = p.parent_jurisdiction_id
     JOIN payroll.deposit_rule AS r
         ON r.business_id = j.business_id
        AND r.tax_jurisdiction_id IN (j.tax_jurisdiction_id, p.tax_jurisdiction_id,
