@@ -279,7 +279,8 @@ BEGIN
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.cohort_id = ANY (touched)
         GROUP BY x.business_id, x.cohort_id
     ) AS n
-    WHERE k.business_id = n.business_id AND k.cohort_id = n.cohort_id
+    WHERE k.business_id = tenant_mgmt.current_business_id()
+      AND k.business_id = n.business_id AND k.cohort_id = n.cohort_id
       AND k.member_count <> n.members;
     RETURN NULL;
 END
