@@ -17,7 +17,7 @@ from harness.db import is_lost
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEYS = "SELECT {key}::text FROM {table} WHERE {tenant} = {other} LIMIT 50"
-_MINE = "SELECT EXISTS (SELECT FROM {table} WHERE {tenant} = {own} AND {key}::text = {value})"
+_MINE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {tenant} = {own} AND {key}::text = {value})"
 _TELLING = 6
 """A tenant's id of fewer characters occurs by chance."""
 

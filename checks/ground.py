@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
 from checks.attempt import Session, Subject, first
+from harness.catalog import shards
 from harness.catalog.model import Catalog, Name, Table
 from harness.config import Settings, Tenancy
 from harness.db import Connection, Target
+from harness.deploy import nodes
 from harness.errors import UsageError
 
 _HIDDEN = "SELECT row_security_active(%s::regclass)"
+_CANDIDATES = 200
+"""Tenants of which two may be in one shard."""
 _LIMITS = (
     "SET lock_timeout = '500ms'",
     "SET statement_timeout = '15s'",
     "SET idle_in_transaction_session_timeout = '5min'",
 )
+
+
+Place = tuple[Connection, Subject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Ground:
     ours: bool
     """Whether the harness made the database; in anybody else's, nothing is done that a rollback
     does not undo."""
+    place: Callable[[Subject], Place] | None = None
+    """On a cluster: where a table is attacked with the admin's help."""
 
     @property
     def name(self) -> str:
@@ -48,6 +57,10 @@ class Ground:
     def wire(self) -> Session:
         """The application's own connection."""
         return Session(self.app, self.settings.tenancy)
+
+    def place_of(self, subject: Subject) -> Place:
+        """The admin's connection to where a table is attacked, and the table as it is there."""
+        return self.place(subject) if self.place else (self.admin, subject)
 
     def subjects(self) -> Iterator[Subject]:
         """The tables that tenants share and that hold the tenant."""
@@ -112,7 +125,14 @@ def two_tenants(admin: Connection, catalog: Catalog, tenancy: Tenancy) -> tuple[
 
 
 def _tenants(admin: Connection, table: Table, column: str) -> list[Any]:
+    """Two tenants of a table; on a cluster two that are in the same shard of it, if there are."""
+    on_cluster = nodes.is_cluster(admin)
     query = sql.SQL(
-        "SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 2"
-    ).format(column=sql.Identifier(column), table=table.name.identifier)
-    return [value for (value,) in admin.execute(query).fetchall()]
+        "SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY 1 LIMIT {most}"
+    ).format(
+        column=sql.Identifier(column),
+        table=table.name.identifier,
+        most=sql.Literal(_CANDIDATES if on_cluster else 2),
+    )
+    found = [value for (value,) in admin.execute(query).fetchall()]
+    return shards.together(admin, table.name, found) if on_cluster else found

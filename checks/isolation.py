@@ -4,6 +4,8 @@ Every table is attacked by every probe, twice: as it is, and with its row securi
 off in a transaction that is rolled back. Held means that the first attempt was held and the
 second crossed. Triggers are out of the way (session_replication_role), so that what refuses a
 write is row security and not a rule of the business. What is not a table is surveyed once.
+
+On a Citus cluster what needs the admin is done to the shard, on its node (checks.on_shards).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import psycopg
 from checks import blind, rows_in_common
 from checks.attempt import Outcome, Session, Subject, as_application, judge
 from checks.ground import Ground, limit, two_tenants
+from checks.on_shards import placed
 from checks.probe import Attempt, Probe, attempts, cluster_surveys, registry, surveys
 from harness.catalog import live
 from harness.catalog.cluster import Cluster
@@ -124,12 +127,13 @@ def attack(ground: Ground, subject: Subject) -> tuple[ProbeResult, ...]:
 def _attack(ground: Ground, subject: Subject) -> tuple[ProbeResult, ...]:
     known, writing = attempts(), {name for name in attempts() if registry()[name].writes}
     outcomes = {name: _try(known[name], ground.wire, subject) for name in known.keys() - writing}
-    prepared = blind.cursors(subject)
-    with as_application(ground.admin, ground.settings, prepared) as session:
-        outcomes |= _try_all(writing, session, subject)
-    opened = [subject.compose("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"), *prepared]
-    with as_application(ground.admin, ground.settings, opened) as session:
-        control = _try_all(known.keys(), session, subject)
+    admin, there = ground.place_of(subject)
+    prepared = blind.cursors(there)
+    with as_application(admin, ground.settings, prepared) as session:
+        outcomes |= _try_all(writing, session, there)
+    opened = [there.compose("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"), *prepared]
+    with as_application(admin, ground.settings, opened) as session:
+        control = _try_all(known.keys(), session, there)
     return tuple(_verdict(subject, name, outcomes[name], control[name]) for name in known)
 
 
@@ -168,7 +172,8 @@ def ground(database: Target, settings: Settings, owned: str | None = None) -> It
         limit(app)
         own, other = two_tenants(admin, catalog, settings.tenancy)
         ours = target.state(admin) == "target"
-        yield Ground(database, settings, admin, app, catalog, own, other, ours)
+        with placed(Ground(database, settings, admin, app, catalog, own, other, ours)) as found:
+            yield found
 
 
 def _try(attempt: Attempt, session: Session, subject: Subject) -> Outcome:

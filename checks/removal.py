@@ -26,7 +26,7 @@ _WORD = re.compile(r"\w+")
 _TRIGGERS = "session_replication_role"
 _MANY = 100_000
 """Rows from which on a table is left as it is: what is removed must be brought back."""
-_COUNT = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {other} LIMIT {limit}) AS it"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {tenant} = {other} LIMIT {limit}) AS it"
 _REMOVE = "DELETE FROM {table} WHERE {tenant} = {other}"
 
 

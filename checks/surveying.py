@@ -11,7 +11,7 @@ from checks.ground import Ground
 from harness.db import is_lost
 from harness.run import ProbeResult
 
-_HAS_ROWS = "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} = {own} LIMIT 1) AS it"
+_HAS_ROWS = "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {tenant} = {own} LIMIT 1) AS it"
 
 
 def on_one_table(

@@ -21,6 +21,7 @@ from datagen import (
     fast,
     ledger,
     moment,
+    node,
     sequences,
     statistics,
     taken,
@@ -38,6 +39,7 @@ from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Connection, Target, connect
+from harness.deploy import nodes
 from harness.deploy import target as targets
 from harness.run import FillResult, Settled, TableFill
 
@@ -82,6 +84,9 @@ def fill(
         wanted = the_plan.settings
         ledger.open_ledger(connection, the_plan)
         moment.prepare(connection)
+        if nodes.is_cluster(connection):
+            moment.prepare_nodes(connection)
+            node.prepare(connection, settings.tenancy)
         place = disk.room(database)
         disk.require(disk.remaining(the_plan, connection), place, say)
         filled = _Tally(on_progress, _units(the_plan))

@@ -354,7 +354,10 @@ class Frame:
             raise HarnessError(f"{self.table.name}: {column} is no foreign key")
         chosen = self._choose(reference)
         parent = self.parent(reference)
-        assert parent is not None  # noqa: S101 - it was chosen from
+        if parent is None:  # a table that could not be filled; all references to it are NULL
+            raise HarnessError(
+                f"{self.table.name}: {column} is of {reference.parent}, which has no rows"
+            )
         values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
 

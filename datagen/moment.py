@@ -11,47 +11,71 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from pglast import Error, ast
 from psycopg import sql
 
+from datagen.node import Node
 from harness.catalog.model import Catalog, Name, Table
 from harness.catalog.parsing import parse_sql
 from harness.db import Connection, is_lost
 
-_CLOCK = """
+_CLOCK: Sequence[LiteralString] = (
+    """
 CREATE FUNCTION harness.now() RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN current_setting('harness.moment')::timestamptz;
+    RETURN current_setting('harness.moment')::timestamptz
+""",
+    """
 CREATE FUNCTION harness.clock_timestamp() RETURNS timestamptz
     LANGUAGE sql VOLATILE
     RETURN current_setting('harness.moment')::timestamptz + interval '1 microsecond'
            * set_config('harness.ticks', (current_setting('harness.ticks')::bigint + 1)::text,
-                        true)::bigint;
-"""
+                        true)::bigint
+""",
+)
 _HAS_CLOCK = "SELECT to_regprocedure('harness.clock_timestamp()') IS NOT NULL"
 _FOLLOW = """
 SELECT set_config('search_path', 'harness, pg_catalog, ' || current_setting('search_path'), false),
        set_config('harness.moment', {moment}, false), set_config('harness.ticks', '0', false)
 """
+# Citus sends SET LOCAL on to the nodes, and nothing that functions of PostgreSQL set. Each counts
+# its keys for itself: the coordinator, which gives columns their defaults, from a seed of its own.
+_RESTARTING = """
+CREATE OR REPLACE FUNCTION harness.restart(path text, moment text, seed text) RETURNS void
+    LANGUAGE plpgsql
+    SET citus.propagate_set_commands = 'local' AS $$
+BEGIN
+    EXECUTE 'SET LOCAL search_path = ' || path;
+    EXECUTE format('SET LOCAL harness.moment = %L', moment);
+    EXECUTE format('SET LOCAL harness.key_seed = %L', seed);
+    SET LOCAL harness.keys = '0';
+    SET LOCAL harness.ticks = '0';
+    SET LOCAL timezone = 'UTC';
+    SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+    PERFORM set_config('harness.key_seed', seed || ' coordinator', true);
+END
+$$
+"""
+_RESTART_NODES = "SELECT harness.restart(current_setting('search_path'), {moment}, {seed})"
 _RESTART = """
 SELECT set_config('harness.moment', {moment}, true), set_config('harness.key_seed', {seed}, true),
        set_config('harness.keys', '0', true), set_config('harness.ticks', '0', true)
 """
 # By the locks, for there are few of them and many tables.
 _WRITTEN = """
-SELECT DISTINCT n.nspname, r.relname
+SELECT DISTINCT ARRAY[n.nspname, r.relname]::text[]
 FROM pg_locks AS l
 JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'r'
 JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
 JOIN pg_namespace AS n ON n.oid = r.relnamespace
 WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
   AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0
-ORDER BY 1, 2
+ORDER BY 1
 """
 _DATE = "UPDATE {table} SET {settings} WHERE {tenant} AND ({any})"
 _NOW = re.compile(r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)\(\)")
@@ -60,7 +84,13 @@ _NOW = re.compile(r"(pg_catalog\.)?(now|(clock|statement|transaction)_timestamp)
 def prepare(connection: Connection) -> None:
     """Makes the clock in the schema harness; before others work on the database."""
     if not any(there for (there,) in connection.execute(_HAS_CLOCK)):
-        connection.execute(_CLOCK)
+        for statement in _CLOCK:
+            connection.execute(statement)
+
+
+def prepare_nodes(connection: Connection) -> None:
+    """Makes what sets the clock on the nodes of a cluster."""
+    connection.execute(_RESTARTING)
 
 
 def follow(connection: Connection, as_of: datetime) -> None:
@@ -73,31 +103,40 @@ def restart(
     connection: Connection, as_of: datetime, seed: int, tenant: uuid.UUID, unit: str
 ) -> None:
     """Sets the clock of the transaction to the moment, and keys to the first of the unit."""
-    statement = sql.SQL(_RESTART).format(
-        moment=sql.Literal(as_of.isoformat()), seed=sql.Literal(f"{seed} {tenant} {unit}")
-    )
-    connection.execute(statement)
+    _restart(connection, _RESTART, as_of, f"{seed} {tenant} {unit}")
+
+
+def restart_nodes(
+    connection: Connection, as_of: datetime, seed: int, tenant: uuid.UUID, unit: str
+) -> None:
+    """The same on all nodes of a cluster that the transaction comes to."""
+    _restart(connection, _RESTART_NODES, as_of, f"{seed} {tenant} {unit}")
+
+
+def _restart(connection: Connection, query: LiteralString, as_of: datetime, seed: str) -> None:
+    moment = sql.Literal(as_of.isoformat())
+    connection.execute(sql.SQL(query).format(moment=moment, seed=sql.Literal(seed)))
 
 
 def date_rows(
-    connection: Connection, catalog: Catalog, tenant: Mapping[str, Any], but: Name | None = None
+    node: Node, catalog: Catalog, tenant: Mapping[str, Any], but: Name | None = None
 ) -> None:
     """Gives the moment to what the transaction wrote for the tenant by the server's clock.
 
     That is what functions left to a column's default. `tenant` is the tenant's column and value,
     `but` a table that was given all of its times. Rows that may not change keep their times.
     """
-    written = [Name(*row) for row in connection.execute(_WRITTEN)]
+    written = [node.table(*row) for row in node.told(_WRITTEN)]
     for name in written:
         table = catalog.tables.get(name)
         if table and name != but and (times := _times(table)):
-            _unless_refused(connection, _dating(table, times, tenant))
+            _unless_refused(node, _dating(table, times, tenant))
 
 
-def _unless_refused(connection: Connection, statement: sql.Composed) -> None:
+def _unless_refused(node: Node, statement: sql.Composed) -> None:
     try:
-        with connection.transaction():
-            connection.execute(statement)
+        with node.connection.transaction():
+            node.run(statement.as_string(node.connection))
     except psycopg.Error as error:
         if is_lost(error) or (error.sqlstate or "").startswith(("53", "57")):
             raise

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator
 
 import psycopg
-from pglast import parser
 from psycopg import sql
 
 from datagen import ledger, statistics, unmet
 from datagen.ledger import Unit
-from datagen.site import Filled, Site, anew, begin_unit, date_unit, in_transaction
+from datagen.site import Filled, Site, anew, begin_unit, date_unit, in_transaction, node_of
 from datagen.tenants import Tenant
 
 _ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
-_TEMPORARY = re.compile(r"^\s*CREATE TEMP(?:ORARY)? TABLE\b", re.MULTILINE | re.IGNORECASE)
-_NO_TEMPORARY = (
-    "it joins a temporary table with distributed ones in an UPDATE, at which a server with Citus "
-    "13.2.2 was seen to crash"
-)
 
 
 def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
     """Runs the statements of every file for the tenant, unless they ran."""
     done = ledger.read(site.connection, tenant.id)
-    statistics.count(site.connection)
+    statistics.count(node_of(site, tenant))
     for file, statements in site.plan.settle:
         started = time.perf_counter()
         problem = "" if file in done else _settle_anew(site, tenant, file, statements)
@@ -36,22 +29,20 @@ def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
 
 def _settle_anew(site: Site, tenant: Tenant, file: str, statements: str) -> str:
     """Settles a file on a connection of its own; what it could not do, as a line."""
-    if site.on_cluster and _TEMPORARY.search(statements):
-        return f"{file}: not run: {_NO_TEMPORARY}"
     with anew(site) as fresh:
         problem = _settle(fresh, tenant, file, statements)
-        statistics.count(fresh.connection)
+        statistics.count(node_of(fresh, tenant))
     return problem
 
 
 def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
-    statistics.renew(site.connection)
-    messages = _messages(site, _bound(site, tenant, statements))
+    node = node_of(site, tenant)
+    statistics.renew(node)
+    text = _bound(site, tenant, statements)
 
     def run_and_note() -> None:
         begin_unit(site, tenant, file)
-        for message in messages:
-            site.connection.execute(message.encode())
+        node.run(text)
         date_unit(site, tenant)
         ledger.note(site.connection, site.plan, tenant.id, file, Unit())
 
@@ -62,11 +53,6 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
             raise
         return f"{file}: {unmet.brief(error)}"
     return ""
-
-
-def _messages(site: Site, text: str) -> Sequence[str]:
-    """All statements at once, or each alone to a cluster, which takes one a message."""
-    return cast("Sequence[str]", parser.split(text)) if site.on_cluster else [text]
 
 
 def _bound(site: Site, tenant: Tenant, statements: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ import psycopg
 from datagen import moment, turn
 from datagen.cohorts import key_widths
 from datagen.kept import Kept, Needs, last_use, needs
+from datagen.node import Delegate, Node, Server, delegate
 from datagen.plan import FillPlan
 from datagen.pools import Pools
 from datagen.tenants import Tenant
@@ -41,6 +43,8 @@ class Site:
     """Whether the database is distributed by Citus."""
     shared: dict[Name, Kept] = field(default_factory=dict)
     """Rows that are everybody's."""
+    delegates: dict[uuid.UUID, Delegate] = field(default_factory=dict)
+    """By tenant, on a cluster: the node that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +100,26 @@ def _set_up(the_plan: FillPlan, connection: Connection) -> None:
     moment.follow(connection, the_plan.settings.as_of)
 
 
+def node_of(site: Site, tenant: Tenant) -> Node:
+    """Where the tenant's statements run."""
+    if not site.on_cluster:
+        return Server(site.connection)
+    if tenant.id not in site.delegates:
+        site.delegates[tenant.id] = delegate(site.connection, tenant.id)
+    return replace(site.delegates[tenant.id], connection=site.connection)
+
+
 def begin_unit(site: Site, tenant: Tenant, unit: str) -> None:
     """Sets the clock and the keys of the transaction to where they stand for the unit."""
     wanted = site.plan.settings
-    moment.restart(site.connection, wanted.as_of, wanted.seed, tenant.id, unit)
+    restart = moment.restart_nodes if site.on_cluster else moment.restart
+    restart(site.connection, wanted.as_of, wanted.seed, tenant.id, unit)
 
 
 def date_unit(site: Site, tenant: Tenant, loaded: Name | None = None) -> None:
     """Gives the moment to rows that the transaction wrote, but for a table that was loaded."""
     given = {site.plan.tenant_column: tenant.id}
-    moment.date_rows(site.connection, site.plan.catalog, given, loaded)
+    moment.date_rows(node_of(site, tenant), site.plan.catalog, given, loaded)
 
 
 def in_transaction(site: Site, action: Callable[[], Result]) -> Result:

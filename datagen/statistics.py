@@ -7,8 +7,7 @@ with the square of the rows. Autovacuum comes once a minute, which no plan may d
 
 from __future__ import annotations
 
-from psycopg import sql
-
+from datagen.node import Node, Server
 from harness.catalog.model import Name
 from harness.db import Connection
 
@@ -16,33 +15,34 @@ CHANGED, SHARE = 200, 0.1
 """A table is analyzed when more rows than this and this share of it have changed."""
 
 _STALE = """
-    SELECT DISTINCT n.nspname, r.relname
+    SELECT DISTINCT ARRAY[n.nspname, r.relname]::text[]
     FROM pg_class AS c
     JOIN pg_class AS r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
     JOIN pg_namespace AS n ON n.oid = r.relnamespace
     WHERE c.relkind = 'r' AND c.relpersistence <> 't'
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'harness')
-      AND pg_stat_get_mod_since_analyze(c.oid) > %s + %s * greatest(c.reltuples, 0)
-    ORDER BY 1, 2"""
+      AND pg_stat_get_mod_since_analyze(c.oid) > {changed} + {share} * greatest(c.reltuples, 0)
+    ORDER BY 1"""
 
 
-def count(connection: Connection) -> None:
-    """Has the server count by now what this session changed; else it does so within a minute."""
-    connection.execute("SELECT pg_stat_force_next_flush()")
+def count(node: Node) -> None:
+    """Has a node count by now what this session changed; else it does so within a minute."""
+    node.run("SELECT pg_stat_force_next_flush()")
 
 
-def renew(connection: Connection) -> None:
-    """Analyzes the tables of which much is counted as changed since, but for those that another
-    process analyzes; outside a transaction."""
-    stale = [Name(*row) for row in connection.execute(_STALE, [CHANGED, SHARE])]
+def renew(node: Node) -> None:
+    """Analyzes the tables of a node of which much is counted as changed since, but for those that
+    another process analyzes; outside a transaction."""
+    stale = [Name(*row) for row in node.told(_STALE.format(changed=CHANGED, share=SHARE))]
     if stale:
-        tables = sql.SQL(", ").join(name.identifier for name in stale)
+        tables = ", ".join(name.identifier.as_string(node.connection) for name in stale)
         # What another process analyzes just now is as young when it is done.
-        connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(tables))
+        node.run(f"ANALYZE (SKIP_LOCKED) {tables}")
 
 
 def complete(connection: Connection) -> None:
     """Analyzes every table; it waits for nobody who analyzes one just now, as autovacuum may."""
     connection.execute("ANALYZE (SKIP_LOCKED)")
-    count(connection)
-    renew(connection)
+    node = Server(connection)
+    count(node)
+    renew(node)

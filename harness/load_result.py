@@ -100,6 +100,10 @@ class Plan:
     """What is wrong with the plan: tables read whole, sorts on disk."""
     tasks: int = 0
     """On a cluster: shards of a table that it asks; 0 where the plan does not tell."""
+    routed: int = 0
+    """On a cluster: statements that it and its functions make and one shard answers."""
+    fanned: int = 0
+    """On a cluster: those that several shards answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ def capture(
     """The plans of all queries that somebody can ask; tenants from the biggest on."""
     found: dict[str, Plan] = {}
     refused: dict[str, str] = {}
-    with connect(database.app, application_name="harness plans") as connection:
+    with (
+        connect(database.app, application_name="harness plans") as connection,
+        routing.counting(database) as count,
+    ):
         connection.execute("SET statement_timeout = '30s'")
         connection.commit()
         for query in queries:
@@ -56,7 +59,7 @@ def capture(
             if tenant is None:
                 continue
             try:
-                found[query.name] = explain(connection, settings, query, tenant)
+                found[query.name] = explain(connection, settings, query, tenant, count)
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
@@ -65,7 +68,11 @@ def capture(
 
 
 def explain(
-    connection: Connection, settings: Settings, query: Query, tenant: TenantSamples
+    connection: Connection,
+    settings: Settings,
+    query: Query,
+    tenant: TenantSamples,
+    count: routing.Count,
 ) -> Plan:
     """The plan of one query when it is run for the second time; psycopg.Error where it fails."""
     drawn = _drawn(query, tenant)
@@ -73,9 +80,12 @@ def explain(
     with connection.transaction(force_rollback=True):
         connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
         with connection.transaction(force_rollback=True):
+            before = count()
             explained(connection, query, values)
+            routed, fanned = (now - then for now, then in zip(count(), before, strict=True))
         plan = read(explained(connection, query, values), settings.tenancy.column)
-    return replace(plan, parameters=_digest(tenant.id, *map(str, drawn.items())))
+    parameters = _digest(tenant.id, *map(str, drawn.items()))
+    return replace(plan, parameters=parameters, routed=routed, fanned=fanned)
 
 
 def read(document: Mapping[str, Any], tenant_column: str) -> Plan:

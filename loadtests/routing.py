@@ -6,12 +6,23 @@ that does not asks all of them, which costs a connection to each and grows with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from harness.db import Connection, Target, connect
 from harness.load_result import LoadResult, Plan, QueryResult
 from loadtests.query import Query
+
+_CAN_COUNT = """
+SELECT to_regproc('pg_catalog.citus_stat_counters') IS NOT NULL
+   AND current_setting('citus.enable_stat_counters', true) = 'on'
+"""
+_COUNTED = """
+SELECT query_execution_single_shard, query_execution_multi_shard
+FROM citus_stat_counters((SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 def tasks(document: Any) -> int:
@@ -30,36 +41,76 @@ def _tasks(part: Any) -> Iterator[int]:
             yield from _tasks(child)
 
 
+class Asked(NamedTuple):
+    """Statements that Citus executed, by how many shards answered each."""
+
+    one: int = 0
+    several: int = 0
+
+
+Count = Callable[[], Asked]
+"""How many there were so far."""
+
+
+@contextmanager
+def counting(database: Target) -> Iterator[Count]:
+    """What a cluster counts of all its sessions; nothing where there is none, or it counts
+    nothing. A function's statements stand in no plan, but here."""
+    with connect(database.admin, autocommit=True, application_name="harness plans") as connection:
+        counts = connection.execute(_CAN_COUNT).fetchone() == (True,)
+        yield (lambda: _asked(connection)) if counts else Asked
+
+
+def _asked(connection: Connection) -> Asked:
+    row = connection.execute(_COUNTED.encode()).fetchone()
+    return Asked(*row) if row else Asked()
+
+
 def judged(load: LoadResult, queries: Mapping[str, Query], plans: Mapping[str, Plan]) -> LoadResult:
     """The load with a MISS for each query that asks several shards and does not say why.
 
-    Unchanged where no plan asks a shard: that is no cluster.
+    Unchanged where no query asks a shard: that is no cluster.
     """
-    asked = {name: plan.tasks for name, plan in plans.items() if plan.tasks}
-    if not asked:
+    told = {name: plan for name, plan in plans.items() if _is_told(plan)}
+    if not told:
         return load
-    results = tuple(_judged(r, queries[r.name], asked.get(r.name, 0)) for r in load.queries)
-    return replace(load, queries=results, notes=(*load.notes, *_told(load, queries, asked)))
+    results = tuple(_judged(r, queries[r.name], told.get(r.name)) for r in load.queries)
+    return replace(load, queries=results, notes=(*load.notes, *_notes(load, queries, told)))
 
 
-def _judged(result: QueryResult, query: Query, count: int) -> QueryResult:
-    if count <= 1 or query.fan_out:
+def _is_told(plan: Plan) -> bool:
+    return bool(plan.tasks or plan.routed or plan.fanned)
+
+
+def _fans_out(plan: Plan) -> str:
+    """In words, which and how many shards; empty where each statement asks one."""
+    if plan.tasks > 1:
+        return f"asks {plan.tasks} shards"
+    if plan.fanned:
+        of = plan.routed + plan.fanned
+        return f"asks several shards in {plan.fanned} of the {of} statements of its functions"
+    return ""
+
+
+def _judged(result: QueryResult, query: Query, plan: Plan | None) -> QueryResult:
+    what = _fans_out(plan) if plan else ""
+    if not what or query.fan_out:
         return result
     reason = (
-        f"asks {count} shards: name the tenant in the condition of every table, or say why not in "
-        "the header with `-- fan-out: reason`"
+        f"{what}: name the tenant in the condition of every table, or say why not in the header "
+        "with `-- fan-out: reason`"
     )
     return replace(result, verdict="miss", reason=reason)
 
 
-def _told(
-    load: LoadResult, queries: Mapping[str, Query], asked: Mapping[str, int]
+def _notes(
+    load: LoadResult, queries: Mapping[str, Query], told: Mapping[str, Plan]
 ) -> Iterator[str]:
-    single = sum(count == 1 for count in asked.values())
-    yield (
-        f"{single} queries ask one shard, {len(asked) - single} several; of "
-        f"{len(load.queries) - len(asked)} the plan does not tell, for a function asks"
-    )
-    for name, count in sorted(asked.items()):
-        if count > 1 and queries[name].fan_out:
-            yield f"{name} asks {count} shards: {queries[name].fan_out}"
+    several = {name: what for name, plan in told.items() if (what := _fans_out(plan))}
+    rest = len(load.queries) - len(told)
+    untold = f"; of {rest} neither plan nor counters tell" if rest else ""
+    single = len(told) - len(several)
+    yield f"{single} queries ask one shard in each statement, {len(several)} several{untold}"
+    for name, what in sorted(several.items()):
+        if queries[name].fan_out:
+            yield f"{name} {what}: {queries[name].fan_out}"

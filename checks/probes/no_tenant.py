@@ -3,7 +3,7 @@
 from checks.attempt import Outcome, Session, Subject, count_rows, unless_closed
 
 UNSET = True
-STATEMENT = "SELECT count(*) FROM (SELECT FROM {table} LIMIT 100) AS it"
+STATEMENT = "SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 100) AS it"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:

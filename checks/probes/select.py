@@ -3,7 +3,7 @@
 from checks.attempt import Outcome, Session, Subject, count_rows
 
 STATEMENT = (
-    "SELECT count(*) FROM (SELECT FROM {table} WHERE {tenant} IS DISTINCT FROM {own} LIMIT 100)"
+    "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {tenant} IS DISTINCT FROM {own} LIMIT 100)"
     " AS it"
 )
 

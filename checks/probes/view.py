@@ -20,9 +20,9 @@ JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.rel
 WHERE c.relkind IN ('v', 'm') AND a.attname = %s AND NOT a.attisdropped
 """
 _FOREIGN = (
-    "SELECT count(*) FROM (SELECT FROM {view} WHERE {tenant} IS DISTINCT FROM {own} LIMIT 100)"
+    "SELECT count(*) FROM (SELECT 1 FROM {view} WHERE {tenant} IS DISTINCT FROM {own} LIMIT 100)"
 )
-_ANY = "SELECT count(*) FROM (SELECT FROM {view} LIMIT 100)"
+_ANY = "SELECT count(*) FROM (SELECT 1 FROM {view} LIMIT 100)"
 
 
 def survey(ground: Ground) -> Iterator[ProbeResult]:

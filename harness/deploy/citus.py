@@ -107,7 +107,7 @@ def _run_file(connection: Connection, file: SourceFile, settings: Settings, done
         _distribute(connection, file, settings)
         with connection.transaction():
             _become_owner(connection, settings)
-            told = [_execute(connection, file, statement) for statement in step]
+            told = [_execute(connection, file, statement, settings) for statement in step]
             connection.execute("RESET ROLE")
             deploying.note(connection, file, script[:end], list(filter(None, told)))
         run += len(step)
@@ -160,14 +160,16 @@ def _become_owner(connection: Connection, settings: Settings) -> None:
     connection.execute(sql.SQL("SET LOCAL {} = {}").format(setting, tenant))
 
 
-def _execute(connection: Connection, file: SourceFile, statement: Statement) -> str:
+def _execute(
+    connection: Connection, file: SourceFile, statement: Statement, settings: Settings
+) -> str:
     """Runs a statement; a line where Citus cannot have what it adds, and it was left out."""
     place = f"{file.path}:{statement.line}"
     if why := limits.of_trigger(connection, statement):
         return f"{place}: left out ({statement.shown()} …): {why}"
     try:
         with connection.transaction() if statement.adds_key else nullcontext():
-            connection.execute(_text(connection, statement).encode())
+            connection.execute(_text(connection, statement, settings).encode())
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError):
             raise
@@ -177,11 +179,12 @@ def _execute(connection: Connection, file: SourceFile, statement: Statement) -> 
     return ""
 
 
-def _text(connection: Connection, statement: Statement) -> str:
-    if not statement.is_standard:
-        return statement.text
-    reads = limits.reads_tables(connection, translation.body_of(statement.text))
-    return translation.in_plpgsql(statement.text) if reads else statement.text
+def _text(connection: Connection, statement: Statement, settings: Settings) -> str:
+    text = statement.text
+    if statement.is_sql:
+        reads = limits.reads_tables(connection, translation.body_of(text))
+        text = translation.in_plpgsql(text) if reads else text
+    return translation.asking_once(text, settings.tenancy)
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

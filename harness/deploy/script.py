@@ -42,8 +42,8 @@ class Statement:
     """Whether it may make a table that is to be distributed."""
     adds_key: bool = False
     """Whether it adds a foreign key to a table that is there."""
-    is_standard: bool = False
-    """Whether it makes a function whose body is standard SQL."""
+    is_sql: bool = False
+    """Whether it makes a function whose body is SQL."""
     transition: Transition | None = None
     """Of the trigger that it makes."""
 
@@ -84,7 +84,7 @@ def _statement(file: SourceFile, place: slice, tree: Any) -> Statement:
         _waits(tree),
         _makes(tree),
         _adds_key(tree),
-        isinstance(tree, ast.CreateFunctionStmt) and tree.sql_body is not None,
+        isinstance(tree, ast.CreateFunctionStmt) and _is_sql(tree),
         _transition(tree),
     )
 
@@ -102,6 +102,11 @@ _DRESSING = (
     ast.VariableSetStmt,
 )
 """What belongs to a table, or to nothing of tables."""
+
+
+def _is_sql(tree: Any) -> bool:
+    named = [option.arg.sval for option in tree.options or () if option.defname == "language"]
+    return tree.sql_body is not None or named == ["sql"]
 
 
 def _waits(tree: Any) -> bool:

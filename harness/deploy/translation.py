@@ -1,9 +1,13 @@
-"""Functions in SQL that read tables, in PL/pgSQL, as a cluster needs them.
+"""Functions that read tables, as a cluster needs them.
 
 Citus plans no query of a distributed table with the parameters of an SQL function in it, and takes
 the functions that a body calls, which PostgreSQL notes where it reads the body, for something that
 the tables of the body need: a circle, as soon as one of those reads them too. A body in PL/pgSQL is
 planned with its parameters as any statement is, and nobody reads it before it is called.
+
+A query is sent to the one shard of its tenant where the tenant is a value or a parameter, and to
+all of them where it is the answer of a function. So a function in PL/pgSQL asks once whose turn it
+is, as it begins, and gives the answer to its queries.
 
 What has the same name means the same: in PL/pgSQL too, columns come before parameters here.
 """
@@ -16,8 +20,13 @@ from typing import Any, cast
 from pglast import ast, enums, parser
 from pglast.stream import RawStream
 
+from harness.config import Tenancy
+
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(?P<body>.*)\bEND\s*$", re.IGNORECASE | re.DOTALL)
+_TEXT = re.compile(
+    r"\bAS\s+(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)\s*$", re.IGNORECASE | re.DOTALL
+)
 _RETURN = re.compile(r"\bRETURN\b(?P<body>.*)$", re.IGNORECASE | re.DOTALL)
 _OUT = (
     enums.FunctionParameterMode.FUNC_PARAM_TABLE,
@@ -26,16 +35,28 @@ _OUT = (
 )
 _ANSWER = "harness_answer"
 _CONFLICT = "#variable_conflict use_column"
+_TENANT = "harness_tenant"
+_ROUTINE = re.compile(
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*\bLANGUAGE\s+plpgsql\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
+_QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
+_OPENING = re.compile(
+    r"(?:\s|--[^\n]*|/\*.*?\*/|\#[^\n]*)*(?P<word>DECLARE|BEGIN)\b", re.IGNORECASE | re.DOTALL
+)
+_UNTOUCHED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+"""Texts and comments: a query that is put together does not know the variable."""
 
 
 def body_of(text: str) -> str:
-    """The body of a function that is written in standard SQL; empty for any other."""
+    """The body of a function that is written in SQL; empty for any other."""
     found = _body(text)
     return found["body"] if found else ""
 
 
 def in_plpgsql(text: str) -> str:
-    """CREATE FUNCTION with its standard SQL body in PL/pgSQL."""
+    """CREATE FUNCTION with its SQL body in PL/pgSQL."""
     tree = cast("ast.CreateFunctionStmt", parser.parse_sql(text)[0].stmt)
     found = _body(text)
     assert found  # noqa: S101 - it was asked whether there is one
@@ -49,7 +70,50 @@ def in_plpgsql(text: str) -> str:
     )
 
 
+def asking_once(text: str, tenancy: Tenancy) -> str:
+    """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
+
+    A trigger runs where data are loaded, too, and there is no tenant then. A function that names
+    a tenant itself may have several: it and any other text stay as they are.
+    """
+    found = _QUOTED_BODY.search(text)
+    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
+        return text
+    is_trigger = _TRIGGER.search(text[: found.start()])
+    asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
+    body = _with_variable(found["body"], tenancy, asked)
+    return text[: found.start("body")] + body + text[found.end("body") :]
+
+
+def _names_tenant(body: str, tenancy: Tenancy) -> bool:
+    setter = re.search(r"[\w.]+(?=\s*\()", tenancy.set_tenant)
+    return tenancy.setting in body or (setter is not None and setter[0] in body)
+
+
+def _if_any(tenancy: Tenancy) -> str:
+    """The tenant, NULL where there is none; empty where that cannot be asked."""
+    if tenancy.claim or tenancy.by_role:
+        return ""
+    return f"nullif(current_setting('{tenancy.setting}', true), '')::{tenancy.type}"
+
+
+def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
+    asked = re.compile(f"{_UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
+    opening = _OPENING.match(body)
+    places = [found.start() for found in asked.finditer(body) if found["asked"]]
+    if not places or opening is None or not tenant:
+        return body
+    head, rest = body[: opening.start("word")], body[opening.end("word") :]
+    declared = f"DECLARE {_TENANT} CONSTANT {tenancy.type} := {tenant};"
+    begun = "" if opening["word"].upper() == "DECLARE" else "\nBEGIN"
+    replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], rest)
+    return f"{head}{declared}{begun}{replaced}"
+
+
 def _body(text: str) -> re.Match[str] | None:
+    """Its place; a text is one of SQL where the language is named before it."""
+    if found := _TEXT.search(text):
+        return found if _LANGUAGE.search(text, 0, found.start()) else None
     return _ATOMIC.search(text) or _RETURN.search(text)
 
 

@@ -1148,9 +1148,9 @@ CREATE VIEW auto.v_core_bank WITH (security_invoker = true) AS
     LEFT JOIN auto.part_line AS l
         ON l.business_id = d.business_id AND l.part_line_id = d.part_line_id
     LEFT JOIN auto.repair_job AS j
-        ON j.business_id = l.business_id AND j.repair_job_id = l.repair_job_id
+        ON j.business_id = d.business_id AND j.repair_job_id = l.repair_job_id
     LEFT JOIN auto.repair_order AS o
-        ON o.business_id = j.business_id AND o.repair_order_id = j.repair_order_id
+        ON o.business_id = d.business_id AND o.repair_order_id = j.repair_order_id
     WHERE d.business_id = tenant_mgmt.current_business_id()
       AND (d.customer_state = 'charged' OR d.supplier_state IN ('owed', 'shipped'));
 COMMENT ON VIEW auto.v_core_bank IS

@@ -462,7 +462,7 @@ BEGIN
     LEFT JOIN auto.vehicle AS v
         ON v.business_id = NEW.business_id AND v.vehicle_id = NEW.vehicle_id
     LEFT JOIN auto.vehicle_configuration AS c
-        ON c.business_id = v.business_id
+        ON c.business_id = NEW.business_id
        AND c.vehicle_configuration_id = v.vehicle_configuration_id
     WHERE d.business_id = NEW.business_id AND d.dtc_code = NEW.dtc_code
       AND (d.make_name IS NULL OR d.make_name = c.make_name)

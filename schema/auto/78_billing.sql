@@ -1229,7 +1229,7 @@ CROSS JOIN LATERAL (
     FROM auto.part_line AS p
     LEFT JOIN auto.part AS x ON x.business_id = p.business_id AND x.part_id = p.part_id
     LEFT JOIN auto.part_type AS t
-        ON t.business_id = x.business_id AND t.part_type_id = x.part_type_id
+        ON t.business_id = p.business_id AND t.part_type_id = x.part_type_id
     WHERE p.business_id = j.business_id
       AND p.repair_job_id = j.repair_job_id
       AND p.status NOT IN ('quoted', 'returned', 'cancelled')

@@ -265,7 +265,7 @@ BEGIN
         ON k.business_id = c.business_id AND k.customer_contact_id = c.customer_contact_id
     LEFT JOIN auto.repair_order AS o
         ON o.business_id = c.business_id AND o.repair_order_id = c.repair_order_id
-    LEFT JOIN auto.shop AS s ON s.business_id = o.business_id AND s.shop_id = o.shop_id
+    LEFT JOIN auto.shop AS s ON s.business_id = c.business_id AND s.shop_id = o.shop_id
     WHERE c.business_id = tenant_mgmt.current_business_id()
       AND c.conversation_id = NEW.conversation_id;
     needed := auto.consent_channel(NEW.message_kind, thread.channel);

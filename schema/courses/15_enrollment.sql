@@ -279,7 +279,8 @@ BEGIN
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.cohort_id = ANY (touched)
         GROUP BY x.business_id, x.cohort_id
     ) AS n
-    WHERE k.business_id = n.business_id AND k.cohort_id = n.cohort_id
+    WHERE k.business_id = tenant_mgmt.current_business_id()
+      AND k.business_id = n.business_id AND k.cohort_id = n.cohort_id
       AND k.member_count <> n.members;
     RETURN NULL;
 END
@@ -445,6 +446,7 @@ CREATE FUNCTION courses.count_seats() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
     moved   jsonb;    -- rows of courses.moved_seats(): seats taken or freed, in sum
+    tenant  uuid;
     section uuid;
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -489,74 +491,80 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    -- Always in this order, by key: sections, courses, programs, order lines.
-    PERFORM FROM courses.course_section AS s
-    WHERE (s.business_id, s.course_section_id) IN (
-        SELECT m.business_id, m.course_section_id FROM courses.moved_seats(moved) AS m)
-    ORDER BY s.course_section_id
-    FOR NO KEY UPDATE;
-    UPDATE courses.course_section AS s
-    SET enrolled_count = s.enrolled_count + n.seats,
-        status = CASE WHEN s.status = 'open' AND s.enrolled_count + n.seats = s.seat_limit
-                      THEN 'full'
-                      WHEN s.status = 'full' AND s.enrolled_count + n.seats < s.seat_limit
-                      THEN 'open'
-                      ELSE s.status END
-    FROM (
-        SELECT m.business_id, m.course_section_id, sum(m.seats) AS seats
-        FROM courses.moved_seats(moved) AS m
-        GROUP BY m.business_id, m.course_section_id
-    ) AS n
-    WHERE s.business_id = n.business_id AND s.course_section_id = n.course_section_id
-      AND n.seats <> 0;
+    FOR tenant IN SELECT DISTINCT m.business_id FROM courses.moved_seats(moved) AS m LOOP
+        -- Always in this order, by key: sections, courses, programs, order lines.
+        PERFORM FROM courses.course_section AS s
+        WHERE s.business_id = tenant AND (s.business_id, s.course_section_id) IN (
+            SELECT m.business_id, m.course_section_id FROM courses.moved_seats(moved) AS m)
+        ORDER BY s.course_section_id
+        FOR NO KEY UPDATE;
+        UPDATE courses.course_section AS s
+        SET enrolled_count = s.enrolled_count + n.seats,
+            status = CASE WHEN s.status = 'open' AND s.enrolled_count + n.seats = s.seat_limit
+                          THEN 'full'
+                          WHEN s.status = 'full' AND s.enrolled_count + n.seats < s.seat_limit
+                          THEN 'open'
+                          ELSE s.status END
+        FROM (
+            SELECT m.business_id, m.course_section_id, sum(m.seats) AS seats
+            FROM courses.moved_seats(moved) AS m
+            GROUP BY m.business_id, m.course_section_id
+        ) AS n
+        WHERE s.business_id = tenant AND s.business_id = n.business_id
+          AND s.course_section_id = n.course_section_id AND n.seats <> 0;
 
-    PERFORM FROM courses.course AS k
-    WHERE (k.business_id, k.course_id) IN (
-        SELECT s.business_id, s.course_id
-        FROM courses.moved_seats(moved) AS m
-        JOIN courses.course_section AS s
-            ON s.business_id = m.business_id AND s.course_section_id = m.course_section_id)
-    ORDER BY k.course_id
-    FOR NO KEY UPDATE;
-    UPDATE courses.course AS k
-    SET enrollment_count = k.enrollment_count + n.seats
-    FROM (
-        SELECT s.business_id, s.course_id, sum(m.seats) AS seats
-        FROM courses.moved_seats(moved) AS m
-        JOIN courses.course_section AS s
-            ON s.business_id = m.business_id AND s.course_section_id = m.course_section_id
-        GROUP BY s.business_id, s.course_id
-    ) AS n
-    WHERE k.business_id = n.business_id AND k.course_id = n.course_id AND n.seats <> 0;
+        PERFORM FROM courses.course AS k
+        WHERE k.business_id = tenant AND (k.business_id, k.course_id) IN (
+            SELECT s.business_id, s.course_id
+            FROM courses.moved_seats(moved) AS m
+            JOIN courses.course_section AS s
+                ON s.business_id = m.business_id AND s.course_section_id = m.course_section_id
+            WHERE s.business_id = tenant)
+        ORDER BY k.course_id
+        FOR NO KEY UPDATE;
+        UPDATE courses.course AS k
+        SET enrollment_count = k.enrollment_count + n.seats
+        FROM (
+            SELECT s.business_id, s.course_id, sum(m.seats) AS seats
+            FROM courses.moved_seats(moved) AS m
+            JOIN courses.course_section AS s
+                ON s.business_id = m.business_id AND s.course_section_id = m.course_section_id
+            WHERE s.business_id = tenant
+            GROUP BY s.business_id, s.course_id
+        ) AS n
+        WHERE k.business_id = tenant AND k.business_id = n.business_id
+          AND k.course_id = n.course_id AND n.seats <> 0;
 
-    PERFORM FROM courses.program AS p
-    WHERE (p.business_id, p.program_id) IN (
-        SELECT m.business_id, m.program_id FROM courses.moved_seats(moved) AS m)
-    ORDER BY p.program_id
-    FOR NO KEY UPDATE;
-    UPDATE courses.program AS p
-    SET enrollment_count = p.enrollment_count + n.seats
-    FROM (
-        SELECT m.business_id, m.program_id, sum(m.seats) AS seats
-        FROM courses.moved_seats(moved) AS m
-        GROUP BY m.business_id, m.program_id
-    ) AS n
-    WHERE p.business_id = n.business_id AND p.program_id = n.program_id AND n.seats <> 0;
+        PERFORM FROM courses.program AS p
+        WHERE p.business_id = tenant AND (p.business_id, p.program_id) IN (
+            SELECT m.business_id, m.program_id FROM courses.moved_seats(moved) AS m)
+        ORDER BY p.program_id
+        FOR NO KEY UPDATE;
+        UPDATE courses.program AS p
+        SET enrollment_count = p.enrollment_count + n.seats
+        FROM (
+            SELECT m.business_id, m.program_id, sum(m.seats) AS seats
+            FROM courses.moved_seats(moved) AS m
+            GROUP BY m.business_id, m.program_id
+        ) AS n
+        WHERE p.business_id = tenant AND p.business_id = n.business_id
+          AND p.program_id = n.program_id AND n.seats <> 0;
 
-    PERFORM FROM courses.course_order_line AS l
-    WHERE (l.business_id, l.course_order_line_id) IN (
-        SELECT m.business_id, m.course_order_line_id FROM courses.moved_seats(moved) AS m)
-    ORDER BY l.course_order_line_id
-    FOR NO KEY UPDATE;
-    UPDATE courses.course_order_line AS l
-    SET seats_assigned = l.seats_assigned + n.seats
-    FROM (
-        SELECT m.business_id, m.course_order_line_id, sum(m.seats) AS seats
-        FROM courses.moved_seats(moved) AS m
-        GROUP BY m.business_id, m.course_order_line_id
-    ) AS n
-    WHERE l.business_id = n.business_id AND l.course_order_line_id = n.course_order_line_id
-      AND n.seats <> 0;
+        PERFORM FROM courses.course_order_line AS l
+        WHERE l.business_id = tenant AND (l.business_id, l.course_order_line_id) IN (
+            SELECT m.business_id, m.course_order_line_id FROM courses.moved_seats(moved) AS m)
+        ORDER BY l.course_order_line_id
+        FOR NO KEY UPDATE;
+        UPDATE courses.course_order_line AS l
+        SET seats_assigned = l.seats_assigned + n.seats
+        FROM (
+            SELECT m.business_id, m.course_order_line_id, sum(m.seats) AS seats
+            FROM courses.moved_seats(moved) AS m
+            GROUP BY m.business_id, m.course_order_line_id
+        ) AS n
+        WHERE l.business_id = tenant AND l.business_id = n.business_id
+          AND l.course_order_line_id = n.course_order_line_id AND n.seats <> 0;
+    END LOOP;
 
     -- A freed seat is offered to whoever waits for it; history brings its own offers.
     IF row_security_active(TG_RELID) THEN

@@ -315,7 +315,8 @@ BEGIN
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.course_id = ANY (touched)
         GROUP BY x.business_id, x.course_id
     ) AS n
-    WHERE k.business_id = n.business_id AND k.course_id = n.course_id
+    WHERE k.business_id = tenant_mgmt.current_business_id()
+      AND k.business_id = n.business_id AND k.course_id = n.course_id
       AND k.average_rating IS DISTINCT FROM n.rating;
 
     UPDATE courses.instructor AS i
@@ -337,11 +338,12 @@ BEGIN
         LEFT JOIN courses.enrollment AS e
             ON e.business_id = t.business_id AND e.course_section_id = t.course_section_id
         LEFT JOIN courses.course_review AS r
-            ON r.business_id = e.business_id AND r.enrollment_id = e.enrollment_id
+            ON r.business_id = t.business_id AND r.enrollment_id = e.enrollment_id
            AND r.status = 'published'
         GROUP BY w.business_id, w.instructor_id
     ) AS n
-    WHERE i.business_id = n.business_id AND i.instructor_id = n.instructor_id
+    WHERE i.business_id = tenant_mgmt.current_business_id()
+      AND i.business_id = n.business_id AND i.instructor_id = n.instructor_id
       AND i.average_rating IS DISTINCT FROM n.rating;
     RETURN NULL;
 END

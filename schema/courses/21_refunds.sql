@@ -274,7 +274,7 @@ BEGIN ATOMIC
     LEFT JOIN courses.course_section AS s
         ON s.business_id = k.business_id AND s.course_id = k.course_id
     LEFT JOIN courses.enrollment AS e
-        ON e.business_id = s.business_id AND e.course_section_id = s.course_section_id
+        ON e.business_id = k.business_id AND e.course_section_id = s.course_section_id
        AND courses.holds_seat(e.status)
     WHERE k.business_id = tenant_mgmt.current_business_id()
     GROUP BY k.course_id, k.enrollment_count

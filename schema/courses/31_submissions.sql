@@ -640,7 +640,7 @@ BEGIN
         ON w.business_id = c.business_id
        AND w.assignment_submission_id = NEW.assignment_submission_id
     LEFT JOIN courses.assignment AS a
-        ON a.business_id = w.business_id AND a.assignment_id = w.assignment_id
+        ON a.business_id = c.business_id AND a.assignment_id = w.assignment_id
     LEFT JOIN courses.peer_review AS v
         ON v.business_id = c.business_id AND v.peer_review_id = NEW.peer_review_id
     WHERE c.business_id = NEW.business_id AND c.rubric_criterion_id = NEW.rubric_criterion_id;
@@ -820,7 +820,7 @@ BEGIN
     LEFT JOIN courses.attempt_response AS r
         ON r.business_id = c.business_id AND r.attempt_response_id = NEW.attempt_response_id
     LEFT JOIN courses.assessment_attempt AS a
-        ON a.business_id = r.business_id AND a.assessment_attempt_id = r.assessment_attempt_id
+        ON a.business_id = c.business_id AND a.assessment_attempt_id = r.assessment_attempt_id
     JOIN courses.enrollment AS e
         ON e.business_id = c.business_id
        AND e.enrollment_id = coalesce(w.enrollment_id, a.enrollment_id)

@@ -101,15 +101,17 @@ CREATE FUNCTION courses.check_grade_item() RETURNS trigger
 BEGIN
     IF EXISTS (
         SELECT FROM courses.course_section AS s
-        LEFT JOIN courses.grade_category AS g
-            ON g.business_id = s.business_id AND g.grade_category_id = NEW.grade_category_id
-        LEFT JOIN courses.assessment AS q
-            ON q.business_id = s.business_id AND q.assessment_id = NEW.assessment_id
-        LEFT JOIN courses.assignment AS a
-            ON a.business_id = s.business_id AND a.assignment_id = NEW.assignment_id
-        WHERE s.business_id = NEW.business_id AND s.course_section_id = NEW.course_section_id
-          AND (g.course_id <> s.course_id OR q.course_id <> s.course_id
-               OR a.course_id <> s.course_id)) THEN
+        JOIN (
+            SELECT g.course_id FROM courses.grade_category AS g
+            WHERE g.business_id = NEW.business_id AND g.grade_category_id = NEW.grade_category_id
+            UNION ALL
+            SELECT q.course_id FROM courses.assessment AS q
+            WHERE q.business_id = NEW.business_id AND q.assessment_id = NEW.assessment_id
+            UNION ALL
+            SELECT a.course_id FROM courses.assignment AS a
+            WHERE a.business_id = NEW.business_id AND a.assignment_id = NEW.assignment_id
+        ) AS o ON o.course_id <> s.course_id
+        WHERE s.business_id = NEW.business_id AND s.course_section_id = NEW.course_section_id) THEN
         RAISE EXCEPTION 'category or source of grade item % is of another course', NEW.title
             USING ERRCODE = 'check_violation';
     ELSIF TG_OP = 'UPDATE' AND EXISTS (
@@ -776,7 +778,7 @@ LEFT JOIN courses.grade_item AS x
     ON x.business_id = e.business_id AND x.course_section_id = e.course_section_id
    AND x.item_kind = 'course_total'
 LEFT JOIN courses.grade_entry AS t
-    ON t.business_id = x.business_id AND t.grade_item_id = x.grade_item_id
+    ON t.business_id = e.business_id AND t.grade_item_id = x.grade_item_id
    AND t.enrollment_id = e.enrollment_id
 WHERE e.status NOT IN ('requested', 'pending_payment', 'withdrawn');
 

@@ -610,7 +610,7 @@ BEGIN
     LEFT JOIN courses.course_section AS s
         ON s.business_id = e.business_id AND s.course_section_id = e.course_section_id
     LEFT JOIN courses.course AS c
-        ON c.business_id = s.business_id AND c.course_id = s.course_id
+        ON c.business_id = e.business_id AND c.course_id = s.course_id
     LEFT JOIN courses.program AS p
         ON p.business_id = e.business_id AND p.program_id = e.program_id
     WHERE e.business_id = tenant AND e.enrollment_id = issue_certificate.enrollment

@@ -826,7 +826,7 @@ JOIN courses.course AS c ON c.business_id = s.business_id AND c.course_id = s.co
 LEFT JOIN courses.course_progress AS p
     ON p.business_id = e.business_id AND p.enrollment_id = e.enrollment_id
 LEFT JOIN courses.lesson AS l
-    ON l.business_id = p.business_id AND l.lesson_id = p.next_lesson_id
+    ON l.business_id = e.business_id AND l.lesson_id = p.next_lesson_id
 LEFT JOIN courses.learner_standing AS t
     ON t.business_id = e.business_id AND t.learner_id = e.learner_id
 LEFT JOIN LATERAL (

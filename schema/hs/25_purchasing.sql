@@ -421,7 +421,7 @@ BEGIN
         LEFT JOIN hs.purchase_order_line AS l
             ON l.business_id = t.business_id AND l.stock_item_id = t.stock_item_id
         LEFT JOIN hs.purchase_order AS o
-            ON o.business_id = l.business_id AND o.purchase_order_id = l.purchase_order_id
+            ON o.business_id = t.business_id AND o.purchase_order_id = l.purchase_order_id
            AND o.ship_to_location_id = t.place AND o.status IN ('sent', 'partially_received')
         GROUP BY t.business_id, t.stock_item_id, t.place
     ) AS c

@@ -1673,7 +1673,7 @@ LEFT JOIN hs.work_order_hold AS h
     ON h.business_id = w.business_id AND h.work_order_id = w.work_order_id
    AND h.released_at IS NULL
 LEFT JOIN hs.reason_code AS r
-    ON r.business_id = h.business_id AND r.reason_code_id = h.reason_code_id
+    ON r.business_id = w.business_id AND r.reason_code_id = h.reason_code_id
 WHERE w.business_id = tenant_mgmt.current_business_id()
   AND w.status NOT IN ('closed', 'cancelled');
 COMMENT ON VIEW hs.v_open_work_order_queue IS

@@ -575,7 +575,7 @@ BEGIN
         LEFT JOIN hs.inspection_response AS r
             ON r.business_id = c.business_id AND r.inspection_id = c.inspection_id
         LEFT JOIN hs.inspection_template_item AS m
-            ON m.business_id = r.business_id
+            ON m.business_id = c.business_id
            AND m.inspection_template_item_id = r.inspection_template_item_id
         CROSS JOIN LATERAL (
             SELECT CASE WHEN r.verdict IN ('pass', 'fail')

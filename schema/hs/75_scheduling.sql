@@ -1382,7 +1382,7 @@ LEFT JOIN hs.appointment_assignment AS g
     ON g.business_id = a.business_id AND g.appointment_id = a.appointment_id
    AND g.status <> 'removed'
 LEFT JOIN hs.technician AS t
-    ON t.business_id = g.business_id AND t.technician_id = g.technician_id
+    ON t.business_id = a.business_id AND t.technician_id = g.technician_id
 LEFT JOIN LATERAL (
     SELECT array_agg(s.skill_code::text ORDER BY s.skill_code) AS skills
     FROM hs.job_type_skill AS need

@@ -695,11 +695,11 @@ JOIN hs.route_stop AS s
 LEFT JOIN hs.appointment AS a
     ON a.business_id = s.business_id AND a.appointment_id = s.appointment_id
 LEFT JOIN hs.work_order AS w
-    ON w.business_id = a.business_id AND w.work_order_id = a.work_order_id
+    ON w.business_id = s.business_id AND w.work_order_id = a.work_order_id
 LEFT JOIN hs.service_location AS l
-    ON l.business_id = w.business_id AND l.service_location_id = w.service_location_id
+    ON l.business_id = s.business_id AND l.service_location_id = w.service_location_id
 LEFT JOIN hs.customer AS c
-    ON c.business_id = w.business_id AND c.customer_id = w.customer_id
+    ON c.business_id = s.business_id AND c.customer_id = w.customer_id
 WHERE p.status IN ('published', 'in_progress', 'completed');
 COMMENT ON VIEW hs.v_technician_day_route IS
     'A technician''s day as it is driven: stops in order, planned against actual, whom to call.';

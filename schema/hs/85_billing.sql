@@ -679,6 +679,7 @@ BEGIN
     PERFORM FROM hs.customer AS c
     JOIN unnest(businesses, customers) AS t (business_id, customer_id)
         ON t.business_id = c.business_id AND t.customer_id = c.customer_id
+    WHERE c.business_id = ANY (businesses)
     ORDER BY c.business_id, c.customer_id
     FOR NO KEY UPDATE OF c;
 
@@ -690,18 +691,21 @@ BEGIN
         SELECT coalesce(sum(i.open_balance) FILTER (WHERE i.status <> 'written_off'), 0) AS amount,
                coalesce(sum(i.subtotal_amount - i.discount_amount), 0) AS revenue
         FROM hs.invoice AS i
-        WHERE i.business_id = t.business_id
+        WHERE i.business_id = ANY (businesses)
+          AND i.business_id = t.business_id
           AND i.customer_id = t.customer_id
           AND i.status NOT IN ('draft', 'void')
     ) AS owed
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(p.unapplied_amount), 0) AS amount
         FROM hs.payment AS p
-        WHERE p.business_id = t.business_id
+        WHERE p.business_id = ANY (businesses)
+          AND p.business_id = t.business_id
           AND p.customer_id = t.customer_id
           AND p.unapplied_amount > 0
     ) AS held
-    WHERE c.business_id = t.business_id
+    WHERE c.business_id = ANY (businesses)
+      AND c.business_id = t.business_id
       AND c.customer_id = t.customer_id
       AND (c.open_balance, c.lifetime_revenue_amount)
           IS DISTINCT FROM (owed.amount - held.amount, owed.revenue);

@@ -171,9 +171,9 @@ BEGIN ATOMIC
         LEFT JOIN payroll.tax_jurisdiction AS a
             ON a.business_id = j.business_id AND a.tax_jurisdiction_id = j.parent_jurisdiction_id
         LEFT JOIN payroll.tax_jurisdiction AS b
-            ON b.business_id = a.business_id AND b.tax_jurisdiction_id = a.parent_jurisdiction_id
+            ON b.business_id = j.business_id AND b.tax_jurisdiction_id = a.parent_jurisdiction_id
         LEFT JOIN payroll.tax_jurisdiction AS c
-            ON c.business_id = b.business_id AND c.tax_jurisdiction_id = b.parent_jurisdiction_id
+            ON c.business_id = j.business_id AND c.tax_jurisdiction_id = b.parent_jurisdiction_id
         WHERE j.business_id = tenant_mgmt.current_business_id() AND j.effective_from <= day
     ), found AS (
         SELECT p.*, w.state_code AS work_state, h.state_code AS home_state,

@@ -72,12 +72,12 @@ CREATE FUNCTION payroll.deposit_rule_on(jurisdiction uuid, day date) RETURNS pay
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- The closest one up the jurisdictions: most states and counties follow the federation.
-    SELECT r
+    SELECT r.*
     FROM payroll.tax_jurisdiction AS j
     LEFT JOIN payroll.tax_jurisdiction AS p
         ON p.business_id = j.business_id AND p.tax_jurisdiction_id = j.parent_jurisdiction_id
     LEFT JOIN payroll.tax_jurisdiction AS g
-        ON g.business_id = p.business_id AND g.tax_jurisdiction_id = p.parent_jurisdiction_id
+        ON g.business_id = j.business_id AND g.tax_jurisdiction_id = p.parent_jurisdiction_id
     JOIN payroll.deposit_rule AS r
         ON r.business_id = j.business_id
        AND r.tax_jurisdiction_id IN (j.tax_jurisdiction_id, p.tax_jurisdiction_id,

@@ -597,7 +597,7 @@ BEGIN ATOMIC
         ON l.business_id = o.business_id AND l.channel_store_link_id = o.channel_store_link_id
        AND l.item_role = 'item' AND l.external_item_id = j.id
     LEFT JOIN rest.brand_menu_item AS b
-        ON b.business_id = l.business_id AND b.brand_menu_item_id = l.brand_menu_item_id
+        ON b.business_id = o.business_id AND b.brand_menu_item_id = l.brand_menu_item_id
     LEFT JOIN rest.menu_item_location AS f
         ON f.business_id = o.business_id AND f.location_id = s.location_id
        AND f.menu_item_id = coalesce(l.menu_item_id, b.menu_item_id)
@@ -605,7 +605,7 @@ BEGIN ATOMIC
         ON m.business_id = o.business_id AND m.channel_store_link_id = o.channel_store_link_id
        AND m.item_role = 'modifier' AND m.external_item_id = j.option_id
     LEFT JOIN rest.modifier_option AS p
-        ON p.business_id = m.business_id AND p.modifier_option_id = m.modifier_option_id
+        ON p.business_id = o.business_id AND p.modifier_option_id = m.modifier_option_id
     WHERE o.business_id = tenant_mgmt.current_business_id()
       AND o.channel_order_id = channel_order;
 END;

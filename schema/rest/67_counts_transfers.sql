@@ -945,7 +945,7 @@ BEGIN
                 ON x.business_id = l.business_id AND x.source_id = l.stock_transfer_line_id
                AND x.movement_kind = 'transfer_out'
             LEFT JOIN rest.stock_lot AS o
-                ON o.business_id = x.business_id AND o.stock_lot_id = x.stock_lot_id
+                ON o.business_id = l.business_id AND o.stock_lot_id = x.stock_lot_id
             WHERE l.business_id = NEW.business_id AND l.stock_transfer_id = NEW.stock_transfer_id
             WINDOW w AS (PARTITION BY l.stock_transfer_line_id
                          ORDER BY o.use_by_on, o.received_on, o.lot_code, x.stock_movement_id)

@@ -1031,7 +1031,7 @@ BEGIN
             ON r.business_id = x.business_id
            AND r.goods_receipt_line_id = x.goods_receipt_line_id
         LEFT JOIN rest.purchase_order_line AS o
-            ON o.business_id = r.business_id
+            ON o.business_id = x.business_id
            AND o.purchase_order_line_id = r.purchase_order_line_id
         LEFT JOIN rest.vendor_item AS i
             ON i.business_id = x.business_id AND i.vendor_item_id = x.vendor_item_id

@@ -1103,7 +1103,7 @@ BEGIN ATOMIC
             ON c.business_id = b.business_id AND c.customer_id = resolve_price.customer
            AND c.status = 'active'
         LEFT JOIN ret.customer_group AS g
-            ON g.business_id = c.business_id AND g.customer_group_id = c.customer_group_id
+            ON g.business_id = b.business_id AND g.customer_group_id = c.customer_group_id
         CROSS JOIN LATERAL (
             SELECT (moment AT TIME ZONE coalesce(l.timezone, b.time_zone))::date AS day
         ) AS d

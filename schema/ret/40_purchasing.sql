@@ -1223,7 +1223,7 @@ BEGIN
         ON l.business_id = a.business_id AND l.purchase_order_line_id = a.purchase_order_line_id
        AND l.purchase_order_id = coalesce(receipt.purchase_order_id, l.purchase_order_id)
     LEFT JOIN ret.purchase_order AS o
-        ON o.business_id = l.business_id AND o.purchase_order_id = l.purchase_order_id
+        ON o.business_id = a.business_id AND o.purchase_order_id = l.purchase_order_id
     WHERE a.business_id = tenant AND a.asn_package_id = carton.asn_package_id
     RETURNING made.*;
 END

@@ -275,7 +275,7 @@ BEGIN
             ON o.business_id = x.business_id
            AND o.purchase_order_line_id = x.purchase_order_line_id
         LEFT JOIN ret.purchase_order AS p
-            ON p.business_id = o.business_id AND p.purchase_order_id = o.purchase_order_id
+            ON p.business_id = x.business_id AND p.purchase_order_id = o.purchase_order_id
         LEFT JOIN LATERAL (
             -- What other invoices, and lines above this one, billed of it.
             SELECT sum(y.billed_qty) AS quantity

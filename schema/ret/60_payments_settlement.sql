@@ -1083,7 +1083,7 @@ JOIN ret.processor_payout AS p
     ON p.business_id = e.business_id AND p.processor_payout_id = e.processor_payout_id
 LEFT JOIN ret.payment AS y ON y.business_id = e.business_id AND y.payment_id = e.payment_id
 LEFT JOIN ret.sales_order AS o
-    ON o.business_id = y.business_id AND o.sales_order_id = y.sales_order_id
+    ON o.business_id = e.business_id AND o.sales_order_id = y.sales_order_id
 WHERE e.match_state <> 'matched';
 COMMENT ON VIEW ret.v_payout_exceptions IS
     'What processors paid out that does not agree with our payments, by provider and payout.';

@@ -1064,7 +1064,7 @@ BEGIN
         LEFT JOIN ret.loyalty_entry AS e
             ON e.business_id = p.business_id AND e.idempotency_key = 'payment ' || p.payment_id
         LEFT JOIN ret.loyalty_account AS a
-            ON a.business_id = e.business_id AND a.loyalty_account_id = e.loyalty_account_id
+            ON a.business_id = p.business_id AND a.loyalty_account_id = e.loyalty_account_id
         WHERE p.business_id = tenant AND p.sales_order_id = back.sales_order_id
           AND p.captured_amount > 0
     ), made AS (

@@ -588,15 +588,16 @@ CREATE TRIGGER customer_consent_holds_customer
 CREATE FUNCTION ret.suppress_messages() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF ret.may_contact(NEW.customer_id, NEW.contact_channel, 'marketing', clock_timestamp()) THEN
+        RETURN NULL;
+    END IF;
     UPDATE ret.campaign_message AS m
     SET state = 'suppressed'
     FROM ret.campaign AS p
     WHERE m.business_id = NEW.business_id AND m.customer_id = NEW.customer_id
       AND m.state = 'queued'
       AND p.business_id = m.business_id AND p.campaign_id = m.campaign_id
-      AND p.contact_channel = NEW.contact_channel
-      AND NOT ret.may_contact(NEW.customer_id, NEW.contact_channel, 'marketing',
-                              clock_timestamp());
+      AND p.contact_channel = NEW.contact_channel;
     RETURN NULL;
 END
 $$;

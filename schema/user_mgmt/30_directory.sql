@@ -953,7 +953,7 @@ FROM user_mgmt.user_account AS a
 LEFT JOIN user_mgmt.user_profile AS p
     ON p.business_id = a.business_id AND p.user_account_id = a.user_account_id
 LEFT JOIN user_mgmt.user_account AS manager
-    ON manager.business_id = p.business_id
+    ON manager.business_id = a.business_id
     AND manager.user_account_id = p.manager_user_account_id
 LEFT JOIN LATERAL (
     SELECT u.org_unit_id, u.name, u.path

@@ -232,7 +232,8 @@ BEGIN ATOMIC
         FROM path AS p
         JOIN user_rbac.role_hierarchy AS h
             ON h.business_id = p.business_id AND h.senior_role_id = p.junior_role_id
-        WHERE h.is_direct AND p.depth < 9 AND p.senior_role_id <> p.junior_role_id
+        WHERE h.business_id = ANY (tenants) AND h.is_direct
+          AND p.depth < 9 AND p.senior_role_id <> p.junior_role_id
     )
     SELECT p.business_id, p.senior_role_id, p.junior_role_id, p.depth, p.is_in_full
     FROM path AS p;

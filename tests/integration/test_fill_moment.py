@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from datagen import moment
+from datagen.node import Server
 from harness.catalog import live
 from harness.db import Connection, Target
 
@@ -53,7 +54,7 @@ def _said(connection: Connection) -> tuple[datetime, ...]:
     with connection.transaction():
         moment.restart(connection, AS_OF, 7, TENANT, "a.note")
         connection.execute("SELECT a.say(%s)", [TENANT])
-        moment.date_rows(connection, live.read(connection), {"business_id": TENANT})
+        moment.date_rows(Server(connection), live.read(connection), {"business_id": TENANT})
     row = connection.execute("SELECT said_at, created_at, heard_at, due_at FROM a.note").fetchone()
     assert row is not None
     return tuple(row)

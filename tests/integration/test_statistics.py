@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from datagen import statistics
+from datagen.node import Server
 from harness.db import Connection, Target
 
 SQL = """
@@ -33,8 +34,9 @@ def _known(connection: Connection) -> dict[str, float]:
 
 def _renew(connection: Connection) -> None:
     """As if another connection had made the changes some time ago."""
-    statistics.count(connection)
-    statistics.renew(connection)
+    node = Server(connection)
+    statistics.count(node)
+    statistics.renew(node)
 
 
 def test_a_table_that_was_filled_is_analyzed(connection: Connection) -> None:

@@ -19,7 +19,7 @@ LEFT JOIN user_mgmt.user_account AS u
 LEFT JOIN courses.grade_item AS i
     ON i.business_id = e.business_id AND i.course_section_id = e.course_section_id
 LEFT JOIN courses.grade_entry AS n
-    ON n.business_id = i.business_id AND n.grade_item_id = i.grade_item_id
+    ON n.business_id = e.business_id AND n.grade_item_id = i.grade_item_id
    AND n.enrollment_id = e.enrollment_id
 WHERE e.business_id = %(business_id)s AND e.course_section_id = %(course_section_id)s
   AND e.status NOT IN ('requested', 'pending_payment', 'withdrawn')

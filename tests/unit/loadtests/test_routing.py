@@ -39,8 +39,8 @@ def _load(*names: str) -> LoadResult:
     return LoadResult(1, 1, 0, 1, tuple(results))
 
 
-def _plan(tasks: int) -> Plan:
-    return Plan("d", (), 1, 1.0, tasks=tasks)
+def _plan(tasks: int, routed: int = 0, fanned: int = 0) -> Plan:
+    return Plan("d", (), 1, 1.0, tasks=tasks, routed=routed, fanned=fanned)
 
 
 def test_a_query_that_asks_several_shards_misses_unless_it_says_why() -> None:
@@ -52,6 +52,17 @@ def test_a_query_that_asks_several_shards_misses_unless_it_says_why() -> None:
     assert [q.verdict for q in judged.queries] == ["miss", "pass", "pass"]
     assert "asks 4 shards" in judged.queries[0].reason
     assert judged.notes[1] == "b asks 4 shards: a report of all tenants"
+
+
+def test_statements_of_functions_count_where_the_plan_does_not_tell() -> None:
+    queries = {name: _query(name) for name in "abcd"}
+    found = {"a": _plan(0, 3), "b": _plan(0, 2, 1), "c": _plan(1, 1), "d": _plan(0)}
+    judged = routing.judged(_load(*"abcd"), queries, found)
+    assert [q.verdict for q in judged.queries] == ["pass", "miss", "pass", "pass"]
+    assert "in 1 of the 3 statements of its functions" in judged.queries[1].reason
+    assert judged.notes[0] == (
+        "2 queries ask one shard in each statement, 1 several; of 1 neither plan nor counters tell"
+    )
 
 
 def test_one_server_asks_no_shard() -> None:
