@@ -53,7 +53,7 @@ def test_row_security_that_costs_more_than_promised_fails_the_run(tried: Run) ->
     assert not run.held
     assert replace(tried, rls_cost=replace(costs, promise=1.2)).held
     (dear,) = failures(run)
-    assert "1.20 times" in dear.detail
+    assert "takes 1.20 " in dear.detail
     assert dear.reproduce == "harness load --rls-cost"
     assert '<failure message="the median of 5 reading queries takes 1.20' in junit_run.render(run)
     assert _told(run) == {"Row security": ("✗", "× 1.20")}
