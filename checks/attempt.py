@@ -35,6 +35,8 @@ class Outcome(NamedTuple):
     detail: str
     vacuous: bool = False
     """Whether there was nothing to cross to, so that it proves nothing that it was held."""
+    never: bool = False
+    """Whether nobody can do it, so that it proves enough that it was held."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,17 @@ class Subject:
 
     def compose(self, statement: LiteralString, **more: sql.Composable) -> sql.Composed:
         """The statement with {table}, {tenant}, {columns} (a comma and all that may be inserted,
-        without the tenant), {own_row} and {foreign_row} (conditions), {own} and {other} filled
-        in, and what else is given."""
+        without the tenant), {changed} (a column that may be), {own_row} and {foreign_row}
+        (conditions), {own} and {other} filled in, and what else is given."""
         return sql.SQL(statement).format(**self._parts, **more)
+
+    @property
+    def _changeable(self) -> str:
+        """The tenant's column, or another where PostgreSQL alone writes that one."""
+        columns = self.table.columns
+        candidates = (self.tenant_column, *columns)
+        written = (c for c in candidates if columns[c].identity != "always")
+        return next((c for c in written if columns[c].generated is None), self.tenant_column)
 
     @cached_property
     def _parts(self) -> Mapping[str, sql.Composable]:
@@ -69,6 +79,7 @@ class Subject:
         parts: dict[str, sql.Composable] = {
             "table": self.table.name.identifier,
             "tenant": sql.Identifier(self.tenant_column),
+            "changed": sql.Identifier(self._changeable),
             "columns": sql.SQL(", ").join([sql.SQL(""), *columns]),
             "row_key": sql.SQL(", ").join(map(sql.Identifier, key)),
             "own": sql.Literal(self.own),
@@ -230,7 +241,9 @@ def judge(action: Callable[[], Outcome]) -> Outcome:
     try:
         return action()
     except errors.InsufficientPrivilege as error:
-        return Outcome(False, one_line(error))
+        return Outcome(False, one_line(error), never="permission denied" in str(error))
+    except errors.GeneratedAlways as error:
+        return Outcome(False, one_line(error), never=True)
     except errors.IntegrityError as error:
         return Outcome(True, f"only a constraint stopped it: {one_line(error)}")
     except psycopg.Error as error:

@@ -188,7 +188,7 @@ def _verdict(subject: Subject, probe: str, real: Outcome, control: Outcome) -> P
         return ProbeResult(name, probe, "error", real.detail)
     if real.vacuous:
         return ProbeResult(name, probe, "vacuous", real.detail)
-    if not control.crossed and "permission denied" not in control.detail:
+    if not control.crossed and not control.never:
         detail = f"crosses nothing even without row security: {control.detail}"
         return ProbeResult(name, probe, "vacuous", detail)
     return ProbeResult(name, probe, "held", real.detail)

@@ -32,7 +32,9 @@ def judgment(source: Source, settings: Settings, connection: Connection) -> Judg
 
     def evaluator(questions: Sequence[Question]) -> dict[Question, Answer]:
         answers = server.evaluate(questions)
-        if settings.tenancy.examples or _is_there(tenants.a, source, settings, connection):
+        reading = any(question.reads_tables for question in questions)
+        named = settings.tenancy.examples is not None or not reading
+        if named or _is_there(tenants.a, source, settings, connection):
             return answers
         known = returns.bodies(source)
         return {

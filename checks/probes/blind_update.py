@@ -21,7 +21,7 @@ CHANGEABLE = (
 def attempt(session: Session, subject: Subject) -> Outcome:
     try:
         return on_row_of("another tenant", session, subject, TAKE_OVER, "changed")
-    except errors.InsufficientPrivilege:
+    except (errors.InsufficientPrivilege, errors.GeneratedAlways):
         column = _changeable(session, subject)
         if column is None:
             raise

@@ -5,7 +5,7 @@ from checks.attempt import Outcome, Session, Subject, count_rows
 WRITES = True
 STATEMENT = (
     "MERGE INTO {table} USING (SELECT) AS nothing ON {foreign_row}"
-    " WHEN MATCHED THEN UPDATE SET {tenant} = {other}"
+    " WHEN MATCHED THEN UPDATE SET {changed} = {changed}"
 )
 
 

@@ -3,7 +3,7 @@
 from checks.attempt import Outcome, Session, Subject, count_rows
 
 WRITES = True
-STATEMENT = "UPDATE {table} SET {tenant} = {tenant} WHERE {foreign_row}"
+STATEMENT = "UPDATE {table} SET {changed} = {changed} WHERE {foreign_row}"
 
 
 def attempt(session: Session, subject: Subject) -> Outcome:

@@ -10,7 +10,7 @@ import pytest
 
 from checks import isolation
 from checks.probe import attempts
-from harness.config import Settings
+from harness.config import Settings, Tenancy
 from harness.db import Target
 from harness.errors import RefusedError, UsageError
 from harness.run import ProbeResult
@@ -161,6 +161,46 @@ def test_tenants_are_found_where_no_table_lists_them(
     attacked = isolation.attacked(database, own)
     assert (attacked.attacker, attacked.victim) == (SETTING.own, SETTING.other)
     assert {r.verdict for r in _attack(database, own).values()} == {"held"}
+
+
+NUMBERED = """
+CREATE SCHEMA shop;
+GRANT USAGE ON SCHEMA shop TO app_user;
+CREATE TABLE shop.org (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL DEFAULT 'x'
+);
+ALTER TABLE shop.org ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON shop.org USING (id = nullif(current_setting('shop.org', true), '')::bigint);
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.org TO app_user;
+INSERT INTO shop.org DEFAULT VALUES;
+INSERT INTO shop.org DEFAULT VALUES;
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "leaks"),
+    [("", set()), ("ALTER TABLE shop.org DISABLE ROW LEVEL SECURITY", {"update", "merge"})],
+    ids=["sound", "open"],
+)
+def test_a_tenant_whom_postgresql_numbers_is_attacked_by_what_can_be_written(
+    database: Target, settings: Settings, change: str, leaks: set[str]
+) -> None:
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        connection.execute(f"{NUMBERED}{change}".encode())
+    tenancy = Tenancy(
+        column="org_id",
+        type="bigint",
+        root_table="shop.org",
+        setting="shop.org",
+        set_tenant="SELECT set_config('shop.org', %s::text, true)",
+    )
+    own = settings.model_copy(update={"tenancy": tenancy})
+    found = {r.probe: r for r in isolation.check(database, own, name_of(database))}
+    results = {name: r.verdict for name, r in found.items() if r.object == "shop.org"}
+    leaking = {name for name, verdict in results.items() if verdict == "leak"}
+    assert leaking & {"update", "merge", "move"} == leaks
+    assert "error" not in results.values(), found
+    assert results["move"] == "held"
 
 
 def test_somebody_elses_database_is_not_attacked(database: Target, settings: Settings) -> None:
