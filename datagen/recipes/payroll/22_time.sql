@@ -408,6 +408,9 @@ JOIN payroll.pay_premium_rule AS r
 WHERE s.work_date BETWEEN s.starts_on AND s.ends_on
 ORDER BY s.timesheet_id, s.started_at;
 
+-- From here on entries are looked up by their sheet.
+ANALYZE payroll.timesheet_entry;
+
 -- Meals that were missed or short are told everywhere, and paid for in California.
 INSERT INTO payroll.attendance_exception
     (business_id, attendance_exception_id, employee_id, timesheet_id, exception_date, kind,
