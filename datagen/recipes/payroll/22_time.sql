@@ -526,6 +526,9 @@ LEFT JOIN LATERAL (
 WHERE p.business_id = %(business_id)s AND NOT p.inside_geofence
 ON CONFLICT DO NOTHING;
 
+-- What has been filled above is now joined with itself.
+ANALYZE payroll.attendance_exception, payroll.time_off_enrollment, payroll.time_off_request;
+
 UPDATE payroll.attendance_exception AS x
 SET status = n.status,
     resolved_at = CASE WHEN n.status <> 'open' THEN x.detected_at + interval '9 hours' END,
