@@ -446,7 +446,8 @@ BEGIN
         ) AS x
         WINDOW by_place AS (PARTITION BY x.place)
     ) AS s
-    WHERE d.business_id = tenant_mgmt.current_business_id()
+    -- The period once more: whatever the plan, it goes through the period's declarations at most.
+    WHERE d.business_id = tenant_mgmt.current_business_id() AND d.pay_period_id = period
       AND d.tip_declaration_id = s.tip_declaration_id
       AND d.allocated_tips_amount <> s.share;
     GET DIAGNOSTICS allocated = ROW_COUNT;

@@ -408,6 +408,9 @@ JOIN payroll.pay_premium_rule AS r
 WHERE s.work_date BETWEEN s.starts_on AND s.ends_on
 ORDER BY s.timesheet_id, s.started_at;
 
+-- From here on entries are looked up by their sheet.
+ANALYZE payroll.timesheet_entry;
+
 -- Meals that were missed or short are told everywhere, and paid for in California.
 INSERT INTO payroll.attendance_exception
     (business_id, attendance_exception_id, employee_id, timesheet_id, exception_date, kind,
@@ -522,6 +525,9 @@ LEFT JOIN LATERAL (
 ) AS t ON true
 WHERE p.business_id = %(business_id)s AND NOT p.inside_geofence
 ON CONFLICT DO NOTHING;
+
+-- What has been filled above is now joined with itself.
+ANALYZE payroll.attendance_exception, payroll.time_off_enrollment, payroll.time_off_request;
 
 UPDATE payroll.attendance_exception AS x
 SET status = n.status,

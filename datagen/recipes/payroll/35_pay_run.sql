@@ -120,6 +120,7 @@ FROM (
 ) AS d
 ON CONFLICT (business_id, employee_id, declared_on) DO NOTHING;
 
+ANALYZE payroll.tip_declaration;
 SELECT payroll.allocate_tips(p.pay_period_id)
 FROM (
     SELECT x.pay_period_id
