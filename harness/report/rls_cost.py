@@ -14,8 +14,12 @@ from harness.rls_cost_result import QueryRlsCost, RlsCostResult
 METHOD = (
     "Each query was called under row security, and with a predicate on the tenant beside every "
     "table as a role that row security is not for, prepared, in turn and with the same values; "
-    "times are the client's; in brackets the ratio of medians in 95 % of resamples."
+    "times are {}; in brackets the ratio of medians in 95 % of resamples."
 )
+_CLOCKS = {
+    True: "processor time of the server",
+    False: "the client's, waits for processors included",
+}
 
 
 def print_rls_cost(result: RlsCostResult, found: tuple[Finding, ...], console: Console) -> None:
@@ -63,4 +67,4 @@ def told(result: RlsCostResult) -> Iterator[str]:
         f"{result.promise:g} is promised), {within} of "
         f"them at most {result.promise:g} times"
     )
-    yield METHOD
+    yield METHOD.format(_CLOCKS[result.in_processor_time])
