@@ -14,7 +14,7 @@ class QueryRlsCost:
     title: str
     calls: int = 0
     secured_ms: float = 0.0
-    """Median time of a prepared call under row security, as the client sees it."""
+    """Median time of a prepared call under row security."""
     explicit_ms: float = 0.0
     ratio: float = 0.0
     """Of the medians."""
@@ -38,6 +38,8 @@ class RlsCostResult:
     low: float = 0.0
     """Ends of the interval that holds the median query's ratio in 95 % of resamples."""
     high: float = 0.0
+    in_processor_time: bool = False
+    """Whether times are the server's processor's, not the client's wall's."""
 
     @property
     def compared(self) -> tuple[QueryRlsCost, ...]:

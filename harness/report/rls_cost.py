@@ -11,11 +11,15 @@ from rich.table import Table
 from harness.finding import Finding
 from harness.rls_cost_result import QueryRlsCost, RlsCostResult
 
-METHOD = (
+_METHOD = (
     "Each query was called under row security, and with a predicate on the tenant beside every "
     "table as a role that row security is not for, prepared, in turn and with the same values; "
-    "times are the client's; in brackets the ratio of medians in 95 % of resamples."
+    "times are {}; in brackets the ratio of medians in 95 % of resamples."
 )
+_CLOCKS = {
+    True: "processor time of the server",
+    False: "the client's, waits for processors included",
+}
 DEAREST = 15
 """So many are seen at once."""
 
@@ -63,7 +67,7 @@ def told(result: RlsCostResult) -> Iterator[str]:
     """What could not be compared, the median, and the method."""
     yield from untold(result)
     yield summary(result)
-    yield METHOD
+    yield method(result)
 
 
 def untold(result: RlsCostResult) -> Iterator[str]:
@@ -82,3 +86,8 @@ def summary(result: RlsCostResult) -> str:
         f"{result.promise:g} is promised), {within} of "
         f"them at most {result.promise:g} times"
     )
+
+
+def method(result: RlsCostResult) -> str:
+    """How it was measured, and by which clock."""
+    return _METHOD.format(_CLOCKS[result.in_processor_time])

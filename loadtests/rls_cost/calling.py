@@ -1,6 +1,6 @@
 """Calls of a query under row security and of the same with explicit predicates, in turn.
 
-Calls are timed as an application makes them, prepared and whole. EXPLAIN (ANALYZE, BUFFERS) takes
+Calls are made as an application makes them, prepared and whole. EXPLAIN (ANALYZE, BUFFERS) takes
 time for every node that it tells of, and row security has nodes of its own: by EXPLAIN's clock it
 cost three times as much. Blocks are EXPLAIN's.
 """
@@ -8,7 +8,6 @@ cost three times as much. Blocks are EXPLAIN's.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from harness.config import Settings
 from harness.db import Connection
 from loadtests import plans
 from loadtests.query import Query
+from loadtests.rls_cost.clock import Clock, clocks, wall
 from loadtests.rls_cost.explicit import Predicate, rewritten
 from loadtests.workload import TenantSamples
 
@@ -67,6 +67,12 @@ class Both:
         for connection in (secured, free):
             connection.execute("SET statement_timeout = '60s'")
             connection.commit()
+        self._clocks = clocks((secured, free))
+
+    @property
+    def has_processor_time(self) -> bool:
+        """Whether calls are told in processor time of the server."""
+        return self._clocks[0] is not wall
 
     def calls(self, query: Query, tenants: Sequence[TenantSamples]) -> Iterator[Called]:
         """Calls of both kinds in turn, by tenant."""
@@ -93,12 +99,13 @@ class Both:
     def _timed(
         self, numbered: str, explicit: str, sets: Sequence[Values], more: Values
     ) -> Iterator[Pair]:
-        """Milliseconds as the client sees them; each goes first every other time."""
+        """Milliseconds; each goes first every other time."""
         secured, free = self._secured.pgconn, self._free.pgconn
+        mine, other = self._clocks
         with _prepared(secured, numbered), _prepared(free, explicit):
             for turn in range(-WARM_UP, len(sets)):
                 values = sets[turn % len(sets)]
-                calls = [(secured, values), (free, values + more)]
+                calls = [(secured, values, mine), (free, values + more, other)]
                 order = calls if turn % 2 else calls[::-1]
                 took = {id(call[0]): _milliseconds(*call) for call in order}
                 if turn >= 0:
@@ -134,14 +141,14 @@ def _prepared(connection: pq.abc.PGconn, statement: str) -> Iterator[None]:
         connection.exec_(b'DEALLOCATE "' + _STATEMENT + b'"')
 
 
-def _milliseconds(connection: pq.abc.PGconn, values: Values) -> float:
+def _milliseconds(connection: pq.abc.PGconn, values: Values, clock: Clock) -> float:
     # What psycopg declares leaves NULL out.
     encoded: Any = [None if value is None else value.encode() for value in values]
-    begun = time.perf_counter()
+    begun = clock()
     result = connection.exec_prepared(_STATEMENT, encoded)
-    took = time.perf_counter() - begun
+    took = clock() - begun
     _done(result)
-    return took * 1000
+    return took
 
 
 def _done(result: pq.abc.PGresult) -> None:

@@ -91,7 +91,7 @@ def compare(
     figures = tuple(figure for figure, _ in found)
     sampled = [ratios for _, ratios in found if ratios is not None]
     low, high = _ends(np.median(sampled, axis=0)) if sampled else (0.0, 0.0)
-    return RlsCostResult(figures, PROMISE, low, high)
+    return RlsCostResult(figures, PROMISE, low, high, both.has_processor_time)
 
 
 def _told(
