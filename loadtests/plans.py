@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ import psycopg
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, is_lost, one_line
+from harness.errors import DatabaseError
 from harness.load_result import Plan
 from loadtests import routing
 from loadtests.call_values import compile_value
@@ -31,6 +34,9 @@ _EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, MEMORY, SERIALIZE, FORMAT JSON) "
 _TELLING = ("Relation Name", "Index Name", "Function Name", "Join Type", "Strategy", "CTE Name")
 _EQUAL = re.compile(r"\(?\b(\w+) = ")
 
+_ATTEMPTS = 30
+"""To connect, a second apart."""
+
 Node = Mapping[str, Any]
 
 
@@ -38,33 +44,61 @@ Node = Mapping[str, Any]
 class Captured:
     """Plans by the names of queries, and what PostgreSQL said where there is none."""
 
-    plans: Mapping[str, Plan] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def capture(
     database: Target, settings: Settings, queries: Sequence[Query], tenants: Sequence[TenantSamples]
 ) -> Captured:
     """The plans of all queries that somebody can ask; tenants from the biggest on."""
-    found: dict[str, Plan] = {}
-    refused: dict[str, str] = {}
-    with (
-        connect(database.app, application_name="harness plans") as connection,
-        routing.counting(database) as count,
-    ):
+    captured = Captured()
+    waiting = queries
+    while waiting:
+        waiting = _capture(database, settings, waiting, tenants, captured)
+    return captured
+
+
+def _capture(
+    database: Target,
+    settings: Settings,
+    queries: Sequence[Query],
+    tenants: Sequence[TenantSamples],
+    captured: Captured,
+) -> Sequence[Query]:
+    """Adds to what was captured; the queries after one that ended the server, as EXPLAIN may do on
+    Citus 13.2 (its issue 8548)."""
+    with _connected(database) as connection, routing.counting(database) as count:
         connection.execute("SET statement_timeout = '30s'")
         connection.commit()
-        for query in queries:
+        for done, query in enumerate(queries, 1):
             tenant = next((t for t in tenants if not query.samples or t.rows[query.name]), None)
             if tenant is None:
                 continue
             try:
-                found[query.name] = explain(connection, settings, query, tenant, count)
+                plan = explain(connection, settings, query, tenant, count)
+                captured.plans[query.name] = plan
             except psycopg.Error as error:
+                captured.refused[query.name] = one_line(error)
                 if is_lost(error):
+                    return queries[done:]
+    return ()
+
+
+@contextmanager
+def _connected(database: Target) -> Iterator[Connection]:
+    """A connection of the application; a server that was ended comes back in a while."""
+    with ExitStack() as opened:
+        for attempt in range(_ATTEMPTS):
+            try:
+                context = connect(database.app, application_name="harness plans")
+                connection = opened.enter_context(context)
+                break
+            except DatabaseError:
+                if attempt + 1 == _ATTEMPTS:
                     raise
-                refused[query.name] = one_line(error)
-    return Captured(found, refused)
+                time.sleep(1)
+        yield connection
 
 
 def explain(
@@ -80,9 +114,8 @@ def explain(
     with connection.transaction(force_rollback=True):
         connection.execute(settings.tenancy.set_tenant.encode(), [tenant.id])
         with connection.transaction(force_rollback=True):
-            before = count()
+            routed, fanned = count(lambda: _called(connection, query, values))
             explained(connection, query, values)
-            routed, fanned = (now - then for now, then in zip(count(), before, strict=True))
         plan = read(explained(connection, query, values), settings.tenancy.column)
     parameters = _digest(tenant.id, *map(str, drawn.items()))
     return replace(plan, parameters=parameters, routed=routed, fanned=fanned)
@@ -122,6 +155,12 @@ def explained(
     content: Any = json.loads(row[0]) if isinstance(row[0], str) else row[0]
     document: Mapping[str, Any] = content[0]
     return document
+
+
+def _called(connection: Connection, query: Query, values: Mapping[str, str | None]) -> None:
+    """One call, as an application makes it."""
+    ordered = [values[name] for name in query.parameters]
+    psycopg.RawCursor(connection).execute(query.numbered.encode(), ordered)
 
 
 def values(

@@ -48,22 +48,24 @@ class Asked(NamedTuple):
     several: int = 0
 
 
-Count = Callable[[], Asked]
-"""How many there were so far."""
+Count = Callable[[Callable[[], object]], Asked]
+"""How many there are of a call, which it makes; none where nothing counts."""
 
 
 @contextmanager
 def counting(database: Target) -> Iterator[Count]:
-    """What a cluster counts of all its sessions; nothing where there is none, or it counts
-    nothing. A function's statements stand in no plan, but here."""
+    """What a cluster counts of all its sessions; where there is none, or it counts nothing, no
+    call is made. A function's statements stand in no plan, but here."""
     with connect(database.admin, autocommit=True, application_name="harness plans") as connection:
         counts = connection.execute(_CAN_COUNT).fetchone() == (True,)
-        yield (lambda: _asked(connection)) if counts else Asked
+        yield (lambda call: _asked(connection, call)) if counts else (lambda _: Asked())
 
 
-def _asked(connection: Connection) -> Asked:
-    row = connection.execute(_COUNTED.encode()).fetchone()
-    return Asked(*row) if row else Asked()
+def _asked(connection: Connection, call: Callable[[], object]) -> Asked:
+    before = connection.execute(_COUNTED.encode()).fetchone() or (0, 0)
+    call()
+    after = connection.execute(_COUNTED.encode()).fetchone() or (0, 0)
+    return Asked(*(now - then for now, then in zip(after, before, strict=True)))
 
 
 def judged(load: LoadResult, queries: Mapping[str, Query], plans: Mapping[str, Plan]) -> LoadResult:

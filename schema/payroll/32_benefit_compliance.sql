@@ -829,14 +829,14 @@ CREATE FUNCTION payroll.cobra_premium(
 ) RETURNS numeric
     LANGUAGE sql STABLE
     RETURN (
-        SELECT coalesce(round(coalesce(o.premium_amount, r.premium_amount)
+        SELECT coalesce(round(coalesce(CASE WHEN alone THEN o.premium_amount END, r.premium_amount)
                               * (1 + fee_percent / 100), 2), 0)
         FROM payroll.benefit_enrollment AS e
         LEFT JOIN payroll.benefit_plan_rate AS r
             ON r.business_id = e.business_id
            AND r.benefit_plan_rate_id = e.benefit_plan_rate_id
         LEFT JOIN payroll.benefit_plan_rate AS o
-            ON alone AND o.business_id = e.business_id AND o.benefit_plan_id = r.benefit_plan_id
+            ON o.business_id = e.business_id AND o.benefit_plan_id = r.benefit_plan_id
            AND o.coverage_tier = 'employee' AND o.tobacco_user = r.tobacco_user
            AND o.age_from = r.age_from AND o.effective_from = r.effective_from
         WHERE e.business_id = tenant_mgmt.current_business_id()

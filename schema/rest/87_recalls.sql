@@ -467,7 +467,7 @@ BEGIN ATOMIC
             SELECT b.output_lot_id AS stock_lot_id
             FROM rest.production_batch AS b
             WHERE m.source_kind = 'production_batch'
-              AND b.business_id = m.business_id AND b.production_batch_id = m.source_id
+              AND b.business_id = tenant_mgmt.current_business_id() AND b.production_batch_id = m.source_id
             UNION ALL
             SELECT x.stock_lot_id
             FROM rest.stock_movement AS x
@@ -477,7 +477,8 @@ BEGIN ATOMIC
               AND x.source_kind = m.source_kind AND x.movement_kind = 'transfer_in'
         ) AS n
         -- Food is made of food at most so often; a ring of lots ends there as well.
-        WHERE r.steps < 8 AND n.stock_lot_id <> r.stock_lot_id AND n.stock_lot_id <> lot
+        WHERE m.business_id = tenant_mgmt.current_business_id()
+          AND r.steps < 8 AND n.stock_lot_id <> r.stock_lot_id AND n.stock_lot_id <> lot
           AND m.movement_kind IN ('production_out', 'transfer_out')
     ), nearest AS (
         SELECT r.business_id, r.stock_lot_id, min(r.steps) AS steps, min(r.since) AS since
