@@ -1156,12 +1156,14 @@ BEGIN
            e.balance, clock_timestamp(), now()
     FROM split AS s
     CROSS JOIN LATERAL (
-        VALUES ('deferral', s.deferral, s.held, NULL),
-               ('recognition', s.recognized, s.held - s.recognized,
+        VALUES (1, 'deferral', s.deferral, s.held, NULL),
+               (2, 'recognition', s.recognized, s.held - s.recognized,
                 CASE s.recognition_basis WHEN 'per_visit' THEN s.visit END),
-               (s.ending, CASE WHEN s.ending IS NOT NULL THEN s.held - s.recognized END, 0, NULL)
-    ) AS e (kind, amount, balance, visit)
-    WHERE e.amount > 0;
+               (3, s.ending, CASE WHEN s.ending IS NOT NULL THEN s.held - s.recognized END, 0,
+                NULL)
+    ) AS e (step, kind, amount, balance, visit)
+    WHERE e.amount > 0
+    ORDER BY s.agreement_id, e.step;
     GET DIAGNOSTICS posted = ROW_COUNT;
 
     UPDATE hs.agreement_visit AS v

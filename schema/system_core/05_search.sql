@@ -66,6 +66,7 @@ BEGIN
     INSERT INTO system_core.search_word (business_id, found_in, word, entity_id)
     SELECT tenant, TG_ARGV[0], w.word, entity
     FROM unnest(words) AS w (word)
+    ORDER BY w.word
     ON CONFLICT (business_id, found_in, word, entity_id) DO NOTHING;
     RETURN NULL;
 END

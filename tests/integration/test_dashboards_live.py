@@ -97,10 +97,14 @@ def _told(prometheus: Prometheus, asked: Asked) -> str:
 
 
 def _unnamed(prometheus: Prometheus, asked: Asked) -> str:
-    """Labels of a legend that no series of the answer has: Grafana leaves them blank."""
+    """A legend that Grafana leaves blank, for a series has none of its labels; or a label that
+    nothing has."""
     found = prometheus.ask("query", query=asked.expr)["result"] if asked.labels else []
-    missing = asked.labels.difference(*(sample["metric"] for sample in found))
-    return f"{asked.where}: no series has {sorted(missing)}" if found and missing else ""
+    blank = any(asked.labels.isdisjoint(sample["metric"]) for sample in found)
+    unknown = asked.labels.difference(prometheus.ask("labels"), *(s["metric"] for s in found))
+    fault = "a series has none of" if blank else "nothing has"
+    labels = sorted(asked.labels if blank else unknown)
+    return f"{asked.where}: {fault} {labels}" if found and labels else ""
 
 
 def _unwell(prometheus: Prometheus) -> list[str]:
