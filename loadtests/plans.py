@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,8 +53,9 @@ def capture(
 ) -> Captured:
     """The plans of all queries that somebody can ask; tenants from the biggest on."""
     captured = Captured()
-    waiting = queries
+    waiting = _capture(database, settings, queries, tenants, captured)
     while waiting:
+        _wait_for_the_server(database)
         waiting = _capture(database, settings, waiting, tenants, captured)
     return captured
 
@@ -68,7 +69,10 @@ def _capture(
 ) -> Sequence[Query]:
     """Adds to what was captured; the queries after one that ended the server, as EXPLAIN may do on
     Citus 13.2 (its issue 8548)."""
-    with _connected(database) as connection, routing.counting(database) as count:
+    with (
+        connect(database.app, application_name="harness plans") as connection,
+        routing.counting(database) as count,
+    ):
         connection.execute("SET statement_timeout = '30s'")
         connection.commit()
         for done, query in enumerate(queries, 1):
@@ -85,20 +89,12 @@ def _capture(
     return ()
 
 
-@contextmanager
-def _connected(database: Target) -> Iterator[Connection]:
-    """A connection of the application; a server that was ended comes back in a while."""
-    with ExitStack() as opened:
-        for attempt in range(_ATTEMPTS):
-            try:
-                context = connect(database.app, application_name="harness plans")
-                connection = opened.enter_context(context)
-                break
-            except DatabaseError:
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-                time.sleep(1)
-        yield connection
+def _wait_for_the_server(database: Target) -> None:
+    """One that a statement ended comes back in a while."""
+    for _ in range(_ATTEMPTS):
+        with suppress(DatabaseError), connect(database.app, application_name="harness plans"):
+            return
+        time.sleep(1)
 
 
 def explain(

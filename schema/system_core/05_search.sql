@@ -16,13 +16,11 @@ COMMENT ON FUNCTION system_core.words_of(text) IS
 
 
 CREATE TABLE system_core.search_word (
-    business_id    uuid NOT NULL,
-    search_word_id uuid NOT NULL DEFAULT system_core.uuid_v7(),
-    found_in       text NOT NULL,
-    word           text COLLATE "C" NOT NULL,
-    entity_id      uuid NOT NULL,
-    PRIMARY KEY (business_id, search_word_id),
-    UNIQUE (business_id, found_in, word, entity_id),
+    business_id uuid NOT NULL,
+    found_in    text NOT NULL,
+    word        text COLLATE "C" NOT NULL,
+    entity_id   uuid NOT NULL,
+    PRIMARY KEY (business_id, found_in, word, entity_id),
     FOREIGN KEY (business_id) REFERENCES tenant_mgmt.business (business_id),
     CONSTRAINT search_word_is_one CHECK (word <> '')
 );
