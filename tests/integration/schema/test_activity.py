@@ -253,6 +253,11 @@ def words(connection: Connection) -> set[str]:
     return {word for (word,) in connection.execute("SELECT word FROM system_core.search_word")}
 
 
+def test_whatever_is_no_letter_and_no_digit_parts_words(app: Connection) -> None:
+    found = app.execute("SELECT system_core.words_of('Romex 12/2 for R-410A, romex')").fetchone()
+    assert found == (["12", "2", "410a", "for", "r", "romex"],)
+
+
 def test_the_words_of_a_record_are_those_it_has_now(app: Connection, tenant: UUID) -> None:
     document(app, tenant, kind(app, tenant), "Harbor works", body="A crane; a harbor")
     assert words(app) == {"harbor", "works", "a", "crane"}
