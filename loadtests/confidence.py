@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
+from itertools import count
 
 import numpy as np
 
@@ -39,8 +41,8 @@ def ranks(samples: int, quantile: float) -> tuple[int | None, int | None]:
 def at_rank(steps: Iterable[tuple[int, int]], rank: int | None) -> float | None:
     """The sample of that rank in milliseconds, of (microseconds, count) in rising order."""
     reached = 0
-    for value, count in steps if rank is not None else ():
-        reached += count
+    for value, times in steps if rank is not None else ():
+        reached += times
         if rank is not None and reached >= rank:
             return value / 1000
     return None
@@ -49,6 +51,17 @@ def at_rank(steps: Iterable[tuple[int, int]], rank: int | None) -> float | None:
 def fewest(quantile: float) -> int:
     """So many samples there must be before the largest of them bounds the quantile."""
     return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(quantile))
+
+
+@cache
+def enough(quantile: float) -> int:
+    """So many samples there must be before the second largest of them bounds the quantile, so that
+    one hiccup leaves no verdict open."""
+    return next(
+        samples
+        for samples in count(fewest(quantile))
+        if (ranks(samples, quantile)[1] or samples) < samples
+    )
 
 
 def needed(samples: int, within: float, quantile: float) -> int:

@@ -29,7 +29,7 @@ from harness.live.counts import Counted
 from harness.load_result import Leak
 from loadtests import judging, recorder, workload
 from loadtests.arrivals import Schedule
-from loadtests.confidence import fewest
+from loadtests.confidence import enough
 from loadtests.draws import Draws, Request
 from loadtests.ownership import Ownership
 from loadtests.pipeline import Answer, ConnectionLost, PipelinedConnection
@@ -53,9 +53,9 @@ MARGIN = 1.5
 """How many times the samples that would decide are pursued: their number is an estimate, too."""
 HEARTBEAT = 0.01
 ROUND = 2.0
-FEWEST = {
+ENOUGH = {
     query.name: ceil(
-        max(fewest(b.quantile) for b in query.budgets if b.metric != "errors") / WORK.parts
+        max(enough(b.quantile) for b in query.budgets if b.metric != "errors") / WORK.parts
     )
     for query in WORK.queries
     if query.name not in workload.lacking(WORK.queries, WORK.tenants)
@@ -130,11 +130,12 @@ class Measured:
     def _extend(self) -> None:
         """Goes on for a while where verdicts are open, half of the time with those queries.
 
-        First for those that have too few samples for any verdict, which depends on no outcome;
+        First for those that have too few samples for any verdict or for one despite a hiccup, which
+        depends on no outcome;
         then, after one look at the outcomes, for those that are open.
         """
         latest = self.ended + WORK.extend_seconds
-        self._pursue(FEWEST, latest)
+        self._pursue(ENOUGH, latest)
         if self.ended < latest and WORK.parts == 1:  # a part of the outcomes tells little
             self._pursue(self._look(latest - self.ended), latest)
         self.may_ask.set()
@@ -171,7 +172,7 @@ class Measured:
         found = {
             result.name: ceil(MARGIN * max(budget.needed for budget in result.budgets))
             for result in results
-            if result.verdict == "inconclusive" and result.name in FEWEST
+            if result.verdict == "inconclusive" and result.name in ENOUGH
         }
         had = {name: record.requests for name, record in self.records.items()}
         room = sum(had.values()) / max(self.seconds(), 1.0) * seconds / 2

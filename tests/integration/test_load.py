@@ -123,7 +123,7 @@ def mixed(
 def test_a_query_within_its_budget_passes(mixed: dict[str, QueryResult]) -> None:
     query = mixed["by_key"]
     assert (query.verdict, query.errors, query.empty, query.foreign_rows) == ("pass", 0, 0, 0)
-    assert query.samples >= 72
+    assert query.samples >= 110
     assert query.latency
     assert 0 < query.latency.p50 <= query.latency.p95 <= query.latency.max
 
@@ -247,13 +247,14 @@ def _await_load(connection: psycopg.Connection[Any]) -> None:
 def test_verdicts_that_are_open_are_pursued(
     shop: Target, settings: Settings, tmp_path: Path
 ) -> None:
-    """A second is too short for a verdict; the load goes on until there is one."""
+    """A second is too short for a verdict; the load goes on until one is sure of one despite a
+    hiccup."""
     queries = {f"q{n}": READ + PARAMS + BY_KEY for n in range(4)}
     wanted = {"users": 1, "seconds": 1.0, "think_seconds": 0.01, "extend_seconds": 30.0}
     result = _drive(shop, settings, tmp_path, queries, **wanted)
     assert 1 < result.seconds < 29
     assert {query.verdict for query in result.queries} == {"pass"}
-    assert all(query.samples >= 72 for query in result.queries)
+    assert all(query.samples >= 110 for query in result.queries)
 
 
 def test_processes_share_users_and_their_histograms_add_up(

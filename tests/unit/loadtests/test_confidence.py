@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from loadtests.confidence import fewest, needed, ranks
+from loadtests.confidence import enough, fewest, needed, ranks
 
 
 def test_ranks_of_a_median_are_those_of_the_tables() -> None:
@@ -18,6 +18,12 @@ def test_the_largest_sample_bounds_a_quantile_from_a_number_of_samples_on() -> N
     assert ranks(72, 0.95)[1] == 72
     assert ranks(71, 0.95)[1] is None
     assert ranks(0, 0.95) == (None, None)
+
+
+def test_one_hiccup_leaves_a_quantile_bounded_from_a_number_of_samples_on() -> None:
+    assert enough(0.95) == 110
+    assert ranks(110, 0.95)[1] == 109
+    assert ranks(109, 0.95)[1] == 109
 
 
 def test_a_few_samples_bound_a_quantile_from_neither_side() -> None:
