@@ -355,9 +355,7 @@ class Frame:
         chosen = self._choose(reference)
         parent = self.parent(reference)
         if parent is None:  # a table that could not be filled; all references to it are NULL
-            raise HarnessError(
-                f"{self.table.name}: {column} is of {reference.parent}, which has no rows"
-            )
+            raise HarnessError(f"{self.table.name}: {column}: {reference.parent} has no rows")
         values = parent.lookup(other).take(row_of(chosen))
         return Values(values.data, values.null | (chosen < 0))
 

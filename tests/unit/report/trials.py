@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.drill_result import DrillFinding, DrillResult, DrillStep
-from harness.growth_result import Fit, GrowthPoint, QueryGrowth
+from harness.growth_result import Fit, GrowthPoint, QueryGrowth, Shape
 from harness.rls_cost_result import QueryRlsCost
 
 DRILL = DrillResult(
@@ -21,8 +21,8 @@ def cost(name: str, ratio: float, note: str = "") -> QueryRlsCost:
     return QueryRlsCost(name, "A list.", 20, 0.4 * ratio, 0.4, ratio, ratio, ratio, 9, 8, note)
 
 
-def growth(name: str, shape: str, slope: float) -> QueryGrowth:
+def growth(name: str, shape: Shape, slope: float) -> QueryGrowth:
     """A query whose blocks follow that law."""
-    fit = Fit(shape, slope, slope, slope, 1.0, 88_000, 80_000, 99_000)  # type: ignore[arg-type]
+    fit = Fit(shape, slope, slope, slope, 1.0, 88_000, 80_000, 99_000)
     points = (GrowthPoint("0.01", "t", 10, 20, 0.1, 9), GrowthPoint("0.04", "t", 40, 80, 0.4, 9))
     return QueryGrowth(name, "A list.", "rest.check", 9_000, buffers=fit, points=points)
