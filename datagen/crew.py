@@ -22,10 +22,9 @@ from multiprocessing.process import BaseProcess
 
 from datagen import tenants, turn
 from datagen.plan import FillSettings, plan
-from datagen.settling import settle_tenant
 from datagen.site import Filled, Site, open_site
 from datagen.taken import Taken
-from datagen.tenant_rows import load_shared, load_tenant
+from datagen.tenant_rows import load_shared
 from datagen.tenants import Tenant
 from harness.catalog.model import Catalog
 from harness.config import Settings, Tenancy
@@ -33,9 +32,9 @@ from harness.db import connect
 from harness.errors import DatabaseError
 
 Stage = Callable[[Site, Tenant], Iterator[Filled]]
-STAGES: dict[str, Stage] = {"load": load_tenant, "settle": settle_tenant}
-Run = Callable[[str, Iterable[int]], Iterator[Filled]]
-"""Does a stage for the tenants with these ordinals."""
+"""What is done for a tenant; it travels to another process by its name."""
+Run = Callable[[Stage, Iterable[int]], Iterator[Filled]]
+"""Does a stage for the tenants with these ordinals, and ends when all have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ def alone(site: Site) -> Run:
     """Does every stage in this process."""
     wanted = site.plan.settings
 
-    def run(stage: str, ordinals: Iterable[int]) -> Iterator[Filled]:
+    def run(stage: Stage, ordinals: Iterable[int]) -> Iterator[Filled]:
         for ordinal in ordinals:
-            yield from STAGES[stage](site, tenants.make(wanted.seed, ordinal, wanted.skew))
+            yield from stage(site, tenants.make(wanted.seed, ordinal, wanted.skew))
 
     return run
 
@@ -97,7 +96,7 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _hand_out(members: dict[Pipe, BaseProcess], stage: str, left: deque[int]) -> Iterator[Filled]:
+def _hand_out(members: dict[Pipe, BaseProcess], stage: Stage, left: deque[int]) -> Iterator[Filled]:
     busy = [pipe for pipe in members if _give(members, pipe, stage, left)]
     while busy:
         for pipe in wait(busy):
@@ -108,7 +107,7 @@ def _hand_out(members: dict[Pipe, BaseProcess], stage: str, left: deque[int]) ->
                 busy.remove(pipe)
 
 
-def _give(members: dict[Pipe, BaseProcess], pipe: Pipe, stage: str, left: deque[int]) -> bool:
+def _give(members: dict[Pipe, BaseProcess], pipe: Pipe, stage: Stage, left: deque[int]) -> bool:
     """Gives a process the next tenant, if there is one."""
     if not left:
         return False

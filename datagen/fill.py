@@ -1,9 +1,10 @@
 """Fills every table with rows for every tenant.
 
 Tenant by tenant, the largest first, so that indexes that lead with the tenant stay dense; table by
-table in foreign-key order, all constraints and triggers on. The rows of a unit and the note that
-they are there are one transaction: a fill that was interrupted is run again and goes on where it
-stopped. Every row follows from seed, settings, recipes and catalog, whoever makes it and when.
+table in foreign-key order, all constraints and triggers on; then file by file what follows from
+the rows. The rows of a unit and the note that they are there are one transaction: a fill that was
+interrupted is run again and goes on where it stopped. Every row follows from seed, settings,
+recipes and catalog, whoever makes it and when.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from datagen import (
 from datagen.cohorts import divide
 from datagen.crew import Errand, Run, alone, crew
 from datagen.plan import FillPlan, FillSettings, TablePlan, plan
+from datagen.settling import settle
 from datagen.site import Filled, Site, open_site
 from datagen.tally import tally
-from datagen.tenant_rows import load_shared
+from datagen.tenant_rows import load_shared, load_tenant
+from datagen.tenants import Tenant
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
@@ -95,9 +98,10 @@ def fill(
         filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
         filled.add_all(load_shared(site))
         with _hands(site, errand, workers) as run:
-            filled.add_all(disk.watched(run("load", _largest_first(wanted)), place))
+            order = _largest_first(wanted)
+            filled.add_all(disk.watched(run(load_tenant, [each.ordinal for each in order]), place))
             filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
-            filled.add_all(disk.watched(run("settle", _largest_first(wanted)), place))
+            filled.add_all(disk.watched(settle(site, run, order), place))
         counted = tally(connection, the_plan)
         sequences.advance(connection, catalog)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
@@ -206,10 +210,10 @@ def _hands(site: Site, errand: Errand, workers: int) -> Iterator[Run]:
         yield alone(site)
 
 
-def _largest_first(wanted: FillSettings) -> list[int]:
+def _largest_first(wanted: FillSettings) -> list[Tenant]:
     """The tenants in the order in which they are taken."""
     made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
-    return [tenant.ordinal for tenant in sorted(made, key=lambda tenant: -tenant.size)]
+    return sorted(made, key=lambda tenant: -tenant.size)
 
 
 def _units(the_plan: FillPlan) -> int:

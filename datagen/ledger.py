@@ -94,6 +94,11 @@ def read(connection: Connection, tenant: uuid.UUID) -> Done:
     }
 
 
+def notes(connection: Connection) -> set[tuple[uuid.UUID, str]]:
+    """Which units of which tenants are there."""
+    return set(connection.execute("SELECT tenant, unit FROM harness.fill_unit"))
+
+
 def held(connection: Connection, tenant: uuid.UUID, unit: str) -> dict[str, Array]:
     """Hashes of what the rows of a unit hold."""
     query = 'SELECT "unique", hashes FROM harness.fill_value WHERE (tenant, unit) = (%s, %s)'

@@ -1,44 +1,64 @@
-"""The recipes' statements: what is not drawn but follows from rows that are there."""
+"""The recipes' statements: what is not drawn but follows from rows that are there.
+
+A file is settled for every tenant before the next one begins, and in between the tables that it
+filled are analyzed. So no plan is made by statistics of the other tenants alone, by which a tenant
+has one row: joined by loops over all its rows, as such plans do, its time grows with their square.
+"""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import psycopg
 from psycopg import sql
 
 from datagen import ledger, statistics, unmet
+from datagen.crew import Run
 from datagen.ledger import Unit
-from datagen.site import Filled, Site, anew, begin_unit, date_unit, in_transaction, node_of
+from datagen.site import (
+    Filled,
+    Site,
+    anew,
+    begin_unit,
+    date_unit,
+    in_transaction,
+    node_of,
+    nodes_of,
+)
 from datagen.tenants import Tenant
 
-_ANALYZE = re.compile(r"^\s*ANALYZE(?= \w)", re.MULTILINE)
+
+def settle(site: Site, run: Run, tenants: Sequence[Tenant]) -> Iterator[Filled]:
+    """Runs the statements of every file for every tenant, unless they ran."""
+    there = ledger.notes(site.connection)
+    for file, _ in site.plan.settle:
+        left = [tenant for tenant in tenants if (tenant.id, file) not in there]
+        yield from (Filled(tenant.ordinal, file) for tenant in tenants if tenant not in left)
+        if left:
+            _renew(site, tenants)
+            yield from run(partial(settle_file, file), [tenant.ordinal for tenant in left])
 
 
-def settle_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
-    """Runs the statements of every file for the tenant, unless they ran."""
-    done = ledger.read(site.connection, tenant.id)
-    statistics.count(node_of(site, tenant))
-    for file, statements in site.plan.settle:
-        started = time.perf_counter()
-        problem = "" if file in done else _settle_anew(site, tenant, file, statements)
-        yield Filled(tenant.ordinal, file, 0, time.perf_counter() - started, problem)
+def _renew(site: Site, tenants: Sequence[Tenant]) -> None:
+    for node in nodes_of(site, tenants):
+        statistics.renew(node)
 
 
-def _settle_anew(site: Site, tenant: Tenant, file: str, statements: str) -> str:
-    """Settles a file on a connection of its own; what it could not do, as a line."""
+def settle_file(file: str, site: Site, tenant: Tenant) -> Iterator[Filled]:
+    """Settles a file for a tenant, on a connection of its own."""
+    started = time.perf_counter()
     with anew(site) as fresh:
-        problem = _settle(fresh, tenant, file, statements)
+        problem = _settle(fresh, tenant, file)
         statistics.count(node_of(fresh, tenant))
-    return problem
+    yield Filled(tenant.ordinal, file, 0, time.perf_counter() - started, problem)
 
 
-def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
+def _settle(site: Site, tenant: Tenant, file: str) -> str:
+    """Settles a file; what it could not do, as a line."""
     node = node_of(site, tenant)
-    statistics.renew(node)
-    text = _bound(site, tenant, statements)
+    text = _bound(site, tenant, dict(site.plan.settle)[file])
 
     def run_and_note() -> None:
         begin_unit(site, tenant, file)
@@ -56,10 +76,7 @@ def _settle(site: Site, tenant: Tenant, file: str, statements: str) -> str:
 
 
 def _bound(site: Site, tenant: Tenant, statements: str) -> str:
-    """Statements with the tenant and the fill's moment in them; %% is a percent sign.
-
-    An ANALYZE holds its tables until the end of the transaction: other tenants' do not wait for it.
-    """
+    """Statements with the tenant and the fill's moment in them; %% is a percent sign."""
     given = {
         "%(business_id)s": str(tenant.id),
         "%(as_of)s": site.plan.settings.as_of,
@@ -67,4 +84,4 @@ def _bound(site: Site, tenant: Tenant, statements: str) -> str:
     }
     for name, value in given.items():
         statements = statements.replace(name, sql.Literal(value).as_string(site.connection))
-    return _ANALYZE.sub("ANALYZE (SKIP_LOCKED)", statements.replace("%%", "%"))
+    return statements.replace("%%", "%")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -107,6 +107,13 @@ def node_of(site: Site, tenant: Tenant) -> Node:
     if tenant.id not in site.delegates:
         site.delegates[tenant.id] = delegate(site.connection, tenant.id)
     return replace(site.delegates[tenant.id], connection=site.connection)
+
+
+def nodes_of(site: Site, tenants: Iterable[Tenant]) -> list[Node]:
+    """Where statements run for any of the tenants."""
+    if not site.on_cluster:
+        return [Server(site.connection)]
+    return [node_of(site, tenant) for tenant in tenants]
 
 
 def begin_unit(site: Site, tenant: Tenant, unit: str) -> None:

@@ -491,7 +491,9 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    FOR tenant IN SELECT DISTINCT m.business_id FROM courses.moved_seats(moved) AS m LOOP
+    FOR tenant IN
+        SELECT DISTINCT m.business_id FROM courses.moved_seats(moved) AS m ORDER BY m.business_id
+    LOOP
         -- Always in this order, by key: sections, courses, programs, order lines.
         PERFORM FROM courses.course_section AS s
         WHERE s.business_id = tenant AND (s.business_id, s.course_section_id) IN (

@@ -42,11 +42,11 @@ BEGIN
     -- What another paycheck counts in has that one's key by now; the rest counts in none.
     DELETE FROM payroll.ytd_accumulator AS a
     WHERE a.business_id = tenant AND a.employee_id = ANY (people) AND a.tax_year = year
-      AND EXISTS (
-          SELECT
+      -- A scalar is looked up by its key; a join might read every paycheck for each total.
+      AND NOT payroll.paycheck_counts((
+          SELECT p.status
           FROM payroll.paycheck AS p
-          WHERE p.business_id = tenant AND p.paycheck_id = a.last_paycheck_key
-            AND NOT payroll.paycheck_counts(p.status));
+          WHERE p.business_id = tenant AND p.paycheck_id = a.last_paycheck_key));
 END
 $$;
 COMMENT ON FUNCTION payroll.refresh_accumulators(uuid[], integer, integer) IS

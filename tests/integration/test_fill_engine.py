@@ -23,6 +23,7 @@ from datagen.fill import fill
 from datagen.plan import FillSettings
 from harness.config import Settings, Tenancy
 from harness.db import Target
+from harness.deploy import roles
 from harness.deploy import target as targets
 from harness.errors import DatabaseError, RefusedError
 from harness.run import FillResult
@@ -68,6 +69,7 @@ CREATE TABLE shop.total (
     org_id uuid NOT NULL, bill_id bigint NOT NULL, total numeric NOT NULL, lines bigint NOT NULL,
     PRIMARY KEY (org_id, bill_id)
 );
+CREATE TABLE shop.known (org_id uuid PRIMARY KEY, totals bigint NOT NULL);
 """
 RECIPES = """
 [kind]
@@ -100,11 +102,19 @@ rows = 400
 [total]
 rows = 0
 """
+THEN = """
+[known]
+rows = 0
+"""
 SETTLES = """
 INSERT INTO shop.total
 SELECT org_id, bill_id, sum(price), count(*) FROM shop.line
 WHERE org_id = %(business_id)s GROUP BY org_id, bill_id;
 SELECT pg_sleep(0.05);
+"""
+THEN_SETTLES = """
+INSERT INTO shop.known
+SELECT %(business_id)s, c.reltuples FROM pg_class AS c WHERE c.oid = 'shop.total'::regclass;
 """
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = ("org", "kind", "item", "bill", "line", "slot", "total")
@@ -125,6 +135,8 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> FillSettings:
     (recipes / "shop").mkdir()
     (recipes / "shop" / "shop.toml").write_text(RECIPES)
     (recipes / "shop" / "shop.sql").write_text(SETTLES)
+    (recipes / "shop" / "then.toml").write_text(THEN)
+    (recipes / "shop" / "then.sql").write_text(THEN_SETTLES)
     return FillSettings(3, 1.0, 7, AS_OF, recipes_dir=recipes, cohort_rows=700)
 
 
@@ -134,6 +146,7 @@ def empty(server: Target, settings: Settings) -> Iterator[Copies]:
     with ExitStack() as made:
         original = made.enter_context(made_database(server, settings))
         with psycopg.connect(original.admin) as connection:
+            roles.ensure(connection, settings.roles)
             connection.execute(SCHEMA)
             targets.record(connection, [], settings.roles.loader)
             for what in ("SCHEMA shop", "ALL TABLES IN SCHEMA shop"):
@@ -188,6 +201,14 @@ def test_any_number_of_workers_fills_the_same(
     assert [(t.table, t.rows) for t in result.tables] == [
         (t.table, t.rows) for t in alone[1].tables
     ]
+
+
+def test_a_file_is_planned_by_what_those_before_it_left_of_every_tenant(
+    alone: tuple[Target, FillResult],
+) -> None:
+    rows = _value(alone[0], "SELECT count(*) FROM shop.total")
+    known = _value(alone[0], "SELECT array_agg(DISTINCT totals) FROM shop.known")
+    assert known == [rows]
 
 
 def test_what_is_there_is_not_made_again(

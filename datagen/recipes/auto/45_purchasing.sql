@@ -1,7 +1,3 @@
--- Freshly loaded tables have no statistics; without them the joins below may be planned as products.
-ANALYZE auto.part_line, auto.repair_job, auto.repair_order, auto.part, auto.part_type,
-        auto.supplier, auto.shop, auto.stock_location;
-
 -- A part has one bin in a shop, and its lines are taken from there.
 UPDATE auto.part_line AS l
 SET stock_location_id = b.stock_location_id
@@ -66,7 +62,6 @@ FROM (
                AND abs(hashtext(l.part_line_id::text)) %% 100 < 40))
     GROUP BY l.business_id, o.repair_order_id, o.shop_id, o.opened_at, s.supplier_id
 ) AS g;
-ANALYZE auto.purchase_order;
 INSERT INTO auto.purchase_order_line
     (business_id, purchase_order_line_id, purchase_order_id, part_id, part_line_id, line_no,
      ordered_qty, confirmed_qty, received_qty, unit_cost, core_cost, eta_at, status,
@@ -103,8 +98,6 @@ WHERE l.business_id = %(business_id)s AND l.qty > 0
   AND (l.status IN ('ordered', 'received')
        OR (l.status IN ('issued', 'installed')
            AND abs(hashtext(l.part_line_id::text)) %% 100 < 40));
-
-ANALYZE auto.purchase_order, auto.purchase_order_line;
 
 -- Orders for the shelf: one for three cars, over eleven months; the newest are still on their way.
 INSERT INTO auto.purchase_order
@@ -173,8 +166,6 @@ SET supplier_invoice_ref = 'INV-' || right(p.po_number, 6),
     paid_on = CASE WHEN p.ordered_at < %(as_of)s::timestamptz - interval '35 days'
                    THEN p.ordered_at::date + 32 END
 WHERE p.business_id = %(business_id)s AND p.status = 'closed';
-
-ANALYZE auto.purchase_order, auto.purchase_order_line;
 
 -- What arrived, into the part's bin; one in twenty-five came wrong first and was refused.
 INSERT INTO auto.goods_receipt
@@ -272,7 +263,6 @@ CROSS JOIN LATERAL (
     SELECT round((a.cost * (1 + s.turn * 0.06))::numeric, 2) AS cost,
            a.asked_at + (120 + s.turn * 90) * interval '1 minute' AS eta_at
 ) AS v;
-ANALYZE auto.parts_quote, auto.goods_receipt;
 UPDATE auto.purchase_order_line AS l
 SET parts_quote_id = md5(l.part_line_id || ' quote 0')::uuid
 FROM auto.parts_quote AS q

@@ -1,7 +1,3 @@
--- Joins are planned by what is there now.
-ANALYZE auto.part_line, auto.purchase_order, auto.purchase_order_line, auto.goods_receipt,
-        auto.supplier_return, auto.stock_location;
-
 -- Two bins lie in a cabinet, the first.
 UPDATE auto.stock_location AS l
 SET parent_location_id = p.stock_location_id
@@ -80,8 +76,6 @@ CROSS JOIN LATERAL (
                 WHEN d.received_on + 24 > d.today THEN 'shipped'
                 WHEN d.dice / 7 %% 30 = 0 THEN 'rejected' ELSE 'credited' END AS state
 ) AS s;
-
-ANALYZE auto.core_deposit;
 
 -- They go back with the supplier's driver.
 INSERT INTO auto.supplier_return
@@ -228,8 +222,6 @@ FROM (
     UNION ALL SELECT * FROM counted
 ) AS m
 ORDER BY m.moved_at, m.delta DESC, m.ref;
-
-ANALYZE auto.stock_movement, auto.stock_balance;
 
 -- Balances have stable keys, what is kept for jobs, and their policy.
 UPDATE auto.stock_balance AS b

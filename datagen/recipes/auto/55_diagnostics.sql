@@ -58,8 +58,6 @@ CROSS JOIN LATERAL (
 ) AS b
 WHERE s.business_id = %(business_id)s;
 
-ANALYZE auto.session_module;
-
 -- 45 %% of the sessions find codes, half of those one, a quarter two, …; the usual codes lead.
 INSERT INTO auto.detected_dtc
     (business_id, detected_dtc_id, diagnostic_session_id, session_module_id, vehicle_id,

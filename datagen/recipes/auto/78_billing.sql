@@ -102,8 +102,6 @@ FROM (
 ) AS x
 JOIN auto.customer AS c ON c.business_id = x.business_id AND c.customer_id = x.bill_to;
 
-ANALYZE auto.invoice;
-
 -- The work and the fees on it; what customers, fleets and insurers buy is taxed.
 WITH line AS (
     SELECT i.invoice_id, i.payer_kind, i.issued_at, o.shop_id, c.is_tax_exempt, l.repair_job_id,

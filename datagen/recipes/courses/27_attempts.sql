@@ -227,8 +227,6 @@ CROSS JOIN LATERAL (
 ) AS p;
 
 -- From here on what belongs to an attempt is looked up by key.
-ANALYZE courses.assessment_attempt, courses.attempt_response, courses.assessment,
-        courses.assessment_slot, courses.question, courses.answer_option;
 SET LOCAL enable_nestloop = on;
 
 -- A machine scores them; a teacher reads the essays within three days.

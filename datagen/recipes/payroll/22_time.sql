@@ -309,11 +309,6 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS u ON true
 ORDER BY t.ends_on, t.employee_id;
-
-ANALYZE payroll.clock_punch, payroll.scheduled_shift, payroll.timesheet, payroll.time_off_request,
-        payroll.employee, payroll.job_assignment, payroll.compensation_rate, payroll.pay_period,
-        payroll.work_location, payroll.work_schedule, payroll.overtime_rule, payroll.earning_code,
-        payroll.pay_premium_rule;
 SET LOCAL enable_nestloop = on;
 
 -- Work in pieces of one day, each with the best premium that is due for it.
@@ -408,9 +403,6 @@ JOIN payroll.pay_premium_rule AS r
 WHERE s.work_date BETWEEN s.starts_on AND s.ends_on
 ORDER BY s.timesheet_id, s.started_at;
 
--- From here on entries are looked up by their sheet.
-ANALYZE payroll.timesheet_entry;
-
 -- Meals that were missed or short are told everywhere, and paid for in California.
 INSERT INTO payroll.attendance_exception
     (business_id, attendance_exception_id, employee_id, timesheet_id, exception_date, kind,
@@ -486,6 +478,7 @@ CROSS JOIN LATERAL payroll.attendance_findings(t.employee_id, d.starts_on, d.end
 WHERE t.business_id = %(business_id)s AND f.exception_date < %(as_of)s::date - 1
 ON CONFLICT DO NOTHING;
 
+SET LOCAL enable_nestloop = off;
 INSERT INTO payroll.attendance_exception
     (business_id, attendance_exception_id, employee_id, timesheet_id, exception_date, kind,
      minutes, detected_at)
@@ -502,6 +495,7 @@ FROM (
     GROUP BY t.business_id, t.employee_id, t.timesheet_id, e.work_date
 ) AS x
 WHERE x.overtime > 0.5;
+SET LOCAL enable_nestloop = on;
 
 INSERT INTO payroll.attendance_exception
     (business_id, attendance_exception_id, employee_id, timesheet_id, exception_date, kind,
@@ -525,9 +519,6 @@ LEFT JOIN LATERAL (
 ) AS t ON true
 WHERE p.business_id = %(business_id)s AND NOT p.inside_geofence
 ON CONFLICT DO NOTHING;
-
--- What has been filled above is now joined with itself.
-ANALYZE payroll.attendance_exception, payroll.time_off_enrollment, payroll.time_off_request;
 
 UPDATE payroll.attendance_exception AS x
 SET status = n.status,

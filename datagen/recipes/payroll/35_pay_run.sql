@@ -48,17 +48,8 @@ CROSS JOIN LATERAL (
 ) AS n
 WHERE a.business_id = %(business_id)s;
 
--- What the functions below look up by key is to be planned as such.
-ANALYZE payroll.employee, payroll.employment_spell, payroll.job_assignment, payroll.job_profile,
-        payroll.compensation_rate, payroll.employee_residence, payroll.employee_bank_account,
-        payroll.employment_eligibility, payroll.work_location, payroll.work_schedule,
-        payroll.pay_schedule, payroll.pay_period, payroll.timesheet, payroll.timesheet_entry,
-        payroll.earning_code, payroll.deduction_code, payroll.employee_deduction,
-        payroll.garnishment_order, payroll.recurring_earning, payroll.withholding_election,
-        payroll.tax_jurisdiction, payroll.tax_code, payroll.tax_rate_version, payroll.tax_bracket,
-        payroll.tax_reciprocity, payroll.employer_tax_account;
-
 -- Tips of the tipped, day by day: of the days on their timesheets, else of their usual days.
+SET LOCAL enable_nestloop = off;
 INSERT INTO payroll.tip_declaration
     (business_id, tip_declaration_id, employee_id, pay_period_id, timesheet_id, declared_on,
      cash_tips_amount, charged_tips_amount, pooled_out_amount, pooled_in_amount, sales_amount,
@@ -119,8 +110,8 @@ FROM (
     WHERE w.day < %(as_of)s::date
 ) AS d
 ON CONFLICT (business_id, employee_id, declared_on) DO NOTHING;
+SET LOCAL enable_nestloop = on;
 
-ANALYZE payroll.tip_declaration;
 SELECT payroll.allocate_tips(p.pay_period_id)
 FROM (
     SELECT x.pay_period_id
@@ -288,7 +279,6 @@ DECLARE
     approver uuid;
     bounced  uuid;
     paid     record;
-    runs     integer := 0;
 BEGIN
     SELECT x.user_account_id INTO approver
     FROM user_mgmt.user_account AS x
@@ -313,14 +303,6 @@ BEGIN
         WHERE r.business_id = tenant
         ORDER BY r.check_date, r.run_number
     LOOP
-        -- Plans made for empty tables would hold for full ones.
-        runs := runs + 1;
-        IF runs IN (1, 4, 12, 50) THEN
-            ANALYZE payroll.pay_run, payroll.pay_run_approval, payroll.pay_run_exception,
-                    payroll.paycheck, payroll.paycheck_earning, payroll.paycheck_deduction,
-                    payroll.paycheck_tax, payroll.ytd_accumulator, payroll.retro_adjustment,
-                    payroll.variable_pay_input, payroll.tip_declaration;
-        END IF;
         told := payroll.banking_day(run.check_date, -3)::timestamp AT TIME ZONE 'UTC'
                 + interval '15 hours';
         IF told > %(as_of)s::timestamptz THEN
@@ -467,8 +449,3 @@ WHERE x.business_id = %(business_id)s;
 UPDATE payroll.paycheck_correction AS c
 SET paycheck_correction_id = md5(concat('correction ', c.original_paycheck_id))::uuid
 WHERE c.business_id = %(business_id)s;
-
--- What the following files ask of a run or a paycheck is looked up by key.
-ANALYZE payroll.pay_run, payroll.paycheck, payroll.paycheck_earning, payroll.paycheck_deduction,
-        payroll.paycheck_tax, payroll.ytd_accumulator, payroll.retro_adjustment,
-        payroll.variable_pay_input, payroll.paycheck_correction;

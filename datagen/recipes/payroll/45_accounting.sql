@@ -76,8 +76,6 @@ CROSS JOIN LATERAL (
     SELECT greatest(p.check_date, (c.requested_at AT TIME ZONE 'UTC')::date) AS day
 ) AS d
 WHERE p.business_id = %(business_id)s AND p.status = 'voided' AND p.gross_amount > 0;
-
-ANALYZE payroll.gl_account_map, payroll.journal_entry;
 SET LOCAL enable_nestloop = on;
 SELECT payroll.fill_journal(j.journal_entry_id)
 FROM (SELECT x.journal_entry_id FROM payroll.journal_entry AS x

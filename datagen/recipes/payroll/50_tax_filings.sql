@@ -26,8 +26,6 @@ UPDATE payroll.tax_liability AS l
 SET tax_liability_id = md5(concat_ws(' ', 'owed', l.tax_code_id, l.pay_run_id))::uuid
 WHERE l.business_id = %(business_id)s;
 
-ANALYZE payroll.tax_liability, payroll.employer_tax_account, payroll.deposit_rule;
-
 -- The deposits of all periods that have ended; two in a hundred were forgotten for some days.
 CREATE TEMPORARY TABLE planned_deposit ON COMMIT DROP AS
 SELECT %(business_id)s::uuid AS business_id, s.*, e.employer_entity_id,

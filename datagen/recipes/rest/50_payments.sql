@@ -85,7 +85,6 @@ FROM rest.taxes_of_checks(ARRAY(SELECT c.guest_check_id
                                 WHERE c.business_id = %(business_id)s
                                   AND c.state = 'open')) AS t;
 
-ANALYZE rest.check_tax, rest.check_adjustment;
 SELECT rest.recalculate_checks(ARRAY(SELECT c.guest_check_id
                                      FROM rest.guest_check AS c
                                      WHERE c.business_id = %(business_id)s AND c.state = 'open'));
@@ -206,7 +205,6 @@ JOIN (
 ) AS n ON n.check_payment_id = p.check_payment_id AND n.place <= greatest(1, n.payments / 45)
 WHERE p.business_id = %(business_id)s;
 
-ANALYZE rest.check_payment;
 SELECT rest.recalculate_checks(ARRAY(SELECT c.guest_check_id
                                      FROM rest.guest_check AS c
                                      WHERE c.business_id = %(business_id)s AND c.state = 'open'));

@@ -90,7 +90,6 @@ SELECT %(business_id)s, o.stock_movement_id, o.location_id, o.product_variant_id
 FROM opening AS o
 WHERE o.place <= 300
 ORDER BY o.place;
-ANALYZE ret.stock_level, ret.stock_movement, ret.stock_lot;
 INSERT INTO ret.stock_movement
     (business_id, stock_movement_id, location_id, product_variant_id, stock_lot_id, occurred_at,
      movement_kind, from_state, to_state, quantity, unit_cost, source_kind)
