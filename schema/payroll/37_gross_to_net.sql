@@ -268,7 +268,8 @@ BEGIN
                    x.item_kind, x.item_code, x.jurisdiction_code, x.amount_ytd
             FROM payroll.ytd_accumulator AS x
             WHERE x.business_id = tenant_mgmt.current_business_id() AND x.employee_id = employee
-              AND x.employer_entity_id = employer AND x.tax_year = year
+              -- Found by the employee: an index by employer and year would read all of theirs.
+              AND x.employer_entity_id IS NOT DISTINCT FROM employer AND x.tax_year = year
               AND x.item_kind = ANY (kinds)
             ORDER BY x.item_kind, x.item_code, x.jurisdiction_code, x.quarter_no DESC
         ) AS y);

@@ -413,11 +413,12 @@ SELECT %(business_id)s, md5('meal ' || m.shift_day || t.employee_id)::uuid, t.em
 FROM payroll.timesheet AS t
 JOIN payroll.pay_period AS d
     ON d.business_id = t.business_id AND d.pay_period_id = t.pay_period_id
-JOIN (
-    SELECT DISTINCT e.timesheet_id, e.overtime_rule_id
+CROSS JOIN LATERAL (
+    SELECT DISTINCT e.overtime_rule_id
     FROM payroll.timesheet_entry AS e
-    WHERE e.business_id = %(business_id)s AND e.overtime_rule_id IS NOT NULL
-) AS e ON e.timesheet_id = t.timesheet_id
+    WHERE e.business_id = t.business_id AND e.timesheet_id = t.timesheet_id
+      AND e.overtime_rule_id IS NOT NULL
+) AS e
 CROSS JOIN LATERAL payroll.missed_meals(t.employee_id, d.starts_on, d.ends_on, e.overtime_rule_id)
     AS m
 WHERE t.business_id = %(business_id)s AND m.shift_day < %(as_of)s::date - 1

@@ -277,6 +277,7 @@ DECLARE
     turn     integer;
     told     timestamptz;
     approver uuid;
+    runs     integer := 0;
     bounced  uuid;
     paid     record;
 BEGIN
@@ -303,6 +304,11 @@ BEGIN
         WHERE r.business_id = tenant
         ORDER BY r.check_date, r.run_number
     LOOP
+        -- Plans made for empty tables would hold for full ones.
+        runs := runs + 1;
+        IF runs IN (2, 4, 12, 50) THEN
+            DISCARD PLANS;
+        END IF;
         told := payroll.banking_day(run.check_date, -3)::timestamp AT TIME ZONE 'UTC'
                 + interval '15 hours';
         IF told > %(as_of)s::timestamptz THEN
