@@ -75,6 +75,8 @@ def objects(items: list[Any]) -> Array:
 
 def are_texts(data: Array) -> bool:
     """Whether all items are texts; told by their types, of which there are few."""
+    if data.dtype.kind not in "OU":
+        return False
     return all(issubclass(kind, str) for kind in set(map(type, data.tolist())))
 
 
