@@ -19,7 +19,7 @@ check: $(READY)
 	$(VENV)/bin/lint-imports --no-cache
 
 bench: $(READY)
-	for figure in static catalog truth_table hazards deploy fill fill_peers fill_whole load metrics; do \
+	for figure in static catalog truth_table hazards deploy fill fill_peers fill_pgbench fill_whole load metrics; do \
 	    $(VENV)/bin/python -m benchmarks.$$figure || exit; done
 
 # A half-made environment has no stamp, so the next make finishes it.

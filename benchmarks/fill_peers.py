@@ -1,17 +1,12 @@
-"""Fill against other ways to make rows and load them, one connection, by rates.
+"""Fill of the median table against a loader of 30 lines that calls Faker for every value and sends
+rows with psycopg's COPY, everything on; one connection, by rates: the factors are stated.
 
-`pgbench -i` makes its rows in the client, too: bytes per second of the tables in mode fast, which
-like it makes keys after loading; promise: 1.0. A loader of 30 lines calls Faker for every value and
-sends rows with psycopg's COPY, into the median table with everything on: the factor is stated.
-
-`python -m benchmarks.fill_peers SCALE PGBENCH_SCALE`.
+`python -m benchmarks.fill_peers SCALE`; 1000 makes 300,000 rows.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,62 +14,42 @@ from faker import Faker
 from psycopg import sql
 
 from benchmarks.fill import TABLE, Ground, in_mode_fast, on_ground
-from benchmarks.measure import benchmark_server, compare
+from benchmarks.measure import benchmark_server, compare, seconds
 from datagen.loading import load
 from datagen.values import Values
-from harness.db import Target, connect
-from harness.server.binaries import tool
 
-ROWS = 2_000
+ROWS = 5_000
 """That the loader of 30 lines makes."""
 
 
-def main(scale: float = 1000.0, pgbench_scale: int = 3) -> None:
-    """Times each peer beside the fill."""
-    with benchmark_server() as (settings, fresh):
-        bench = fresh("pgbench")
-        with on_ground(fresh("fill"), settings, scale) as ground:
-            _pgbench(ground, bench, pgbench_scale)
-            _faker(ground)
+def main(scale: float = 1000.0) -> None:
+    """Times the peer beside both modes of the fill."""
+    with (
+        benchmark_server() as (settings, fresh),
+        on_ground(fresh("fill"), settings, scale) as ground,
+    ):
+        rows = ground.frame().rows
+
+        def live() -> object:
+            return load(ground.connection, ground.frame())
+
+        _tell(ground, "live", live, rows)
+        _tell(ground, "fast, indexes and keys included", lambda: in_mode_fast(ground, live), rows)
 
 
-def _pgbench(ground: Ground, bench: Target, scale: int) -> None:
-    def ours() -> float:
+def _tell(ground: Ground, mode: str, fill_in: Callable[[], object], rows: int) -> None:
+    """Times a mode and the peer in turn, and prints the factor."""
+
+    def timed(action: Callable[[], object], rows: int) -> float:
         _empty(ground)
-        return _seconds(
-            lambda: in_mode_fast(ground, lambda: load(ground.connection, ground.frame()))
-        )
+        return seconds(action) / rows
 
-    command = [tool("pgbench"), "--initialize", "--init-steps=dtgvp", "--quiet"]
-    command += [f"--scale={scale}", bench.admin]
-    took, peer = compare(
-        ours, lambda: _seconds(lambda: subprocess.run(command, check=True, capture_output=True)), 3
-    )
-    rates = (
-        _bytes(ground.target, str(TABLE)) / took,
-        _bytes(bench, "public.pgbench_accounts") / peer,
+    took, theirs = compare(
+        lambda: timed(fill_in, rows), lambda: timed(lambda: _faker_loader(ground), ROWS), 2
     )
     print(
-        f"against pgbench -i: {rates[0] / 1e6:.1f} MB/s of table and indexes against "
-        f"{rates[1] / 1e6:.1f} MB/s: rate {rates[0] / rates[1]:.2f} (at least 1.00)"
-    )
-
-
-def _faker(ground: Ground) -> None:
-    frame = ground.frame()
-
-    def ours() -> float:
-        _empty(ground)
-        return _seconds(lambda: load(ground.connection, ground.frame())) / frame.rows
-
-    def peer() -> float:
-        _empty(ground)
-        return _seconds(lambda: _faker_loader(ground)) / ROWS
-
-    took, theirs = compare(ours, peer, 2)
-    print(
-        f"against Faker for every value: {1 / took:,.0f} rows/s against {1 / theirs:,.0f} rows/s: "
-        f"factor {theirs / took:.0f}"
+        f"mode {mode}, against Faker for every value: {1 / took:,.0f} rows/s against "
+        f"{1 / theirs:,.0f} rows/s: factor {theirs / took:.0f}"
     )
 
 
@@ -123,18 +98,5 @@ def _empty(ground: Ground) -> None:
     ground.connection.execute(sql.SQL("TRUNCATE {}").format(TABLE.identifier))
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def _bytes(target: Target, table: str) -> int:
-    with connect(target.admin) as connection:
-        row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [table]).fetchone()
-    assert row  # noqa: S101
-    return int(row[0])
-
-
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:2]), *map(int, sys.argv[2:3]))
+    main(*map(float, sys.argv[1:2]))

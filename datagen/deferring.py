@@ -42,8 +42,12 @@ _NOTE = "INSERT INTO harness.deferred (table_name, name, stage, statement) VALUE
 _NOTED = (
     "SELECT position, table_name, name, stage, statement FROM harness.deferred ORDER BY position"
 )
-# Definitions name every schema; a role's own limit on statements is not meant for these.
-_SESSION = "SET search_path = ''; SET statement_timeout = 0; SET TimeZone = 'UTC'"
+# Definitions name every schema; a role's own limit on statements is not meant for these. What is
+# made comes with the end of its note or not at all, so that it need not be on disk at once.
+_SESSION = (
+    "SET search_path = ''; SET statement_timeout = 0; SET TimeZone = 'UTC';"
+    " SET synchronous_commit = off"
+)
 # Sorting in memory; a server that was given more keeps it.
 _MEMORY = """
 SELECT set_config('maintenance_work_mem', '256MB', false) FROM pg_settings

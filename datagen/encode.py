@@ -11,6 +11,7 @@ import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,22 +72,31 @@ def encode(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> bytes:
 
 def stream(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[bytes]:
     """The same in pieces of some thousand rows, of which the server takes one while the next is
-    encoded, and which never stand in memory together."""
-    arrays = [_array(column, values, catalog) for column, values in columns]
-    fields = [
-        pa.field(column.name, array.type)
-        for (column, _), array in zip(columns, arrays, strict=True)
-    ]
-    batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    made of its values, and which never stand in memory together."""
+    batches = _batches(columns, catalog)
+    first = next(batches)
     encoders = {
-        field.name: _encoder(column, field, catalog)
-        for (column, _), field in zip(columns, fields, strict=True)
+        column.name: _encoder(column, field, catalog)
+        for (column, _), field in zip(columns, first.schema, strict=True)
     }
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(batch.schema, encoders)
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(first.schema, encoders)
     yield encoder.write_header()
-    for first in range(0, batch.num_rows, PIECE):
-        yield encoder.write_batch(batch.slice(first, PIECE))
+    for batch in chain([first], batches):
+        yield encoder.write_batch(batch)
     yield encoder.finish()
+
+
+def _batches(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[Any]:
+    """The rows in Arrow, piece by piece; one of no rows where there are none."""
+    names = [column.name for column, _ in columns]
+    rows = len(columns[0][1])
+    for first in range(0, max(rows, 1), PIECE):
+        piece = slice(first, first + PIECE)
+        arrays = [
+            _array(column, Values(values.data[piece], values.null[piece]), catalog)
+            for column, values in columns
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, names)
 
 
 def _encoder(column: Column, field: Any, catalog: Catalog) -> Any:

@@ -8,7 +8,7 @@ left, and those that are left out. All rows that break something are mended at o
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from datagen.generators import knows_domain
 from datagen.plan import Reference
 from datagen.references import orphans
 from datagen.repeats import repeated
-from datagen.values import Array, Mask, Values, constant, hashable, nulls, objects
+from datagen.values import Array, Mask, Values, are_texts, constant, hashable, nulls, objects
 
 ROUNDS = 120
 FEW = 200
@@ -52,13 +52,21 @@ def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
         frame.attempt = attempt
         for constraint, rows in broken.items():
             _mend(frame, constraint, rows)
-        suspects = np.unique(np.concatenate(list(broken.values())))
+        suspects = _rows_of(broken, frame.rows)
         _derive(frame, suspects)
     left = _broken(frame, checks, np.arange(frame.rows), looked)
     held = np.ones(frame.rows, bool)
     for rows in left.values():
         held[rows] = False
     return held, {_name(constraint): len(rows) for constraint, rows in left.items()}
+
+
+def _rows_of(broken: Mapping[Constraint, Array], rows: int) -> Array:
+    """The rows that break something, in their order."""
+    found = np.zeros(rows, bool)
+    for those in broken.values():
+        found[those] = True
+    return np.flatnonzero(found)
 
 
 def redraw(frame: Frame, rows: Array, number: int) -> None:
@@ -336,8 +344,7 @@ def _as_text(value: Any, like: Values) -> Values | None:
     """A constant of the type of other values."""
     number = isinstance(value, int | float) and like.data.dtype.kind in "if"
     if isinstance(value, str) and like.data.dtype == object:
-        plain = all(isinstance(item, str) for item in like.data.tolist())
-        return constant(value.replace("%", "a"), len(like)) if plain else None
+        return constant(value.replace("%", "a"), len(like)) if are_texts(like.data) else None
     return constant(value, len(like)) if number else None
 
 
@@ -365,7 +372,7 @@ def _sized(values: Values, size: int) -> Values | None:
 
 
 def _cased(values: Values, change: Callable[[str], str]) -> Values | None:
-    if not all(isinstance(text, str) for text in values.data.tolist()):
+    if not are_texts(values.data):
         return None
     return Values(objects([change(text) for text in values.data.tolist()]), values.null)
 

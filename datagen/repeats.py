@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from datagen.values import Array, Mask, Values, objects
+from datagen.values import Array, Mask, Values, are_texts, objects
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -39,7 +39,7 @@ def _hashed_data(data: Array) -> Array:
         data = data.view("int64")
     if data.dtype.kind == "f":
         data = data + 0.0  # -0.0 is 0.0
-    if data.dtype == object and not all(isinstance(item, str) for item in data):
+    if data.dtype == object and not are_texts(data):
         data = objects(list(map(str, data)))  # lists; what lies below NULLs
     found: Array = pd.util.hash_array(data, categorize=False)
     return found

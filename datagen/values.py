@@ -73,6 +73,13 @@ def objects(items: list[Any]) -> Array:
     return data
 
 
+def are_texts(data: Array) -> bool:
+    """Whether all items are texts; told by their types, of which there are few."""
+    if data.dtype.kind not in "OU":
+        return False
+    return all(issubclass(kind, str) for kind in set(map(type, data.tolist())))
+
+
 def hashable(values: Values) -> list[Any]:
     """The values as Python objects that can be compared, None where NULL."""
     data = values.data

@@ -8,6 +8,7 @@ import pytest
 from datagen import encode
 from datagen.values import Values, objects, of
 from harness.catalog.model import Catalog, Column
+from harness.errors import HarnessError
 
 ROWS = 7
 NULL = np.array([False, True, False, False, True, True, False])
@@ -40,6 +41,23 @@ def test_pieces_are_the_whole(type_name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(encode, "PIECE", 3)
     assert len(list(encode.stream(columns, Catalog()))) == 5
     assert encode.encode(columns, Catalog()) == whole
+
+
+def test_values_are_encoded_when_their_piece_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encode, "PIECE", 2)
+    values = of(objects([1, 2, "no number"]))
+    pieces = encode.stream([(Column("c", "integer"), values)], Catalog())
+    header, _ = next(pieces), next(pieces)
+    assert header.startswith(b"PGCOPY")
+    with pytest.raises(HarnessError, match="column c: not integer"):
+        next(pieces)
+
+
+def test_no_rows_are_a_file_without_rows() -> None:
+    data = encode.encode([(Column("c", "integer"), of(np.arange(0)))], Catalog())
+    assert data == b"PGCOPY\n\xff\r\n\x00" + bytes(8) + b"\xff\xff"
 
 
 def test_texts_that_are_no_text_yet_are_made_so() -> None:
