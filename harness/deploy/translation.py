@@ -55,6 +55,11 @@ def body_of(text: str) -> str:
     return found["body"] if found else ""
 
 
+def is_in_plpgsql(text: str) -> bool:
+    """Whether a statement makes a function or a procedure in PL/pgSQL."""
+    return _ROUTINE.match(text) is not None
+
+
 def in_plpgsql(text: str) -> str:
     """CREATE FUNCTION with its SQL body in PL/pgSQL."""
     tree = cast("ast.CreateFunctionStmt", parser.parse_sql(text)[0].stmt)
@@ -77,7 +82,7 @@ def asking_once(text: str, tenancy: Tenancy) -> str:
     a tenant itself may have several: it and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
+    if found is None or not is_in_plpgsql(text) or _names_tenant(found["body"], tenancy):
         return text
     is_trigger = _TRIGGER.search(text[: found.start()])
     asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant

@@ -324,7 +324,7 @@ BEGIN
                   predicted_completion_on = excluded.predicted_completion_on,
                   predicted_grade_pct = excluded.predicted_grade_pct,
                   recomputed_at = excluded.recomputed_at
-    WHERE p.business_id = tenant;
+    WHERE p.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     UPDATE courses.enrollment AS e
     SET progress_pct = n.progress_pct,
@@ -818,7 +818,7 @@ BEGIN
             id      text  PATH '$.id')) AS j
         WHERE j.id IS DISTINCT FROM attempt::text
            OR j.ordinal > jsonb_array_length(m.evidence))
-    WHERE m.business_id = tenant;
+    WHERE m.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END
