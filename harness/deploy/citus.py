@@ -20,6 +20,7 @@ from psycopg import sql
 from harness.config import Settings
 from harness.db import Connection, Target, connect, one_line
 from harness.deploy import (
+    cases,
     deploying,
     distribution,
     limits,
@@ -196,7 +197,7 @@ def _text(connection: Connection, statement: Statement, settings: Settings) -> s
     if not translation.is_in_plpgsql(text):
         return text
     text = translation.asking_once(text, settings.tenancy)
-    return routing.with_tenant(text, settings.tenancy.column)
+    return cases.of_conditions(routing.with_tenant(text, settings.tenancy.column))
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

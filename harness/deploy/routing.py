@@ -9,34 +9,19 @@ tenant in these ways are read with the value too. The rows are the same.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from pglast import Error, ast, enums, parser
+from pglast import ast, enums
 from pglast.visitors import Visitor
 
-from harness.catalog.parsing import parse_sql
+from harness.deploy.queries import Piece, rewritten
 
 _WORD = r'(?:"[^"]+"|\w+)'
 _TABLE = re.compile(rf"{_WORD}\s*\.\s*{_WORD}")
 _ALIAS = re.compile(rf"\s+(?:AS\s+)?{_WORD}", re.IGNORECASE)
-_SELECT = "SELECT "
-_PERFORM = re.compile("PERFORM")
-_ASSIGNED = re.compile(r"[^=]*?:?=")
-_STATEMENT, _EXPRESSION = 0, 2
-_ROWS = frozenset({"new", "old"})
-
-
-class Addition(NamedTuple):
-    """What stands for a piece of a text."""
-
-    start: int
-    end: int
-    text: str
-
 
 Column = tuple[str, ...]
 Equality = tuple[Column, Column]
@@ -46,63 +31,13 @@ def with_tenant(text: str, column: str) -> str:
     """CREATE FUNCTION in PL/pgSQL whose queries have the tenant at each table that is theirs."""
     if text.count(column) < 2:
         return text
-    try:
-        function = json.loads(parser.parse_plpgsql_json(text))
-    except Error:
-        return text  # who knows no types of the database cannot read every function
-    variables = _ROWS | set(_told(function, "refname"))
-    for expression in _told(function, "PLpgSQL_expr"):
-        query, mode = expression["query"], expression.get("parseMode", _STATEMENT)
-        place = _place(text, query)
-        if place is not None:
-            for start, end, read in sorted(_additions(query, mode, column, variables))[::-1]:
-                text = text[: place + start] + read + text[place + end :]
-    return text
 
-
-def _told(node: Any, name: str) -> Iterator[Any]:
-    """All that the parser tells by a name."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if key == name:
-            yield value
-        elif isinstance(value, dict | list):
-            yield from _told(value, name)
-
-
-def _place(text: str, query: str) -> int | None:
-    """Where in a function a query begins that the parser tells.
-
-    It tells blanks for INTO and its variables, and SELECT for PERFORM, which is longer by one.
-    """
-    for found in re.finditer(re.escape(query[:6]), text):
-        if _reads_as(text[found.start() :], query):
-            return found.start()
-    for found in _PERFORM.finditer(text) if query.startswith(_SELECT) else ():
-        if _reads_as(text[found.end() :], query[6:]):
-            return found.end() - 6
-    return None
-
-
-def _reads_as(text: str, query: str) -> bool:
-    return len(text) >= len(query) and all(
-        told in (" ", there) for told, there in zip(query, text, strict=False)
-    )
-
-
-def _additions(query: str, mode: int, column: str, variables: Set[str]) -> Iterator[Addition]:
-    """Tables of a query that are to be read with the tenant."""
-    assigned = _ASSIGNED.match(query) if mode > _EXPRESSION else None
-    skipped = assigned.end() if assigned else 0
-    prefix = "" if mode == _STATEMENT else _SELECT
-    read = prefix + query[skipped:]
-    try:
+    def read_with_it(tree: Any, query: str, variables: Set[str]) -> Iterator[Piece]:
         levels = _Levels(column, variables)
-        levels(parse_sql(read)[0].stmt)
-    except Error:
-        return
-    for start, end, text in levels.untold(read):
-        moved = skipped - len(prefix)
-        yield Addition(start + moved, end + moved, text)
+        levels(tree)
+        yield from levels.untold(query)
+
+    return rewritten(text, read_with_it)
 
 
 @dataclass
@@ -168,7 +103,7 @@ class _Levels(Visitor):  # type: ignore[misc]
             level.enter(source, level.certain)
         self.levels.append(level)
 
-    def untold(self, text: str) -> Iterator[Addition]:
+    def untold(self, text: str) -> Iterator[Piece]:
         """Tables that are tied to the one tenant of the statement where Citus does not follow."""
         given = {value for level in self.levels for _, value in self._values(level)}
         if len(given) == 1:
@@ -228,11 +163,11 @@ def _alias(table: Any) -> str:
     return str(table.alias.aliasname if table.alias else table.relname)
 
 
-def _read_with(table: Any, text: str, condition: str) -> Addition:
+def _read_with(table: Any, text: str, condition: str) -> Piece:
     found = _TABLE.match(text, table.location)
     assert found  # noqa: S101 - the parser found one there
     alias = _ALIAS.match(text, found.end()) if table.alias else None
     end = (alias or found).end()
     written, name = text[table.location : end], _alias(table)
     read = f"(SELECT * FROM {written} WHERE {name}.{condition}) AS {name}"
-    return Addition(table.location, end, read)
+    return Piece(table.location, end, read)

@@ -311,7 +311,7 @@ BEGIN
     UPDATE courses.coupon AS k
     SET redemption_count = n.uses
     FROM (
-        SELECT x.business_id, x.coupon_id, count(o.course_order_id) AS uses
+        SELECT x.coupon_id, count(o.course_order_id) AS uses
         FROM courses.coupon AS x
         LEFT JOIN courses.course_order AS o
             ON o.business_id = x.business_id AND o.coupon_id = x.coupon_id
@@ -319,7 +319,7 @@ BEGIN
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.coupon_id = ANY (touched)
         GROUP BY x.business_id, x.coupon_id
     ) AS n
-    WHERE k.business_id = n.business_id AND k.coupon_id = n.coupon_id
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.coupon_id = n.coupon_id
       AND k.redemption_count <> n.uses;
     SELECT k.code, k.per_learner_limit INTO wrong
     FROM courses.coupon AS k
