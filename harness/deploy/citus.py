@@ -196,7 +196,7 @@ def _text(connection: Connection, statement: Statement, settings: Settings) -> s
         text = translation.in_plpgsql(text) if reads else text
     if not translation.is_in_plpgsql(text):
         return text
-    text = translation.asking_once(text, settings.tenancy)
+    text = translation.asking_once(translation.planned_anew(text), settings.tenancy)
     return cases.of_conditions(routing.with_tenant(text, settings.tenancy.column))
 
 

@@ -21,6 +21,7 @@ from harness.deploy.queries import Piece, rewritten
 
 _WORD = r'(?:"[^"]+"|\w+)'
 _TABLE = re.compile(rf"{_WORD}\s*\.\s*{_WORD}")
+_WHERE = re.compile(r"\bWHERE\s+", re.IGNORECASE)
 _ALIAS = re.compile(rf"\s+(?:AS\s+)?{_WORD}", re.IGNORECASE)
 
 Column = tuple[str, ...]
@@ -45,11 +46,13 @@ class _Level:
     """The tables of one SELECT, UPDATE or DELETE and what their tenants are equal to."""
 
     tables: dict[str, Any] = field(default_factory=dict)
-    """By their aliases; nothing for one that is changed, not read."""
+    """By their aliases; None for the one that is changed."""
     certain: list[Equality] = field(default_factory=list)
     """What holds for all rows."""
     outer: list[Equality] = field(default_factory=list)
     """What an outer join joins on."""
+    condition: Any = None
+    """Its WHERE."""
 
     def enter(self, source: Any, holds: list[Equality]) -> None:
         """Takes an item of FROM."""
@@ -60,7 +63,8 @@ class _Level:
             self.enter(source.rarg, holds if right else self.outer)
             (holds if left and right else self.outer).extend(_equalities(source.quals))
         elif isinstance(source, ast.RangeVar):
-            self.tables[_alias(source)] = source if source.schemaname else None
+            if source.schemaname:
+                self.tables[_alias(source)] = source
 
     def tenants(self, among: list[Equality], column: str) -> Iterator[tuple[str, Column]]:
         """Tables and what equals their tenant."""
@@ -95,7 +99,7 @@ class _Levels(Visitor):  # type: ignore[misc]
         self.aliases.add(_alias(node))
 
     def _add(self, sources: Any, condition: Any, changed: Any = None) -> None:
-        level = _Level()
+        level = _Level(condition=condition)
         if changed is not None:
             level.tables[_alias(changed)] = None
         level.certain.extend(_equalities(condition))
@@ -109,8 +113,11 @@ class _Levels(Visitor):  # type: ignore[misc]
         if len(given) == 1:
             condition = f"{self.column} = {'.'.join(given.pop())}"
             for level in self.levels:
-                for table in self._untold(level):
-                    yield _read_with(table, text, condition)
+                for alias, table in self._untold(level):
+                    if table is not None:
+                        yield _read_with(table, text, condition)
+                    elif not _is_either(level.condition):
+                        yield _changed_with(level, text, f"{alias}.{condition} AND ")
 
     def _values(self, level: _Level) -> Iterator[tuple[str, Column]]:
         for alias, other in level.tenants(level.certain + level.outer, self.column):
@@ -120,7 +127,7 @@ class _Levels(Visitor):  # type: ignore[misc]
     def _is_value(self, name: Column) -> bool:
         return name[0] in self.variables and name[0] not in self.aliases
 
-    def _untold(self, level: _Level) -> Iterator[Any]:
+    def _untold(self, level: _Level) -> Iterator[tuple[str, Any]]:
         told = {alias for alias, _ in self._values(level)}
         ties = list(level.tenants(level.certain, self.column))
         while more := {alias for alias, other in ties if other[0] in told} - told:
@@ -129,10 +136,9 @@ class _Levels(Visitor):  # type: ignore[misc]
             alias for alias, other in level.tenants(level.outer, self.column) if other[0] in told
         }
         for alias, other in level.tenants(level.certain + level.outer, self.column):
-            table = level.tables[alias]
-            if table and alias not in told and other[1:] == (self.column,):
+            if alias not in told and other[1:] == (self.column,):
                 told.add(alias)
-                yield table
+                yield alias, level.tables[alias]
 
 
 def _equalities(condition: Any) -> Iterator[Equality]:
@@ -161,6 +167,30 @@ def _column(reference: ast.ColumnRef) -> Column:
 
 def _alias(table: Any) -> str:
     return str(table.alias.aliasname if table.alias else table.relname)
+
+
+def _is_either(condition: Any) -> bool:
+    return isinstance(condition, ast.BoolExpr) and condition.boolop == enums.BoolExprType.OR_EXPR
+
+
+def _changed_with(level: _Level, text: str, condition: str) -> Piece:
+    """A further condition, first in the WHERE of an UPDATE or DELETE."""
+    places = _Places()
+    places(level.condition)
+    *_, found = _WHERE.finditer(text, 0, min(places.found) + 1)
+    return Piece(found.end(), found.end(), condition)
+
+
+class _Places(Visitor):  # type: ignore[misc]
+    """Where the parts of an expression stand."""
+
+    def __init__(self) -> None:
+        self.found: list[int] = []
+
+    def visit(self, _: Any, node: Any) -> None:
+        place = getattr(node, "location", None)
+        if isinstance(place, int) and place >= 0:
+            self.found.append(place)
 
 
 def _read_with(table: Any, text: str, condition: str) -> Piece:

@@ -267,6 +267,7 @@ CREATE FUNCTION courses.recompute_course_progress(
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     today  CONSTANT date := (moment AT TIME ZONE 'UTC')::date;
+    is_now CONSTANT boolean := row_security_active('courses.enrollment');
     written integer;
 BEGIN
     -- Two lessons done at once are counted one after the other, and the second sees both.
@@ -337,7 +338,7 @@ BEGIN
                (SELECT min(p.first_opened_at)
                 FROM courses.lesson_progress AS p
                 WHERE p.business_id = tenant AND p.enrollment_id = t.enrollment_id) AS started_at,
-               t.is_complete AND row_security_active('courses.enrollment') AND (
+               t.is_complete AND is_now AND (
                    SELECT x.status = 'active'
                    FROM courses.enrollment AS x
                    WHERE x.business_id = tenant AND x.enrollment_id = t.enrollment_id)
