@@ -128,7 +128,8 @@ BEGIN ATOMIC
                   WHERE p.business_id = tenant_mgmt.current_business_id()
                       AND p.method = is_model_accepted.method) AS minimum) AS l
     LEFT JOIN user_auth.authenticator_model AS m
-        ON m.business_id = tenant_mgmt.current_business_id() AND m.aaguid = model_aaguid;
+        ON m.business_id = tenant_mgmt.current_business_id()
+       AND m.aaguid = ANY (ARRAY[model_aaguid]);
 END;
 COMMENT ON FUNCTION user_auth.is_model_accepted(uuid, text) IS
     'Whether the calling tenant lets a model be registered for passkey or security_key: denied wins
