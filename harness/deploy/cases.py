@@ -43,7 +43,7 @@ def _apart(case: Any, query: str) -> Iterator[Piece]:
         yield Piece(place, place, f" {named[0]} =")
 
 
-class _Cases(Visitor):  # type: ignore[misc]
+class _Cases(Visitor):
     """Each CASE that compares a variable with values that stand there."""
 
     def __init__(self, variables: Set[str]) -> None:
@@ -52,7 +52,9 @@ class _Cases(Visitor):  # type: ignore[misc]
 
     def visit_CaseExpr(self, _: Any, node: Any) -> None:
         compares = isinstance(node.arg, ast.ColumnRef)
-        if compares and str(getattr(node.arg.fields[0], "sval", "")) in self.variables and all(
-            isinstance(branch.expr, ast.A_Const) for branch in node.args
+        if (
+            compares
+            and str(getattr(node.arg.fields[0], "sval", "")) in self.variables
+            and all(isinstance(branch.expr, ast.A_Const) for branch in node.args)
         ):
             self.found.append(node)

@@ -62,9 +62,8 @@ class _Level:
             self.enter(source.larg, holds if left else self.outer)
             self.enter(source.rarg, holds if right else self.outer)
             (holds if left and right else self.outer).extend(_equalities(source.quals))
-        elif isinstance(source, ast.RangeVar):
-            if source.schemaname:
-                self.tables[_alias(source)] = source
+        elif isinstance(source, ast.RangeVar) and source.schemaname:
+            self.tables[_alias(source)] = source
 
     def tenants(self, among: list[Equality], column: str) -> Iterator[tuple[str, Column]]:
         """Tables and what equals their tenant."""
@@ -74,7 +73,7 @@ class _Level:
                     yield one[0], other
 
 
-class _Levels(Visitor):  # type: ignore[misc]
+class _Levels(Visitor):
     """The levels of a statement, and where in it Citus knows the tenant."""
 
     def __init__(self, column: str, variables: Set[str]) -> None:
@@ -155,10 +154,9 @@ def _equalities(condition: Any) -> Iterator[Equality]:
 
 
 def _is_equality(expression: ast.A_Expr) -> bool:
-    return (
-        expression.kind == enums.A_Expr_Kind.AEXPR_OP
-        and [str(part.sval) for part in expression.name] == ["="]
-    )
+    return expression.kind == enums.A_Expr_Kind.AEXPR_OP and [
+        str(part.sval) for part in expression.name
+    ] == ["="]
 
 
 def _column(reference: ast.ColumnRef) -> Column:
@@ -181,7 +179,7 @@ def _changed_with(level: _Level, text: str, condition: str) -> Piece:
     return Piece(found.end(), found.end(), condition)
 
 
-class _Places(Visitor):  # type: ignore[misc]
+class _Places(Visitor):
     """Where the parts of an expression stand."""
 
     def __init__(self) -> None:
@@ -199,5 +197,5 @@ def _read_with(table: Any, text: str, condition: str) -> Piece:
     alias = _ALIAS.match(text, found.end()) if table.alias else None
     end = (alias or found).end()
     written, name = text[table.location : end], _alias(table)
-    read = f"(SELECT * FROM {written} WHERE {name}.{condition}) AS {name}"
-    return Piece(table.location, end, read)
+    of_tenant = f"FROM {written} WHERE {name}.{condition}"
+    return Piece(table.location, end, f"(SELECT * {of_tenant}) AS {name}")
