@@ -19,7 +19,17 @@ from psycopg import sql
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, one_line
-from harness.deploy import deploying, distribution, limits, nodes, roles, target, translation
+from harness.deploy import (
+    cases,
+    deploying,
+    distribution,
+    limits,
+    nodes,
+    roles,
+    routing,
+    target,
+    translation,
+)
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
 from harness.deploy.script import Statement, statements, steps
@@ -184,7 +194,10 @@ def _text(connection: Connection, statement: Statement, settings: Settings) -> s
     if statement.is_sql:
         reads = limits.reads_tables(connection, translation.body_of(text))
         text = translation.in_plpgsql(text) if reads else text
-    return translation.asking_once(text, settings.tenancy)
+    if not translation.is_in_plpgsql(text):
+        return text
+    text = translation.asking_once(translation.planned_anew(text), settings.tenancy)
+    return cases.of_conditions(routing.with_tenant(text, settings.tenancy.column))
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

@@ -7,7 +7,8 @@ planned with its parameters as any statement is, and nobody reads it before it i
 
 A query is sent to the one shard of its tenant where the tenant is a value or a parameter, and to
 all of them where it is the answer of a function. So a function in PL/pgSQL asks once whose turn it
-is, as it begins, and gives the answer to its queries.
+is, as it begins, and gives the answer to its queries. It asks for the time then, too: an UPDATE may
+not ask for it beside what it finds in a row.
 
 What has the same name means the same: in PL/pgSQL too, columns come before parameters here.
 """
@@ -35,7 +36,11 @@ _OUT = (
 )
 _ANSWER = "harness_answer"
 _CONFLICT = "#variable_conflict use_column"
-_TENANT = "harness_tenant"
+_TENANT, _MOMENT = "harness_tenant", "harness_moment"
+_ASKED_TIME = r"(?<![\w.])now\(\)"
+_UPDATE = re.compile(r"\bUPDATE\b", re.IGNORECASE)
+_GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*=\s*force_generic_plan\b", re.IGNORECASE)
+_COMMIT = re.compile(r"\bCOMMIT\b", re.IGNORECASE)
 _ROUTINE = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*\bLANGUAGE\s+plpgsql\b",
     re.IGNORECASE | re.DOTALL,
@@ -55,6 +60,11 @@ def body_of(text: str) -> str:
     return found["body"] if found else ""
 
 
+def is_in_plpgsql(text: str) -> bool:
+    """Whether a statement makes a function or a procedure in PL/pgSQL."""
+    return _ROUTINE.match(text) is not None
+
+
 def in_plpgsql(text: str) -> str:
     """CREATE FUNCTION with its SQL body in PL/pgSQL."""
     tree = cast("ast.CreateFunctionStmt", parser.parse_sql(text)[0].stmt)
@@ -70,18 +80,34 @@ def in_plpgsql(text: str) -> str:
     )
 
 
+def planned_anew(text: str) -> str:
+    """CREATE FUNCTION whose queries are planned with the values that they are called with.
+
+    Citus tells a shard by them; a plan that is made without ends the server (seen with 13.2.2).
+    """
+    found = _QUOTED_BODY.search(text)
+    head = text[: found.start()] if found else text
+    return _GENERIC.sub("", head) + text[len(head) :]
+
+
 def asking_once(text: str, tenancy: Tenancy) -> str:
-    """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
+    """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries, and
+    for the time, where it updates something.
 
     A trigger runs where data are loaded, too, and there is no tenant then. A function that names
     a tenant itself may have several: it and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
+    if found is None or not is_in_plpgsql(text) or _names_tenant(found["body"], tenancy):
         return text
     is_trigger = _TRIGGER.search(text[: found.start()])
-    asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
-    body = _with_variable(found["body"], tenancy, asked)
+    tenant = _if_any(tenancy) if is_trigger else tenancy.current_tenant
+    body = found["body"]
+    if tenant:
+        asked = re.escape(tenancy.current_tenant)
+        body = _with_variable(body, asked, f"{_TENANT} CONSTANT {tenancy.type} := {tenant}")
+    if _UPDATE.search(body) and not _COMMIT.search(body):
+        body = _with_variable(body, _ASKED_TIME, f"{_MOMENT} CONSTANT timestamptz := now()")
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 
@@ -97,17 +123,17 @@ def _if_any(tenancy: Tenancy) -> str:
     return f"nullif(current_setting('{tenancy.setting}', true), '')::{tenancy.type}"
 
 
-def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
-    asked = re.compile(f"{_UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
+def _with_variable(body: str, asked: str, declared: str) -> str:
+    """A body in which a variable stands for what it asked for."""
+    name = declared.split()[0]
+    pattern = re.compile(f"{_UNTOUCHED}|(?P<asked>{asked})", re.DOTALL)
     opening = _OPENING.match(body)
-    places = [found.start() for found in asked.finditer(body) if found["asked"]]
-    if not places or opening is None or not tenant:
+    if opening is None or not any(found["asked"] for found in pattern.finditer(body)):
         return body
     head, rest = body[: opening.start("word")], body[opening.end("word") :]
-    declared = f"DECLARE {_TENANT} CONSTANT {tenancy.type} := {tenant};"
     begun = "" if opening["word"].upper() == "DECLARE" else "\nBEGIN"
-    replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], rest)
-    return f"{head}{declared}{begun}{replaced}"
+    replaced = pattern.sub(lambda found: name if found["asked"] else found[0], rest)
+    return f"{head}DECLARE {declared};{begun}{replaced}"
 
 
 def _body(text: str) -> re.Match[str] | None:

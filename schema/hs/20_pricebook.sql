@@ -518,7 +518,7 @@ BEGIN
     FROM hs.price_level AS l
     LEFT JOIN hs.customer AS c
         ON c.business_id = l.business_id AND c.price_level_id = l.price_level_id
-       AND c.customer_id = customer
+       AND c.customer_id = ANY (ARRAY[customer])
     WHERE l.business_id = tenant AND (l.is_default OR c.customer_id IS NOT NULL)
       AND l.starts_on <= on_day AND (l.ends_on > on_day OR l.ends_on IS NULL)
     ORDER BY c.customer_id IS NOT NULL DESC

@@ -1384,12 +1384,14 @@ BEGIN
             SELECT FROM hs.work_order_transition_rule AS r
             WHERE r.business_id = NEW.business_id
               AND r.from_status = OLD.status AND r.to_status = NEW.status
-              AND r.is_enabled AND hs.unmet_demand(r, NEW.work_order_id) IS NULL) THEN
+              AND r.is_enabled
+              AND hs.unmet_demand(ROW(r.*)::hs.work_order_transition_rule,
+                                  NEW.work_order_id) IS NULL) THEN
             RAISE EXCEPTION 'work order %: no rule of the business allows % to become %',
                             OLD.work_order_number, OLD.status, NEW.status
                 USING ERRCODE = 'check_violation';
         END IF;
-        objected := hs.work_order_objection(OLD, NEW.status, reason);
+        objected := hs.work_order_objection(ROW(OLD.*)::hs.work_order, NEW.status, reason);
         IF objected IS NOT NULL THEN
             RAISE EXCEPTION 'work order % cannot become %: %', OLD.work_order_number, NEW.status,
                             objected

@@ -232,7 +232,7 @@ BEGIN
                LIMIT 1), l.state_code)
     FROM payroll.employee AS e
     LEFT JOIN payroll.work_location AS l
-        ON l.business_id = tenant AND l.work_location_id = place
+        ON l.business_id = tenant AND l.work_location_id = ANY (ARRAY[place])
     WHERE e.business_id = tenant AND e.employee_id = employee
     ON CONFLICT (business_id, pay_run_id, employee_id) DO UPDATE
     SET check_date = excluded.check_date, pay_period_id = excluded.pay_period_id,
@@ -365,7 +365,7 @@ BEGIN
                    p.payment_method, l.minimum_wage_amount, d.starts_on, d.ends_on
             FROM payroll.pay_run AS r
             LEFT JOIN payroll.paycheck AS p
-                ON p.business_id = r.business_id AND p.paycheck_id = paycheck
+                ON p.business_id = r.business_id AND p.paycheck_id = ANY (ARRAY[paycheck])
             LEFT JOIN payroll.pay_period AS d
                 ON d.business_id = r.business_id AND d.pay_period_id = r.pay_period_id
             LEFT JOIN payroll.work_location AS l
@@ -558,6 +558,7 @@ DECLARE
     started CONSTANT timestamptz := clock_timestamp();
     of_run  payroll.pay_run;
     person  uuid;
+    took_ms numeric;
 BEGIN
     SELECT r.* INTO of_run
     FROM payroll.pay_run AS r
@@ -590,9 +591,10 @@ BEGIN
     LOOP
         PERFORM payroll.calculate_paycheck(run, person, moment);
     END LOOP;
+    took_ms := round(extract(epoch FROM clock_timestamp() - started) * 1000, 3);
     UPDATE payroll.pay_run AS r
     SET status = 'calculated', calculated_at = moment,
-        calculation_ms = round(extract(epoch FROM clock_timestamp() - started) * 1000, 3)
+        calculation_ms = took_ms
     WHERE r.business_id = tenant AND r.pay_run_id = run;
     RETURN QUERY
     SELECT e.employee_id,

@@ -578,7 +578,8 @@ CREATE TABLE rest.stock_movement (
     movement_kind     text                   NOT NULL,
     quantity          system_core.quantity   NOT NULL,
     unit_cost         system_core.unit_price NOT NULL,
-    value_amount      system_core.money      NOT NULL
+    -- No domain: PostgreSQL 17.12 takes a trigger's row for another type where one is generated.
+    value_amount      numeric(14,2)          NOT NULL
         GENERATED ALWAYS AS (quantity * unit_cost) STORED,
     balance_after     system_core.quantity   NOT NULL,
     source_kind       text                   NOT NULL,
@@ -730,7 +731,7 @@ BEGIN
     NEW.balance_after := level.on_hand_qty;
 
     IF NEW.stock_lot_id IS NOT NULL THEN
-        lot_cost := rest.post_lot(NEW);
+        lot_cost := rest.post_lot(ROW(NEW.*)::rest.stock_movement);
     END IF;
     NEW.unit_cost := coalesce(NEW.unit_cost,
                               CASE item.cost_method WHEN 'fifo' THEN lot_cost

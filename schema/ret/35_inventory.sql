@@ -343,7 +343,8 @@ CREATE TABLE ret.stock_movement (
     to_state                 text                   NOT NULL DEFAULT 'none',
     quantity                 system_core.quantity   NOT NULL,
     unit_cost                system_core.unit_price NOT NULL,
-    value_amount             system_core.money      GENERATED ALWAYS AS (
+    -- No domain: PostgreSQL 17.12 takes a trigger's row for another type where one is generated.
+    value_amount             numeric(14,2)          GENERATED ALWAYS AS (
                                                         quantity * unit_cost) STORED,
     balance_after            system_core.quantity   NOT NULL,
     ledger_no                integer                NOT NULL,
@@ -636,10 +637,10 @@ BEGIN
         LIMIT 1;
     END IF;
     IF NEW.stock_lot_id IS NOT NULL AND change <> 0 THEN
-        PERFORM ret.follow_lot(NEW, change);
+        PERFORM ret.follow_lot(ROW(NEW.*)::ret.stock_movement, change);
     END IF;
     IF NEW.serial_number IS NOT NULL AND is_now THEN
-        PERFORM ret.follow_serial(NEW);
+        PERFORM ret.follow_serial(ROW(NEW.*)::ret.stock_movement);
     END IF;
     RETURN NEW;
 END

@@ -128,7 +128,8 @@ BEGIN ATOMIC
                   WHERE p.business_id = tenant_mgmt.current_business_id()
                       AND p.method = is_model_accepted.method) AS minimum) AS l
     LEFT JOIN user_auth.authenticator_model AS m
-        ON m.business_id = tenant_mgmt.current_business_id() AND m.aaguid = model_aaguid;
+        ON m.business_id = tenant_mgmt.current_business_id()
+       AND m.aaguid = ANY (ARRAY[model_aaguid]);
 END;
 COMMENT ON FUNCTION user_auth.is_model_accepted(uuid, text) IS
     'Whether the calling tenant lets a model be registered for passkey or security_key: denied wins
@@ -965,7 +966,8 @@ SELECT a.business_id, a.user_account_id, a.display_name, a.account_kind, a.mfa_r
         FROM user_auth.auth_method_policy AS q
         WHERE q.business_id = a.business_id AND q.is_enabled AND q.enforced_from <= current_date
             AND q.method <> ALL (coalesce(m.methods, '{}'))
-            AND user_auth.method_is_for(q.applies_to, a)) AS missing_methods,
+            AND user_auth.method_is_for(q.applies_to, ROW(a.*)::user_mgmt.user_account))
+           AS missing_methods,
        m.last_used_at
 FROM user_mgmt.user_account AS a
 LEFT JOIN LATERAL (

@@ -60,6 +60,11 @@ def test_changed_rows_beside_tables_are_found() -> None:
     assert list(limits.read_beside(body, _CHANGED)) == ["s.total"]
 
 
+def test_changed_rows_that_a_loop_is_over_are_not_beside_what_it_does() -> None:
+    body = "BEGIN FOR c IN SELECT * FROM changed LOOP UPDATE s.total SET n = c.n; END LOOP; END"
+    assert not list(limits.read_beside(body, _CHANGED))
+
+
 def test_changed_rows_alone_are_no_limit() -> None:
     body = """BEGIN -- changed rows of s.total
         IF EXISTS (SELECT FROM changed WHERE n < 0) THEN RAISE EXCEPTION 'no'; END IF;
