@@ -7,7 +7,7 @@ planned with its parameters as any statement is, and nobody reads it before it i
 
 A query is sent to the one shard of its tenant where the tenant is a value or a parameter, and to
 all of them where it is the answer of a function. So a function in PL/pgSQL asks once whose turn it
-is, as it begins, and gives the answer to its queries.
+is, as it begins, and gives the answer to its queries, beside each table of those that join several.
 
 What has the same name means the same: in PL/pgSQL too, columns come before parameters here.
 """
@@ -15,12 +15,16 @@ What has the same name means the same: in PL/pgSQL too, columns come before para
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from pglast import ast, enums, parser
 from pglast.stream import RawStream
 
+from harness.catalog.model import Name
 from harness.config import Tenancy
+from harness.deploy.routed import UNTOUCHED, routed
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(?P<body>.*)\bEND\s*$", re.IGNORECASE | re.DOTALL)
@@ -41,12 +45,21 @@ _ROUTINE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
+_DEFINER = re.compile(r"\bSECURITY\s+DEFINER\b", re.IGNORECASE)
+_NO_TABLES: Mapping[Name, str] = MappingProxyType({})
+_GENERIC = re.compile(r"\s+SET\s+plan_cache_mode\s*(?:=|TO)\s*'?force_generic_plan'?", re.IGNORECASE)
 _QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
 _OPENING = re.compile(
     r"(?:\s|--[^\n]*|/\*.*?\*/|\#[^\n]*)*(?P<word>DECLARE|BEGIN)\b", re.IGNORECASE | re.DOTALL
 )
-_UNTOUCHED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-"""Texts and comments: a query that is put together does not know the variable."""
+
+
+def planned_for_its_tenant(text: str) -> str:
+    """CREATE FUNCTION without the wish for plans that hold for all parameters: where a query's
+    shard is found when its plan is made, such a plan has none."""
+    found = _QUOTED_BODY.search(text)
+    head = text[: found.start()] if found else text
+    return _GENERIC.sub("", head) + text[len(head) :]
 
 
 def body_of(text: str) -> str:
@@ -70,18 +83,22 @@ def in_plpgsql(text: str) -> str:
     )
 
 
-def asking_once(text: str, tenancy: Tenancy) -> str:
+def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TABLES) -> str:
     """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
 
     A trigger runs where data are loaded, too, and there is no tenant then. A function that names
-    a tenant itself may have several: it and any other text stay as they are.
+    a tenant itself may have several: it and any other text stay as they are. `tables` are those
+    with a tenant column, which it is quoted by.
     """
     found = _QUOTED_BODY.search(text)
     if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
         return text
-    is_trigger = _TRIGGER.search(text[: found.start()])
+    head = text[: found.start()]
+    is_trigger = _TRIGGER.search(head)
     asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
     body = _with_variable(found["body"], tenancy, asked)
+    if body != found["body"] and not is_trigger and not _DEFINER.search(head):
+        body = routed(body, _TENANT, tables)
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 
@@ -98,7 +115,7 @@ def _if_any(tenancy: Tenancy) -> str:
 
 
 def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
-    asked = re.compile(f"{_UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
+    asked = re.compile(f"{UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
     opening = _OPENING.match(body)
     places = [found.start() for found in asked.finditer(body) if found["asked"]]
     if not places or opening is None or not tenant:
