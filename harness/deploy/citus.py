@@ -208,8 +208,7 @@ def _text(
     if statement.is_sql:
         reads = limits.reads_tables(connection, translation.body_of(text))
         text = translation.in_plpgsql(text) if reads else text
-    text = translation.planned_for_its_tenant(text)
-    return translation.asking_once(text, tenancy, tables)
+    return translation.for_a_cluster(text, tenancy, tables)
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

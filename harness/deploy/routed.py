@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from harness.catalog.model import Name
+from harness.deploy.bodies import UNTOUCHED, statements
 
-UNTOUCHED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-"""Texts and comments: a query that is put together knows no variable."""
 _TABLE = re.compile(
     r"(?P<word>\b(?:FROM|JOIN)\b[\s(]*?)(?P<schema>[a-z_]\w*)\.(?P<name>[a-z_]\w*)\b(?!\s*[(.])"
     r"(?P<alias>\s+AS\s+\w+)?",
@@ -32,17 +31,7 @@ def routed(body: str, tenant: str, tables: Mapping[Name, str]) -> str:
     `tenant` is a variable of the function; `tables` are the tenant columns of tables by their
     names.
     """
-    return "".join(_routed(piece, tenant, tables) for piece in _statements(body))
-
-
-def _statements(body: str) -> Iterator[str]:
-    """The body in pieces that end where a statement does."""
-    begin = 0
-    for found in re.finditer(f"{UNTOUCHED}|;", body, re.DOTALL):
-        if found[0] == ";":
-            yield body[begin : found.end()]
-            begin = found.end()
-    yield body[begin:]
+    return "".join(_routed(piece, tenant, tables) for piece in statements(body))
 
 
 def _routed(statement: str, tenant: str, tables: Mapping[Name, str]) -> str:

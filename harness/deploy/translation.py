@@ -24,7 +24,10 @@ from pglast.stream import RawStream
 
 from harness.catalog.model import Name
 from harness.config import Tenancy
-from harness.deploy.routed import UNTOUCHED, routed
+from harness.deploy.bodies import UNTOUCHED, declaring
+from harness.deploy.returning import returning
+from harness.deploy.routed import routed
+from harness.deploy.searched import searched
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(?P<body>.*)\bEND\s*$", re.IGNORECASE | re.DOTALL)
@@ -47,11 +50,21 @@ _ROUTINE = re.compile(
 _TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
 _DEFINER = re.compile(r"\bSECURITY\s+DEFINER\b", re.IGNORECASE)
 _NO_TABLES: Mapping[Name, str] = MappingProxyType({})
-_GENERIC = re.compile(r"\s+SET\s+plan_cache_mode\s*(?:=|TO)\s*'?force_generic_plan'?", re.IGNORECASE)
+_GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*(?:=|TO)\s*'?force_generic_plan'?", re.IGNORECASE)
 _QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
-_OPENING = re.compile(
-    r"(?:\s|--[^\n]*|/\*.*?\*/|\#[^\n]*)*(?P<word>DECLARE|BEGIN)\b", re.IGNORECASE | re.DOTALL
-)
+
+
+def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TABLES) -> str:
+    """CREATE FUNCTION in PL/pgSQL in a form that Citus can have; any other text as it is.
+
+    `tables` are those with a tenant column, which it is quoted by.
+    """
+    text = planned_for_its_tenant(asking_once(text, tenancy, tables))
+    found = _QUOTED_BODY.search(text)
+    if found is None or not _ROUTINE.match(text):
+        return text
+    body = returning(searched(found["body"]))
+    return text[: found.start("body")] + body + text[found.end("body") :]
 
 
 def planned_for_its_tenant(text: str) -> str:
@@ -87,8 +100,7 @@ def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TA
     """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
 
     A trigger runs where data are loaded, too, and there is no tenant then. A function that names
-    a tenant itself may have several: it and any other text stay as they are. `tables` are those
-    with a tenant column, which it is quoted by.
+    a tenant itself may have several: it and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
     if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
@@ -97,14 +109,23 @@ def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TA
     is_trigger = _TRIGGER.search(head)
     asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
     body = _with_variable(found["body"], tenancy, asked)
-    if body != found["body"] and not is_trigger and not _DEFINER.search(head):
-        body = routed(body, _TENANT, tables)
+    tenant = _TENANT if body != found["body"] else _given(head, body, tenancy)
+    if tenant and not is_trigger and not _DEFINER.search(head):
+        body = routed(body, tenant, tables)
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 
 def _names_tenant(body: str, tenancy: Tenancy) -> bool:
     setter = re.search(r"[\w.]+(?=\s*\()", tenancy.set_tenant)
     return tenancy.setting in body or (setter is not None and setter[0] in body)
+
+
+def _given(head: str, body: str, tenancy: Tenancy) -> str:
+    """The one parameter that the body holds tenants against; empty where there is none."""
+    column = re.escape(tenancy.column)
+    held = set(re.findall(rf"(?<=\.){column} = (\w+)\b(?!\s*[.(])", body))
+    parameters = {name for name in held if re.search(rf"[(,]\s*{name}\s+{tenancy.type}\b", head)}
+    return parameters.pop() if len(parameters) == 1 else ""
 
 
 def _if_any(tenancy: Tenancy) -> str:
@@ -116,15 +137,10 @@ def _if_any(tenancy: Tenancy) -> str:
 
 def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
     asked = re.compile(f"{UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
-    opening = _OPENING.match(body)
-    places = [found.start() for found in asked.finditer(body) if found["asked"]]
-    if not places or opening is None or not tenant:
+    if not tenant or not any(found["asked"] for found in asked.finditer(body)):
         return body
-    head, rest = body[: opening.start("word")], body[opening.end("word") :]
-    declared = f"DECLARE {_TENANT} CONSTANT {tenancy.type} := {tenant};"
-    begun = "" if opening["word"].upper() == "DECLARE" else "\nBEGIN"
-    replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], rest)
-    return f"{head}{declared}{begun}{replaced}"
+    replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], body)
+    return declaring(replaced, f"{_TENANT} CONSTANT {tenancy.type} := {tenant}") or body
 
 
 def _body(text: str) -> re.Match[str] | None:
