@@ -785,6 +785,21 @@ CREATE TRIGGER learning_outcome_rule_changed
         (OLD.mastery_threshold_pct, OLD.calculation, OLD.decay_pct, OLD.n_required))
     EXECUTE FUNCTION courses.judge_mastery_anew();
 
+-- An upsert of a cluster takes immutable functions alone, and no query.
+CREATE FUNCTION courses.evidence_with(known jsonb, added jsonb, of uuid) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(j.entry ORDER BY j.ordinal), '[]')
+    FROM JSON_TABLE(known || added, '$[*]' COLUMNS (
+        ordinal FOR ORDINALITY,
+        entry   jsonb PATH '$',
+        id      text  PATH '$.id')) AS j
+    WHERE j.id IS DISTINCT FROM of::text OR j.ordinal > jsonb_array_length(known);
+END;
+COMMENT ON FUNCTION courses.evidence_with(jsonb, jsonb, uuid) IS
+    'Evidence of an outcome with more of it, which replaces what the same source said before.';
+
+
 CREATE FUNCTION courses.observe_outcomes(attempt uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -810,14 +825,7 @@ BEGIN
     GROUP BY e.learner_id, q.learning_outcome_id, e.course_section_id, a.submitted_at
     HAVING sum(r.max_points) > 0
     ON CONFLICT (business_id, learner_id, learning_outcome_id, course_section_id)
-    DO UPDATE SET evidence = (
-        SELECT coalesce(jsonb_agg(j.entry ORDER BY j.ordinal), '[]')
-        FROM JSON_TABLE(m.evidence::jsonb || excluded.evidence::jsonb, '$[*]' COLUMNS (
-            ordinal FOR ORDINALITY,
-            entry   jsonb PATH '$',
-            id      text  PATH '$.id')) AS j
-        WHERE j.id IS DISTINCT FROM attempt::text
-           OR j.ordinal > jsonb_array_length(m.evidence))
+    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence, attempt)
     WHERE m.business_id = tenant;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;

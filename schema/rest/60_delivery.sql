@@ -280,12 +280,13 @@ CREATE FUNCTION rest.mark_item_out(
 ) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment CONSTANT timestamptz := now();
     offer  uuid;
 BEGIN
     UPDATE rest.menu_item_location AS o
     SET stock_mode = 'out_of_stock', remaining_qty = NULL,
-        out_since = coalesce(o.out_since, now()), out_reason = mark_item_out.reason,
+        out_since = coalesce(o.out_since, moment), out_reason = mark_item_out.reason,
         back_at = mark_item_out.back_at
     WHERE o.business_id = tenant AND o.menu_item_id = item AND o.location_id = place
     RETURNING o.menu_item_location_id INTO offer;

@@ -530,7 +530,7 @@ COMMENT ON FUNCTION user_auth.identifier_hash(text) IS
 CREATE FUNCTION user_auth.find_account(identifier text) RETURNS user_mgmt.user_account
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT a
+    SELECT a.*
     FROM user_mgmt.user_account AS a
     WHERE a.business_id = tenant_mgmt.current_business_id() AND a.status <> 'anonymized'
         AND (a.email_normalized = lower(btrim(identifier)) OR a.username = btrim(identifier))
