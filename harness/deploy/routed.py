@@ -9,7 +9,7 @@ which is what row security makes of it: PostgreSQL pulls it up as it does a tabl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from harness.catalog.model import Name
 from harness.deploy.bodies import UNTOUCHED, statements
@@ -25,18 +25,24 @@ _DELETES = re.compile(r"\bDELETE\s+$", re.IGNORECASE)
 _SYSTEM = re.compile(r"\b(?:ctid|xmin|xmax|cmin|cmax|tableoid|TABLESAMPLE)\b", re.IGNORECASE)
 
 
-def routed(body: str, tenant: str, tables: Mapping[Name, str]) -> str:
+def routed(body: str, tenant: Callable[[str], str], tables: Mapping[Name, str]) -> str:
     """The body of a function in which queries of several tables hold each against the tenant.
 
-    `tenant` is a variable of the function; `tables` are the tenant columns of tables by their
-    names.
+    `tenant` says what is the tenant in a statement, and nothing where that is not known; `tables`
+    are the tenant columns of tables by their names.
     """
-    return "".join(_routed(piece, tenant, tables) for piece in statements(body))
+    return "".join(_routed(piece, tenant(piece), tables) for piece in statements(body))
+
+
+def row_tenant(statement: str, column: str) -> str:
+    """The tenant of the row that a trigger is run for, where a statement names just one."""
+    named = set(re.findall(rf"\b(?:NEW|OLD)\.{re.escape(column)}\b", statement))
+    return named.pop() if len(named) == 1 else ""
 
 
 def _routed(statement: str, tenant: str, tables: Mapping[Name, str]) -> str:
     places = list(_places(statement, tables))
-    if len(places) < 2 or _SYSTEM.search(statement):
+    if not tenant or len(places) < 2 or _SYSTEM.search(statement):
         return statement
     for found in reversed(places):
         name = Name(found["schema"], found["name"])

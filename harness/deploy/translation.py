@@ -26,7 +26,7 @@ from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy.bodies import UNTOUCHED, declaring
 from harness.deploy.returning import returning
-from harness.deploy.routed import routed
+from harness.deploy.routed import routed, row_tenant
 from harness.deploy.searched import searched
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
@@ -110,8 +110,10 @@ def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TA
     asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
     body = _with_variable(found["body"], tenancy, asked)
     tenant = _TENANT if body != found["body"] else _given(head, body, tenancy)
-    if tenant and not is_trigger and not _DEFINER.search(head):
-        body = routed(body, tenant, tables)
+    if is_trigger:
+        body = routed(body, lambda statement: row_tenant(statement, tenancy.column), tables)
+    elif not _DEFINER.search(head):
+        body = routed(body, lambda _: tenant, tables)
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 

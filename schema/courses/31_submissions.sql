@@ -827,8 +827,8 @@ BEGIN
     WHERE c.business_id = NEW.business_id AND c.rubric_criterion_id = NEW.rubric_criterion_id
       AND c.learning_outcome_id IS NOT NULL AND c.max_points > 0
     ON CONFLICT (business_id, learner_id, learning_outcome_id, course_section_id)
-    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence, NEW.rubric_score_id)
-    WHERE m.business_id = NEW.business_id;
+    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence)
+    WHERE m.business_id = excluded.business_id;
     RETURN NULL;
 END
 $$;

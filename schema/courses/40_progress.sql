@@ -785,8 +785,8 @@ CREATE TRIGGER learning_outcome_rule_changed
         (OLD.mastery_threshold_pct, OLD.calculation, OLD.decay_pct, OLD.n_required))
     EXECUTE FUNCTION courses.judge_mastery_anew();
 
--- An upsert of a cluster takes immutable functions alone, and no query.
-CREATE FUNCTION courses.evidence_with(known jsonb, added jsonb, of uuid) RETURNS jsonb
+-- An upsert of a cluster takes immutable functions alone, no query and no variable.
+CREATE FUNCTION courses.evidence_with(known jsonb, added jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT coalesce(jsonb_agg(j.entry ORDER BY j.ordinal), '[]')
@@ -794,9 +794,9 @@ BEGIN ATOMIC
         ordinal FOR ORDINALITY,
         entry   jsonb PATH '$',
         id      text  PATH '$.id')) AS j
-    WHERE j.id IS DISTINCT FROM of::text OR j.ordinal > jsonb_array_length(known);
+    WHERE j.id IS DISTINCT FROM added -> 0 ->> 'id' OR j.ordinal > jsonb_array_length(known);
 END;
-COMMENT ON FUNCTION courses.evidence_with(jsonb, jsonb, uuid) IS
+COMMENT ON FUNCTION courses.evidence_with(jsonb, jsonb) IS
     'Evidence of an outcome with more of it, which replaces what the same source said before.';
 
 
@@ -825,8 +825,8 @@ BEGIN
     GROUP BY e.learner_id, q.learning_outcome_id, e.course_section_id, a.submitted_at
     HAVING sum(r.max_points) > 0
     ON CONFLICT (business_id, learner_id, learning_outcome_id, course_section_id)
-    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence, attempt)
-    WHERE m.business_id = tenant;
+    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence)
+    WHERE m.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END

@@ -677,7 +677,8 @@ CREATE FUNCTION user_auth.record_attempt(
 ) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant    CONSTANT uuid    := tenant_mgmt.current_business_id();
+    tenant    CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment    CONSTANT timestamptz := now();
     given     record;
     account   user_mgmt.user_account;
     known     uuid;
@@ -779,7 +780,7 @@ BEGIN
     END IF;
 
     UPDATE user_auth.auth_enrollment AS e
-    SET last_used_at = CASE WHEN outcome IN ('success', 'mfa_required') THEN now()
+    SET last_used_at = CASE WHEN outcome IN ('success', 'mfa_required') THEN moment
                             ELSE e.last_used_at END,
         use_count = e.use_count + (outcome IN ('success', 'mfa_required'))::integer,
         failure_count = e.failure_count + (outcome IN ('wrong_secret', 'mfa_failed'))::integer
