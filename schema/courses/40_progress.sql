@@ -265,8 +265,9 @@ CREATE FUNCTION courses.recompute_course_progress(
 ) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    today  CONSTANT date := (moment AT TIME ZONE 'UTC')::date;
+    tenant  CONSTANT uuid    := tenant_mgmt.current_business_id();
+    today   CONSTANT date    := (moment AT TIME ZONE 'UTC')::date;
+    is_live CONSTANT boolean := row_security_active('courses.enrollment');
     written integer;
 BEGIN
     -- Two lessons done at once are counted one after the other, and the second sees both.
@@ -324,7 +325,7 @@ BEGIN
                   predicted_completion_on = excluded.predicted_completion_on,
                   predicted_grade_pct = excluded.predicted_grade_pct,
                   recomputed_at = excluded.recomputed_at
-    WHERE p.business_id = tenant;
+    WHERE p.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     UPDATE courses.enrollment AS e
     SET progress_pct = n.progress_pct,
@@ -337,7 +338,7 @@ BEGIN
                (SELECT min(p.first_opened_at)
                 FROM courses.lesson_progress AS p
                 WHERE p.business_id = tenant AND p.enrollment_id = t.enrollment_id) AS started_at,
-               t.is_complete AND row_security_active('courses.enrollment') AND (
+               t.is_complete AND is_live AND (
                    SELECT x.status = 'active'
                    FROM courses.enrollment AS x
                    WHERE x.business_id = tenant AND x.enrollment_id = t.enrollment_id)

@@ -846,12 +846,13 @@ BEGIN
 
     IF device_hash IS NOT NULL THEN
         INSERT INTO user_auth.user_device AS d
-            (business_id, user_account_id, fingerprint_hash, device_kind)
+            (business_id, user_account_id, fingerprint_hash, device_kind, last_seen_at)
         VALUES (tenant, account, device_hash,
                 CASE client_kind WHEN 'mobile' THEN 'phone' WHEN 'kiosk' THEN 'kiosk'
-                                 ELSE 'desktop' END)
+                                 ELSE 'desktop' END,
+                now())
         ON CONFLICT (business_id, user_account_id, fingerprint_hash)
-            DO UPDATE SET last_seen_at = greatest(now(), d.last_seen_at)
+            DO UPDATE SET last_seen_at = greatest(excluded.last_seen_at, d.last_seen_at)
         RETURNING d.user_device_id INTO device;
     END IF;
 

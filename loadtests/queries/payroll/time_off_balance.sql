@@ -22,7 +22,7 @@ FROM (
 LEFT JOIN LATERAL (
     SELECT x.starts_on, x.status
     FROM payroll.time_off_request AS x
-    WHERE x.business_id = b.business_id AND x.employee_id = b.employee_id
+    WHERE x.business_id = %(business_id)s AND x.employee_id = b.employee_id
       AND x.time_off_policy_id = b.time_off_policy_id AND x.status IN ('submitted', 'approved')
     ORDER BY x.starts_on
     LIMIT 1
