@@ -93,6 +93,8 @@ def _run(
         done = there.get(file.path, 0)
         count += _run_file(connection, file, script, settings, tables, done)
     nodes.hide_statements(connection)
+    called_by = settings.roles
+    nodes.let_functions_ask(connection, [called_by.app, called_by.readonly, *called_by.others])
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
         left_out = deploying.finish(connection, files, settings.roles.loader)
