@@ -108,7 +108,7 @@ def let_functions_ask(connection: Connection, roles: Sequence[str]) -> None:
             sql.Identifier(connection.info.dbname),
             sql.SQL("citus.allow_nested_distributed_execution"),
         )
-        query = "SELECT result FROM run_command_on_all_nodes(%s) WHERE NOT success"
+        query = "SELECT result FROM run_command_on_all_nodes(%s, false) WHERE NOT success"
         if failed := connection.execute(query, [command.as_string(connection)]).fetchone():
             raise RefusedError(f"role {role} cannot be set up on every node: {failed[0]}")
 
