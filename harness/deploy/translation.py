@@ -61,7 +61,7 @@ def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_
     """
     text = planned_for_its_tenant(asking_once(text, tenancy, tables))
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text):
+    if found is None or not is_in_plpgsql(text):
         return text
     body = returning(searched(found["body"]))
     return text[: found.start("body")] + body + text[found.end("body") :]
@@ -79,6 +79,11 @@ def body_of(text: str) -> str:
     """The body of a function that is written in SQL; empty for any other."""
     found = _body(text)
     return found["body"] if found else ""
+
+
+def is_in_plpgsql(text: str) -> bool:
+    """Whether a statement makes a function or a procedure in PL/pgSQL."""
+    return _ROUTINE.match(text) is not None
 
 
 def in_plpgsql(text: str) -> str:
@@ -103,7 +108,7 @@ def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TA
     a tenant itself may have several: it and any other text stay as they are.
     """
     found = _QUOTED_BODY.search(text)
-    if found is None or not _ROUTINE.match(text) or _names_tenant(found["body"], tenancy):
+    if found is None or not is_in_plpgsql(text) or _names_tenant(found["body"], tenancy):
         return text
     head = text[: found.start()]
     is_trigger = _TRIGGER.search(head)

@@ -182,17 +182,15 @@ CREATE TRIGGER repair_order_number
 CREATE FUNCTION auto.guard_repair_order() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    -- On a shard of a cluster a row is of the shard's type, which no function takes.
-    visit     auto.repair_order;
     objection text;
 BEGIN
     IF NOT row_security_active(TG_RELID) THEN
         RETURN NEW;
     END IF;
     NEW.version := OLD.version + 1;
-    visit := NEW;
     IF NEW.status <> OLD.status THEN
-        objection := auto.order_objection(visit, NEW.status, OLD.status);
+        objection := auto.order_objection(
+            ROW(NEW.*)::auto.repair_order, NEW.status, OLD.status);
         IF objection IS NOT NULL THEN
             RAISE EXCEPTION 'order % cannot become %: %', OLD.ro_number, NEW.status, objection
                 USING ERRCODE = 'check_violation',
@@ -208,7 +206,8 @@ BEGIN
     END IF;
     IF NEW.grand_total > OLD.grand_total AND NEW.authorized_amount > 0
        AND NEW.status IN ('authorized', 'awaiting_parts', 'in_progress', 'quality_check')
-       AND NEW.grand_total > NEW.authorized_amount * (1 + auto.tolerance_pct(visit) / 100) THEN
+       AND NEW.grand_total > NEW.authorized_amount
+           * (1 + auto.tolerance_pct(ROW(NEW.*)::auto.repair_order) / 100) THEN
         RAISE EXCEPTION 'order % would come to %, % are authorized', OLD.ro_number,
                         NEW.grand_total, NEW.authorized_amount
             USING ERRCODE = 'check_violation',

@@ -858,7 +858,8 @@ DECLARE
     objection text;
 BEGIN
     IF row_security_active(TG_RELID) THEN
-        objection := auto.insurance_claim_objection(OLD, NEW.status);
+        objection := auto.insurance_claim_objection(
+            ROW(OLD.*)::auto.insurance_claim, NEW.status);
         IF objection IS NOT NULL THEN
             RAISE EXCEPTION 'claim % cannot be %: %', NEW.claim_number, NEW.status, objection
                 USING ERRCODE = 'check_violation',

@@ -353,7 +353,8 @@ BEGIN
         WHERE l.business_id = NEW.business_id AND l.course_order_id = NEW.course_order_id
           AND e.business_id = l.business_id
           AND e.course_order_line_id = l.course_order_line_id
-          AND e.status = 'pending_payment' AND courses.is_paid_for(l);
+          AND e.status = 'pending_payment'
+          AND courses.is_paid_for(ROW(l.*)::courses.course_order_line);
     END IF;
     RETURN NULL;
 END

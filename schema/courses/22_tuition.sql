@@ -570,11 +570,11 @@ FROM courses.course AS k
 JOIN courses.subject_area AS a
     ON a.business_id = k.business_id AND a.subject_area_id = k.subject_area_id
 LEFT JOIN LATERAL (
-    SELECT courses.offer_price(f) AS price_from, f.currency_code
+    SELECT courses.offer_price(ROW(f.*)::courses.price_offer) AS price_from, f.currency_code
     FROM courses.price_offer AS f
     WHERE f.business_id = k.business_id AND f.course_id = k.course_id
       AND current_date BETWEEN f.valid_from AND coalesce(f.valid_until, 'infinity')
-    ORDER BY courses.offer_price(f), f.offer_code
+    ORDER BY courses.offer_price(ROW(f.*)::courses.price_offer), f.offer_code
     LIMIT 1
 ) AS p ON true
 LEFT JOIN LATERAL (

@@ -356,7 +356,7 @@ BEGIN
                   option_distribution = excluded.option_distribution,
                   differential_flag = excluded.differential_flag, quality = excluded.quality,
                   computed_at = excluded.computed_at
-    WHERE k.business_id = tenant;
+    WHERE k.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END

@@ -635,14 +635,15 @@ BEGIN
     JOIN courses.rubric AS r ON r.business_id = c.business_id AND r.rubric_id = c.rubric_id
     LEFT JOIN courses.rubric_rating AS l
         ON l.business_id = c.business_id AND l.rubric_criterion_id = c.rubric_criterion_id
-       AND l.rubric_rating_id = NEW.rubric_rating_id
+       AND l.rubric_rating_id = ANY (ARRAY[NEW.rubric_rating_id])
     LEFT JOIN courses.assignment_submission AS w
         ON w.business_id = c.business_id
-       AND w.assignment_submission_id = NEW.assignment_submission_id
+       AND w.assignment_submission_id = ANY (ARRAY[NEW.assignment_submission_id])
     LEFT JOIN courses.assignment AS a
         ON a.business_id = c.business_id AND a.assignment_id = w.assignment_id
     LEFT JOIN courses.peer_review AS v
-        ON v.business_id = c.business_id AND v.peer_review_id = NEW.peer_review_id
+        ON v.business_id = c.business_id
+       AND v.peer_review_id = ANY (ARRAY[NEW.peer_review_id])
     WHERE c.business_id = NEW.business_id AND c.rubric_criterion_id = NEW.rubric_criterion_id;
     IF NEW.assignment_submission_id IS NOT NULL
        AND by_rule.asked IS DISTINCT FROM by_rule.rubric_id THEN
@@ -816,9 +817,10 @@ BEGIN
     FROM courses.rubric_criterion AS c
     LEFT JOIN courses.assignment_submission AS w
         ON w.business_id = c.business_id
-       AND w.assignment_submission_id = NEW.assignment_submission_id
+       AND w.assignment_submission_id = ANY (ARRAY[NEW.assignment_submission_id])
     LEFT JOIN courses.attempt_response AS r
-        ON r.business_id = c.business_id AND r.attempt_response_id = NEW.attempt_response_id
+        ON r.business_id = c.business_id
+       AND r.attempt_response_id = ANY (ARRAY[NEW.attempt_response_id])
     LEFT JOIN courses.assessment_attempt AS a
         ON a.business_id = c.business_id AND a.assessment_attempt_id = r.assessment_attempt_id
     JOIN courses.enrollment AS e

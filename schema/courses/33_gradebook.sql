@@ -514,17 +514,9 @@ BEGIN
     SET points = excluded.points, status = 'graded', cause = 'auto_grade', cause_reason = NULL,
         graded_at = excluded.graded_at,
         posted_at = greatest(n.posted_at, excluded.graded_at)
-    WHERE n.business_id = tenant AND n.status <> 'overridden'
+    WHERE n.business_id = excluded.business_id AND n.status <> 'overridden'
       AND (n.points IS DISTINCT FROM excluded.points
-           OR n.letter IS DISTINCT FROM (
-               SELECT b.letter
-               FROM courses.course_section AS s
-               JOIN courses.grading_scheme AS g
-                   ON g.business_id = s.business_id
-                  AND CASE WHEN s.grading_scheme_id IS NULL THEN g.is_default
-                           ELSE g.grading_scheme_id = s.grading_scheme_id END
-               CROSS JOIN LATERAL courses.band_of(g.bands, excluded.points, g.rounds_to) AS b
-               WHERE s.business_id = tenant AND s.course_section_id = section));
+           OR n.letter IS DISTINCT FROM excluded.letter);  -- of the scheme as it is now
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END
@@ -643,7 +635,7 @@ BEGIN
         cause = excluded.cause, cause_reason = excluded.cause_reason,
         graded_at = excluded.graded_at, feedback = excluded.feedback, is_late = excluded.is_late,
         posted_at = greatest(n.posted_at, excluded.graded_at)
-    WHERE n.business_id = NEW.business_id AND n.status <> 'overridden';
+    WHERE n.business_id = excluded.business_id AND n.status <> 'overridden';
     RETURN NULL;
 END
 $$;
@@ -703,7 +695,7 @@ BEGIN
         cause_reason = NULL, graded_by = NULL, graded_at = excluded.graded_at,
         attempts_counted = excluded.attempts_counted,
         posted_at = greatest(n.posted_at, excluded.graded_at)
-    WHERE n.business_id = NEW.business_id AND n.status <> 'overridden'
+    WHERE n.business_id = excluded.business_id AND n.status <> 'overridden'
       AND (n.points, n.attempts_counted)
           IS DISTINCT FROM (excluded.points, excluded.attempts_counted);
     RETURN NULL;

@@ -483,7 +483,7 @@ CREATE FUNCTION courses.sign_certificate() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        NEW.signature := courses.certificate_hash(NEW);
+        NEW.signature := courses.certificate_hash(ROW(NEW.*)::courses.issued_certificate);
         NEW.verification_code := courses.certificate_code(NEW.signature);
         IF EXISTS (SELECT FROM courses.issued_certificate AS c
                    WHERE c.business_id = NEW.business_id
@@ -492,7 +492,8 @@ BEGIN
                 USING ERRCODE = 'unique_violation', HINT = 'Issue it again: its key will differ.';
         END IF;
     ELSIF row_security_active(TG_RELID) THEN
-        IF courses.certificate_hash(NEW) <> courses.certificate_hash(OLD)
+        IF courses.certificate_hash(ROW(NEW.*)::courses.issued_certificate)
+           <> courses.certificate_hash(ROW(OLD.*)::courses.issued_certificate)
            OR (NEW.signature, NEW.verification_code)
               IS DISTINCT FROM (OLD.signature, OLD.verification_code) THEN
             RAISE EXCEPTION 'certificate % says what it says', OLD.certificate_number

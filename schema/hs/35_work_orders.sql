@@ -1350,9 +1350,6 @@ CREATE FUNCTION hs.move_work_order() RETURNS trigger
 DECLARE
     moment   timestamptz := clock_timestamp();
     newest   record;
-    rule     hs.work_order_transition_rule;
-    -- On a shard of a cluster a row is of the shard's type, which no function takes.
-    former   hs.work_order;
     reason   uuid;
     objected text;
 BEGIN
@@ -1383,23 +1380,18 @@ BEGIN
             moment := newest.occurred_at;
             reason := newest.reason_code_id;
         END IF;
-        objected := 'no rule of the business allows it';
-        FOR rule IN
-            SELECT r.*
-            FROM hs.work_order_transition_rule AS r
+        IF NOT EXISTS (
+            SELECT FROM hs.work_order_transition_rule AS r
             WHERE r.business_id = NEW.business_id
-              AND r.from_status = OLD.status AND r.to_status = NEW.status AND r.is_enabled
-        LOOP
-            objected := hs.unmet_demand(rule, NEW.work_order_id);
-            EXIT WHEN objected IS NULL;
-        END LOOP;
-        IF objected IS NOT NULL THEN
+              AND r.from_status = OLD.status AND r.to_status = NEW.status
+              AND r.is_enabled
+              AND hs.unmet_demand(ROW(r.*)::hs.work_order_transition_rule,
+                                  NEW.work_order_id) IS NULL) THEN
             RAISE EXCEPTION 'work order %: no rule of the business allows % to become %',
                             OLD.work_order_number, OLD.status, NEW.status
                 USING ERRCODE = 'check_violation';
         END IF;
-        former := OLD;
-        objected := hs.work_order_objection(former, NEW.status, reason);
+        objected := hs.work_order_objection(ROW(OLD.*)::hs.work_order, NEW.status, reason);
         IF objected IS NOT NULL THEN
             RAISE EXCEPTION 'work order % cannot become %: %', OLD.work_order_number, NEW.status,
                             objected

@@ -335,7 +335,7 @@ BEGIN
           AND w.business_id = c.business_id
           AND w.work_order_id = c.work_order_id
           AND w.status = 'invoiced'
-          AND hs.work_order_objection(w, 'closed', NULL) IS NULL
+          AND hs.work_order_objection(ROW(w.*)::hs.work_order, 'closed', NULL) IS NULL
           AND EXISTS (
               SELECT FROM hs.work_order_transition_rule AS r
               WHERE r.business_id = w.business_id
@@ -343,7 +343,8 @@ BEGIN
                 AND r.to_status = 'closed'
                 AND r.actor_role = 'system'
                 AND r.is_enabled
-                AND hs.unmet_demand(r, w.work_order_id) IS NULL);
+                AND hs.unmet_demand(ROW(r.*)::hs.work_order_transition_rule,
+                                    w.work_order_id) IS NULL);
     END IF;
     RETURN NULL;
 END

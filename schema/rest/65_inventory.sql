@@ -730,7 +730,7 @@ BEGIN
     NEW.balance_after := level.on_hand_qty;
 
     IF NEW.stock_lot_id IS NOT NULL THEN
-        lot_cost := rest.post_lot(NEW);
+        lot_cost := rest.post_lot(ROW(NEW.*)::rest.stock_movement);
     END IF;
     NEW.unit_cost := coalesce(NEW.unit_cost,
                               CASE item.cost_method WHEN 'fifo' THEN lot_cost

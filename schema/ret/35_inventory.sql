@@ -636,10 +636,10 @@ BEGIN
         LIMIT 1;
     END IF;
     IF NEW.stock_lot_id IS NOT NULL AND change <> 0 THEN
-        PERFORM ret.follow_lot(NEW, change);
+        PERFORM ret.follow_lot(ROW(NEW.*)::ret.stock_movement, change);
     END IF;
     IF NEW.serial_number IS NOT NULL AND is_now THEN
-        PERFORM ret.follow_serial(NEW);
+        PERFORM ret.follow_serial(ROW(NEW.*)::ret.stock_movement);
     END IF;
     RETURN NEW;
 END

@@ -257,7 +257,8 @@ BEGIN
     FROM ret.customer AS c
     WHERE m.business_id = tenant AND m.segment_id = target.segment_id AND m.left_at IS NULL
       AND c.business_id = m.business_id AND c.customer_id = m.customer_id
-      AND (c.status <> 'active' OR NOT ret.fits_segment(c, target.rule_doc, moment));
+      AND (c.status <> 'active'
+           OR NOT ret.fits_segment(ROW(c.*)::ret.customer, target.rule_doc, moment));
     GET DIAGNOSTICS leavers = ROW_COUNT;
     INSERT INTO ret.segment_member
         (business_id, segment_id, customer_id, entered_at, entry_reason, snapshot_value)
@@ -268,7 +269,7 @@ BEGIN
                       WHERE m.business_id = c.business_id AND m.customer_id = c.customer_id
                         AND m.segment_id = target.segment_id
                         AND (m.left_at IS NULL OR m.entered_at = moment))
-      AND ret.fits_segment(c, target.rule_doc, moment);
+      AND ret.fits_segment(ROW(c.*)::ret.customer, target.rule_doc, moment);
     GET DIAGNOSTICS joiners = ROW_COUNT;
     UPDATE ret.segment AS s
     SET refreshed_at = moment

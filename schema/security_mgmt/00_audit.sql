@@ -948,7 +948,8 @@ BEGIN
         SELECT r.chain_seq, r.record_hash,
                r.record_hash = security_mgmt.audit_hash(
                    head.hash_algorithm,
-                   r.previous_hash || security_mgmt.canonical_audit_bytes(r)) AS is_unaltered,
+                   r.previous_hash || security_mgmt.canonical_audit_bytes(
+                       ROW(r.*)::security_mgmt.audit_record)) AS is_unaltered,
                r.previous_hash = lag(r.record_hash) OVER chain AS is_linked,
                r.previous_hash = head.genesis_hash AS is_genesis,
                r.recorded_at < lag(r.recorded_at) OVER chain AS is_earlier,
@@ -960,7 +961,8 @@ BEGIN
     ), span AS (
         SELECT c.from_seq, c.to_seq, c.record_count, c.merkle_root, c.previous_checkpoint_hash,
                lag(c.to_seq, 1, 0::bigint) OVER spans AS previous_to_seq,
-               lag(security_mgmt.checkpoint_hash(c)) OVER spans AS previous_hash
+               lag(security_mgmt.checkpoint_hash(ROW(c.*)::security_mgmt.audit_checkpoint))
+                   OVER spans AS previous_hash
         FROM security_mgmt.audit_checkpoint AS c
         WHERE c.business_id = tenant
         WINDOW spans AS (ORDER BY c.from_seq)

@@ -754,7 +754,7 @@ BEGIN ATOMIC
                 op      text  PATH '$.op',
                 operand jsonb PATH '$.value'))) AS c
     ), hit AS (
-        SELECT b.branch_no, e AS event
+        SELECT b.branch_no, ROW(e.*)::security_mgmt.security_event AS event
         FROM security_mgmt.security_event AS e
         CROSS JOIN (SELECT DISTINCT c.branch_no FROM condition AS c) AS b
         WHERE e.business_id = tenant_mgmt.current_business_id()
@@ -763,7 +763,8 @@ BEGIN ATOMIC
               SELECT FROM condition AS c
               WHERE c.branch_no = b.branch_no
                 AND NOT security_mgmt.condition_holds(
-                    security_mgmt.event_field(e, c.field), c.op, c.operand))
+                    security_mgmt.event_field(ROW(e.*)::security_mgmt.security_event, c.field),
+                    c.op, c.operand))
     ), one AS (
         -- The branches of a sequence are its steps; otherwise an event counts once.
         SELECT DISTINCT ON ((h.event).security_event_id,

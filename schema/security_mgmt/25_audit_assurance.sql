@@ -227,7 +227,8 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT security_mgmt.audit_hash(
                    head.hash_algorithm,
-                   n.previous_hash || security_mgmt.canonical_audit_bytes(n)) AS hash
+                   n.previous_hash || security_mgmt.canonical_audit_bytes(
+                       ROW(n.*)::security_mgmt.audit_record)) AS hash
         FROM security_mgmt.audit_record AS n
         WHERE n.business_id = tenant AND n.audit_record_id = r.audit_record_id
           AND n.recorded_at = r.recorded_at
@@ -367,7 +368,8 @@ BEGIN
     UPDATE security_mgmt.evidence_hold AS h
     SET records_held = (SELECT count(*) FROM security_mgmt.audit_record AS r
                         WHERE r.business_id = h.business_id
-                          AND security_mgmt.audit_record_in_scope(r, h.scope_filter)),
+                          AND security_mgmt.audit_record_in_scope(
+                              ROW(r.*)::security_mgmt.audit_record, h.scope_filter)),
         last_enforced_at = now()
     WHERE h.business_id = tenant_mgmt.current_business_id() AND h.released_at IS NULL;
     GET DIAGNOSTICS enforced = ROW_COUNT;
@@ -426,7 +428,8 @@ BEGIN
                           AND held.audit_record_id = r.audit_record_id
                           AND held.recorded_at = r.recorded_at
                        WHERE h.business_id = r.business_id AND h.released_at IS NULL
-                         AND security_mgmt.audit_record_in_scope(held, h.scope_filter)))
+                         AND security_mgmt.audit_record_in_scope(
+                             ROW(held.*)::security_mgmt.audit_record, h.scope_filter)))
         $query$, child.name) INTO is_bound;
         CONTINUE WHEN is_bound;
 
@@ -625,7 +628,7 @@ BEGIN ATOMIC
        AND r.recorded_at >= e.from_at AND r.recorded_at < e.until_at
     WHERE e.business_id = tenant_mgmt.current_business_id()
       AND e.audit_export_id = export_id
-      AND security_mgmt.audit_record_in_scope(r, e.filter)
+      AND security_mgmt.audit_record_in_scope(ROW(r.*)::security_mgmt.audit_record, e.filter)
     ORDER BY r.chain_seq;
 END;
 COMMENT ON FUNCTION security_mgmt.audit_export_lines(uuid) IS

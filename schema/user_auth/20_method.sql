@@ -383,7 +383,7 @@ BEGIN
     SELECT judged.* INTO wrong
     FROM (
         SELECT c.method, p.applies_to, p.max_enrollments_per_user, p.is_enabled,
-               user_auth.method_is_for(p.applies_to, a) AS is_for,
+               user_auth.method_is_for(p.applies_to, ROW(a.*)::user_mgmt.user_account) AS is_for,
                a.status IN ('deactivated', 'anonymized') AS has_left,
                (SELECT count(*) FROM user_auth.auth_enrollment AS e
                 WHERE e.business_id = c.business_id AND e.user_account_id = c.user_account_id

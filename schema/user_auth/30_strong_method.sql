@@ -965,7 +965,8 @@ SELECT a.business_id, a.user_account_id, a.display_name, a.account_kind, a.mfa_r
         FROM user_auth.auth_method_policy AS q
         WHERE q.business_id = a.business_id AND q.is_enabled AND q.enforced_from <= current_date
             AND q.method <> ALL (coalesce(m.methods, '{}'))
-            AND user_auth.method_is_for(q.applies_to, a)) AS missing_methods,
+            AND user_auth.method_is_for(q.applies_to, ROW(a.*)::user_mgmt.user_account))
+           AS missing_methods,
        m.last_used_at
 FROM user_mgmt.user_account AS a
 LEFT JOIN LATERAL (
