@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, is_lost, one_line
@@ -175,8 +176,8 @@ def _planned(
 ) -> Mapping[str, Any]:
     """The same without a call. EXPLAIN does not tell Citus the parameters of an INSERT … SELECT,
     so the values stand in its text."""
-    cursor = psycopg.ClientCursor(connection)
-    row = cursor.execute((_PLAN + query.statement).encode(), dict(values)).fetchone()
+    texts = {name: sql.Literal(value).as_string(connection) for name, value in values.items()}
+    row = connection.execute((_PLAN + query.literal(texts)).encode()).fetchone()
     assert row  # noqa: S101 - EXPLAIN answers with one row
     document: Mapping[str, Any] = row[0][0]
     return document
