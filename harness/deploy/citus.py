@@ -20,7 +20,16 @@ from psycopg import sql
 from harness.catalog.model import Name
 from harness.config import Settings, Tenancy
 from harness.db import Connection, Target, connect, one_line
-from harness.deploy import deploying, distribution, limits, nodes, roles, target, translation
+from harness.deploy import (
+    deploying,
+    distribution,
+    limits,
+    nodes,
+    roles,
+    routing,
+    target,
+    translation,
+)
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
 from harness.deploy.script import Statement, statements, steps
@@ -210,6 +219,10 @@ def _text(
     if statement.is_sql:
         reads = limits.reads_tables(connection, translation.body_of(text))
         text = translation.in_plpgsql(text) if reads else text
+    if not translation.is_in_plpgsql(text):
+        return text
+    text = translation.asking_once(translation.planned_anew(text), tenancy)
+    text = routing.with_tenant(text, tenancy.column)
     return translation.for_a_cluster(text, tenancy, tables)
 
 

@@ -23,6 +23,7 @@ TRIGGER = (
 _NOT_VALID = "cannot add NOT VALID foreign key on partitioned table"
 _COMMENT = re.compile(r"--[^\n]*")
 _QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
+_PIECES = re.compile(r";|\bLOOP\b", re.IGNORECASE)
 _EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
 _BODY = """
 SELECT p.prosrc FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
@@ -63,6 +64,6 @@ def read_beside(body: str, transition: Transition) -> Iterator[str]:
     that puts statements together, anywhere."""
     changed = re.compile(rf"\b({'|'.join(map(re.escape, transition.tables))})\b")
     text = _COMMENT.sub("", body)
-    for piece in [text] if _EXECUTE.search(text) else text.split(";"):
+    for piece in [text] if _EXECUTE.search(text) else _PIECES.split(text):
         if changed.search(piece):
             yield from _QUALIFIED.findall(piece)

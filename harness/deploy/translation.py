@@ -8,6 +8,7 @@ planned with its parameters as any statement is, and nobody reads it before it i
 A query is sent to the one shard of its tenant where the tenant is a value or a parameter, and to
 all of them where it is the answer of a function. So a function in PL/pgSQL asks once whose turn it
 is, as it begins, and gives the answer to its queries, beside each table of those that join several.
+It asks for the time then, too: an UPDATE may not ask for it beside what it finds in a row.
 
 What has the same name means the same: in PL/pgSQL too, columns come before parameters here.
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, cast
 
 from pglast import ast, enums, parser
@@ -42,37 +42,18 @@ _OUT = (
 )
 _ANSWER = "harness_answer"
 _CONFLICT = "#variable_conflict use_column"
-_TENANT = "harness_tenant"
+_TENANT, _MOMENT = "harness_tenant", "harness_moment"
+_ASKED_TIME = r"(?<![\w.])now\(\)"
+_UPDATE = re.compile(r"\bUPDATE\b", re.IGNORECASE)
+_GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*=\s*force_generic_plan\b", re.IGNORECASE)
+_COMMIT = re.compile(r"\bCOMMIT\b", re.IGNORECASE)
 _ROUTINE = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*\bLANGUAGE\s+plpgsql\b",
     re.IGNORECASE | re.DOTALL,
 )
 _TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
 _DEFINER = re.compile(r"\bSECURITY\s+DEFINER\b", re.IGNORECASE)
-_NO_TABLES: Mapping[Name, str] = MappingProxyType({})
-_GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*(?:=|TO)\s*'?force_generic_plan'?", re.IGNORECASE)
 _QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
-
-
-def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TABLES) -> str:
-    """CREATE FUNCTION in PL/pgSQL in a form that Citus can have; any other text as it is.
-
-    `tables` are those with a tenant column, which it is quoted by.
-    """
-    text = planned_for_its_tenant(asking_once(text, tenancy, tables))
-    found = _QUOTED_BODY.search(text)
-    if found is None or not is_in_plpgsql(text):
-        return text
-    body = returning(searched(found["body"]))
-    return text[: found.start("body")] + body + text[found.end("body") :]
-
-
-def planned_for_its_tenant(text: str) -> str:
-    """CREATE FUNCTION without the wish for plans that hold for all parameters: where a query's
-    shard is found when its plan is made, such a plan has none."""
-    found = _QUOTED_BODY.search(text)
-    head = text[: found.start()] if found else text
-    return _GENERIC.sub("", head) + text[len(head) :]
 
 
 def body_of(text: str) -> str:
@@ -101,8 +82,35 @@ def in_plpgsql(text: str) -> str:
     )
 
 
-def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TABLES) -> str:
-    """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries.
+def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str]) -> str:
+    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have.
+
+    `tables` are those with a tenant column, which it is quoted by.
+    """
+    found = _QUOTED_BODY.search(text)
+    assert found  # noqa: S101 - it was asked whether there is one
+    head, body = text[: found.start()], found["body"]
+    tenant = _TENANT if f"{_TENANT} CONSTANT" in body else _given(head, body, tenancy)
+    if _TRIGGER.search(head):
+        body = routed(body, lambda statement: row_tenant(statement, tenancy.column), tables)
+    elif not _DEFINER.search(head):
+        body = routed(body, lambda _: tenant, tables)
+    return text[: found.start("body")] + returning(searched(body)) + text[found.end("body") :]
+
+
+def planned_anew(text: str) -> str:
+    """CREATE FUNCTION whose queries are planned with the values that they are called with.
+
+    Citus tells a shard by them; a plan that is made without ends the server (seen with 13.2.2).
+    """
+    found = _QUOTED_BODY.search(text)
+    head = text[: found.start()] if found else text
+    return _GENERIC.sub("", head) + text[len(head) :]
+
+
+def asking_once(text: str, tenancy: Tenancy) -> str:
+    """CREATE FUNCTION in PL/pgSQL that asks for its tenant as it begins and not in its queries, and
+    for the time, where it updates something.
 
     A trigger runs where data are loaded, too, and there is no tenant then. A function that names
     a tenant itself may have several: it and any other text stay as they are.
@@ -110,15 +118,14 @@ def asking_once(text: str, tenancy: Tenancy, tables: Mapping[Name, str] = _NO_TA
     found = _QUOTED_BODY.search(text)
     if found is None or not is_in_plpgsql(text) or _names_tenant(found["body"], tenancy):
         return text
-    head = text[: found.start()]
-    is_trigger = _TRIGGER.search(head)
-    asked = _if_any(tenancy) if is_trigger else tenancy.current_tenant
-    body = _with_variable(found["body"], tenancy, asked)
-    tenant = _TENANT if body != found["body"] else _given(head, body, tenancy)
-    if is_trigger:
-        body = routed(body, lambda statement: row_tenant(statement, tenancy.column), tables)
-    elif not _DEFINER.search(head):
-        body = routed(body, lambda _: tenant, tables)
+    is_trigger = _TRIGGER.search(text[: found.start()])
+    tenant = _if_any(tenancy) if is_trigger else tenancy.current_tenant
+    body = found["body"]
+    if tenant:
+        asked = re.escape(tenancy.current_tenant)
+        body = _with_variable(body, asked, f"{_TENANT} CONSTANT {tenancy.type} := {tenant}")
+    if _UPDATE.search(body) and not _COMMIT.search(body):
+        body = _with_variable(body, _ASKED_TIME, f"{_MOMENT} CONSTANT timestamptz := now()")
     return text[: found.start("body")] + body + text[found.end("body") :]
 
 
@@ -142,12 +149,14 @@ def _if_any(tenancy: Tenancy) -> str:
     return f"nullif(current_setting('{tenancy.setting}', true), '')::{tenancy.type}"
 
 
-def _with_variable(body: str, tenancy: Tenancy, tenant: str) -> str:
-    asked = re.compile(f"{UNTOUCHED}|(?P<asked>{re.escape(tenancy.current_tenant)})", re.DOTALL)
-    if not tenant or not any(found["asked"] for found in asked.finditer(body)):
+def _with_variable(body: str, asked: str, declared: str) -> str:
+    """A body in which a variable stands for what it asked for."""
+    name = declared.split()[0]
+    pattern = re.compile(f"{UNTOUCHED}|(?P<asked>{asked})", re.DOTALL)
+    if not any(found["asked"] for found in pattern.finditer(body)):
         return body
-    replaced = asked.sub(lambda found: _TENANT if found["asked"] else found[0], body)
-    return declaring(replaced, f"{_TENANT} CONSTANT {tenancy.type} := {tenant}") or body
+    replaced = pattern.sub(lambda found: name if found["asked"] else found[0], body)
+    return declaring(replaced, declared) or body
 
 
 def _body(text: str) -> re.Match[str] | None:

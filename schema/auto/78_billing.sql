@@ -372,19 +372,17 @@ CREATE CONSTRAINT TRIGGER invoice_not_overpaid
     FOR EACH ROW WHEN (NEW.open_balance < 0)
     EXECUTE FUNCTION auto.require_not_overpaid();
 
-CREATE FUNCTION auto.settle_customers(businesses uuid[], customers uuid[]) RETURNS void
+CREATE FUNCTION auto.settle_customers(tenant uuid, customers uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM auto.customer AS c
-    JOIN unnest(businesses, customers) AS t (business_id, customer_id)
-        ON t.business_id = c.business_id AND t.customer_id = c.customer_id
-    ORDER BY c.business_id, c.customer_id
-    FOR NO KEY UPDATE OF c;
+    WHERE c.business_id = tenant AND c.customer_id = ANY (customers)
+    ORDER BY c.customer_id
+    FOR NO KEY UPDATE;
 
     UPDATE auto.customer AS c
     SET open_balance = owed.amount, lifetime_revenue_amount = owed.revenue
-    FROM (SELECT DISTINCT x.business_id, x.customer_id
-          FROM unnest(businesses, customers) AS x (business_id, customer_id)) AS t
+    FROM unnest(customers) AS t (customer_id)
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(greatest(i.open_balance, 0))
                             FILTER (WHERE i.payer_kind IN ('customer', 'fleet')
@@ -392,32 +390,33 @@ BEGIN
                coalesce(sum(i.total_amount - i.tax_amount)
                             FILTER (WHERE i.payer_kind <> 'internal'), 0) AS revenue
         FROM auto.invoice AS i
-        WHERE i.business_id = t.business_id
+        WHERE i.business_id = tenant
           AND i.bill_to_customer_id = t.customer_id
           AND i.status NOT IN ('draft', 'void')
     ) AS owed
-    WHERE c.business_id = t.business_id
+    WHERE c.business_id = tenant
       AND c.customer_id = t.customer_id
       AND (c.open_balance, c.lifetime_revenue_amount)
           IS DISTINCT FROM (owed.amount, owed.revenue);
 END
 $$;
-COMMENT ON FUNCTION auto.settle_customers(uuid[], uuid[]) IS
+COMMENT ON FUNCTION auto.settle_customers(uuid, uuid[]) IS
     'Brings what customers owe, and what was ever invoiced to them without tax, in line with their
-     invoices; what insurers and warranties owe is theirs. Both arrays go together, as a trigger
-     knows its rows.';
+     invoices; what insurers and warranties owe is theirs.';
 
 CREATE FUNCTION auto.settle_changed_customers() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
-    businesses uuid[];
-    customers  uuid[];
+    owing record;
 BEGIN
-    SELECT array_agg(t.business_id), array_agg(t.bill_to_customer_id) INTO businesses, customers
-    FROM (SELECT DISTINCT c.business_id, c.bill_to_customer_id FROM changed AS c) AS t;
-    IF businesses IS NOT NULL THEN
-        PERFORM auto.settle_customers(businesses, customers);
-    END IF;
+    FOR owing IN
+        SELECT c.business_id, array_agg(DISTINCT c.bill_to_customer_id) AS customers
+        FROM changed AS c
+        GROUP BY c.business_id
+        ORDER BY c.business_id
+    LOOP
+        PERFORM auto.settle_customers(owing.business_id, owing.customers);
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -460,16 +460,21 @@ CREATE TRIGGER customer_review_detractor
 
 CREATE MATERIALIZED VIEW auto.mv_customer_retention AS
 SELECT c.business_id, c.customer_id,
-       coalesce(v.visits, 0)                                AS visits,
-       coalesce(s.spend_amount, 0)                          AS spend_amount,
+       coalesce(v.visits, 0)                                   AS visits,
+       coalesce(s.spend_amount, 0)                             AS spend_amount,
        v.last_visit_at,
-       round(idle.months, 1)                                AS months_since_last_visit,
-       coalesce(o.vehicles, 0)                              AS vehicles,
-       round(1 - exp(-idle.months / (2 * usual.months)), 4) AS lapse_probability
+       round(v.idle_months, 1)                                 AS months_since_last_visit,
+       coalesce(o.vehicles, 0)                                 AS vehicles,
+       round(1 - exp(-v.idle_months / (2 * v.usual_months)), 4) AS lapse_probability
 FROM auto.customer AS c
 LEFT JOIN (
-    SELECT r.business_id, r.customer_id, count(*) AS visits, min(r.opened_at) AS first_visit_at,
-           max(r.opened_at) AS last_visit_at
+    SELECT r.business_id, r.customer_id, count(*) AS visits, max(r.opened_at) AS last_visit_at,
+           greatest(extract(epoch FROM now() - max(r.opened_at)), 0) / (30.44 * 86400)
+               AS idle_months,
+           CASE WHEN count(*) > 1
+                THEN greatest(extract(epoch FROM max(r.opened_at) - min(r.opened_at))
+                              / (count(*) - 1) / (30.44 * 86400), 1)
+                ELSE 6 END AS usual_months
     FROM auto.repair_order AS r
     WHERE r.status IN ('invoiced', 'closed')
     GROUP BY r.business_id, r.customer_id) AS v
@@ -486,15 +491,6 @@ LEFT JOIN (
     WHERE w.starts_on <= current_date AND coalesce(w.ends_on > current_date, true)
     GROUP BY w.business_id, w.customer_id) AS o
     ON o.business_id = c.business_id AND o.customer_id = c.customer_id
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN v.visits > 0
-                THEN greatest(extract(epoch FROM now() - v.last_visit_at), 0) / (30.44 * 86400)
-                END AS months) AS idle
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN v.visits > 1
-                THEN greatest(extract(epoch FROM v.last_visit_at - v.first_visit_at)
-                              / (v.visits - 1) / (30.44 * 86400), 1)
-                ELSE 6 END AS months) AS usual
 WHERE c.status <> 'archived'
 WITH NO DATA;
 COMMENT ON MATERIALIZED VIEW auto.mv_customer_retention IS

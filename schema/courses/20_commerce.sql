@@ -311,7 +311,7 @@ BEGIN
     UPDATE courses.coupon AS k
     SET redemption_count = n.uses
     FROM (
-        SELECT x.business_id, x.coupon_id, count(o.course_order_id) AS uses
+        SELECT x.coupon_id, count(o.course_order_id) AS uses
         FROM courses.coupon AS x
         LEFT JOIN courses.course_order AS o
             ON o.business_id = x.business_id AND o.coupon_id = x.coupon_id
@@ -319,7 +319,7 @@ BEGIN
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.coupon_id = ANY (touched)
         GROUP BY x.business_id, x.coupon_id
     ) AS n
-    WHERE k.business_id = n.business_id AND k.coupon_id = n.coupon_id
+    WHERE k.business_id = tenant_mgmt.current_business_id() AND k.coupon_id = n.coupon_id
       AND k.redemption_count <> n.uses;
     SELECT k.code, k.per_learner_limit INTO wrong
     FROM courses.coupon AS k
@@ -566,7 +566,7 @@ BEGIN
     UPDATE courses.course_order AS o
     SET subtotal_amount = n.subtotal, discount_amount = n.discount, tax_amount = n.tax
     FROM (
-        SELECT x.business_id, x.course_order_id,
+        SELECT x.course_order_id,
                coalesce(sum(l.quantity * l.unit_amount), 0) AS subtotal,
                coalesce(sum(l.discount_amount), 0) AS discount,
                coalesce(sum(l.tax_amount), 0) AS tax
@@ -577,7 +577,8 @@ BEGIN
           AND x.course_order_id = ANY (touched)
         GROUP BY x.business_id, x.course_order_id
     ) AS n
-    WHERE o.business_id = n.business_id AND o.course_order_id = n.course_order_id
+    WHERE o.business_id = tenant_mgmt.current_business_id()
+      AND o.course_order_id = n.course_order_id
       AND (o.subtotal_amount, o.discount_amount, o.tax_amount)
           IS DISTINCT FROM (n.subtotal, n.discount, n.tax);
     RETURN NULL;

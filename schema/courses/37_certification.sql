@@ -279,7 +279,8 @@ BEGIN ATOMIC
     SELECT c.certificate_number, 'altered'
     FROM courses.issued_certificate AS c
     WHERE c.business_id = tenant_mgmt.current_business_id()
-      AND courses.certificate_standing(ROW(c.*)::courses.issued_certificate, c.issued_on) = 'tampered'
+      AND courses.certificate_standing(ROW(c.*)::courses.issued_certificate, c.issued_on)
+          = 'tampered'
     UNION ALL
     SELECT c.certificate_number, 'valid of a standing that is ' || a.state
     FROM courses.issued_certificate AS c

@@ -589,6 +589,7 @@ BEGIN
         ) AS d
         WHERE x.business_id = tenant_mgmt.current_business_id() AND x.is_successful IS NULL
           AND x.performed_at < moment - interval '15 days'
+        ORDER BY x.intervention_id
     ) AS n
     WHERE i.business_id = tenant_mgmt.current_business_id()
       AND i.intervention_id = n.intervention_id;

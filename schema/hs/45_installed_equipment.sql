@@ -692,7 +692,8 @@ CREATE TABLE hs.refrigerant_transaction (
     refrigerant_code           text                   NOT NULL,
     weight_before_lb           system_core.quantity   NOT NULL,
     weight_after_lb            system_core.quantity   NOT NULL,
-    quantity_lb                system_core.quantity   NOT NULL
+    -- No domain: PostgreSQL 17.12 takes a trigger's row for another type where one is generated.
+    quantity_lb                numeric(14,4)          NOT NULL
         GENERATED ALWAYS AS (abs(weight_before_lb - weight_after_lb)) STORED,
     purpose                    text,
     leak_rate_pct              system_core.percentage,

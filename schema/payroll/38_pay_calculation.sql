@@ -558,6 +558,7 @@ DECLARE
     started CONSTANT timestamptz := clock_timestamp();
     of_run  payroll.pay_run;
     person  uuid;
+    took_ms numeric;
 BEGIN
     SELECT r.* INTO of_run
     FROM payroll.pay_run AS r
@@ -590,9 +591,10 @@ BEGIN
     LOOP
         PERFORM payroll.calculate_paycheck(run, person, moment);
     END LOOP;
+    took_ms := round(extract(epoch FROM clock_timestamp() - started) * 1000, 3);
     UPDATE payroll.pay_run AS r
     SET status = 'calculated', calculated_at = moment,
-        calculation_ms = round(extract(epoch FROM clock_timestamp() - started) * 1000, 3)
+        calculation_ms = took_ms
     WHERE r.business_id = tenant AND r.pay_run_id = run;
     RETURN QUERY
     SELECT e.employee_id,

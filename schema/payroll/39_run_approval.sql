@@ -447,7 +447,7 @@ BEGIN
         UPDATE payroll.pay_run_approval AS a
         SET decision = 'returned', decided_at = now(), content_hash = NULL,
             approved_net_amount = NULL,
-            comment = concat_ws('; ', a.comment, 'void: the run is calculated anew')
+            comment = coalesce(a.comment || '; ', '') || 'void: the run is calculated anew'
         WHERE a.business_id = NEW.business_id AND a.pay_run_id = NEW.pay_run_id
           AND a.decision <> 'returned';
     END IF;
@@ -696,6 +696,7 @@ DECLARE
     employer   uuid;
     correction uuid;
     is_past    boolean;
+    is_filed   boolean;
 BEGIN
     SELECT r.employer_entity_id INTO employer
     FROM payroll.paycheck AS p
@@ -720,21 +721,21 @@ BEGIN
     FOR NO KEY UPDATE;
     is_past := date_trunc('quarter', target.check_date)
                < date_trunc('quarter', (moment AT TIME ZONE 'UTC')::date);
+    is_filed := is_past AND EXISTS (
+        SELECT
+        FROM payroll.tax_filing AS f
+        JOIN payroll.employer_tax_account AS a
+            ON a.business_id = f.business_id
+           AND a.employer_tax_account_id = f.employer_tax_account_id
+           AND a.employer_entity_id = employer
+        WHERE f.business_id = tenant AND f.status IN ('filed', 'accepted')
+          AND target.check_date BETWEEN f.period_start AND f.period_end);
     INSERT INTO payroll.paycheck_correction
         (business_id, original_paycheck_id, requested_by, correction_kind, reason, requested_at,
          net_recovered_amount, recovery_method, reverses_quarter, amends_filing)
     VALUES
         (tenant, paycheck, requester, 'void', reason, moment,
-         CASE recovery WHEN 'none' THEN 0 ELSE target.net_amount END, recovery, is_past,
-         is_past AND EXISTS (
-             SELECT
-             FROM payroll.tax_filing AS f
-             JOIN payroll.employer_tax_account AS a
-                 ON a.business_id = f.business_id
-                AND a.employer_tax_account_id = f.employer_tax_account_id
-                AND a.employer_entity_id = employer
-             WHERE f.business_id = tenant AND f.status IN ('filed', 'accepted')
-               AND target.check_date BETWEEN f.period_start AND f.period_end))
+         CASE recovery WHEN 'none' THEN 0 ELSE target.net_amount END, recovery, is_past, is_filed)
     RETURNING paycheck_correction_id INTO correction;
     UPDATE payroll.paycheck_correction AS c
     SET status = 'approved', approved_by = approver, approved_at = moment

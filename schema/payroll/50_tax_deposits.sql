@@ -732,8 +732,8 @@ BEGIN
         overpaid_amount = CASE WHEN l.tax_deposit_id IS NULL THEN 0
                                ELSE l.overpaid_amount + t.employee + t.employer END,
         status = CASE WHEN l.tax_deposit_id IS NULL THEN 'adjusted' ELSE 'credited' END,
-        adjustment_reason = concat_ws('; ', l.adjustment_reason,
-                                      format('check %s was voided', NEW.check_number))
+        adjustment_reason = coalesce(l.adjustment_reason || '; ', '')
+                            || format('check %s was voided', NEW.check_number)
     FROM (
         SELECT x.tax_code_id,
                coalesce(sum(x.tax_amount) FILTER (WHERE x.payer = 'employee'), 0) AS employee,

@@ -670,9 +670,9 @@ SELECT g.business_id, g.level, g.group_code, g.pay_grade, g.people, g.compa_rati
        round((g.pay_high_amount - g.pay_low_amount) * 100 / nullif(g.pay_median_amount, 0), 2)
            AS spread_pct
 FROM (
-    SELECT p.business_id,
-           CASE WHEN grouping(p.job_code) = 0 THEN 'job' ELSE 'grade' END AS level,
-           coalesce(p.job_code, 'grade ' || min(p.pay_grade)) AS group_code,
+    SELECT p.business_id, s.level,
+           CASE s.level WHEN 'job' THEN min(p.job_code) ELSE 'grade ' || min(p.pay_grade) END
+               AS group_code,
            min(p.pay_grade) AS pay_grade, count(*) AS people,
            -- How many of a grade are in none of its jobs that are told of.
            count(*) FILTER (WHERE p.in_job < 5) AS in_small_jobs,
@@ -713,7 +713,9 @@ FROM (
         WHERE a.is_primary AND a.effective_from <= current_date
           AND (a.effective_until IS NULL OR a.effective_until > current_date)
     ) AS p
-    GROUP BY GROUPING SETS ((p.business_id, p.job_code), (p.business_id, p.pay_grade))
+    CROSS JOIN unnest('{job,grade}'::text[]) AS s (level)
+    GROUP BY p.business_id, s.level,
+             CASE s.level WHEN 'job' THEN p.job_code ELSE p.pay_grade::text END
     HAVING count(*) >= 5
 ) AS g
 -- A grade less its jobs would tell of one to four people what the jobs do not.

@@ -578,7 +578,8 @@ CREATE TABLE rest.stock_movement (
     movement_kind     text                   NOT NULL,
     quantity          system_core.quantity   NOT NULL,
     unit_cost         system_core.unit_price NOT NULL,
-    value_amount      system_core.money      NOT NULL
+    -- No domain: PostgreSQL 17.12 takes a trigger's row for another type where one is generated.
+    value_amount      numeric(14,2)          NOT NULL
         GENERATED ALWAYS AS (quantity * unit_cost) STORED,
     balance_after     system_core.quantity   NOT NULL,
     source_kind       text                   NOT NULL,

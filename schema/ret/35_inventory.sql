@@ -343,7 +343,8 @@ CREATE TABLE ret.stock_movement (
     to_state                 text                   NOT NULL DEFAULT 'none',
     quantity                 system_core.quantity   NOT NULL,
     unit_cost                system_core.unit_price NOT NULL,
-    value_amount             system_core.money      GENERATED ALWAYS AS (
+    -- No domain: PostgreSQL 17.12 takes a trigger's row for another type where one is generated.
+    value_amount             numeric(14,2)          GENERATED ALWAYS AS (
                                                         quantity * unit_cost) STORED,
     balance_after            system_core.quantity   NOT NULL,
     ledger_no                integer                NOT NULL,

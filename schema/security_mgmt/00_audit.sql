@@ -426,16 +426,20 @@ CREATE TRIGGER audit_record_link
 
 CREATE FUNCTION security_mgmt.move_chain_head() RETURNS trigger
     LANGUAGE plpgsql AS $$
+DECLARE
+    newest record;
 BEGIN
-    UPDATE security_mgmt.audit_chain_head AS h
-    SET last_seq = n.chain_seq, last_hash = n.record_hash, last_appended_at = n.recorded_at
-    FROM (
+    FOR newest IN
         SELECT DISTINCT ON (a.business_id)
                a.business_id, a.chain_seq, a.record_hash, a.recorded_at
         FROM added AS a
         ORDER BY a.business_id, a.chain_seq DESC
-    ) AS n
-    WHERE h.business_id = n.business_id;
+    LOOP
+        UPDATE security_mgmt.audit_chain_head AS h
+        SET last_seq = newest.chain_seq, last_hash = newest.record_hash,
+            last_appended_at = newest.recorded_at
+        WHERE h.business_id = newest.business_id;
+    END LOOP;
     RETURN NULL;
 END
 $$;

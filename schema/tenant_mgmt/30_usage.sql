@@ -769,20 +769,20 @@ BEGIN
         SET event_count = fresh.event_count,
             aggregated_quantity = fresh.quantity,
             last_event_at = fresh.last_event_at,
-            rated_amount = tenant_mgmt.usage_amount(
-                tenant, fresh.plan_id, p.usage_meter_id,
-                greatest(fresh.billed - p.included_quantity, 0)),
+            rated_amount = fresh.rated_amount,
             projected_quantity = fresh.projected,
-            projected_amount = tenant_mgmt.usage_amount(
-                tenant, fresh.plan_id, p.usage_meter_id,
-                greatest(fresh.projected - p.included_quantity, 0)),
+            projected_amount = fresh.projected_amount,
             recomputed_at = now()
         FROM (
-            SELECT o.usage_period_id, s.plan_id, f.event_count, f.quantity, f.last_event_at,
-                   rounded.quantity AS billed,
-                   tenant_mgmt.projected_usage(
-                       rounded.quantity, m.aggregation, o.period_start, o.period_end, now())
-                       AS projected
+            SELECT o.usage_period_id, f.event_count, f.quantity, f.last_event_at,
+                   tenant_mgmt.usage_amount(
+                       tenant, s.plan_id, o.usage_meter_id,
+                       greatest(rounded.quantity - o.included_quantity, 0)) AS rated_amount,
+                   projected.quantity AS projected,
+                   tenant_mgmt.usage_amount(
+                       tenant, s.plan_id, o.usage_meter_id,
+                       greatest(projected.quantity - o.included_quantity, 0))
+                       AS projected_amount
             FROM tenant_mgmt.usage_period AS o
             JOIN tenant_mgmt.subscription AS s
                 ON s.business_id = o.business_id AND s.subscription_id = o.subscription_id
@@ -795,6 +795,11 @@ BEGIN
                 SELECT tenant_mgmt.rounded_usage(
                            f.quantity, m.rounding, m.rounding_precision) AS quantity
             ) AS rounded
+            CROSS JOIN LATERAL (
+                SELECT tenant_mgmt.projected_usage(
+                           rounded.quantity, m.aggregation, o.period_start, o.period_end, now())
+                           AS quantity
+            ) AS projected
             WHERE o.business_id = tenant AND (NOT only_open OR NOT o.is_closed)
             ORDER BY o.usage_period_id
         ) AS fresh

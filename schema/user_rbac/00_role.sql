@@ -216,7 +216,7 @@ CREATE TRIGGER role_hierarchy_fixed
         (NEW.business_id, NEW.senior_role_id, NEW.junior_role_id, NEW.is_direct))
     EXECUTE FUNCTION user_rbac.refuse_moved_role_edge();
 
-CREATE FUNCTION user_rbac.role_paths(tenants uuid[])
+CREATE FUNCTION user_rbac.role_paths(tenant uuid)
     RETURNS TABLE (business_id uuid, senior_role_id uuid, junior_role_id uuid, depth integer,
                    is_in_full boolean)
     LANGUAGE sql STABLE
@@ -225,45 +225,36 @@ BEGIN ATOMIC
         SELECT h.business_id, h.senior_role_id, h.junior_role_id, 1 AS depth,
                h.inherits = 'all' AS is_in_full
         FROM user_rbac.role_hierarchy AS h
-        WHERE h.business_id = ANY (tenants) AND h.is_direct
+        WHERE h.business_id = tenant AND h.is_direct
         UNION ALL
         SELECT p.business_id, p.senior_role_id, h.junior_role_id, p.depth + 1,
                p.is_in_full AND h.inherits = 'all'
         FROM path AS p
         JOIN user_rbac.role_hierarchy AS h
             ON h.business_id = p.business_id AND h.senior_role_id = p.junior_role_id
-        WHERE h.business_id = ANY (tenants) AND h.is_direct
+        WHERE h.business_id = tenant AND h.is_direct
           AND p.depth < 9 AND p.senior_role_id <> p.junior_role_id
     )
     SELECT p.business_id, p.senior_role_id, p.junior_role_id, p.depth, p.is_in_full
     FROM path AS p;
 END;
-COMMENT ON FUNCTION user_rbac.role_paths(uuid[]) IS
-    'Every path along drawn edges of these businesses, up to the ninth step or the first return
-     to its start: both are refused by keep_role_closure().';
+COMMENT ON FUNCTION user_rbac.role_paths(uuid) IS
+    'Every path along drawn edges of a business, up to the ninth step or the first return to its
+     start: both are refused by close_roles().';
 
-CREATE FUNCTION user_rbac.keep_role_closure() RETURNS trigger
+CREATE FUNCTION user_rbac.close_roles(tenant uuid) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenants uuid[];
     wrong   record;
+    closure record;
 BEGIN
-    -- What this function writes itself is no edge, and changes nothing.
-    IF pg_trigger_depth() > 1 AND NOT EXISTS (SELECT FROM changed AS c WHERE c.is_direct) THEN
-        RETURN NULL;
-    END IF;
-    SELECT array_agg(DISTINCT c.business_id ORDER BY c.business_id) INTO tenants
-    FROM changed AS c;
     -- One at a time: two edges drawn at once may close a circle that neither of them sees.
-    PERFORM pg_advisory_xact_lock(hashtextextended(tenant::text, 1))
-    FROM unnest(tenants) AS tenant;
+    PERFORM pg_advisory_xact_lock(hashtextextended(tenant::text, 1));
 
     SELECT s.code AS senior, j.code AS junior, p.depth INTO wrong
-    FROM user_rbac.role_paths(tenants) AS p
-    JOIN user_rbac.role AS s
-        ON s.business_id = p.business_id AND s.role_id = p.senior_role_id
-    JOIN user_rbac.role AS j
-        ON j.business_id = p.business_id AND j.role_id = p.junior_role_id
+    FROM user_rbac.role_paths(tenant) AS p
+    JOIN user_rbac.role AS s ON s.business_id = tenant AND s.role_id = p.senior_role_id
+    JOIN user_rbac.role AS j ON j.business_id = tenant AND j.role_id = p.junior_role_id
     WHERE p.senior_role_id = p.junior_role_id OR p.depth > 8
     ORDER BY p.depth, s.code
     LIMIT 1;
@@ -275,46 +266,68 @@ BEGIN
             USING ERRCODE = 'check_violation';
     END IF;
 
-    WITH closure AS (
-        SELECT p.business_id, p.senior_role_id, p.junior_role_id, min(p.depth) AS depth,
+    SELECT coalesce(array_agg(n.senior_role_id), '{}') AS seniors,
+           coalesce(array_agg(n.junior_role_id), '{}') AS juniors,
+           coalesce(array_agg(n.depth), '{}') AS depths,
+           coalesce(array_agg(n.path_count), '{}') AS path_counts,
+           coalesce(array_agg(n.inherits), '{}') AS inherits
+    INTO closure
+    FROM (
+        SELECT p.senior_role_id, p.junior_role_id, min(p.depth) AS depth,
                count(*)::integer AS path_count,
                CASE WHEN bool_or(p.is_in_full) THEN 'all' ELSE 'read_only' END AS inherits
-        FROM user_rbac.role_paths(tenants) AS p
-        GROUP BY p.business_id, p.senior_role_id, p.junior_role_id
-    ), gone AS (
-        DELETE FROM user_rbac.role_hierarchy AS h
-        WHERE h.business_id = ANY (tenants) AND NOT h.is_direct
-            AND NOT EXISTS (SELECT FROM closure AS c
-                            WHERE c.business_id = h.business_id
-                                AND c.senior_role_id = h.senior_role_id
-                                AND c.junior_role_id = h.junior_role_id)
-    ), changed_pair AS (
-        UPDATE user_rbac.role_hierarchy AS h
-        SET depth = c.depth, path_count = c.path_count, effective_inherits = c.inherits,
-            inherits = CASE WHEN h.is_direct THEN h.inherits ELSE c.inherits END
-        FROM closure AS c
-        WHERE h.business_id = c.business_id
-            AND h.senior_role_id = c.senior_role_id AND h.junior_role_id = c.junior_role_id
-            AND (h.depth, h.path_count, h.effective_inherits,
-                 CASE WHEN h.is_direct THEN c.inherits ELSE h.inherits END)
-                IS DISTINCT FROM (c.depth, c.path_count, c.inherits, c.inherits)
-    )
+        FROM user_rbac.role_paths(tenant) AS p
+        GROUP BY p.senior_role_id, p.junior_role_id
+    ) AS n;
+    DELETE FROM user_rbac.role_hierarchy AS h
+    WHERE h.business_id = tenant AND NOT h.is_direct
+        AND NOT EXISTS (SELECT
+                        FROM unnest(closure.seniors, closure.juniors) AS c (senior, junior)
+                        WHERE c.senior = h.senior_role_id AND c.junior = h.junior_role_id);
     INSERT INTO user_rbac.role_hierarchy
         (business_id, senior_role_id, junior_role_id, is_direct, inherits, effective_inherits,
          depth, path_count)
-    SELECT c.business_id, c.senior_role_id, c.junior_role_id, false, c.inherits, c.inherits,
-           c.depth, c.path_count
-    FROM closure AS c
+    SELECT tenant, c.senior, c.junior, false, c.inherits, c.inherits, c.depth, c.path_count
+    FROM unnest(closure.seniors, closure.juniors, closure.depths, closure.path_counts,
+                closure.inherits) AS c (senior, junior, depth, path_count, inherits)
     WHERE NOT EXISTS (SELECT FROM user_rbac.role_hierarchy AS h
-                      WHERE h.business_id = c.business_id
-                          AND h.senior_role_id = c.senior_role_id
-                          AND h.junior_role_id = c.junior_role_id);
+                      WHERE h.business_id = tenant
+                          AND h.senior_role_id = c.senior AND h.junior_role_id = c.junior);
+    UPDATE user_rbac.role_hierarchy AS h
+    SET depth = c.depth, path_count = c.path_count, effective_inherits = c.inherits,
+        inherits = CASE WHEN h.is_direct THEN h.inherits ELSE c.inherits END
+    FROM unnest(closure.seniors, closure.juniors, closure.depths, closure.path_counts,
+                closure.inherits) AS c (senior, junior, depth, path_count, inherits)
+    WHERE h.business_id = tenant
+        AND h.senior_role_id = c.senior AND h.junior_role_id = c.junior
+        AND (h.depth, h.path_count, h.effective_inherits,
+             CASE WHEN h.is_direct THEN c.inherits ELSE h.inherits END)
+            IS DISTINCT FROM (c.depth, c.path_count, c.inherits, c.inherits);
+END
+$$;
+COMMENT ON FUNCTION user_rbac.close_roles(uuid) IS
+    'Derives all pairs of a business from its drawn edges, and refuses circles and trees deeper
+     than 8. Pairs that somebody wrote by hand are put right.';
+
+CREATE FUNCTION user_rbac.keep_role_closure() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    tenants uuid[];
+    tenant  uuid;
+BEGIN
+    -- What close_roles() writes itself is no edge, and changes nothing.
+    IF pg_trigger_depth() > 1 AND NOT EXISTS (SELECT FROM changed AS c WHERE c.is_direct) THEN
+        RETURN NULL;
+    END IF;
+    tenants := ARRAY(SELECT DISTINCT c.business_id FROM changed AS c ORDER BY c.business_id);
+    FOREACH tenant IN ARRAY tenants LOOP
+        PERFORM user_rbac.close_roles(tenant);
+    END LOOP;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION user_rbac.keep_role_closure() IS
-    'Derives all pairs of a business from its drawn edges when one of them changed, and refuses
-     circles and trees deeper than 8. Pairs that somebody wrote by hand are put right.';
+    'Derives the pairs of each business whose drawn edges changed.';
 
 CREATE TRIGGER role_hierarchy_closure_insert
     AFTER INSERT ON user_rbac.role_hierarchy

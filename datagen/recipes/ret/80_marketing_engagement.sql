@@ -61,7 +61,8 @@ CROSS JOIN LATERAL (
 WHERE s.business_id = %(business_id)s AND s.is_active
   AND CASE s.segment_kind
       WHEN 'rule' THEN ret.fits_segment(ROW(k.*)::ret.customer, s.rule_doc, %(as_of)s)
-      WHEN 'predicted' THEN c.draw %% 2 = 0 AND ret.fits_segment(ROW(k.*)::ret.customer, s.rule_doc, %(as_of)s)
+      WHEN 'predicted'
+      THEN c.draw %% 2 = 0 AND ret.fits_segment(ROW(k.*)::ret.customer, s.rule_doc, %(as_of)s)
       WHEN 'rfm' THEN c.place <= greatest(1, c.customers / 5)
       ELSE c.draw %% 20 = 3 OR c.place = 1 END;
 

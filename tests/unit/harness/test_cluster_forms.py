@@ -10,7 +10,7 @@ from harness.config import Tenancy
 from harness.deploy.returning import returning
 from harness.deploy.routed import routed, row_tenant
 from harness.deploy.searched import searched
-from harness.deploy.translation import for_a_cluster
+from harness.deploy.translation import asking_once, for_a_cluster, planned_anew
 
 _TABLES = {Name("s", "t"): "org", Name("s", "u"): "org"}
 _FUNCTION = """CREATE FUNCTION s.f(a uuid) RETURNS bigint
@@ -84,6 +84,11 @@ def _routed(statement: str) -> str:
     return routed(statement, lambda _: "tenant", _TABLES)
 
 
+def _in_full(head: str, body: str) -> str:
+    text = asking_once(planned_anew(_FUNCTION.format(head, body)), _TENANCY)
+    return for_a_cluster(text, _TENANCY, _TABLES)
+
+
 def _held(table: str, alias: str) -> str:
     return f"(SELECT * FROM s.{table} AS harness_row WHERE harness_row.org = tenant) AS {alias}"
 
@@ -122,19 +127,19 @@ def test_the_tenant_of_a_trigger_is_that_of_its_row() -> None:
 )
 def test_a_function_names_the_tenant_that_it_asks_for_or_is_given(query: str, value: str) -> None:
     body = f"BEGIN RETURN ({query}); END"
-    text = for_a_cluster(_FUNCTION.format("", body), _TENANCY, _TABLES)
+    text = _in_full("", body)
     parser.parse_plpgsql_json(text)
     assert text.count(f"WHERE harness_row.org = {value})") == 2
 
 
 def test_a_function_with_rights_of_its_owner_may_read_several_tenants() -> None:
     body = f"BEGIN RETURN (SELECT 1 FROM s.t AS x JOIN s.u ON true WHERE x.a = {_CALL}); END"
-    text = for_a_cluster(_FUNCTION.format("SECURITY DEFINER", body), _TENANCY, _TABLES)
+    text = _in_full("SECURITY DEFINER", body)
     assert "harness_row" not in text
 
 
 def test_a_plan_for_all_parameters_is_not_wished_for() -> None:
     wish = "\n    -- Planned once.\n    SET plan_cache_mode = force_generic_plan"
-    text = for_a_cluster(_FUNCTION.format(wish, "BEGIN RETURN 1; END"), _TENANCY, _TABLES)
+    text = _in_full(wish, "BEGIN RETURN 1; END")
     assert "plan_cache_mode" not in text
     assert parser.parse_sql(text)

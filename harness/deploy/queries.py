@@ -1,0 +1,88 @@
+"""Queries in the text of a function in PL/pgSQL, and other words for pieces of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any, NamedTuple
+
+from pglast import Error, parser
+
+from harness.catalog.parsing import parse_sql
+
+_SELECT, _PERFORM = "SELECT ", "PERFORM"
+_ASSIGNED = re.compile(r"[^=]*?:?=")
+_STATEMENT, _EXPRESSION = 0, 2
+_ROWS = frozenset({"new", "old"})
+
+
+class Piece(NamedTuple):
+    """What is to stand for a piece of a query."""
+
+    start: int
+    end: int
+    text: str
+
+
+Change = Callable[[Any, str, Set[str]], Iterable[Piece]]
+"""What is to be changed in a query, given its tree, its text and the variables it may name."""
+
+
+def rewritten(text: str, change: Change) -> str:
+    """CREATE FUNCTION in PL/pgSQL with its queries changed."""
+    try:
+        function = json.loads(parser.parse_plpgsql_json(text))
+    except Error:
+        return text  # who knows no types of the database cannot read every function
+    variables = _ROWS | set(_told(function, "refname"))
+    for expression in _told(function, "PLpgSQL_expr"):
+        query, mode = expression["query"], expression.get("parseMode", _STATEMENT)
+        place = _place(text, query)
+        if place is not None:
+            for start, end, said in sorted(_pieces(query, mode, change, variables))[::-1]:
+                text = text[: place + start] + said + text[place + end :]
+    return text
+
+
+def _told(node: Any, name: str) -> Iterator[Any]:
+    """All that the parser tells by a name."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key == name:
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _told(value, name)
+
+
+def _place(text: str, query: str) -> int | None:
+    """Where in a function a query begins that the parser tells.
+
+    It tells blanks for INTO and its variables, and SELECT for PERFORM, which is longer by one.
+    """
+    for found in re.finditer(re.escape(query[:6]), text):
+        if _reads_as(text[found.start() :], query):
+            return found.start()
+    for found in re.finditer(_PERFORM, text) if query.startswith(_SELECT) else ():
+        if _reads_as(text[found.end() :], query[6:]):
+            return found.end() - 6
+    return None
+
+
+def _reads_as(text: str, query: str) -> bool:
+    return len(text) >= len(query) and all(
+        told in (" ", there) for told, there in zip(query, text, strict=False)
+    )
+
+
+def _pieces(query: str, mode: int, change: Change, variables: Set[str]) -> Iterator[Piece]:
+    assigned = _ASSIGNED.match(query) if mode > _EXPRESSION else None
+    skipped = assigned.end() if assigned else 0
+    prefix = "" if mode == _STATEMENT else _SELECT
+    read = prefix + query[skipped:]
+    try:
+        tree = parse_sql(read)[0].stmt
+    except Error:
+        return
+    for start, end, said in change(tree, read, variables):
+        moved = skipped - len(prefix)
+        yield Piece(start + moved, end + moved, said)
