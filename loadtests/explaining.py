@@ -49,7 +49,7 @@ def explained(
 def _planless(refused: Mapping[str, str]) -> Iterator[str]:
     """Signals that a run lacks: without a plan, nothing but noise tells a regression."""
     for name, error in sorted(refused.items()):
-        yield f"{name} has no plan: EXPLAIN of it fails: {error}"
+        yield f"{name} has no plan: {error}"
 
 
 def _is_over(result: QueryResult) -> bool:

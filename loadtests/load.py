@@ -93,7 +93,7 @@ def load(
     lacking = workload.lacking(queries, work.tenants)
     result = judging.excused(summarize(queries, records, load_settings), lacking)
     result = replace(result, busiest=tuple(_busiest(seen.tenants, work.tenants)))
-    result = routing.judged(result, by_name, found.plans)
+    result = routing.judged(result, by_name, found.plans, found.asked)
     command, column = reproducing(load_settings), settings.tenancy.column
     return explaining.explained(result, by_name, found, seen.waits, command, column)
 

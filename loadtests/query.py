@@ -12,7 +12,7 @@ The name is the path below the directory of queries: `system_core/notification_b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -78,6 +78,10 @@ class Query:
         """The statement with $n in place of %(name)s, as the protocol wants it."""
         number = {name: f"${position}" for position, name in enumerate(self.parameters, 1)}
         return _PLACEHOLDER.sub(lambda m: number[m["name"]] if m["name"] else "%", self.statement)
+
+    def literal(self, values: Mapping[str, str]) -> str:
+        """The same with values, as SQL has them, in their places."""
+        return _PLACEHOLDER.sub(lambda m: values[m["name"]] if m["name"] else "%", self.statement)
 
     @property
     def named(self) -> str:

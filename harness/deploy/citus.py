@@ -11,16 +11,16 @@ interrupted goes on there. The last one makes the database a target.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import psycopg
 from psycopg import sql
 
-from harness.config import Settings
+from harness.catalog.model import Name
+from harness.config import Settings, Tenancy
 from harness.db import Connection, Target, connect, one_line
 from harness.deploy import (
-    cases,
     deploying,
     distribution,
     limits,
@@ -94,11 +94,16 @@ def _run(
     """Runs the statements that are not there yet; their number, and what was left out."""
     there = deploying.begin(connection)
     _prepare(connection, settings, shards)
+    scripts = [statements(file) for file in files]
+    tables = _of_tenants(scripts, settings.tenancy)
     count = 0
-    for position, file in enumerate(files):
+    for position, (file, script) in enumerate(zip(files, scripts, strict=True)):
         on_progress(position, len(files))
-        count += _run_file(connection, file, settings, there.get(file.path, 0))
+        done = there.get(file.path, 0)
+        count += _run_file(connection, file, script, settings, tables, done)
     nodes.hide_statements(connection)
+    called_by = settings.roles
+    nodes.let_functions_ask(connection, [called_by.app, called_by.readonly, *called_by.others])
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
         left_out = deploying.finish(connection, files, settings.roles.loader)
@@ -106,9 +111,22 @@ def _run(
     return count, left_out
 
 
-def _run_file(connection: Connection, file: SourceFile, settings: Settings, done: int) -> int:
+def _of_tenants(scripts: Sequence[Sequence[Statement]], tenancy: Tenancy) -> Mapping[Name, str]:
+    """Tables with the tenant's column, and the column as it is written."""
+    column = sql.Identifier(tenancy.column).as_string(None)
+    made = (statement for script in scripts for statement in script)
+    return {each.table: column for each in made if each.table and tenancy.column in each.columns}
+
+
+def _run_file(
+    connection: Connection,
+    file: SourceFile,
+    script: Sequence[Statement],
+    settings: Settings,
+    tables: Mapping[Name, str],
+    done: int,
+) -> int:
     """Runs a file from where it was left, and distributes its tables."""
-    script = statements(file)
     end = run = 0
     for step in steps(script):
         end += len(step)
@@ -117,7 +135,7 @@ def _run_file(connection: Connection, file: SourceFile, settings: Settings, done
         _distribute(connection, file, settings)
         with connection.transaction():
             _become_owner(connection, settings)
-            told = [_execute(connection, file, statement, settings) for statement in step]
+            told = [_execute(connection, file, each, settings, tables) for each in step]
             connection.execute("RESET ROLE")
             deploying.note(connection, file, script[:end], list(filter(None, told)))
         run += len(step)
@@ -171,7 +189,11 @@ def _become_owner(connection: Connection, settings: Settings) -> None:
 
 
 def _execute(
-    connection: Connection, file: SourceFile, statement: Statement, settings: Settings
+    connection: Connection,
+    file: SourceFile,
+    statement: Statement,
+    settings: Settings,
+    tables: Mapping[Name, str],
 ) -> str:
     """Runs a statement; a line where Citus cannot have what it adds, and it was left out."""
     place = f"{file.path}:{statement.line}"
@@ -179,7 +201,8 @@ def _execute(
         return f"{place}: left out ({statement.shown()} …): {why}"
     try:
         with connection.transaction() if statement.adds_key else nullcontext():
-            connection.execute(_text(connection, statement, settings).encode())
+            text = _text(connection, statement, settings.tenancy, tables)
+            connection.execute(text.encode())
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError):
             raise
@@ -189,15 +212,18 @@ def _execute(
     return ""
 
 
-def _text(connection: Connection, statement: Statement, settings: Settings) -> str:
+def _text(
+    connection: Connection, statement: Statement, tenancy: Tenancy, tables: Mapping[Name, str]
+) -> str:
     text = statement.text
     if statement.is_sql:
         reads = limits.reads_tables(connection, translation.body_of(text))
         text = translation.in_plpgsql(text) if reads else text
     if not translation.is_in_plpgsql(text):
         return text
-    text = translation.asking_once(translation.planned_anew(text), settings.tenancy)
-    return cases.of_conditions(routing.with_tenant(text, settings.tenancy.column))
+    text = translation.asking_once(translation.planned_anew(text), tenancy)
+    text = routing.with_tenant(text, tenancy.column)
+    return translation.for_a_cluster(text, tenancy, tables)
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from harness.db import Connection, connect, one_line
@@ -92,6 +93,24 @@ def hide_statements(connection: Connection) -> None:
     statement of a role, which tenants share. As a superuser."""
     revoke = "REVOKE SELECT ON citus_stat_statements FROM PUBLIC"
     connection.execute("SELECT run_command_on_all_nodes(%s)", [revoke])
+
+
+def let_functions_ask(connection: Connection, roles: Sequence[str]) -> None:
+    """Lets what these roles call on a shard make queries of its own. As a superuser.
+
+    Citus refuses them, because one that goes to another node does not see what the transaction did.
+    A tenant's rows are all on the node that runs the function, and a query that asks another finds
+    no tenant named there, so it is an error and no wrong answer.
+    """
+    for role in filter(None, roles):
+        command = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = on").format(
+            sql.Identifier(role),
+            sql.Identifier(connection.info.dbname),
+            sql.SQL("citus.allow_nested_distributed_execution"),
+        )
+        query = "SELECT result FROM run_command_on_all_nodes(%s, false) WHERE NOT success"
+        if failed := connection.execute(query, [command.as_string(connection)]).fetchone():
+            raise RefusedError(f"role {role} cannot be set up on every node: {failed[0]}")
 
 
 def dsn_of(coordinator: str, node: Node) -> str:

@@ -46,6 +46,10 @@ class Statement:
     """Whether it makes a function whose body is SQL."""
     transition: Transition | None = None
     """Of the trigger that it makes."""
+    table: Name | None = None
+    """The table that it makes."""
+    columns: frozenset[str] = frozenset()
+    """That this has."""
 
     def shown(self) -> str:
         """Its beginning, on one line."""
@@ -86,6 +90,7 @@ def _statement(file: SourceFile, place: slice, tree: Any) -> Statement:
         _adds_key(tree),
         isinstance(tree, ast.CreateFunctionStmt) and _is_sql(tree),
         _transition(tree),
+        *_table(tree),
     )
 
 
@@ -123,6 +128,13 @@ def _makes(tree: Any) -> bool:
     if isinstance(tree, ast.CreateStmt):
         return tree.partbound is None
     return isinstance(tree, ast.DoStmt | ast.CallStmt | ast.CreateTableAsStmt | ast.SelectStmt)
+
+
+def _table(tree: Any) -> tuple[Name | None, frozenset[str]]:
+    if not isinstance(tree, ast.CreateStmt):
+        return None, frozenset()
+    columns = (part.colname for part in tree.tableElts or () if isinstance(part, ast.ColumnDef))
+    return Name(tree.relation.schemaname or "public", tree.relation.relname), frozenset(columns)
 
 
 def _adds_key(tree: Any) -> bool:

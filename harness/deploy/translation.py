@@ -7,8 +7,8 @@ planned with its parameters as any statement is, and nobody reads it before it i
 
 A query is sent to the one shard of its tenant where the tenant is a value or a parameter, and to
 all of them where it is the answer of a function. So a function in PL/pgSQL asks once whose turn it
-is, as it begins, and gives the answer to its queries. It asks for the time then, too: an UPDATE may
-not ask for it beside what it finds in a row.
+is, as it begins, and gives the answer to its queries, beside each table of those that join several.
+It asks for the time then, too: an UPDATE may not ask for it beside what it finds in a row.
 
 What has the same name means the same: in PL/pgSQL too, columns come before parameters here.
 """
@@ -16,12 +16,18 @@ What has the same name means the same: in PL/pgSQL too, columns come before para
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pglast import ast, enums, parser
 from pglast.stream import RawStream
 
+from harness.catalog.model import Name
 from harness.config import Tenancy
+from harness.deploy.bodies import UNTOUCHED, declaring
+from harness.deploy.returning import returning
+from harness.deploy.routed import routed, row_tenant
+from harness.deploy.searched import searched
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(?P<body>.*)\bEND\s*$", re.IGNORECASE | re.DOTALL)
@@ -46,12 +52,8 @@ _ROUTINE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TRIGGER = re.compile(r"\bRETURNS\s+trigger\b", re.IGNORECASE)
+_DEFINER = re.compile(r"\bSECURITY\s+DEFINER\b", re.IGNORECASE)
 _QUOTED_BODY = re.compile(r"(?P<quote>\$\w*\$)(?P<body>.*)(?P=quote)", re.DOTALL)
-_OPENING = re.compile(
-    r"(?:\s|--[^\n]*|/\*.*?\*/|\#[^\n]*)*(?P<word>DECLARE|BEGIN)\b", re.IGNORECASE | re.DOTALL
-)
-_UNTOUCHED = r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-"""Texts and comments: a query that is put together does not know the variable."""
 
 
 def body_of(text: str) -> str:
@@ -78,6 +80,22 @@ def in_plpgsql(text: str) -> str:
     return (
         f"{head}AS $harness$\n#variable_conflict use_column\n{declared}BEGIN\n{body}\nEND $harness$"
     )
+
+
+def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str]) -> str:
+    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have.
+
+    `tables` are those with a tenant column, which it is quoted by.
+    """
+    found = _QUOTED_BODY.search(text)
+    assert found  # noqa: S101 - it was asked whether there is one
+    head, body = text[: found.start()], found["body"]
+    tenant = _TENANT if f"{_TENANT} CONSTANT" in body else _given(head, body, tenancy)
+    if _TRIGGER.search(head):
+        body = routed(body, lambda statement: row_tenant(statement, tenancy.column), tables)
+    elif not _DEFINER.search(head):
+        body = routed(body, lambda _: tenant, tables)
+    return text[: found.start("body")] + returning(searched(body)) + text[found.end("body") :]
 
 
 def planned_anew(text: str) -> str:
@@ -116,6 +134,14 @@ def _names_tenant(body: str, tenancy: Tenancy) -> bool:
     return tenancy.setting in body or (setter is not None and setter[0] in body)
 
 
+def _given(head: str, body: str, tenancy: Tenancy) -> str:
+    """The one parameter that the body holds tenants against; empty where there is none."""
+    column = re.escape(tenancy.column)
+    held = set(re.findall(rf"(?<=\.){column} = (\w+)\b(?!\s*[.(])", body))
+    parameters = {name for name in held if re.search(rf"[(,]\s*{name}\s+{tenancy.type}\b", head)}
+    return parameters.pop() if len(parameters) == 1 else ""
+
+
 def _if_any(tenancy: Tenancy) -> str:
     """The tenant, NULL where there is none; empty where that cannot be asked."""
     if tenancy.claim or tenancy.by_role:
@@ -126,14 +152,11 @@ def _if_any(tenancy: Tenancy) -> str:
 def _with_variable(body: str, asked: str, declared: str) -> str:
     """A body in which a variable stands for what it asked for."""
     name = declared.split()[0]
-    pattern = re.compile(f"{_UNTOUCHED}|(?P<asked>{asked})", re.DOTALL)
-    opening = _OPENING.match(body)
-    if opening is None or not any(found["asked"] for found in pattern.finditer(body)):
+    pattern = re.compile(f"{UNTOUCHED}|(?P<asked>{asked})", re.DOTALL)
+    if not any(found["asked"] for found in pattern.finditer(body)):
         return body
-    head, rest = body[: opening.start("word")], body[opening.end("word") :]
-    begun = "" if opening["word"].upper() == "DECLARE" else "\nBEGIN"
-    replaced = pattern.sub(lambda found: name if found["asked"] else found[0], rest)
-    return f"{head}DECLARE {declared};{begun}{replaced}"
+    replaced = pattern.sub(lambda found: name if found["asked"] else found[0], body)
+    return declaring(replaced, declared) or body
 
 
 def _body(text: str) -> re.Match[str] | None:

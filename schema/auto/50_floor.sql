@@ -233,6 +233,8 @@ DECLARE
     moment     timestamptz;
     leaves_on  date;
     job_status text;
+    dispatch   uuid;
+    shift      uuid;
     entry      auto.labor_clock_entry;
 BEGIN
     SELECT t.terminated_on INTO leaves_on FROM auto.technician AS t
@@ -271,19 +273,18 @@ BEGIN
     WHERE business_id = tenant AND technician_id = p_technician_id
       AND repair_job_id = p_repair_job_id
       AND status IN ('planned', 'dispatched', 'accepted', 'paused');
+    SELECT job_dispatch_id INTO dispatch FROM auto.job_dispatch
+    WHERE business_id = tenant AND technician_id = p_technician_id
+      AND repair_job_id = p_repair_job_id AND status = 'active'
+    ORDER BY started_at DESC, job_dispatch_id LIMIT 1;
+    SELECT technician_shift_id INTO shift FROM auto.technician_shift
+    WHERE business_id = tenant AND technician_id = p_technician_id
+      AND starts_at <= moment AND ends_at > moment AND status <> 'cancelled'
+    ORDER BY starts_at DESC, technician_shift_id LIMIT 1;
     INSERT INTO auto.labor_clock_entry (business_id, technician_id, repair_job_id,
                                         job_dispatch_id, technician_shift_id, clocked_in_at,
                                         clock_kind)
-    VALUES (tenant, p_technician_id, p_repair_job_id,
-            (SELECT job_dispatch_id FROM auto.job_dispatch
-             WHERE business_id = tenant AND technician_id = p_technician_id
-               AND repair_job_id = p_repair_job_id AND status = 'active'
-             ORDER BY started_at DESC, job_dispatch_id LIMIT 1),
-            (SELECT technician_shift_id FROM auto.technician_shift
-             WHERE business_id = tenant AND technician_id = p_technician_id
-               AND starts_at <= moment AND ends_at > moment AND status <> 'cancelled'
-             ORDER BY starts_at DESC, technician_shift_id LIMIT 1),
-            moment, p_clock_kind)
+    VALUES (tenant, p_technician_id, p_repair_job_id, dispatch, shift, moment, p_clock_kind)
     RETURNING * INTO entry;
     UPDATE auto.technician AS t
     SET dispatch_status = n.state

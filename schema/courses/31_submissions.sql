@@ -829,14 +829,7 @@ BEGIN
     WHERE c.business_id = NEW.business_id AND c.rubric_criterion_id = NEW.rubric_criterion_id
       AND c.learning_outcome_id IS NOT NULL AND c.max_points > 0
     ON CONFLICT (business_id, learner_id, learning_outcome_id, course_section_id)
-    DO UPDATE SET evidence = (
-        SELECT jsonb_agg(j.entry ORDER BY j.ordinal)
-        FROM JSON_TABLE(m.evidence::jsonb || excluded.evidence::jsonb, '$[*]' COLUMNS (
-            ordinal FOR ORDINALITY,
-            entry   jsonb PATH '$',
-            id      text  PATH '$.id')) AS j
-        WHERE j.id IS DISTINCT FROM excluded.evidence -> 0 ->> 'id'
-           OR j.ordinal > jsonb_array_length(m.evidence))
+    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence)
     WHERE m.business_id = excluded.business_id;
     RETURN NULL;
 END

@@ -265,9 +265,9 @@ CREATE FUNCTION courses.recompute_course_progress(
 ) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    today  CONSTANT date := (moment AT TIME ZONE 'UTC')::date;
-    is_now CONSTANT boolean := row_security_active('courses.enrollment');
+    tenant  CONSTANT uuid    := tenant_mgmt.current_business_id();
+    today   CONSTANT date    := (moment AT TIME ZONE 'UTC')::date;
+    is_live CONSTANT boolean := row_security_active('courses.enrollment');
     written integer;
 BEGIN
     -- Two lessons done at once are counted one after the other, and the second sees both.
@@ -338,7 +338,7 @@ BEGIN
                (SELECT min(p.first_opened_at)
                 FROM courses.lesson_progress AS p
                 WHERE p.business_id = tenant AND p.enrollment_id = t.enrollment_id) AS started_at,
-               t.is_complete AND is_now AND (
+               t.is_complete AND is_live AND (
                    SELECT x.status = 'active'
                    FROM courses.enrollment AS x
                    WHERE x.business_id = tenant AND x.enrollment_id = t.enrollment_id)
@@ -786,6 +786,21 @@ CREATE TRIGGER learning_outcome_rule_changed
         (OLD.mastery_threshold_pct, OLD.calculation, OLD.decay_pct, OLD.n_required))
     EXECUTE FUNCTION courses.judge_mastery_anew();
 
+-- An upsert of a cluster takes immutable functions alone, no query and no variable.
+CREATE FUNCTION courses.evidence_with(known jsonb, added jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(j.entry ORDER BY j.ordinal), '[]')
+    FROM JSON_TABLE(known || added, '$[*]' COLUMNS (
+        ordinal FOR ORDINALITY,
+        entry   jsonb PATH '$',
+        id      text  PATH '$.id')) AS j
+    WHERE j.id IS DISTINCT FROM added -> 0 ->> 'id' OR j.ordinal > jsonb_array_length(known);
+END;
+COMMENT ON FUNCTION courses.evidence_with(jsonb, jsonb) IS
+    'Evidence of an outcome with more of it, which replaces what the same source said before.';
+
+
 CREATE FUNCTION courses.observe_outcomes(attempt uuid) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -811,14 +826,7 @@ BEGIN
     GROUP BY e.learner_id, q.learning_outcome_id, e.course_section_id, a.submitted_at
     HAVING sum(r.max_points) > 0
     ON CONFLICT (business_id, learner_id, learning_outcome_id, course_section_id)
-    DO UPDATE SET evidence = (
-        SELECT coalesce(jsonb_agg(j.entry ORDER BY j.ordinal), '[]')
-        FROM JSON_TABLE(m.evidence::jsonb || excluded.evidence::jsonb, '$[*]' COLUMNS (
-            ordinal FOR ORDINALITY,
-            entry   jsonb PATH '$',
-            id      text  PATH '$.id')) AS j
-        WHERE j.id IS DISTINCT FROM attempt::text
-           OR j.ordinal > jsonb_array_length(m.evidence))
+    DO UPDATE SET evidence = courses.evidence_with(m.evidence, excluded.evidence)
     WHERE m.business_id = excluded.business_id;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;

@@ -1104,7 +1104,9 @@ BEGIN
         RETURN 'in_progress';
     END IF;
     WITH open AS (
-        SELECT n.kitchen_ticket_item_id
+        SELECT n.kitchen_ticket_item_id,
+               coalesce(n.started_at, least(
+                   moment, bumped.fired_at + make_interval(secs => n.hold_seconds))) AS begun_at
         FROM rest.kitchen_ticket_item AS n
         WHERE n.business_id = tenant AND n.kitchen_ticket_id = ticket
           AND n.state IN ('waiting', 'started')
@@ -1112,9 +1114,7 @@ BEGIN
         LIMIT CASE WHEN screen.bump_mode = 'item' THEN 1 END
     ), done AS (
         UPDATE rest.kitchen_ticket_item AS n
-        SET state = 'done', done_at = moment,
-            started_at = coalesce(n.started_at, least(
-                moment, bumped.fired_at + make_interval(secs => n.hold_seconds))),
+        SET state = 'done', done_at = moment, started_at = p.begun_at,
             actual_seconds = greatest(
                 0, extract(epoch FROM moment - bumped.fired_at) - n.hold_seconds),
             cooked_by_staff_id = coalesce(staff, n.cooked_by_staff_id)

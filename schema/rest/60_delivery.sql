@@ -280,12 +280,13 @@ CREATE FUNCTION rest.mark_item_out(
 ) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    tenant CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment CONSTANT timestamptz := now();
     offer  uuid;
 BEGIN
     UPDATE rest.menu_item_location AS o
     SET stock_mode = 'out_of_stock', remaining_qty = NULL,
-        out_since = coalesce(o.out_since, now()), out_reason = mark_item_out.reason,
+        out_since = coalesce(o.out_since, moment), out_reason = mark_item_out.reason,
         back_at = mark_item_out.back_at
     WHERE o.business_id = tenant AND o.menu_item_id = item AND o.location_id = place
     RETURNING o.menu_item_location_id INTO offer;
@@ -618,18 +619,16 @@ CREATE FUNCTION rest.receive_channel_order(listing uuid, external_order text, do
     LANGUAGE plpgsql AS $$
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
+    sent   record;
     made   uuid;
 BEGIN
-    INSERT INTO rest.channel_order
-        (business_id, channel_store_link_id, external_order_id, display_id, placed_at,
-         accept_deadline_at, items_subtotal, channel_discount, commission_estimate,
-         tax_by_channel, guest_tip, payload)
-    SELECT tenant, s.channel_store_link_id, external_order, j.display_id,
-           coalesce(j.placed_at, now()),
-           now() + coalesce(h.accept_window_seconds, 600) * interval '1 second', j.subtotal,
-           coalesce(j.discount, 0),
-           round(j.subtotal * (s.commission_pct + s.delivery_commission_pct) / 100, 2),
-           coalesce(j.tax, 0), coalesce(j.tip, 0), document
+    SELECT s.channel_store_link_id, j.display_id, coalesce(j.placed_at, now()) AS placed_at,
+           now() + coalesce(h.accept_window_seconds, 600) * interval '1 second' AS deadline_at,
+           j.subtotal, coalesce(j.discount, 0) AS discount,
+           round(j.subtotal * (s.commission_pct + s.delivery_commission_pct) / 100, 2)
+               AS commission,
+           coalesce(j.tax, 0) AS tax, coalesce(j.tip, 0) AS tip
+    INTO sent
     FROM rest.channel_store_link AS s
     JOIN rest.sales_channel AS h
         ON h.business_id = s.business_id AND h.sales_channel_id = s.sales_channel_id
@@ -640,9 +639,18 @@ BEGIN
         discount   numeric     PATH '$.charges.discount',
         tax        numeric     PATH '$.charges.tax',
         tip        numeric     PATH '$.charges.tip')) AS j
-    WHERE s.business_id = tenant AND s.channel_store_link_id = listing
-    ON CONFLICT (business_id, channel_store_link_id, external_order_id) DO NOTHING
-    RETURNING channel_order_id INTO made;
+    WHERE s.business_id = tenant AND s.channel_store_link_id = listing;
+    IF FOUND THEN
+        INSERT INTO rest.channel_order
+            (business_id, channel_store_link_id, external_order_id, display_id, placed_at,
+             accept_deadline_at, items_subtotal, channel_discount, commission_estimate,
+             tax_by_channel, guest_tip, payload)
+        VALUES (tenant, sent.channel_store_link_id, external_order, sent.display_id,
+                sent.placed_at, sent.deadline_at, sent.subtotal, sent.discount, sent.commission,
+                sent.tax, sent.tip, document)
+        ON CONFLICT (business_id, channel_store_link_id, external_order_id) DO NOTHING
+        RETURNING channel_order_id INTO made;
+    END IF;
     IF made IS NULL THEN
         SELECT o.channel_order_id INTO made
         FROM rest.channel_order AS o

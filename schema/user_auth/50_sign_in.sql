@@ -530,7 +530,7 @@ COMMENT ON FUNCTION user_auth.identifier_hash(text) IS
 CREATE FUNCTION user_auth.find_account(identifier text) RETURNS user_mgmt.user_account
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT a
+    SELECT a.*
     FROM user_mgmt.user_account AS a
     WHERE a.business_id = tenant_mgmt.current_business_id() AND a.status <> 'anonymized'
         AND (a.email_normalized = lower(btrim(identifier)) OR a.username = btrim(identifier))
@@ -677,7 +677,8 @@ CREATE FUNCTION user_auth.record_attempt(
 ) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant    CONSTANT uuid    := tenant_mgmt.current_business_id();
+    tenant    CONSTANT uuid        := tenant_mgmt.current_business_id();
+    moment    CONSTANT timestamptz := now();
     given     record;
     account   user_mgmt.user_account;
     known     uuid;
@@ -779,7 +780,7 @@ BEGIN
     END IF;
 
     UPDATE user_auth.auth_enrollment AS e
-    SET last_used_at = CASE WHEN outcome IN ('success', 'mfa_required') THEN now()
+    SET last_used_at = CASE WHEN outcome IN ('success', 'mfa_required') THEN moment
                             ELSE e.last_used_at END,
         use_count = e.use_count + (outcome IN ('success', 'mfa_required'))::integer,
         failure_count = e.failure_count + (outcome IN ('wrong_secret', 'mfa_failed'))::integer
@@ -845,12 +846,13 @@ BEGIN
 
     IF device_hash IS NOT NULL THEN
         INSERT INTO user_auth.user_device AS d
-            (business_id, user_account_id, fingerprint_hash, device_kind)
+            (business_id, user_account_id, fingerprint_hash, device_kind, last_seen_at)
         VALUES (tenant, account, device_hash,
                 CASE client_kind WHEN 'mobile' THEN 'phone' WHEN 'kiosk' THEN 'kiosk'
-                                 ELSE 'desktop' END)
+                                 ELSE 'desktop' END,
+                now())
         ON CONFLICT (business_id, user_account_id, fingerprint_hash)
-            DO UPDATE SET last_seen_at = greatest(now(), d.last_seen_at)
+            DO UPDATE SET last_seen_at = greatest(excluded.last_seen_at, d.last_seen_at)
         RETURNING d.user_device_id INTO device;
     END IF;
 

@@ -23,6 +23,7 @@ JOIN user_rbac.role_permission AS g
     ON g.business_id = x.business_id AND g.role_id = x.reached_role_id
 JOIN user_rbac.permission AS p
     ON p.business_id = g.business_id AND p.permission_id = g.permission_id
+-- A cluster joins an outer row to that of a table, not of a union.
 LEFT JOIN user_rbac.role_delegation AS d
     ON d.business_id = r.business_id AND d.role_delegation_id = h.role_delegation_id
 WHERE r.status <> 'draft'

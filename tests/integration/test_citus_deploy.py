@@ -144,3 +144,36 @@ def test_a_plain_deployment_is_told_from_one_to_a_cluster(
     deploy.deploy(database, shop)
     with pytest.raises(RefusedError, match="without --citus"):
         citus.deploy(database, shop)
+
+
+_CALLED = """
+CREATE FUNCTION shop.sold_of(item uuid) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO shop.part (business_id, part_id) VALUES (shop.tenant(), item);
+    RETURN (SELECT count(s.sale_id)
+            FROM shop.item AS i
+            LEFT JOIN shop.sale AS s ON s.business_id = i.business_id AND s.item_id = i.item_id
+            WHERE i.business_id = shop.tenant() AND i.item_id = item);
+END $$;
+GRANT USAGE ON SCHEMA shop TO app_user;
+GRANT SELECT, INSERT ON shop.item, shop.sale, shop.part TO app_user;
+"""
+
+
+def test_a_function_that_is_called_on_a_shard_makes_its_queries_there(
+    cluster: Target, shop: Settings, workers: list[Node]
+) -> None:
+    (shop.schema_dir / "30_called.sql").write_text(_CALLED, encoding="utf-8")
+    tenancy = shop.tenancy.model_copy(update={"current_tenant": "shop.tenant()"})
+    citus.deploy(cluster, shop.model_copy(update={"tenancy": tenancy}), workers, shards=2)
+    tenant, item = uuid.uuid4(), uuid.uuid4()
+    with psycopg.connect(cluster.admin) as connection:
+        connection.execute("INSERT INTO shop.business VALUES (%s)", [tenant])
+        connection.execute("INSERT INTO shop.item VALUES (%s, %s)", [tenant, item])
+    with psycopg.connect(cluster.app) as connection:
+        connection.execute("SET citus.propagate_set_commands = 'local'")
+        connection.commit()
+        connection.execute(sql.SQL("SET LOCAL app.business_id = {}").format(str(tenant)))
+        query = "SELECT shop.sold_of(i.item_id) FROM shop.item AS i WHERE i.business_id = %s"
+        assert connection.execute(query, [tenant]).fetchall() == [(0,)]
+        assert connection.execute("SELECT count(*) FROM shop.part").fetchall() == [(1,)]

@@ -9,7 +9,7 @@ WITH RECURSIVE line AS (
     SELECT f.part_id, f.position, f.qty_per_vehicle, f.fitment_note, f.confidence, 0 AS step
     FROM auto.vehicle AS v
     JOIN auto.part_fitment AS f
-        ON f.business_id = v.business_id
+        ON f.business_id = %(business_id)s
         AND f.vehicle_configuration_id = v.vehicle_configuration_id
         AND f.part_type_id = %(part_type_id)s
         AND NOT f.is_excluded
@@ -48,22 +48,22 @@ JOIN auto.part AS p
 LEFT JOIN LATERAL (
     SELECT sum(b.on_hand_qty - b.committed_qty) AS free_qty, max(b.average_cost) AS average_cost
     FROM auto.stock_balance AS b
-    WHERE b.business_id = p.business_id AND b.part_id = p.part_id
+    WHERE b.business_id = %(business_id)s AND b.part_id = p.part_id
 ) AS s ON true
 LEFT JOIN LATERAL (
     SELECT u.name AS supplier_name, o.supplier_sku, o.cost_price, o.available_qty,
            o.lead_time_minutes
     FROM auto.supplier_part AS o
     JOIN auto.supplier AS u
-        ON u.business_id = o.business_id AND u.supplier_id = o.supplier_id AND u.is_active
-    WHERE o.business_id = p.business_id AND o.part_id = p.part_id AND NOT o.is_discontinued
+        ON u.business_id = %(business_id)s AND u.supplier_id = o.supplier_id AND u.is_active
+    WHERE o.business_id = %(business_id)s AND o.part_id = p.part_id AND NOT o.is_discontinued
     ORDER BY o.available_qty > 0 DESC, o.cost_price, o.lead_time_minutes, o.supplier_part_id
     LIMIT 1
 ) AS offer ON true
 LEFT JOIN LATERAL (
     SELECT x.unit_price
     FROM auto.part_price AS x
-    WHERE x.business_id = p.business_id AND x.part_id = p.part_id
+    WHERE x.business_id = %(business_id)s AND x.part_id = p.part_id
         AND x.price_kind IN ('retail', 'list')
         AND x.min_qty <= f.qty_per_vehicle
         AND (x.max_qty IS NULL OR x.max_qty >= f.qty_per_vehicle)

@@ -7,18 +7,18 @@
 SELECT a.business_id, a.learner_id, l.learner_number, e.enrollment_id, s.scored_on,
        s.dropout_probability, s.band, s.drivers, x.early_alert_id, x.status
 FROM courses.advisor_assignment AS a
-JOIN courses.learner AS l ON l.business_id = a.business_id AND l.learner_id = a.learner_id
+JOIN courses.learner AS l ON l.business_id = %(business_id)s AND l.learner_id = a.learner_id
 JOIN courses.enrollment AS e
-    ON e.business_id = a.business_id AND e.learner_id = a.learner_id AND e.status = 'active'
+    ON e.business_id = %(business_id)s AND e.learner_id = a.learner_id AND e.status = 'active'
 CROSS JOIN LATERAL (
     SELECT r.scored_on, r.dropout_probability, r.band, r.drivers
     FROM courses.retention_score AS r
-    WHERE r.business_id = e.business_id AND r.enrollment_id = e.enrollment_id
+    WHERE r.business_id = %(business_id)s AND r.enrollment_id = e.enrollment_id
     ORDER BY r.scored_on DESC
     LIMIT 1
 ) AS s
 LEFT JOIN courses.early_alert AS x
-    ON x.business_id = e.business_id AND x.enrollment_id = e.enrollment_id
+    ON x.business_id = %(business_id)s AND x.enrollment_id = e.enrollment_id
    AND x.status IN ('open', 'acknowledged', 'in_intervention')
 WHERE a.business_id = %(business_id)s
   AND a.advisor_user_account_id = %(advisor_user_account_id)s

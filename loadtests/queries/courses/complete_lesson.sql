@@ -12,11 +12,11 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT d.lesson_id
         FROM courses.lesson_progress AS d
-        WHERE d.business_id = p.business_id AND d.enrollment_id = p.enrollment_id
+        WHERE d.business_id = %(business_id)s AND d.enrollment_id = p.enrollment_id
         ORDER BY d.last_opened_at DESC NULLS LAST
         LIMIT 1
     ) AS x
-    WHERE p.business_id = e.business_id AND p.enrollment_id = e.enrollment_id
+    WHERE p.business_id = %(business_id)s AND p.enrollment_id = e.enrollment_id
 ) AS n
 CROSS JOIN LATERAL courses.record_lesson_event(
     e.enrollment_id, n.lesson_id, '{"kind": "marked", "seconds": 40}') AS r

@@ -9,16 +9,16 @@ SELECT e.business_id, m.course_module_id, m.title AS module, l.lesson_id, l.titl
        u.rule_kind AS locked_by, u.opens_at, u.message
 FROM courses.enrollment AS e
 JOIN courses.course_section AS s
-    ON s.business_id = e.business_id AND s.course_section_id = e.course_section_id
+    ON s.business_id = %(business_id)s AND s.course_section_id = e.course_section_id
 JOIN courses.course_module AS m
-    ON m.business_id = s.business_id AND m.course_id = s.course_id AND m.is_published
+    ON m.business_id = %(business_id)s AND m.course_id = s.course_id AND m.is_published
 LEFT JOIN courses.course_module AS c
-    ON c.business_id = m.business_id AND c.course_module_id = m.parent_module_id
+    ON c.business_id = %(business_id)s AND c.course_module_id = m.parent_module_id
 JOIN courses.lesson AS l
-    ON l.business_id = m.business_id AND l.course_module_id = m.course_module_id
+    ON l.business_id = %(business_id)s AND l.course_module_id = m.course_module_id
    AND l.is_published
 LEFT JOIN courses.lesson_progress AS p
-    ON p.business_id = e.business_id AND p.enrollment_id = e.enrollment_id
+    ON p.business_id = %(business_id)s AND p.enrollment_id = e.enrollment_id
    AND p.lesson_id = l.lesson_id
 LEFT JOIN (
     SELECT DISTINCT ON (x.lesson_id) x.lesson_id, x.rule_kind, x.opens_at, x.message,

@@ -9,11 +9,11 @@ SELECT p.business_id, p.discussion_post_id, p.parent_post_id, p.depth, u.display
        p.vote_score, p.is_accepted_answer, p.is_instructor_reply, r.reactions
 FROM courses.discussion_post AS p
 JOIN user_mgmt.user_account AS u
-    ON u.business_id = p.business_id AND u.user_account_id = p.author_user_account_id
+    ON u.business_id = %(business_id)s AND u.user_account_id = p.author_user_account_id
 LEFT JOIN LATERAL (
     SELECT count(*) AS reactions
     FROM courses.post_reaction AS x
-    WHERE x.business_id = p.business_id AND x.discussion_post_id = p.discussion_post_id
+    WHERE x.business_id = %(business_id)s AND x.discussion_post_id = p.discussion_post_id
       AND x.is_counted
 ) AS r ON true
 WHERE p.business_id = %(business_id)s AND p.discussion_topic_id = %(discussion_topic_id)s

@@ -8,7 +8,7 @@ WITH known AS (
     SELECT e.business_id, e.employee_id, c.time_clock_id
     FROM payroll.employee AS e
     JOIN payroll.time_clock AS c
-        ON c.business_id = e.business_id AND c.work_location_id = %(work_location_id)s
+        ON c.business_id = %(business_id)s AND c.work_location_id = %(work_location_id)s
        AND c.clock_kind = 'kiosk' AND c.is_active
     WHERE e.business_id = %(business_id)s AND e.employee_id = %(employee_id)s
       AND e.status IN ('active', 'rehired', 'on_leave')
@@ -27,7 +27,7 @@ FROM made AS m
 LEFT JOIN LATERAL (
     SELECT x.starts_at, x.ends_at
     FROM payroll.scheduled_shift AS x
-    WHERE x.business_id = m.business_id AND x.employee_id = m.employee_id
+    WHERE x.business_id = %(business_id)s AND x.employee_id = m.employee_id
       AND x.status IN ('published', 'confirmed') AND x.ends_at > m.punched_at
     ORDER BY x.starts_at
     LIMIT 1

@@ -21,14 +21,14 @@ JOIN payroll.employee AS e ON e.business_id = %(business_id)s AND e.employee_id 
 LEFT JOIN LATERAL (
     SELECT a.job_profile_id, a.department_id
     FROM payroll.job_assignment AS a
-    WHERE a.business_id = e.business_id AND a.employee_id = e.employee_id AND a.is_primary
+    WHERE a.business_id = %(business_id)s AND a.employee_id = e.employee_id AND a.is_primary
     ORDER BY a.effective_from DESC
     LIMIT 1
 ) AS a ON true
 LEFT JOIN payroll.job_profile AS p
-    ON p.business_id = e.business_id AND p.job_profile_id = a.job_profile_id
+    ON p.business_id = %(business_id)s AND p.job_profile_id = a.job_profile_id
 LEFT JOIN payroll.department AS d
-    ON d.business_id = e.business_id AND d.department_id = a.department_id
+    ON d.business_id = %(business_id)s AND d.department_id = a.department_id
 WHERE e.business_id = %(business_id)s
 ORDER BY e.last_name, e.first_name, e.employee_number
 LIMIT 25

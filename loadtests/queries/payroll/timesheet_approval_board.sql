@@ -19,14 +19,14 @@ JOIN payroll.job_assignment AS a
     ON a.business_id = %(business_id)s AND a.manager_employee_id = s.manager_employee_id
    AND a.is_primary
 JOIN payroll.timesheet AS t
-    ON t.business_id = a.business_id AND t.employee_id = a.employee_id
+    ON t.business_id = %(business_id)s AND t.employee_id = a.employee_id
    AND t.pay_period_id = %(pay_period_id)s
-JOIN payroll.employee AS e ON e.business_id = t.business_id AND e.employee_id = t.employee_id
+JOIN payroll.employee AS e ON e.business_id = %(business_id)s AND e.employee_id = t.employee_id
 LEFT JOIN LATERAL (
     SELECT count(*) AS open_exceptions,
            coalesce(bool_or(y.kind = 'missing_punch'), false) AS lacks_a_punch
     FROM payroll.attendance_exception AS y
-    WHERE y.business_id = t.business_id AND y.timesheet_id = t.timesheet_id AND y.status = 'open'
+    WHERE y.business_id = %(business_id)s AND y.timesheet_id = t.timesheet_id AND y.status = 'open'
 ) AS x ON true
 WHERE t.business_id = %(business_id)s
 ORDER BY (t.status = 'submitted') DESC, x.open_exceptions DESC, e.last_name, e.employee_number

@@ -47,6 +47,7 @@ WITH posted AS (
            jsonb_build_array(jsonb_build_object('column', 'comment', 'old', NULL,
                                                 'new', p.comment_id))
     FROM posted AS p
+    RETURNING activity_event_id
 )
 SELECT p.business_id, p.comment_id, p.created_at,
        (SELECT count(*) FROM mentioned) AS mention_count

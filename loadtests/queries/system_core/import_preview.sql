@@ -10,7 +10,7 @@ FROM system_core.import_batch AS b
 JOIN LATERAL (
     SELECT i.row_no, i.state, i.raw, i.normalized, i.errors
     FROM system_core.import_row AS i
-    WHERE i.business_id = b.business_id AND i.import_batch_id = b.import_batch_id
+    WHERE i.business_id = %(business_id)s AND i.import_batch_id = b.import_batch_id
     ORDER BY i.row_no
     LIMIT 200
 ) AS r ON true

@@ -18,15 +18,15 @@ SELECT b.business_id,
        p.statement_timeout_ms,
        module.enabled
 FROM tenant_mgmt.business_domain AS d
-JOIN tenant_mgmt.business AS b ON b.business_id = d.business_id
-LEFT JOIN tenant_mgmt.isolation_policy AS p ON p.business_id = d.business_id
+JOIN tenant_mgmt.business AS b ON b.business_id = %(business_id)s
+LEFT JOIN tenant_mgmt.isolation_policy AS p ON p.business_id = %(business_id)s
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(
                jsonb_build_object('code', m.module_code, 'state', m.state,
                                   'seat_limit', m.seat_limit, 'settings', m.settings)
                ORDER BY m.module_code) AS enabled
     FROM tenant_mgmt.business_module AS m
-    WHERE m.business_id = d.business_id AND m.state <> 'disabled'
+    WHERE m.business_id = %(business_id)s AND m.state <> 'disabled'
 ) AS module ON true
 WHERE d.business_id = %(business_id)s
   AND d.host_name = %(host_name)s;

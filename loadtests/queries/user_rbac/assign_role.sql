@@ -20,6 +20,7 @@ WITH granted AS (
     SELECT g.business_id, g.user_account_id, g.user_account_id, clock_timestamp(),
            'role_changed', 'admin', jsonb_build_object('role_assignment_id', g.role_assignment_id)
     FROM granted AS g
+    RETURNING user_lifecycle_event_id
 )
 SELECT g.business_id, g.role_assignment_id, g.state
 FROM granted AS g;

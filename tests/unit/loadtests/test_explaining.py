@@ -94,4 +94,4 @@ def test_a_run_without_a_plan_says_why_whatever_the_verdict() -> None:
     load = LoadResult(8, 40, 3, 100, (_result(1),), notes=("a note",))
     told = explained(load, {QUERY.name: QUERY}, refused, {}, "harness load", "business_id")
     assert told.queries[0].plan is None
-    assert told.notes == ("a note", "hs.board has no plan: EXPLAIN of it fails: it is sold out")
+    assert told.notes == ("a note", "hs.board has no plan: it is sold out")
