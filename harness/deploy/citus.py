@@ -19,7 +19,16 @@ from psycopg import sql
 
 from harness.config import Settings
 from harness.db import Connection, Target, connect, one_line
-from harness.deploy import deploying, distribution, limits, nodes, roles, target, translation
+from harness.deploy import (
+    deploying,
+    distribution,
+    limits,
+    nodes,
+    roles,
+    shard_bodies,
+    target,
+    translation,
+)
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
 from harness.deploy.script import Statement, statements, steps
@@ -91,6 +100,7 @@ def _run(
     nodes.hide_statements(connection)
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
+        shard_bodies.name_shards(connection)
         left_out = deploying.finish(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
     return count, left_out
