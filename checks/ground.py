@@ -62,6 +62,12 @@ class Ground:
         """The admin's connection to where a table is attacked, and the table as it is there."""
         return self.place(subject) if self.place else (self.admin, subject)
 
+    @property
+    def home(self) -> Connection:
+        """The admin's connection to the server that holds the rows of the tenants."""
+        subject = next(self.subjects(), None)
+        return self.place_of(subject)[0] if subject else self.admin
+
     def subjects(self) -> Iterator[Subject]:
         """The tables that tenants share and that hold the tenant."""
         for table in self.tables():

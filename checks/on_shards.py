@@ -15,12 +15,16 @@ from dataclasses import dataclass, field, replace
 from checks.attempt import Subject
 from checks.ground import Ground, Place, limit
 from harness.catalog import shards
-from harness.catalog.model import Name
+from harness.catalog.model import Name, Table
 from harness.catalog.shards import Shard
 from harness.db import Connection, connect
 from harness.deploy import nodes
 
-_ALLOWED = "SET citus.enable_manual_changes_to_shards = on"
+_ALLOWED = (
+    "SET citus.enable_manual_changes_to_shards = on",
+    # What a probe makes for its own time is the node's alone.
+    "SET citus.enable_ddl_propagation = off",
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Shards:
         shard = self.known.get(subject.table.name)
         if shard is None:
             return self.ground.admin, subject
-        table = replace(subject.table, name=shard.name)
+        table = _as_shard(subject.table, shard.name)
         return self._node(nodes.Node(shard.host, shard.port)), replace(subject, table=table)
 
     def _node(self, node: nodes.Node) -> Connection:
@@ -45,9 +49,21 @@ class Shards:
             dsn = nodes.dsn_of(self.ground.database.admin, node)
             admin = self.opened.enter_context(connect(dsn, autocommit=True))
             limit(admin)
-            admin.execute(_ALLOWED)
+            for setting in _ALLOWED:
+                admin.execute(setting.encode())
             self.connections[node] = admin
         return self.connections[node]
+
+
+def _as_shard(table: Table, name: Name) -> Table:
+    """The table as its shard is called, with the names of what is on it."""
+    number = name.name.rpartition("_")[2]
+    return replace(
+        table,
+        name=name,
+        constraints=tuple(replace(c, name=f"{c.name}_{number}") for c in table.constraints),
+        indexes=tuple(replace(i, name=f"{i.name}_{number}") for i in table.indexes),
+    )
 
 
 @contextmanager

@@ -64,6 +64,7 @@ _TABLE = (
     r"(?P<call>\s*\()?"
 ).format("JOIN|USING|TABLESAMPLE|INTO")
 _PRAGMAS = re.compile(r"\A(?:\s*#\w+[^\n]*\n)*")
+_ENDING = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*\Z", re.DOTALL)
 _SHARD = "substring(TG_TABLE_NAME FROM '[0-9]+$')"
 _UNKNOWN = (
     "RAISE EXCEPTION 'shard % was not there when the schema was deployed', TG_TABLE_NAME\n"
@@ -140,7 +141,7 @@ def _listed(ids: Sequence[int]) -> str:
 
 
 def _block(body: str) -> str:
-    return f"{body.rstrip().removesuffix(';')}\n;"
+    return _ENDING.sub("\n;", body, count=1)
 
 
 def on_shards(body: str, place: int, cluster: Cluster) -> str:
