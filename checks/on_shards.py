@@ -16,6 +16,7 @@ from checks.attempt import Subject
 from checks.ground import Ground, Place, limit
 from harness.catalog import shards
 from harness.catalog.model import Name, Table
+from harness.catalog.shard_names import Named, Spread, on_shards
 from harness.catalog.shards import Shard
 from harness.db import Connection, connect
 from harness.deploy import nodes
@@ -43,6 +44,15 @@ class Shards:
             return self.ground.admin, subject
         table = _as_shard(subject.table, shard.name)
         return self._node(nodes.Node(shard.host, shard.port)), replace(subject, table=table)
+
+    def query(self, text: str) -> tuple[Connection, str]:
+        """A query of views and tables, as it is on the node of the tenant."""
+        tables = {name: Spread((shard.name.name,)) for name, shard in self.known.items()}
+        views = {name: view.query for name, view in self.ground.catalog.views.items()}
+        root = next(iter(self.known.values()))
+        return self._node(nodes.Node(root.host, root.port)), on_shards(
+            text.rstrip("; "), 0, Named(tables, views)
+        )
 
     def _node(self, node: nodes.Node) -> Connection:
         if node not in self.connections:
@@ -74,4 +84,4 @@ def placed(ground: Ground) -> Iterator[Ground]:
         return
     with ExitStack() as opened:
         known = shards.of_tenant(ground.admin, ground.other)
-        yield replace(ground, place=Shards(ground, known, opened).place)
+        yield replace(ground, nodes=Shards(ground, known, opened))

@@ -189,18 +189,8 @@ BEGIN
     bays := (SELECT count(*) FROM auto.bay
              WHERE business_id = current_setting('app.business_id')::uuid);
 END $$;
-CREATE ROLE harness_above LOGIN BYPASSRLS;
-GRANT USAGE, CREATE ON SCHEMA auto TO harness_above;
-GRANT SELECT ON auto.bay TO harness_above;
-ALTER FUNCTION auto.count_bays() OWNER TO harness_above;
-ALTER FUNCTION auto.one_bay() OWNER TO harness_above;
 """
-SILENT = """
-DROP FUNCTION auto.count_bays();
-DROP FUNCTION auto.one_bay();
-DROP OWNED BY harness_above;
-DROP ROLE harness_above;
-"""
+SILENT = "DROP FUNCTION auto.count_bays(); DROP FUNCTION auto.one_bay()"
 
 
 def test_what_a_definer_tells_of_others_is_seen_where_their_rows_are(

@@ -1,4 +1,4 @@
-"""What a trigger function names on a cluster in place of tables."""
+"""What stands for tables in a text that a node of a cluster runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import pytest
 from pglast import parser
 
 from harness.catalog.model import Name
-from harness.deploy.shard_bodies import Cluster, Spread, by_shard, on_shards
+from harness.catalog.shard_names import Named, Spread, on_shards
+from harness.deploy.shard_bodies import by_shard
 
 SALE = Spread(("sale_7", "sale_8"), (7, 8))
-CLUSTER = Cluster(
+NAMED = Named(
     tables={
         Name("shop", "sale"): SALE,
         Name("shop", "item"): Spread(("item_1", "item_2"), (1, 2)),
@@ -20,7 +21,7 @@ CLUSTER = Cluster(
 
 
 def _on_second(text: str) -> str:
-    return on_shards(text, 1, CLUSTER)
+    return on_shards(text, 1, NAMED)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def _on_second(text: str) -> str:
         ("FROM changed AS c, shop.item AS i", 'FROM changed AS c, "shop"."item_2" AS i'),
         ("JOIN shop.item USING (n)", 'JOIN "shop"."item_2" AS "item" USING (n)'),
         ("FROM shop.country AS c", 'FROM "shop"."country_5" AS c'),
+        ("FROM (shop.item i JOIN changed", 'FROM ("shop"."item_2" i JOIN changed'),
         ("FROM shop.sold AS s", 'FROM ( SELECT sale.item_id FROM "shop"."sale_8" AS "sale") AS s'),
     ],
 )
@@ -69,11 +71,11 @@ def test_a_text_that_is_executed_names_shards_too() -> None:
     "body",
     [
         "BEGIN UPDATE shop.item AS i SET n = 1 FROM changed; RETURN NULL; END",
-        "\n#variable_conflict use_column\nDECLARE a int; BEGIN\n    a := 1; RETURN NULL;\nEND; -- a\n",
+        "\n#variable_conflict use_column\nDECLARE a int; BEGIN a := 1; RETURN NULL;\nEND; -- a\n",
     ],
 )
 def test_a_body_is_there_for_each_shard_that_may_call_it(body: str) -> None:
-    text = by_shard(body, [SALE, Spread(("rest_17", "rest_18"), (17, 18))], CLUSTER)
+    text = by_shard(body, [SALE, Spread(("rest_17", "rest_18"), (17, 18))], NAMED)
     assert "WHEN '7', '17' THEN" in text
     assert "WHEN '8', '18' THEN" in text
     parser.parse_plpgsql_json(
@@ -82,4 +84,4 @@ def test_a_body_is_there_for_each_shard_that_may_call_it(body: str) -> None:
 
 
 def test_a_shard_that_is_new_is_told() -> None:
-    assert "was not there when the schema was deployed" in by_shard("BEGIN END", [SALE], CLUSTER)
+    assert "was not there when the schema was deployed" in by_shard("BEGIN END", [SALE], NAMED)
