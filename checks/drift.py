@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness.catalog.files.comparable import comparable
@@ -39,12 +40,24 @@ def drift(files: Source, database: Source, owner: str) -> list[Finding]:
         ),
         *_compare(
             "function",
-            {function.signature: function for function in written.functions},
+            _translated(files, database),
             {function.signature: function for function in deployed.functions},
             {"properties": function_properties},
         ),
         *_privileges(files, database, owner),
     ]
+
+
+def _translated(files: Source, database: Source) -> dict[str, Function]:
+    """The functions of the files; a cluster has some that are written in SQL in PL/pgSQL."""
+    there = {function.signature: function.language for function in database.catalog.functions}
+    return {
+        function.signature: replace(function, language="plpgsql")
+        if database.has_citus
+        and (function.language, there.get(function.signature)) == ("sql", "plpgsql")
+        else function
+        for function in files.catalog.functions
+    }
 
 
 def _by_name(things: Mapping[Any, Any]) -> dict[str, Any]:

@@ -60,9 +60,10 @@ class Evidence:
         return keys
 
     def _of_other(self, subject: Subject, key: str) -> list[str]:
-        query = subject.compose(_KEYS, key=sql.Identifier(key))
+        admin, there = self.ground.place_of(subject)
+        query = there.compose(_KEYS, key=sql.Identifier(key))
         try:
-            return [key for (key,) in self.ground.admin.execute(query).fetchall()]
+            return [key for (key,) in admin.execute(query).fetchall()]
         except psycopg.Error as error:
             if is_lost(error):
                 raise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg import sql
 
@@ -29,6 +29,16 @@ _LIMITS = (
 Place = tuple[Connection, Subject]
 
 
+class Nodes(Protocol):
+    """The nodes of a cluster, where the rows of the tenant lie that is attacked."""
+
+    def place(self, subject: Subject) -> Place:
+        """Where a table is attacked."""
+
+    def query(self, text: str) -> tuple[Connection, str]:
+        """Where a query is of plain tables, and what it is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A database under attack."""
@@ -45,8 +55,8 @@ class Ground:
     ours: bool
     """Whether the harness made the database; in anybody else's, nothing is done that a rollback
     does not undo."""
-    place: Callable[[Subject], Place] | None = None
-    """On a cluster: where a table is attacked with the admin's help."""
+    nodes: Nodes | None = None
+    """On a cluster: where what needs the admin's help is attacked."""
 
     @property
     def name(self) -> str:
@@ -60,7 +70,13 @@ class Ground:
 
     def place_of(self, subject: Subject) -> Place:
         """The admin's connection to where a table is attacked, and the table as it is there."""
-        return self.place(subject) if self.place else (self.admin, subject)
+        return self.nodes.place(subject) if self.nodes else (self.admin, subject)
+
+    @property
+    def home(self) -> Connection:
+        """The admin's connection to the server that holds the rows of the tenants."""
+        subject = next(self.subjects(), None)
+        return self.place_of(subject)[0] if subject else self.admin
 
     def subjects(self) -> Iterator[Subject]:
         """The tables that tenants share and that hold the tenant."""

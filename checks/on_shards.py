@@ -15,12 +15,17 @@ from dataclasses import dataclass, field, replace
 from checks.attempt import Subject
 from checks.ground import Ground, Place, limit
 from harness.catalog import shards
-from harness.catalog.model import Name
+from harness.catalog.model import Name, Table
+from harness.catalog.shard_names import Named, Spread, on_shards
 from harness.catalog.shards import Shard
 from harness.db import Connection, connect
 from harness.deploy import nodes
 
-_ALLOWED = "SET citus.enable_manual_changes_to_shards = on"
+_ALLOWED = (
+    "SET citus.enable_manual_changes_to_shards = on",
+    # What a probe makes for its own time is the node's alone.
+    "SET citus.enable_ddl_propagation = off",
+)
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,38 @@ class Shards:
         shard = self.known.get(subject.table.name)
         if shard is None:
             return self.ground.admin, subject
-        table = replace(subject.table, name=shard.name)
+        table = _as_shard(subject.table, shard.name)
         return self._node(nodes.Node(shard.host, shard.port)), replace(subject, table=table)
+
+    def query(self, text: str) -> tuple[Connection, str]:
+        """A query of views and tables, as it is on the node of the tenant."""
+        tables = {name: Spread((shard.name.name,)) for name, shard in self.known.items()}
+        views = {name: view.query for name, view in self.ground.catalog.views.items()}
+        root = next(iter(self.known.values()))
+        return self._node(nodes.Node(root.host, root.port)), on_shards(
+            text.rstrip("; "), 0, Named(tables, views)
+        )
 
     def _node(self, node: nodes.Node) -> Connection:
         if node not in self.connections:
             dsn = nodes.dsn_of(self.ground.database.admin, node)
             admin = self.opened.enter_context(connect(dsn, autocommit=True))
             limit(admin)
-            admin.execute(_ALLOWED)
+            for setting in _ALLOWED:
+                admin.execute(setting.encode())
             self.connections[node] = admin
         return self.connections[node]
+
+
+def _as_shard(table: Table, name: Name) -> Table:
+    """The table as its shard is called, with the names of what is on it."""
+    number = name.name.rpartition("_")[2]
+    return replace(
+        table,
+        name=name,
+        constraints=tuple(replace(c, name=f"{c.name}_{number}") for c in table.constraints),
+        indexes=tuple(replace(i, name=f"{i.name}_{number}") for i in table.indexes),
+    )
 
 
 @contextmanager
@@ -58,4 +84,4 @@ def placed(ground: Ground) -> Iterator[Ground]:
         return
     with ExitStack() as opened:
         known = shards.of_tenant(ground.admin, ground.other)
-        yield replace(ground, place=Shards(ground, known, opened).place)
+        yield replace(ground, nodes=Shards(ground, known, opened))

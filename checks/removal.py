@@ -55,7 +55,11 @@ UNKNOWN = Change(None, proved=False)
 
 @dataclass
 class Removal:
-    """Removes what the other tenant has in the tables that a function names."""
+    """Removes what the other tenant has in the tables that a function names.
+
+    On a cluster all of it is done in one session of the node that holds the tenant: through the
+    coordinator the application would have another connection there than who removes.
+    """
 
     ground: Ground
 
@@ -67,8 +71,8 @@ class Removal:
     ) -> Change:
         """How an answer, None where it takes too long, changes without the other tenant's rows in
         what a function reads; with what the admin does `before` it is asked for."""
-        subjects = self._read_by(function)
-        with as_application(self.ground.admin, self.ground.settings, [_LIMIT, *before]) as session:
+        subjects = [self.ground.place_of(subject)[1] for subject in self._read_by(function)]
+        with as_application(self.ground.home, self.ground.settings, [_LIMIT, *before]) as session:
             first_told, again = answer(session), answer(session)
             if first_told is None or first_told != again or not self._remove(session, subjects):
                 return UNKNOWN

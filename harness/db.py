@@ -78,11 +78,15 @@ def connect(
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether an error means that there is no server any more: libpq's own, connection
-    exceptions (class 08) and an operator's intervention (57P01 to 57P03)."""
+    exceptions (class 08) and an operator's intervention (57P01 to 57P03).
+
+    Where a server says so in an ERROR it is another one that it lost, a node of its cluster.
+    """
     state = error.sqlstate
-    return isinstance(error, psycopg.OperationalError) and (
-        state is None or state.startswith(("08", "57P0"))
-    )
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    elsewhere = error.diag.severity_nonlocalized == "ERROR"
+    return state is None or (state.startswith(("08", "57P0")) and not elsewhere)
 
 
 def one_line(error: BaseException) -> str:

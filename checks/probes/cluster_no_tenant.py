@@ -5,6 +5,7 @@ either."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import LiteralString
 
 from checks.attempt import Outcome, Session, Subject, first, judge, unless_closed, verdict_of
 from checks.ground import Ground
@@ -28,7 +29,8 @@ def survey_cluster(ground: Ground, cluster: Cluster) -> Iterator[ProbeResult]:
                 name = str(subject.table.name)
                 yield ProbeResult(name, "cluster_no_tenant", verdict_of(outcome), outcome.detail)
             tried += 1
-            held += bool(first(ground.admin, subject.compose(_ONE)))
+            admin, there = ground.place_of(subject)
+            held += bool(first(admin, there.compose(_ONE)))
     told = f"{tried} tables asked, {held} of them hold rows of the other tenant"
     yield ProbeResult(ground.name, "cluster_no_tenant", "held" if held else "vacuous", told)
 
@@ -41,6 +43,8 @@ def _look(session: Session, subject: Subject) -> Outcome:
     return outcome
 
 
-def _count(session: Session, subject: Subject, statement: str, where: str) -> Outcome:
-    (rows,) = session.figures(None, subject.compose(statement))
+def _count(session: Session, subject: Subject, statement: LiteralString, where: str) -> Outcome:
+    """Alone, for a transaction begins on every node that it comes to, and there is none to name a
+    tenant in."""
+    rows = first(session.connection, subject.compose(statement))
     return Outcome(rows > 0, f"without a tenant, read {rows} rows of {where}")

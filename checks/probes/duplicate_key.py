@@ -48,13 +48,14 @@ def _keys_over_all(subject: Subject) -> dict[str, tuple[str, ...]]:
 
 def _result(ground: Ground, subject: Subject) -> ProbeResult:
     name = str(subject.table.name)
-    with as_application(ground.admin, ground.settings) as session:
-        with session.as_admin() as admin:
-            row = first(admin, subject.compose(_ROW))
+    admin, there = ground.place_of(subject)
+    with as_application(admin, ground.settings) as session:
+        with session.as_admin():
+            row = first(admin, there.compose(_ROW))
         if row is None:
             told = "the other tenant has no row whose value could be tried"
             return ProbeResult(name, "duplicate_key", "vacuous", told)
-        outcome = judge(lambda: _collide(session, subject, sql.Literal(row)))
+        outcome = judge(lambda: _collide(session, there, sql.Literal(row)))
     verdict = "noted" if outcome.vacuous else verdict_of(outcome, "weak")
     return ProbeResult(name, "duplicate_key", verdict, outcome.detail)
 

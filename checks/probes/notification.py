@@ -66,20 +66,21 @@ def _result(ground: Ground, subject: Subject) -> ProbeResult:
 
 def _listen(ground: Ground, subject: Subject) -> Outcome:
     """Writes a row of the other tenant in the admin's role: triggers are the same for all."""
-    with ground.admin.transaction(force_rollback=True):
-        ground.admin.execute(_EAR)
-        for statement in let_go(ground.admin, subject):
-            _write(ground.admin, statement)
-        Session(ground.admin, ground.settings.tenancy).work_for(ground.other)
-        ground.admin.execute("SET LOCAL enable_indexonlyscan = off")
-        ground.admin.execute(subject.compose(_FIND))
-        row = first(ground.admin, "FETCH told_row")
+    admin, there = ground.place_of(subject)
+    with admin.transaction(force_rollback=True):
+        admin.execute(_EAR)
+        for statement in let_go(admin, there):
+            _write(admin, statement)
+        Session(admin, ground.settings.tenancy).work_for(ground.other)
+        admin.execute("SET LOCAL enable_indexonlyscan = off")
+        admin.execute(there.compose(_FIND))
+        row = first(admin, "FETCH told_row")
         if row is None:
             return Outcome(None, "the other tenant has no row that could be written")
-        _write(ground.admin, subject.compose(_CHANGE))
-        _write(ground.admin, subject.compose(_REMOVE))
-        _write(ground.admin, subject.compose(_ADD, row=sql.Literal(row)))
-        heard = [payload for (payload,) in ground.admin.execute(_HEARD).fetchall()]
+        _write(admin, there.compose(_CHANGE))
+        _write(admin, there.compose(_REMOVE))
+        _write(admin, there.compose(_ADD, row=sql.Literal(row)))
+        heard = [payload for (payload,) in admin.execute(_HEARD).fetchall()]
     return _told(row, heard)
 
 

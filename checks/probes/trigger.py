@@ -50,10 +50,11 @@ def survey(ground: Ground) -> Iterator[ProbeResult]:
 
 
 def _result(removal: Removal, subject: Subject, function: str) -> ProbeResult:
-    before = [*let_go(removal.ground.admin, subject), _FIRE]
+    admin, there = removal.ground.place_of(subject)
+    before = [*let_go(admin, there), _FIRE]
     changes = [
-        removal.changes(function, partial(_written, subject, statement), before)
-        for statement in (subject.compose(_CHANGE), subject.compose(_AGAIN))
+        removal.changes(function, partial(_written, there, statement), before)
+        for statement in (there.compose(_CHANGE), there.compose(_AGAIN))
     ]
     told = next((change.told for change in changes if change.told), None)
     name = str(subject.table.name)

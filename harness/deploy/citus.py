@@ -27,6 +27,7 @@ from harness.deploy import (
     nodes,
     roles,
     routing,
+    shard_bodies,
     target,
     translation,
 )
@@ -106,6 +107,7 @@ def _run(
     nodes.let_functions_ask(connection, [called_by.app, called_by.readonly, *called_by.others])
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
+        shard_bodies.name_shards(connection)
         left_out = deploying.finish(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
     return count, left_out

@@ -17,8 +17,12 @@ KEY = (
     "a partitioned one"
 )
 TRIGGER = (
-    "on a shard the changed rows are not to be had in a query of distributed tables: what a "
-    "trigger keeps or checks with one of both fails there"
+    "a trigger that reads the changed rows beside tables is given the shards in place of these, "
+    "whose rows are not of the type that a function takes which it calls"
+)
+LANGUAGE = (
+    "on a shard the changed rows are not to be had in a query of distributed tables, and only a "
+    "trigger in PL/pgSQL is given the shards in place of these"
 )
 _NOT_VALID = "cannot add NOT VALID foreign key on partitioned table"
 _COMMENT = re.compile(r"--[^\n]*")
@@ -26,8 +30,16 @@ _QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
 _PIECES = re.compile(r";|\bLOOP\b", re.IGNORECASE)
 _EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
 _BODY = """
-SELECT p.prosrc FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+SELECT p.prosrc, l.lanname = 'plpgsql' FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_language AS l ON l.oid = p.prolang
 WHERE (n.nspname, p.proname) = (%s, %s)
+"""
+_TAKE_ROWS = """
+SELECT DISTINCT n.nspname || '.' || p.proname FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_type AS t ON t.oid = ANY (p.proargtypes)
+JOIN pg_class AS c ON c.oid = t.typrelid AND c.relkind IN ('r', 'p')
+WHERE n.nspname || '.' || p.proname = ANY (%s)
 """
 _ARE_TABLES = """
 SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -40,14 +52,23 @@ def of_trigger(connection: Connection, statement: Statement) -> str | None:
     transition = statement.transition
     if transition is None:
         return None
-    bodies = connection.execute(_BODY, list(transition.function)).fetchall()
-    names = {name for (body,) in bodies for name in read_beside(body, transition)}
-    return TRIGGER if _are_tables(connection, names) else None
+    for body, is_plpgsql in connection.execute(_BODY, list(transition.function)).fetchall():
+        if _are_tables(connection, set(read_beside(body, transition))):
+            if not is_plpgsql:
+                return LANGUAGE
+            if connection.execute(_TAKE_ROWS, [sorted(named(body))]).fetchone():
+                return TRIGGER
+    return None
 
 
 def reads_tables(connection: Connection, body: str) -> bool:
     """Whether the body of a function names tables or views."""
-    return _are_tables(connection, set(_QUALIFIED.findall(_COMMENT.sub("", body))))
+    return _are_tables(connection, named(body))
+
+
+def named(body: str) -> set[str]:
+    """The qualified names in a text."""
+    return set(_QUALIFIED.findall(_COMMENT.sub("", body)))
 
 
 def _are_tables(connection: Connection, names: set[str]) -> bool:

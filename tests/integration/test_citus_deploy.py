@@ -55,6 +55,41 @@ ALTER TABLE shop.item ADD FOREIGN KEY (business_id, last_id)
     REFERENCES shop.part (business_id, part_id);
 CREATE TABLE shop.country (code text PRIMARY KEY);
 """
+_TOTALS = """
+CREATE TABLE shop.note (business_id uuid NOT NULL, note_id uuid DEFAULT gen_random_uuid(),
+    sale_id uuid, PRIMARY KEY (business_id, note_id));
+CREATE VIEW shop.sold_item WITH (security_invoker = true) AS
+    SELECT business_id, item_id, count(*) AS sales FROM shop.sale GROUP BY business_id, item_id;
+CREATE FUNCTION shop.count_sales() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM shop.item WHERE (item.business_id, item.item_id)
+        IN (SELECT c.business_id, c.item_id FROM changed AS c) FOR NO KEY UPDATE;
+    UPDATE shop.item AS i SET total = s.sales
+    FROM changed AS c JOIN shop.sold_item AS s USING (business_id, item_id)
+    WHERE i.business_id = c.business_id AND i.item_id = c.item_id;
+    INSERT INTO shop.note (business_id, sale_id)
+    SELECT c.business_id, c.sale_id FROM changed AS c
+    WHERE NOT EXISTS (SELECT FROM shop.note AS n
+                      WHERE n.business_id = c.business_id AND n.sale_id = c.sale_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER counted AFTER INSERT ON shop.sale REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION shop.count_sales();
+CREATE FUNCTION shop.tell(i shop.item) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN RETURN i.item_id; END $$;
+CREATE FUNCTION shop.tell_items() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.tell(i) FROM changed AS c JOIN shop.item AS i USING (business_id, item_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER told AFTER INSERT ON shop.sale REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION shop.tell_items();
+ALTER TABLE shop.sale ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON shop.sale USING (business_id = shop.tenant());
+GRANT USAGE ON SCHEMA shop TO app_user;
+GRANT SELECT, INSERT, UPDATE ON shop.item, shop.sale, shop.note TO app_user;
+GRANT SELECT ON shop.sold_item TO app_user;
+"""
 _LATER = "CREATE VIEW shop.sales WITH (security_invoker = true) AS SELECT * FROM shop.sale;\n"
 
 
@@ -136,6 +171,33 @@ def test_a_function_answers_with_its_parameters(
         sale = "INSERT INTO shop.sale VALUES (%s, %s, %s, '2026-01-01')"
         connection.execute(sale, [tenant, uuid.uuid4(), item])
         assert connection.execute("SELECT shop.sold(%s, %s)", [tenant, item]).fetchone() == (1,)
+
+
+def test_a_trigger_keeps_totals_by_the_rows_that_a_statement_changed(
+    cluster: Target, shop: Settings, workers: list[Node]
+) -> None:
+    (shop.schema_dir / "30_totals.sql").write_text(_TOTALS, encoding="utf-8")
+    deployed = citus.deploy(cluster, shop, workers, shards=4)
+    assert [line.partition(" (")[0] for line in deployed.left_out] == ["30_totals.sql:28: left out"]
+    tenants = [uuid.uuid4() for _ in range(8)]
+    item, day = uuid.uuid4(), "2026-01-01"
+    rows = [(tenant, uuid.uuid4(), item, day) for tenant in tenants for _ in range(3)]
+    with psycopg.connect(cluster.admin) as connection, connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO shop.business VALUES (%s)", [(t,) for t in tenants])
+        cursor.executemany("INSERT INTO shop.item VALUES (%s, %s)", [(t, item) for t in tenants])
+        with cursor.copy("COPY shop.sale FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    with psycopg.connect(cluster.app) as connection:
+        connection.execute("SET LOCAL citus.propagate_set_commands = 'local'")
+        connection.execute(f"SET LOCAL app.business_id = '{tenants[0]}'".encode())
+        sale = "INSERT INTO shop.sale VALUES (%s, %s, %s, '2026-01-01')"
+        connection.execute(sale, [tenants[0], uuid.uuid4(), item])
+    with psycopg.connect(cluster.admin) as connection:
+        totals = connection.execute("SELECT business_id, total FROM shop.item").fetchall()
+        notes = connection.execute("SELECT count(*) FROM shop.note").fetchone()
+    assert dict(totals) == dict.fromkeys(tenants, 3) | {tenants[0]: 4}
+    assert notes == (len(rows) + 1,)
 
 
 def test_a_plain_deployment_is_told_from_one_to_a_cluster(

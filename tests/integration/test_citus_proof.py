@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from checks import cluster, isolation
+from checks.probe import registry
 from checks.rule import Rule
 from harness.config import Settings
 from harness.db import Connection, Target, connect
@@ -169,3 +170,70 @@ def test_a_tenant_that_stays_on_the_workers_is_noticed(
     verdicts = probed(target, settings)
     citus_cluster.send(shop, FORGETFUL)
     assert verdicts["cluster_left_over"] == {"leak"}
+
+
+def surveyed(target: Target, settings: Settings, probe: str) -> dict[str, tuple[str, str]]:
+    """Verdicts and what was seen, by object."""
+    survey = registry()[probe].survey
+    assert survey is not None
+    with isolation.ground(target, settings, _name(target)) as ground:
+        return {result.object: (result.verdict, result.detail) for result in survey(ground)}
+
+
+TELLING = """
+CREATE FUNCTION auto.count_bays() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = auto AS $$ BEGIN RETURN (SELECT count(*) FROM auto.bay); END $$;
+CREATE FUNCTION auto.own_bays() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = auto AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM auto.bay
+            WHERE business_id = current_setting('app.business_id')::uuid);
+END $$;
+"""
+SILENT = "DROP FUNCTION auto.count_bays(); DROP FUNCTION auto.own_bays()"
+
+
+def test_what_a_definer_tells_of_others_is_seen_where_their_rows_are(
+    shop: Connection, target: Target, settings: Settings
+) -> None:
+    citus_cluster.send(shop, TELLING)
+    found = surveyed(target, settings, "function")
+    citus_cluster.send(shop, SILENT)
+    assert found["auto.count_bays()"][0] == "leak"
+    same = "answers the same without the rows of the other tenant"
+    assert found["auto.own_bays()"] == ("held", same)
+
+
+NOTIFYING = """
+SET citus.enable_unsafe_triggers = on;
+CREATE FUNCTION auto.tell_bay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('bays', coalesce(NEW, OLD)::text); RETURN NULL; END $$;
+CREATE TRIGGER told AFTER INSERT OR UPDATE OR DELETE ON auto.bay
+    FOR EACH ROW EXECUTE FUNCTION auto.tell_bay();
+"""
+
+
+def test_notifications_are_heard_on_the_node_that_sends_them(
+    shop: Connection, target: Target, settings: Settings
+) -> None:
+    citus_cluster.send(shop, NOTIFYING)
+    found = surveyed(target, settings, "notification")
+    citus_cluster.send(shop, "DROP FUNCTION auto.tell_bay() CASCADE")
+    assert found[BAY] == ("weak", "every role hears values of another tenant's row")
+
+
+def test_a_view_that_nobody_can_ask_for_all_is_asked_for_the_other_tenants_rows(
+    shop: Connection, target: Target, settings: Settings
+) -> None:
+    citus_cluster.send(
+        shop,
+        """
+        CREATE VIEW auto.bay_now WITH (security_invoker = true) AS
+            SELECT b.business_id, b.bay_id, t.at
+            FROM auto.bay AS b CROSS JOIN (SELECT now()) AS t (at);
+        GRANT SELECT ON auto.bay_now TO app_user
+        """,
+    )
+    found = surveyed(target, settings, "view")
+    citus_cluster.send(shop, "DROP VIEW auto.bay_now")
+    assert found["auto.bay_now"] == ("held", "shows own rows only")

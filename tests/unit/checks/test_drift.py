@@ -5,6 +5,8 @@ Both are read from text here; tests/integration/test_files_against_live.py holds
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from checks.drift import drift
@@ -86,3 +88,12 @@ def test_a_function_that_one_side_alone_has_is_told_once() -> None:
     assert _told(change) == [
         ("shop.more()", "function shop.more() is in the database alone"),
     ]
+
+
+@pytest.mark.parametrize(("has_citus", "found"), [(True, 0), (False, 1)])
+def test_a_cluster_alone_has_a_function_in_another_language(has_citus: bool, found: int) -> None:
+    in_plpgsql = WRITTEN.replace(
+        "LANGUAGE sql STABLE RETURN 1", "LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 1; END'"
+    )
+    one, other = (files.read({"f.sql": text}) for text in (WRITTEN, in_plpgsql))
+    assert len(drift(one, replace(other, has_citus=has_citus), "boss")) == found

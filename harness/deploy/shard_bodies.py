@@ -1,0 +1,114 @@
+"""Trigger functions that read the rows a statement changed beside tables, as a cluster needs them.
+
+A trigger of a distributed table runs on its shards, and a query that names a distributed table is
+planned by Citus, which knows nothing of the changed rows. But what those refer to lies in shards of
+the same hashes, on the same node. So such a function gets its body once for each interval of
+hashes, with shards where tables were named and with the queries of views in place of these, and
+begins by asking on which shard it is. To the node these are plain statements of its own tables.
+
+Shards keep their names when Citus moves them, and a new node gets the functions with the rest. One
+that is split gets new names, and the function says that it does not know them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.catalog.model import Name
+from harness.catalog.shard_names import Named, Spread, on_shards
+from harness.db import Connection
+from harness.deploy import limits
+from harness.deploy.script import Transition
+
+_FUNCTIONS = """
+SELECT pn.nspname, p.proname, pg_get_functiondef(p.oid), p.prosrc,
+       array_remove(array_agg(DISTINCT names.name::text), NULL),
+       array_agg(DISTINCT ARRAY[cn.nspname::text, c.relname::text])
+FROM pg_trigger AS t
+JOIN pg_proc AS p ON p.oid = t.tgfoid JOIN pg_namespace AS pn ON pn.oid = p.pronamespace
+JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
+CROSS JOIN LATERAL (VALUES (t.tgoldtable), (t.tgnewtable)) AS names (name)
+WHERE NOT t.tgisinternal AND (t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL)
+GROUP BY pn.nspname, p.proname, p.oid
+ORDER BY p.oid
+"""
+# In the order of their hashes; of a table that all share, which has none, its one shard.
+_SHARDS = """
+SELECT n.nspname, c.relname, p.partmethod = 'n',
+       array_agg(s.shardid ORDER BY s.shardminvalue::bigint),
+       array_agg((parse_ident(shard_name(s.logicalrelid, s.shardid, false)))[2]
+                 ORDER BY s.shardminvalue::bigint)
+FROM pg_dist_shard AS s
+JOIN pg_dist_partition AS p USING (logicalrelid)
+JOIN pg_class AS c ON c.oid = s.logicalrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE p.partmethod IN ('h', 'n')
+GROUP BY n.nspname, c.relname, p.partmethod
+"""
+_VIEWS = """
+SELECT n.nspname, c.relname, pg_get_viewdef(c.oid)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+_PRAGMAS = re.compile(r"\A(?:\s*#\w+[^\n]*\n)*")
+_ENDING = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*\Z", re.DOTALL)
+_SHARD = "substring(TG_TABLE_NAME FROM '[0-9]+$')"
+_UNKNOWN = (
+    "RAISE EXCEPTION 'shard % was not there when the schema was deployed', TG_TABLE_NAME\n"
+    "    USING HINT = 'A trigger of it names shards: make the database anew.';"
+)
+
+
+_NOWHERE = Spread(())
+
+
+def name_shards(connection: Connection) -> None:
+    """Gives the functions of triggers that need it a body for each interval of hashes; to be done
+    once, when all tables are distributed."""
+    named = _read(connection)
+    for schema, name, definition, body, changed, tables in connection.execute(_FUNCTIONS):
+        transition = Transition(Name(schema, name), tuple(changed))
+        firing = [named.tables.get(Name(*table), _NOWHERE) for table in tables]
+        divided = all(table.ids and not table.shared for table in firing)
+        if divided and named.tables.keys() & _read_beside(body, transition, named):
+            connection.execute(definition.replace(body, by_shard(body, firing, named)).encode())
+
+
+def _read(connection: Connection) -> Named:
+    tables = {
+        Name(schema, table): Spread(tuple(names), tuple(ids), shared)
+        for schema, table, shared, ids, names in connection.execute(_SHARDS)
+    }
+    views = {Name(schema, view): query for schema, view, query in connection.execute(_VIEWS)}
+    return Named(tables, views)
+
+
+def _read_beside(body: str, transition: Transition, named: Named) -> set[Name]:
+    """The tables that stand in a statement with the changed rows, those of views too."""
+    waiting = {Name.parse(name) for name in limits.read_beside(body, transition)}
+    found: set[Name] = set()
+    while waiting:
+        found |= waiting
+        queries = [named.views[name] for name in waiting & named.views.keys()]
+        waiting = {Name.parse(each) for query in queries for each in limits.named(query)} - found
+    return found
+
+
+def by_shard(body: str, firing: Iterable[Spread], named: Named) -> str:
+    """A body for each interval; `firing` are the tables whose triggers call the function."""
+    pragmas = _PRAGMAS.match(body)
+    end = pragmas.end() if pragmas else 0
+    cases = [
+        f"WHEN {_listed(ids)} THEN\n{_block(on_shards(body[end:], place, named))}"
+        for place, ids in enumerate(zip(*(table.ids for table in firing), strict=True))
+    ]
+    chosen = "\n".join([f"CASE {_SHARD}", *cases, f"ELSE\n{_UNKNOWN}\nEND CASE;"])
+    return f"{body[:end]}BEGIN\n{chosen}\nEND\n"
+
+
+def _listed(ids: Sequence[int]) -> str:
+    return ", ".join(f"'{number}'" for number in ids)
+
+
+def _block(body: str) -> str:
+    return _ENDING.sub("\n;", body, count=1)
