@@ -6,7 +6,7 @@ import pytest
 from pglast import parser
 
 from harness.config import Tenancy
-from harness.deploy import cases, routing
+from harness.deploy import routing
 from harness.deploy.translation import asking_once, planned_anew
 
 _FUNCTION = """CREATE FUNCTION s.f(tenant uuid, kind text) RETURNS {} LANGUAGE plpgsql AS $$
@@ -89,24 +89,6 @@ def test_a_table_is_read_with_the_tenant_that_it_is_tied_to(statement: str, expe
 )
 def test_other_tables_stay(statement: str) -> None:
     assert _with_tenant(statement) == _function(statement)
-
-
-def test_a_case_of_a_variable_is_one_of_conditions_in_an_update() -> None:
-    text = _function("UPDATE s.a SET n = CASE kind WHEN 'x' THEN 1 WHEN 'y' THEN 2 ELSE n END;")
-    assert "CASE  WHEN kind = 'x' THEN 1 WHEN kind = 'y' THEN 2 ELSE n END" in cases.of_conditions(
-        text
-    )
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE s.a SET n = CASE n WHEN 1 THEN 2 ELSE n END;",
-        "SELECT CASE kind WHEN 'x' THEN 1 END INTO found; UPDATE s.a SET n = 1;",
-    ],
-)
-def test_another_case_stays(statement: str) -> None:
-    assert cases.of_conditions(_function(statement)) == _function(statement)
 
 
 def test_an_update_asks_for_the_time_before_it_begins() -> None:
