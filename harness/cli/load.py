@@ -48,7 +48,7 @@ Extend = Annotated[
         min=0, help="At most so many seconds more, for queries whose verdict is still open."
     ),
 ]
-PROFILES = {"gate": {"users": 8, "seconds": 50, "warmup": 5, "think": 0.02, "extend": 100}}
+PROFILES = {"gate": {"users": 8, "seconds": 50, "warmup": 5, "think": 0.02, "extend": 90}}
 """Options under one name: `gate` for a verdict in at most three minutes, from few enough users
 that two cores answer them without a queue."""
 

@@ -45,7 +45,7 @@ def test_the_gate_profile_ends_within_three_minutes(driven: list[LoadSettings]) 
     assert _run("--profile", "gate").exit_code == 0
     (wanted,) = driven
     assert wanted.warmup_seconds + wanted.seconds + wanted.extend_seconds <= 150
-    assert wanted.users == 4
+    assert wanted.users == 8
 
 
 def test_what_is_given_counts_over_the_profile(driven: list[LoadSettings]) -> None:
