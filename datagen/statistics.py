@@ -32,11 +32,11 @@ def count(node: Node) -> None:
 
 def renew(node: Node) -> None:
     """Analyzes the tables of a node of which much is counted as changed since, but for those that
-    another process analyzes; outside a transaction."""
+    autovacuum is at; outside a transaction."""
     stale = [Name(*row) for row in node.told(_STALE.format(changed=CHANGED, share=SHARE))]
     if stale:
         tables = ", ".join(name.identifier.as_string(node.connection) for name in stale)
-        # What another process analyzes just now is as young when it is done.
+        # What autovacuum analyzes just now is as young when it is done.
         node.run(f"ANALYZE (SKIP_LOCKED) {tables}")
 
 
