@@ -38,6 +38,7 @@ from datagen.site import Filled, Site, open_site
 from datagen.tally import tally
 from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
+from datagen.unattended import attend, unattended
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
@@ -79,6 +80,7 @@ def fill(
         targets.require(connection, owned)
         turn.take(connection)
         fast.heal(database)
+        attend(database)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         catalog = live.read(connection)
         ledger.create(connection)
@@ -101,7 +103,8 @@ def fill(
             order = _largest_first(wanted)
             filled.add_all(disk.watched(run(load_tenant, [each.ordinal for each in order]), place))
             filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
-            filled.add_all(disk.watched(settle(site, run, order), place))
+            with unattended(database, _settled(the_plan)):
+                filled.add_all(disk.watched(settle(site, run, order), place))
         counted = tally(connection, the_plan)
         sequences.advance(connection, catalog)
         connection.execute("SET synchronous_commit = on")  # all that was filled is on disk then
@@ -214,6 +217,11 @@ def _largest_first(wanted: FillSettings) -> list[Tenant]:
     """The tenants in the order in which they are taken."""
     made = tenants.every(wanted.seed, wanted.tenants, wanted.skew)
     return sorted(made, key=lambda tenant: -tenant.size)
+
+
+def _settled(the_plan: FillPlan) -> list[Name]:
+    """The tables that statements fill."""
+    return [table.name for table in the_plan.tables if table.recipe.rows == 0]
 
 
 def _units(the_plan: FillPlan) -> int:

@@ -1,4 +1,4 @@
-"""What a fill that ended early left dropped: figures and verdicts without it mean little."""
+"""What a fill that ended early left behind: figures and verdicts with it mean little."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harness.db import Target, connect
 
 
 def tell_missing(ctx: Context, target: Target) -> None:
-    """Says in one line that indexes are missing, where they are."""
-    from datagen import deferring  # with its plan; the static check alone does without
+    """Says in a line each that indexes are missing, or that autovacuum is kept away."""
+    from datagen import deferring, unattended  # with its plan; the static check alone does without
 
     with connect(target.admin) as connection:
-        line = deferring.missing(connection)
-    if line:
+        lines = deferring.missing(connection), unattended.left(connection)
+    for line in filter(None, lines):
         ctx.say(escape(line))
