@@ -3,13 +3,15 @@
 `recipes/<schema>/<area>.toml` has a table per table; `<area>.sql` beside it has statements that
 settle figures which follow from other rows, run per tenant after its tables are loaded; they may
 name %(business_id)s, the tenant, %(canary)s, the token that its texts carry, and %(as_of)s, the
-moment that the data are of.
+moment that the data are of. A file that begins with `-- rounds: 2` settles twice for every tenant,
+%(round)s is 1 and 2: the second time the planner knows of the rows of the first.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from harness.catalog.model import Catalog, Name, Table
 from harness.errors import UsageError
 
 BUNDLED = Path(__file__).parent / "recipes"
+_ROUNDS = re.compile(r"-- rounds: (\d+)\n")
 INDUSTRIES = "industries.toml"
 """Beside the directories of the schemas: which industry a schema belongs to."""
 DRAWS = (
@@ -106,8 +109,17 @@ def read_all(directory: Path, catalog: Catalog) -> Recipes:
         statements = path.with_suffix(".sql")
         if statements.is_file():
             file = statements.relative_to(directory).as_posix()
-            settle.append((file, statements.read_text(encoding="utf-8")))
+            settle += _rounds(file, statements.read_text(encoding="utf-8"))
     return Recipes(tables, tuple(settle), _industries(directory))
+
+
+def _rounds(file: str, statements: str) -> Iterator[tuple[str, str]]:
+    """A file's statements, as often as it says that it settles."""
+    told = _ROUNDS.match(statements)
+    rounds = int(told[1]) if told else 1
+    for turn in range(1, rounds + 1):
+        name = f"{file} {turn}/{rounds}" if told else file
+        yield name, statements.replace("%(round)s", str(turn))
 
 
 def _industries(directory: Path) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from datagen.site import (
     node_of,
     nodes_of,
 )
+from datagen.sweeping import sweep
 from datagen.tenants import Tenant
 
 
@@ -42,6 +43,8 @@ def settle(site: Site, run: Run, tenants: Sequence[Tenant]) -> Iterator[Filled]:
 
 
 def _renew(site: Site, tenants: Sequence[Tenant]) -> None:
+    if not site.on_cluster:
+        sweep(site.connection)
     for node in nodes_of(site, tenants):
         statistics.renew(node)
 

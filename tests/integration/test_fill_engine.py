@@ -69,7 +69,10 @@ CREATE TABLE shop.total (
     org_id uuid NOT NULL, bill_id bigint NOT NULL, total numeric NOT NULL, lines bigint NOT NULL,
     PRIMARY KEY (org_id, bill_id)
 );
-CREATE TABLE shop.known (org_id uuid PRIMARY KEY, totals bigint NOT NULL);
+CREATE TABLE shop.known (
+    org_id uuid NOT NULL, round integer NOT NULL, totals bigint NOT NULL,
+    PRIMARY KEY (org_id, round)
+);
 """
 RECIPES = """
 [kind]
@@ -112,9 +115,10 @@ SELECT org_id, bill_id, sum(price), count(*) FROM shop.line
 WHERE org_id = %(business_id)s GROUP BY org_id, bill_id;
 SELECT pg_sleep(0.05);
 """
-THEN_SETTLES = """
+THEN_SETTLES = """-- rounds: 2
 INSERT INTO shop.known
-SELECT %(business_id)s, c.reltuples FROM pg_class AS c WHERE c.oid = 'shop.total'::regclass;
+SELECT %(business_id)s, %(round)s, c.reltuples FROM pg_class AS c
+WHERE c.oid = 'shop.total'::regclass;
 """
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = ("org", "kind", "item", "bill", "line", "slot", "total")
@@ -209,6 +213,16 @@ def test_a_file_is_planned_by_what_those_before_it_left_of_every_tenant(
     rows = _value(alone[0], "SELECT count(*) FROM shop.total")
     known = _value(alone[0], "SELECT array_agg(DISTINCT totals) FROM shop.known")
     assert known == [rows]
+
+
+def test_a_file_of_two_rounds_settles_twice_for_every_tenant(
+    alone: tuple[Target, FillResult],
+) -> None:
+    target, result = alone
+    rounds = "SELECT array_agg(n) FROM (SELECT count(*) AS n FROM shop.known GROUP BY round) AS r"
+    assert _value(target, rounds) == [3, 3]
+    files = [settled.file for settled in result.settled]
+    assert files == ["shop/shop.sql", "shop/then.sql 1/2", "shop/then.sql 2/2"]
 
 
 def test_what_is_there_is_not_made_again(
