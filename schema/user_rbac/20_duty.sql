@@ -433,7 +433,8 @@ BEGIN
 
     UPDATE user_rbac.role_assignment AS a
     SET state = CASE WHEN a.valid_until <= now() THEN 'expired' ELSE 'revoked' END,
-        revoked_at = CASE WHEN a.valid_until > now() THEN coalesce(c.revoked_at, now()) END
+        revoked_at = CASE WHEN a.valid_until <= now() THEN NULL
+                          ELSE coalesce(c.revoked_at, now()) END
     FROM changed AS c
     WHERE a.business_id = c.business_id AND a.role_delegation_id = c.role_delegation_id
         AND a.state IN ('active', 'scheduled') AND c.state IN ('ended', 'revoked');

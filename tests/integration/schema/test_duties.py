@@ -358,6 +358,17 @@ def test_a_loan_is_taken_back_from_either_side(office: Office, held: UUID, side:
     assert office.state_of("role_assignment", held) == "active"
 
 
+def test_a_loan_whose_end_was_lifted_ends_with_its_delegation(office: Office, held: UUID) -> None:
+    made = _delegate(office, held, office.bob)
+    lifted = "UPDATE user_rbac.role_assignment SET valid_until = NULL WHERE role_delegation_id = %s"
+    office.run(lifted, made)
+    office.run(
+        "UPDATE user_rbac.role_delegation SET state = 'ended' WHERE role_delegation_id = %s", made
+    )
+    lent = "SELECT state, revoked_at = now() FROM user_rbac.role_assignment"
+    assert office.rows(lent + " WHERE role_delegation_id = %s", made) == [("revoked", True)]
+
+
 def test_a_loan_is_lent_on_once(office: Office, held: UUID) -> None:
     lent = "SELECT role_assignment_id FROM user_rbac.role_assignment WHERE user_account_id = %s"
     _delegate(office, held, office.bob, may_lend_on=True)
