@@ -77,7 +77,7 @@ INSERT INTO courses.learning_session
      idle_seconds, device_kind, pages_viewed, lessons_completed, network_quality, entry_point,
      timezone_offset_minutes, app_version)
 WITH steps AS (
-    SELECT e.learner_id, p.first_opened_at AS opened_at,
+    SELECT e.learner_id, p.lesson_progress_id, p.first_opened_at AS opened_at,
            greatest(p.last_opened_at, p.completed_at) AS left_at,
            (p.completed_at IS NOT NULL)::integer AS done, p.open_count,
            max(greatest(p.last_opened_at, p.completed_at)) OVER (
@@ -90,7 +90,8 @@ WITH steps AS (
 ), numbered AS (
     SELECT s.*, count(*) FILTER (WHERE s.before_at IS NULL
                                        OR s.opened_at > s.before_at + interval '30 minutes')
-               OVER (PARTITION BY s.learner_id ORDER BY s.opened_at, s.left_at) AS session
+               OVER (PARTITION BY s.learner_id ORDER BY s.opened_at, s.lesson_progress_id)
+               AS session
     FROM steps AS s
 ), sessions AS (
     SELECT n.learner_id, n.session, min(n.opened_at) - interval '40 seconds' AS started_at,
