@@ -271,8 +271,9 @@ FROM (
            concat_ws(' ', 'expire', x.expires_on, x.loyalty_account_id),
            'Not spent by ' || x.expires_on, 6, NULL
     FROM point_event AS x
+    -- Where the fill's moment is before three, the job was early that night.
     CROSS JOIN LATERAL (
-        SELECT (x.expires_on + 1)::timestamptz + interval '3 hours' AS moment
+        SELECT least((x.expires_on + 1)::timestamptz + interval '3 hours', %(as_of)s) AS moment
     ) AS k
     LEFT JOIN point_use AS u
         ON u.loyalty_account_id = x.loyalty_account_id AND u.used_at < k.moment
@@ -291,7 +292,9 @@ SELECT c.business_id, md5('expire ' || c.store_credit_id)::uuid, c.store_credit_
        -c.balance_amount, k.moment, 'manual', 'expire ' || c.store_credit_id,
        'Good until ' || c.expires_on, k.moment
 FROM ret.store_credit AS c
-CROSS JOIN LATERAL (SELECT (c.expires_on + 1)::timestamptz + interval '3 hours' AS moment) AS k
+CROSS JOIN LATERAL (
+    SELECT least((c.expires_on + 1)::timestamptz + interval '3 hours', %(as_of)s) AS moment
+) AS k
 WHERE c.business_id = %(business_id)s AND c.expires_on < %(as_of)s::date
   AND c.balance_amount > 0
 ORDER BY c.store_credit_id;
