@@ -1,3 +1,30 @@
+-- There is someone for each job: where nobody has it, one of those who share a job takes it.
+UPDATE rest.staff_job AS j
+SET job_role_id = v.job_role_id, hourly_rate = j.hourly_rate + v.rate - n.rate
+FROM (
+    SELECT x.staff_job_id, r.default_hourly_rate AS rate,
+           row_number() OVER (ORDER BY x.turn DESC, x.staff_job_id) AS place
+    FROM (
+        SELECT y.staff_job_id, y.job_role_id,
+               row_number() OVER (PARTITION BY y.job_role_id ORDER BY y.staff_job_id) AS turn
+        FROM rest.staff_job AS y
+        WHERE y.business_id = %(business_id)s AND y.effective_to IS NULL
+    ) AS x
+    JOIN rest.job_role AS r
+        ON r.business_id = %(business_id)s AND r.job_role_id = x.job_role_id
+    WHERE x.turn > 1
+) AS n
+JOIN (
+    SELECT r.job_role_id, r.default_hourly_rate AS rate,
+           row_number() OVER (ORDER BY r.job_code) AS place
+    FROM rest.job_role AS r
+    WHERE r.business_id = %(business_id)s
+      AND NOT EXISTS (SELECT FROM rest.staff_job AS x
+                      WHERE x.business_id = r.business_id AND x.job_role_id = r.job_role_id
+                        AND x.effective_to IS NULL)
+) AS v ON v.place = n.place
+WHERE j.business_id = %(business_id)s AND j.staff_job_id = n.staff_job_id;
+
 -- A shift that was worked was clocked in and out, a few minutes off.
 INSERT INTO rest.time_entry
     (business_id, time_entry_id, staff_member_id, job_role_id, location_id, shift_id,
