@@ -423,12 +423,18 @@ WITH station AS MATERIALIZED (
     SELECT f.*, f.target * f.pace * (1 + 0.04 * greatest(0, count(*) OVER (
                     PARTITION BY f.prep_station_id ORDER BY f.fired_at
                     RANGE BETWEEN interval '8 minutes' PRECEDING AND CURRENT ROW)
-                    - f.parallel_capacity)) * interval '1 second' AS takes
+                    - f.parallel_capacity)) * interval '1 second' AS takes,
+           row_number() OVER (
+               PARTITION BY f.kitchen_id
+               ORDER BY f.order_state = 'sent' AND f.items > 0 AND f.fired_at <= %(as_of)s DESC,
+                        f.fired_at DESC, f.ticket) = 1 AS is_last
     FROM fired AS f
 ), cooked AS (
     SELECT l.*,
            CASE WHEN l.order_state <> 'sent' THEN least(l.fired_at + l.takes, l.cap)
-                WHEN l.fired_at + l.takes < %(as_of)s::timestamptz - interval '10 seconds'
+                -- What a kitchen got last is still in the making, however quick it is.
+                WHEN NOT l.is_last
+                 AND l.fired_at + l.takes < %(as_of)s::timestamptz - interval '10 seconds'
                 THEN l.fired_at + l.takes END AS ready_at
     FROM loaded AS l
 ), passed AS (
