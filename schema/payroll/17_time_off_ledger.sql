@@ -138,13 +138,12 @@ COMMENT ON FUNCTION payroll.reverse_time_off(uuid, text) IS
     'Takes an entry of the ledger of the calling tenant back by another one, once; returns that.';
 
 
-CREATE FUNCTION payroll.time_off_days(request uuid)
-    RETURNS TABLE (day date, hours numeric)
+CREATE FUNCTION payroll.leave_days(policy uuid, first_day date, last_day date)
+    RETURNS TABLE (day date)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH day AS (
-        SELECT d.day::date AS day, r.day_part,
-               coalesce(r.taken_hours, r.hours_requested) AS total,
+        SELECT d.day::date AS day,
                extract(isodow FROM d.day) < 6
                AND NOT EXISTS (
                    SELECT
@@ -152,21 +151,36 @@ BEGIN ATOMIC
                    JOIN system_core.holiday_calendar AS c
                        ON c.business_id = h.business_id
                       AND c.holiday_calendar_id = h.holiday_calendar_id
-                   WHERE h.business_id = r.business_id AND h.kind <> 'half_day'
+                   WHERE h.business_id = p.business_id AND h.kind <> 'half_day'
                      AND CASE WHEN p.holiday_calendar_id IS NULL THEN c.is_default
                               ELSE c.holiday_calendar_id = p.holiday_calendar_id END
                      AND coalesce(h.observed_date, h.holiday_date) = d.day::date) AS is_working
+        FROM payroll.time_off_policy AS p
+        CROSS JOIN generate_series(first_day::timestamp, last_day::timestamp, '1 day') AS d (day)
+        WHERE p.business_id = tenant_mgmt.current_business_id()
+          AND p.time_off_policy_id = policy
+    )
+    -- Who has days off that nobody works has them all the same.
+    SELECT d.day
+    FROM day AS d
+    WHERE d.is_working OR NOT EXISTS (SELECT FROM day AS x WHERE x.is_working)
+    ORDER BY d.day;
+END;
+COMMENT ON FUNCTION payroll.leave_days(uuid, date, date) IS
+    'The days between two that leave of a policy of the calling tenant is counted for: neither
+     weekends nor holidays.';
+
+CREATE FUNCTION payroll.time_off_days(request uuid)
+    RETURNS TABLE (day date, hours numeric)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH taken AS (
+        SELECT d.day, coalesce(r.taken_hours, r.hours_requested) AS total,
+               count(*) OVER () AS days, row_number() OVER (ORDER BY d.day) AS place
         FROM payroll.time_off_request AS r
-        JOIN payroll.time_off_policy AS p
-            ON p.business_id = r.business_id AND p.time_off_policy_id = r.time_off_policy_id
-        CROSS JOIN generate_series(r.starts_on::timestamp, r.ends_on::timestamp, '1 day') AS d (day)
+        CROSS JOIN LATERAL payroll.leave_days(r.time_off_policy_id, r.starts_on, r.ends_on) AS d
         WHERE r.business_id = tenant_mgmt.current_business_id()
           AND r.time_off_request_id = request
-    ), taken AS (
-        -- Who has days off that nobody works has them all the same.
-        SELECT d.day, d.total, count(*) OVER () AS days, row_number() OVER (ORDER BY d.day) AS place
-        FROM day AS d
-        WHERE d.is_working OR NOT EXISTS (SELECT FROM day AS x WHERE x.is_working)
     )
     SELECT t.day, CASE WHEN t.place < t.days THEN trunc(t.total / t.days, 4)
                        ELSE t.total - (t.days - 1) * trunc(t.total / t.days, 4) END

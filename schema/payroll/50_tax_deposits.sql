@@ -277,6 +277,7 @@ CREATE TABLE payroll.tax_liability (
     due_on                  date              NOT NULL,
     status                  text              NOT NULL DEFAULT 'open',
     deposit_rule            text              NOT NULL,
+    deposit_frequency       text              NOT NULL,
     adjustment_reason       text,
     created_at              timestamptz       NOT NULL DEFAULT now(),
     updated_at              timestamptz       NOT NULL DEFAULT now(),
@@ -293,6 +294,9 @@ CREATE TABLE payroll.tax_liability (
     CONSTRAINT tax_liability_deposit_rule_known
         CHECK (deposit_rule IN ('next_day_100k', 'semiweekly', 'monthly', 'quarterly',
                                 'de_minimis')),
+    CONSTRAINT tax_liability_deposit_frequency_known
+        CHECK (deposit_frequency IN ('next_day', 'semiweekly', 'monthly', 'quarterly', 'annual',
+                                     'accelerated')),
     CONSTRAINT tax_liability_amounts_not_negative
         CHECK (employee_amount >= 0 AND employer_amount >= 0),
     CONSTRAINT tax_liability_overpaid_within_amount
@@ -311,6 +315,9 @@ COMMENT ON COLUMN payroll.tax_liability.liability_date IS
     'When the wages were paid: the line of Schedule B.';
 COMMENT ON COLUMN payroll.tax_liability.overpaid_amount IS
     'What was deposited before a paycheck was voided and is no longer owed.';
+COMMENT ON COLUMN payroll.tax_liability.deposit_frequency IS
+    'The rhythm of its account when it was booked: what the account does later changes no day on
+     which this is due.';
 COMMENT ON COLUMN payroll.tax_liability.status IS
     'adjusted: a paycheck was voided before the deposit; credited: after it.';
 
@@ -373,9 +380,10 @@ BEGIN
         ON j.business_id = c.business_id AND j.tax_jurisdiction_id = c.tax_jurisdiction_id
     WHERE a.business_id = NEW.business_id
       AND a.employer_tax_account_id = NEW.employer_tax_account_id;
-    NEW.deposit_rule := coalesce(NEW.deposit_rule, CASE frequency
+    NEW.deposit_frequency := coalesce(NEW.deposit_frequency, frequency);
+    NEW.deposit_rule := coalesce(NEW.deposit_rule, CASE NEW.deposit_frequency
         WHEN 'next_day' THEN 'next_day_100k' WHEN 'accelerated' THEN 'semiweekly'
-        WHEN 'annual' THEN 'de_minimis' ELSE frequency END);
+        WHEN 'annual' THEN 'de_minimis' ELSE NEW.deposit_frequency END);
     NEW.due_on := payroll.deposit_due_on(place, CASE NEW.deposit_rule
         WHEN 'next_day_100k' THEN 'next_day' WHEN 'de_minimis' THEN 'annual'
         ELSE NEW.deposit_rule END, NEW.liability_date);
@@ -562,6 +570,7 @@ DECLARE
     account   uuid;
     form      text;
     frequency text;
+    rhythm    text;
     ends_on   date;
     is_fast   boolean := false;
     pending   numeric := 0;
@@ -570,8 +579,9 @@ DECLARE
 BEGIN
     FOR owed IN
         SELECT a.employer_tax_account_id AS key, a.tax_jurisdiction_id AS place, c.filing_form,
-               CASE WHEN c.tax_kind = 'futa' THEN 'quarterly' ELSE a.deposit_frequency END
-                   AS usual,
+               -- What a run owes on the day that moved the account is of the rhythm before.
+               (array_agg(l.deposit_frequency ORDER BY l.deposit_frequency <> 'monthly',
+                                                       l.deposit_frequency))[1] AS usual,
                l.liability_date AS day, sum(l.total_amount) AS total,
                array_agg(l.tax_liability_id ORDER BY l.pay_run_id, l.tax_code_id) AS keys,
                -- With the day's own, and only where it is the account's to watch.
@@ -590,15 +600,18 @@ BEGIN
            AND c.tax_kind <> 'futa'
         WHERE a.business_id = tenant AND a.employer_entity_id = employer
         GROUP BY a.employer_tax_account_id, a.tax_jurisdiction_id, c.filing_form,
-                 CASE WHEN c.tax_kind = 'futa' THEN 'quarterly' ELSE a.deposit_frequency END,
-                 l.liability_date
-        ORDER BY a.employer_tax_account_id, c.filing_form, 4, l.liability_date
+                 c.tax_kind = 'futa', l.liability_date
+        ORDER BY a.employer_tax_account_id, c.filing_form, c.tax_kind = 'futa', l.liability_date
     LOOP
         IF (account, form) IS DISTINCT FROM (owed.key, owed.filing_form) THEN
             is_fast := false;
         END IF;
-        IF pending > 0 AND ((account, form) IS DISTINCT FROM (owed.key, owed.filing_form)
-            OR ends_on IS DISTINCT FROM payroll.deposit_period_end(frequency, owed.day)) THEN
+        -- Who had to deposit the next day once deposits every half week from then on.
+        rhythm := CASE WHEN is_fast AND owed.usual = 'monthly' THEN 'semiweekly'
+                       ELSE owed.usual END;
+        IF pending > 0 AND (account, form, frequency, ends_on) IS DISTINCT FROM
+           (owed.key, owed.filing_form, rhythm,
+            payroll.deposit_period_end(rhythm, owed.day)) THEN
             RETURN QUERY SELECT account, form, r.rule, ends_on,
                                 payroll.deposit_due_on(place, frequency, ends_on), pending, parts
             FROM (SELECT CASE frequency WHEN 'next_day' THEN 'next_day_100k'
@@ -610,9 +623,7 @@ BEGIN
         account := owed.key;
         form := owed.filing_form;
         place := owed.place;
-        -- Who had to deposit the next day once deposits every half week from then on.
-        frequency := CASE WHEN is_fast AND owed.usual = 'monthly' THEN 'semiweekly'
-                          ELSE owed.usual END;
+        frequency := rhythm;
         ends_on := payroll.deposit_period_end(frequency, owed.day);
         pending := pending + owed.total;
         parts := parts || owed.keys;

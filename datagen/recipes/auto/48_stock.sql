@@ -25,7 +25,9 @@ SELECT d.business_id, md5(d.part_line_id || ' core')::uuid, d.part_id, d.part_li
        CASE s.state WHEN 'rejected' THEN 'Housing cracked' END,
        CASE WHEN d.received_on IS NOT NULL THEN 'T' || d.dice %% 100000 END
 FROM (
-    SELECT c.*, CASE WHEN c.comes_on <= c.today THEN c.comes_on END AS received_on
+    -- They are handed in at eleven.
+    SELECT c.*, CASE WHEN c.comes_on + interval '11 hours' <= %(as_of)s::timestamptz
+                     THEN c.comes_on END AS received_on
     FROM (
         SELECT l.business_id, l.part_line_id, l.part_id, l.qty, x.dice, i.issued_on,
                coalesce(bought.supplier_id, s.supplier_id) AS supplier_id,

@@ -75,8 +75,8 @@ SELECT r.business_id, md5('leave ' || r.slot || r.employee_id)::uuid, r.employee
        r.time_off_policy_id,
        CASE WHEN r.status IN ('approved', 'denied', 'taken', 'partly_taken') THEN u.user_account_id
             END,
-       r.starts_on, r.ends_on, r.hours,
-       CASE r.status WHEN 'taken' THEN r.hours WHEN 'partly_taken' THEN r.hours - 4 END, r.status,
+       r.starts_on, r.ends_on, h.hours,
+       CASE r.status WHEN 'taken' THEN h.hours WHEN 'partly_taken' THEN h.hours - 4 END, r.status,
        CASE WHEN r.status <> 'draft' THEN r.asked_at END,
        CASE WHEN r.status IN ('approved', 'denied', 'taken', 'partly_taken')
             THEN r.asked_at + interval '20 hours' END,
@@ -85,7 +85,7 @@ SELECT r.business_id, md5('leave ' || r.slot || r.employee_id)::uuid, r.employee
        CASE WHEN r.place %% 4 = 0 THEN 'Visiting family' END, NULL
 FROM (
     SELECT e.business_id, e.employee_id, e.time_off_policy_id, s.slot, n.place, d.starts_on,
-           d.starts_on + d.length AS ends_on, 8 * (d.length + 1) AS hours,
+           d.starts_on + d.length AS ends_on,
            (CASE WHEN p.code = 'SICK' THEN d.starts_on ELSE d.starts_on - 45 - n.place %% 9 END
             )::timestamp AT TIME ZONE 'UTC' + interval '13 hours' AS asked_at,
            CASE WHEN d.starts_on + d.length < %(as_of)s::date
@@ -115,6 +115,11 @@ FROM (
       AND (p.code = 'VAC' OR d.starts_on < %(as_of)s::date)
       AND n.place %% 100 >= CASE WHEN s.slot >= 5 THEN 30 ELSE 45 END
 ) AS r
+-- Nobody asks for hours of a holiday.
+CROSS JOIN LATERAL (
+    SELECT 8 * count(*) AS hours
+    FROM payroll.leave_days(r.time_off_policy_id, r.starts_on, r.ends_on)
+) AS h
 LEFT JOIN LATERAL (
     SELECT y.user_account_id
     FROM user_mgmt.user_account AS y

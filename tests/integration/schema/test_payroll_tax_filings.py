@@ -171,6 +171,7 @@ def owe(office: Company, account: UUID, day: str, amount: Any, code: str = "FIT"
         liability_date=day,
         employee_amount=amount,
         deposit_rule=None,
+        deposit_frequency=None,
         due_on=None,
     )
 
@@ -269,6 +270,34 @@ def test_a_hundred_thousand_is_due_the_next_day(office: Company) -> None:
         ("next_day_100k", date(2026, 1, 16), Decimal(100000)),
         # From then on every half week.
         ("semiweekly", date(2026, 2, 4), Decimal(1000)),
+    ]
+
+
+def test_what_was_owed_before_the_account_moved_keeps_its_day(office: Company) -> None:
+    account = federal(office)
+    owe(office, account, "2026-01-15", 1000)
+    federal(office, "semiweekly")
+    owe(office, account, "2026-01-29", 500)
+    assert schedule(office) == [
+        ("semiweekly", date(2026, 2, 4), Decimal(500)),
+        ("monthly", date(2026, 2, 16), Decimal(1000)),
+    ]
+
+
+def test_the_next_run_undoes_no_next_day(office: Company) -> None:
+    account = federal(office)
+    for day, amount in (
+        ("2026-01-08", 9000),
+        ("2026-02-05", 40000),
+        ("2026-02-19", 60000),
+        ("2026-03-05", 7000),
+    ):
+        owe(office, account, day, amount)
+        office.one("SELECT payroll.apply_next_day_rule(%s, %s)", office.employer, day)
+    assert schedule(office) == [
+        ("monthly", date(2026, 2, 16), Decimal(9000)),
+        ("next_day_100k", date(2026, 2, 20), Decimal(100000)),
+        ("semiweekly", date(2026, 3, 11), Decimal(7000)),
     ]
 
 
