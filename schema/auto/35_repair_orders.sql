@@ -297,6 +297,10 @@ CREATE INDEX repair_order_status_event_changed_by_user_idx
     ON auto.repair_order_status_event (business_id, changed_by_user_id)
     WHERE changed_by_user_id IS NOT NULL;
 
+-- order_dwell_minutes(): when an order last changed, however often it did.
+CREATE INDEX repair_order_status_event_last_idx
+    ON auto.repair_order_status_event (business_id, repair_order_id, changed_at DESC);
+
 ALTER TABLE auto.repair_order_status_event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON auto.repair_order_status_event
     USING (business_id = tenant_mgmt.current_business_id());
