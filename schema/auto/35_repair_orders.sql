@@ -514,12 +514,13 @@ CREATE FUNCTION auto.order_dwell_minutes(visit uuid, opened_at timestamptz) RETU
     LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN (
-        SELECT greatest(0, floor(extract(epoch FROM now() - coalesce(max(e.changed_at), opened_at))
-                                 / 60))::integer
+    RETURN greatest(0, floor(extract(epoch FROM now() - coalesce((
+        SELECT e.changed_at
         FROM auto.repair_order_status_event AS e
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.repair_order_id = visit
-    );
+        ORDER BY e.changed_at DESC
+        LIMIT 1
+    ), opened_at)) / 60))::integer;
 END
 $$;
 COMMENT ON FUNCTION auto.order_dwell_minutes(uuid, timestamptz) IS
