@@ -10,5 +10,7 @@ RULES = ("PRF005",)
 
 
 def plant(subject: Subject) -> sql.Composed | None:
-    """The SQL that plants it."""
+    """The SQL that plants it; a partition has the indexes of its parent."""
+    if subject.table.partition_of is not None:
+        return None
     return subject.compose("CREATE INDEX harness_mutant ON {table} ({tenant}, lower({text}))")
