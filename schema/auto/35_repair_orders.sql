@@ -297,6 +297,10 @@ CREATE INDEX repair_order_status_event_changed_by_user_idx
     ON auto.repair_order_status_event (business_id, changed_by_user_id)
     WHERE changed_by_user_id IS NOT NULL;
 
+-- order_dwell_minutes(): when an order last changed, however often it did.
+CREATE INDEX repair_order_status_event_last_idx
+    ON auto.repair_order_status_event (business_id, repair_order_id, changed_at DESC);
+
 ALTER TABLE auto.repair_order_status_event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON auto.repair_order_status_event
     USING (business_id = tenant_mgmt.current_business_id());
@@ -510,12 +514,13 @@ CREATE FUNCTION auto.order_dwell_minutes(visit uuid, opened_at timestamptz) RETU
     LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN (
-        SELECT greatest(0, floor(extract(epoch FROM now() - coalesce(max(e.changed_at), opened_at))
-                                 / 60))::integer
+    RETURN greatest(0, floor(extract(epoch FROM now() - coalesce((
+        SELECT e.changed_at
         FROM auto.repair_order_status_event AS e
         WHERE e.business_id = tenant_mgmt.current_business_id() AND e.repair_order_id = visit
-    );
+        ORDER BY e.changed_at DESC
+        LIMIT 1
+    ), opened_at)) / 60))::integer;
 END
 $$;
 COMMENT ON FUNCTION auto.order_dwell_minutes(uuid, timestamptz) IS

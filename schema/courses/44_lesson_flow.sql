@@ -394,11 +394,9 @@ BEGIN
             USING ERRCODE = 'invalid_password';
     END IF;
     -- Who waited for the lock began when the attempt before was in.
-    SELECT coalesce(max(a.attempt_no), 0) + 1, greatest(max(a.submitted_at), moment)
+    SELECT coalesce(l.tried, 0) + 1, greatest(l.last_at, moment)
     INTO turn, began
-    FROM courses.assessment_attempt AS a
-    WHERE a.business_id = tenant AND a.assessment_id = start_attempt.assessment_id
-      AND a.enrollment_id = start_attempt.enrollment_id;
+    FROM courses.last_attempt(start_attempt.assessment_id, start_attempt.enrollment_id) AS l;
     seed := hashtextextended(start_attempt.assessment_id::text
                              || start_attempt.enrollment_id || turn, 0);
     INSERT INTO courses.assessment_attempt

@@ -559,9 +559,10 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT e.from_status FROM hs.work_order_status_event AS e
         WHERE e.business_id = n.business_id AND e.work_order_id = n.work_order_id
+          -- The first line bounds what is read of the index, the others only what counts.
+          AND e.occurred_at >= n.occurred_at
           AND (e.occurred_at > n.occurred_at
-               OR (e.occurred_at = n.occurred_at
-                   AND e.work_order_status_event_id <> n.work_order_status_event_id))
+               OR e.work_order_status_event_id <> n.work_order_status_event_id)
         ORDER BY e.occurred_at
         LIMIT 1
     ) AS later ON true

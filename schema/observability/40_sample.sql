@@ -337,7 +337,7 @@ COMMENT ON COLUMN observability.query_stat_sample.toplevel IS
 CREATE INDEX query_stat_sample_fingerprint_idx
     ON observability.query_stat_sample (business_id, query_fingerprint_id, sampled_at);
 
--- top_queries, v_top_query: all statements between two times.
+-- v_top_query: all statements of the last hour.
 CREATE INDEX query_stat_sample_time_idx
     ON observability.query_stat_sample (business_id, sampled_at);
 

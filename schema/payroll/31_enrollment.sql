@@ -102,9 +102,10 @@ CREATE INDEX benefit_enrollment_benefit_plan_rate_idx
     ON payroll.benefit_enrollment (business_id, benefit_plan_rate_id)
     WHERE benefit_plan_rate_id IS NOT NULL;
 
--- FK: the elections of a window.
+-- FK: the elections of a window; count_elections(), submit_elections(). The status comes before
+-- the employee, so that what was cancelled, as each election is that gave way, is not read.
 CREATE INDEX benefit_enrollment_enrollment_window_idx
-    ON payroll.benefit_enrollment (business_id, enrollment_window_id, employee_id);
+    ON payroll.benefit_enrollment (business_id, enrollment_window_id, status, employee_id);
 
 ALTER TABLE payroll.benefit_enrollment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON payroll.benefit_enrollment
@@ -328,7 +329,7 @@ BEGIN
         LEFT JOIN payroll.benefit_enrollment AS e
             ON e.business_id = c.business_id
            AND e.enrollment_window_id = c.enrollment_window_id
-           AND e.status NOT IN ('draft', 'cancelled')
+           AND e.status IN ('submitted', 'pending_proof', 'active', 'ended')
         GROUP BY c.business_id, c.enrollment_window_id
     ) AS s
     WHERE w.business_id = s.business_id AND w.enrollment_window_id = s.enrollment_window_id
@@ -504,6 +505,11 @@ COMMENT ON COLUMN payroll.enrollment_dependent.is_court_ordered IS
 -- FK: by what a dependent is covered.
 CREATE INDEX enrollment_dependent_dependent_idx
     ON payroll.enrollment_dependent (business_id, dependent_id);
+
+-- submit_elections(): the few for whom a court ordered coverage.
+CREATE INDEX enrollment_dependent_ordered_idx
+    ON payroll.enrollment_dependent (business_id, dependent_id)
+    WHERE is_court_ordered;
 
 ALTER TABLE payroll.enrollment_dependent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON payroll.enrollment_dependent
@@ -714,8 +720,14 @@ BEGIN
              is_court_ordered)
         SELECT tenant, made, j.dependent, greatest(starts, may),
                CASE WHEN d.verified_on IS NULL THEN 'pending' ELSE 'received' END,
-               -- What a court ordered holds in the plan that is elected now, too.
-               coalesce((
+               -- What a court ordered holds in the plan that is elected now, too. Of all others
+               -- the elections of the past are not read.
+               CASE WHEN EXISTS (
+                   SELECT
+                   FROM payroll.enrollment_dependent AS o
+                   WHERE o.business_id = tenant AND o.dependent_id = j.dependent
+                     AND o.is_court_ordered)
+               THEN coalesce((
                    SELECT x.is_court_ordered
                    FROM payroll.enrollment_dependent AS x
                    JOIN payroll.benefit_enrollment AS e
@@ -724,6 +736,7 @@ BEGIN
                    WHERE x.business_id = tenant AND x.dependent_id = j.dependent
                    ORDER BY x.covered_from DESC, x.created_at DESC, x.enrollment_dependent_id DESC
                    LIMIT 1), false)
+               ELSE false END
         FROM JSON_TABLE(coalesce(chosen.dependents, '[]'), '$[*]'
                         COLUMNS (dependent uuid PATH '$')) AS j
         JOIN payroll.dependent AS d

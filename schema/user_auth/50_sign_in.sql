@@ -276,9 +276,11 @@ COMMENT ON COLUMN user_auth.auth_attempt.result IS
 CREATE INDEX auth_attempt_identifier_idx
     ON user_auth.auth_attempt (business_id, identifier_hash, attempted_at);
 
--- failed_attempt_window: the last tries from an address.
+-- failed_attempt_window, begin_sign_in(): the last failures from an address. Who shares an address
+-- signs in from it all day, so what succeeded is not in it.
 CREATE INDEX auth_attempt_address_idx
-    ON user_auth.auth_attempt (business_id, ip_address, attempted_at);
+    ON user_auth.auth_attempt (business_id, ip_address, attempted_at)
+    WHERE result IN ('wrong_secret', 'unknown_user', 'mfa_failed');
 
 -- FK: the tries of an account; score_user() counts the last.
 CREATE INDEX auth_attempt_account_idx

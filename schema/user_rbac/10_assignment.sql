@@ -90,7 +90,7 @@ COMMENT ON COLUMN user_rbac.role_assignment.mitigation_reference IS
 COMMENT ON COLUMN user_rbac.role_assignment.certified_at IS
     'When a review last confirmed it.';
 
--- FK, and user_rbac.effective_permissions_load: the roles of a user.
+-- FK: the roles that a user ever had.
 CREATE INDEX role_assignment_user_idx
     ON user_rbac.role_assignment (business_id, user_account_id, role_id)
     WHERE user_account_id IS NOT NULL;
@@ -100,10 +100,15 @@ CREATE INDEX role_assignment_service_idx
     ON user_rbac.role_assignment (business_id, service_account_id)
     WHERE service_account_id IS NOT NULL;
 
--- The live roles of a holder, for the duty check of every new one.
+-- The live roles of a holder, for the duty check of every new one; user_directory_page.
 CREATE INDEX role_assignment_holder_idx
     ON user_rbac.role_assignment (business_id, holder_id)
     WHERE state IN ('active', 'scheduled');
+
+-- effective_permissions_load, permission_check: what a holder has at a moment, past ones too, but
+-- without a look at all that had ended by then.
+CREATE INDEX role_assignment_held_idx
+    ON user_rbac.role_assignment (business_id, holder_id, least(valid_until, revoked_at));
 
 -- FK: the holders of a role; counts them against max_holders.
 CREATE INDEX role_assignment_role_idx

@@ -51,13 +51,19 @@ LEFT JOIN LATERAL (
     WHERE b.business_id = %(business_id)s AND b.part_id = p.part_id
 ) AS s ON true
 LEFT JOIN LATERAL (
+    -- Offers in their order, so that suppliers are looked up until one is active.
     SELECT u.name AS supplier_name, o.supplier_sku, o.cost_price, o.available_qty,
            o.lead_time_minutes
-    FROM auto.supplier_part AS o
+    FROM (
+        SELECT x.supplier_id, x.supplier_sku, x.cost_price, x.available_qty, x.lead_time_minutes,
+               x.supplier_part_id, x.available_qty > 0 AS is_there
+        FROM auto.supplier_part AS x
+        WHERE x.business_id = %(business_id)s AND x.part_id = p.part_id AND NOT x.is_discontinued
+        ORDER BY is_there DESC, x.cost_price, x.lead_time_minutes, x.supplier_part_id
+    ) AS o
     JOIN auto.supplier AS u
         ON u.business_id = %(business_id)s AND u.supplier_id = o.supplier_id AND u.is_active
-    WHERE o.business_id = %(business_id)s AND o.part_id = p.part_id AND NOT o.is_discontinued
-    ORDER BY o.available_qty > 0 DESC, o.cost_price, o.lead_time_minutes, o.supplier_part_id
+    ORDER BY o.is_there DESC, o.cost_price, o.lead_time_minutes, o.supplier_part_id
     LIMIT 1
 ) AS offer ON true
 LEFT JOIN LATERAL (

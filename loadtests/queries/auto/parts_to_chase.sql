@@ -2,8 +2,8 @@
 -- budget: p95 150ms
 -- weight: 4
 -- mode: read
--- rows: >=0
--- params: shop_id from auto.shop
+-- rows: >=1
+-- params: shop_id from auto.repair_order where status NOT IN ('invoiced', 'closed', 'cancelled') AND EXISTS (SELECT FROM auto.repair_job AS j JOIN auto.part_line AS w ON w.business_id = j.business_id AND w.repair_job_id = j.repair_job_id AND w.status IN ('needed', 'ordered') JOIN auto.purchase_order_line AS l ON l.business_id = w.business_id AND l.part_line_id = w.part_line_id AND l.status IN ('open', 'backordered', 'partial', 'substituted') JOIN auto.purchase_order AS p ON p.business_id = l.business_id AND p.purchase_order_id = l.purchase_order_id AND p.status IN ('sent', 'confirmed', 'partial') WHERE j.business_id = repair_order.business_id AND j.repair_order_id = repair_order.repair_order_id AND j.status NOT IN ('declined', 'done', 'cancelled'))
 SELECT c.business_id, c.ro_number, c.job_name, c.po_number, c.line_status, c.outstanding_qty,
        c.part_number, c.part_description, c.supplier_name, c.eta_at, c.is_overdue,
        c.breaks_promise, c.minutes_after_promise, c.alternative_count, c.alternative_best_cost,

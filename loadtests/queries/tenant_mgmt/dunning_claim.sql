@@ -1,4 +1,4 @@
--- A collection worker claims due cases with what they can be collected from.
+-- A collection worker claims due cases, for a second, with what they can be collected from.
 -- budget: p95 80ms
 -- weight: 1
 -- mode: write
@@ -14,7 +14,8 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE tenant_mgmt.dunning_case AS d
-    SET next_action_at = now() + interval '15 minutes'
+    -- Long enough to try; a case that nobody settled is due again then.
+    SET next_action_at = now() + interval '1 second'
     FROM due
     WHERE d.business_id = %(business_id)s AND d.dunning_case_id = due.dunning_case_id
     RETURNING d.business_id, d.dunning_case_id, d.invoice_id, d.overdue_amount

@@ -51,7 +51,7 @@ LEFT JOIN LATERAL (
     JOIN user_rbac.role AS r
         ON r.business_id = %(business_id)s AND r.role_id = g.role_id
     WHERE g.business_id = %(business_id)s
-      AND g.user_account_id = page.user_account_id
+      AND g.holder_id = page.user_account_id
       AND g.state = 'active'
       AND g.valid_from <= now()
       AND (g.valid_until IS NULL OR g.valid_until > now())

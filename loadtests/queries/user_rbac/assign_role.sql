@@ -1,4 +1,4 @@
--- An administrator grants a role for one record: duty check, no overlap, and a line in the history.
+-- An administrator grants a role for another record than before: duty check, no overlap, history.
 -- budget: p95 120ms
 -- weight: 2
 -- mode: write
@@ -6,7 +6,15 @@
 -- params: user_account_id from user_mgmt.user_account where status = 'active'
 -- params: role_id from user_rbac.role where code IN ('staff', 'team_lead', 'trainer') AND status = 'active' AND is_assignable
 -- values: record_id = uuid()
-WITH granted AS (
+WITH ended AS (
+    -- Whoever works on a record no longer works on the last one: what somebody may do at once does
+    -- not grow with what they did.
+    UPDATE user_rbac.role_assignment AS a
+    SET state = 'revoked', revoked_at = now()
+    WHERE a.business_id = %(business_id)s AND a.holder_id = %(user_account_id)s
+      AND a.role_id = %(role_id)s AND a.scope_kind = 'record' AND a.origin = 'direct'
+      AND a.state IN ('active', 'scheduled')
+), granted AS (
     INSERT INTO user_rbac.role_assignment
         (business_id, user_account_id, role_id, granted_by_user_account_id, scope_kind,
          scope_entity_id, justification, valid_until)

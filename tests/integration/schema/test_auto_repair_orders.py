@@ -13,6 +13,7 @@ from harness.db import Connection
 from tests.integration.schema.rows import row
 from tests.integration.schema.test_auto_billing import imported
 from tests.integration.schema.test_hs_organization import one
+from tests.integration.schema.wear import touched, written
 
 ORDER: dict[str, set[str]] = {
     "scheduled": {"checked_in", "cancelled"},
@@ -222,3 +223,18 @@ def test_a_total_that_was_typed_in_is_found(app: Connection) -> None:
     assert app.execute("SELECT * FROM auto.order_differences()").fetchall() == [
         (order, "grand_total", 150, 200)
     ]
+
+
+def test_how_long_an_order_waited_is_read_from_its_last_move(app: Connection) -> None:
+    order = order_in(app, "authorized")
+    written(
+        app,
+        "INSERT INTO auto.repair_order_status_event (business_id, repair_order_id, changed_at,"
+        " from_status, to_status, client_event_ref)"
+        " SELECT tenant_mgmt.current_business_id(), %s, now() - n.n * interval '1 minute',"
+        " 'authorized', 'awaiting_parts', 'tap-' || n.n FROM generate_series(7, 800) AS n (n)",
+        order,
+    )
+    call = "SELECT auto.order_dwell_minutes(%s, now())"
+    assert one(app, call, order) == 7
+    assert touched(app, call, order) < 40

@@ -19,6 +19,7 @@ from tests.integration.schema.parallel import at_once
 from tests.integration.schema.rows import imported, row
 from tests.integration.schema.school import LATER, RIGHT, School, choice, question, school
 from tests.integration.schema.states import refused
+from tests.integration.schema.wear import touched, written
 
 
 def one(connection: Connection, statement: str, *values: Any) -> Any:
@@ -241,6 +242,37 @@ def test_the_next_attempt_waits_for_the_delay(app: Connection) -> None:
     with pytest.raises(errors.CheckViolation, match="tried again at"), app.transaction():
         place.start(quiz, "2026-02-02 11:04+00")
     assert place.start(quiz, "2026-02-02 11:05+00")
+
+
+def test_the_delay_counts_from_what_was_handed_in_last(app: Connection) -> None:
+    place = school(app)
+    terms = {"time_limit_minutes": 30, "overdue_handling": "abandon"}
+    quiz = place.quiz(choice(app)[0], delay_between_attempts_minutes=60, **terms)
+    place.submit(place.start(quiz, "2026-02-02 10:00+00"), "2026-02-02 10:05+00")
+    given_up = place.start(quiz, "2026-02-02 11:05+00")
+    assert one(app, "SELECT courses.submit_attempt(%s, '2026-02-02 11:36+00', true)", given_up)
+    third = place.start(quiz, "2026-02-02 11:37+00")
+    tried = "SELECT attempt_no FROM courses.assessment_attempt WHERE assessment_attempt_id = %s"
+    assert one(app, tried, third) == 3
+
+
+def test_the_last_attempt_of_hundreds_is_read_alone(app: Connection) -> None:
+    place = school(app)
+    quiz = place.quiz(max_attempts=500)
+    written(
+        app,
+        "INSERT INTO courses.assessment_attempt (business_id, assessment_id, enrollment_id,"
+        " attempt_no, state, started_at, submitted_at)"
+        " SELECT tenant_mgmt.current_business_id(), %s, %s, n.n, 'submitted',"
+        " '2026-02-02 10:00+00'::timestamptz + n.n * interval '1 hour',"
+        " '2026-02-02 10:05+00'::timestamptz + n.n * interval '1 hour'"
+        " FROM generate_series(1, 400) AS n (n)",
+        quiz,
+        place.enrollment,
+    )
+    call = "SELECT l.tried FROM courses.last_attempt(%s, %s) AS l"
+    assert one(app, call, quiz, place.enrollment) == 400
+    assert touched(app, call, quiz, place.enrollment) < 20
 
 
 @pytest.mark.parametrize("status", ["withdrawn", "expired", "paused", "completed"])

@@ -10,6 +10,7 @@ import pytest
 from psycopg import errors
 
 from harness.db import Connection
+from loadtests.query import BUNDLED, read
 
 STATED = {
     "query_code": "billing.invoice_list",
@@ -121,3 +122,20 @@ def test_another_condition_has_its_own_budget(app: Connection) -> None:
     register(app)
     register(app, condition="peak_load", p95_ms=120)
     assert one(app, "SELECT count(*) FROM observability.query_budget") == 2
+
+
+@pytest.mark.parametrize(("age", "shown"), [("2 days", ("pass", 40)), ("32 days", (None, None))])
+def test_the_board_shows_verdicts_of_a_month(
+    app: Connection, tenant: UUID, age: str, shown: tuple[str | None, int | None]
+) -> None:
+    register(app)
+    app.execute(
+        "INSERT INTO observability.budget_measurement (business_id, critical_query_id,"
+        " sample_count, p50_ms, p95_ms, p99_ms, max_ms, verdict, measured_at)"
+        " SELECT q.business_id, q.critical_query_id, 200, 8, 40, 45, 50, 'pass',"
+        " now() - %s::interval FROM observability.critical_query AS q",
+        [age],
+    )
+    board = read(BUNDLED / "observability" / "budget_board.sql", BUNDLED)
+    rows = app.execute(board.statement.encode(), {"business_id": tenant}).fetchall()
+    assert [(row[1], (row[7], row[5])) for row in rows] == [(STATED["query_code"], shown)]

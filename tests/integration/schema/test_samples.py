@@ -12,6 +12,7 @@ import pytest
 from psycopg import errors, pq
 
 from harness.db import Connection, Target
+from loadtests.query import BUNDLED, read
 from tests.integration.conftest import add_account, add_tenant, become_app
 
 STATES = ("running", "complete", "partial", "failed")
@@ -545,6 +546,22 @@ def test_the_last_hours_statements_are_ranked_each_way(app: Connection) -> None:
         " ORDER BY time_rank, normalized_text"
     ).fetchall()
     assert rows == [("SELECT 1", 2, 1, 2), ("SELECT 2", 200, 2, 2), ("SELECT 3", 4, 2, 1)]
+
+
+@pytest.mark.parametrize(("latest", "calls"), [("5 min", 8), ("40 min", 3)])
+def test_the_board_of_statements_sums_no_more_than_eight_passes(
+    app: Connection, instance: UUID, tenant: UUID, latest: str, calls: int
+) -> None:
+    statement = add_statement(app, 1)
+    for number in range(1, 11):
+        add_calls(app, add_run(app, instance, f"{number * 5} min"), statement, 1, 10)
+    other = add_instance(app, tenant)
+    add_calls(app, add_run(app, other, "5 min"), statement, 100, 10)
+    board = read(BUNDLED / "observability" / "top_queries.sql", BUNDLED)
+    given = {"business_id": tenant, "monitored_instance_id": instance}
+    moment = one(app, "SELECT now() - %s::interval", latest)
+    told = app.execute(board.statement.encode(), {**given, "started_at": moment}).fetchall()
+    assert [(row[2], row[4]) for row in told] == [("SELECT 1", calls)]
 
 
 def test_the_hour_and_the_growth_of_a_day_are_published_by_tenant(
