@@ -693,7 +693,7 @@ DECLARE
     try    record;
     reached text;
 BEGIN
-    SELECT a.state, a.due_at, q.overdue_handling,
+    SELECT a.state, a.started_at, a.due_at, q.overdue_handling,
            a.due_at + q.grace_minutes * interval '1 minute' AS last_at
     INTO try
     FROM courses.assessment_attempt AS a
@@ -704,6 +704,8 @@ BEGIN
     IF try.state IS NULL OR try.state NOT IN ('in_progress', 'overdue') THEN
         RETURN try.state;
     END IF;
+    -- Whose transaction waited for an attempt before has a now() that is sooner than its start.
+    moment := greatest(moment, try.started_at);
     reached := CASE
         WHEN moment <= coalesce(try.due_at, 'infinity')
             THEN CASE WHEN by_clock THEN try.state ELSE 'submitted' END

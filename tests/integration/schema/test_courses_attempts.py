@@ -185,6 +185,20 @@ def test_an_attempt_begins_when_the_one_before_was_in(app: Connection) -> None:
     assert began is True
 
 
+def test_who_waited_to_begin_hands_in_no_sooner(app: Connection) -> None:
+    place = school(app)
+    quiz = place.quiz(choice(app)[0])
+    place.submit(place.start(quiz), "2026-02-02 10:20+00")
+    waited = place.start(quiz, "2026-02-02 10:19:59+00")
+    assert place.submit(waited, "2026-02-02 10:19:59+00") == "graded"
+    handed_in = one(
+        app,
+        "SELECT submitted_at = '2026-02-02 10:20+00' FROM courses.assessment_attempt"
+        " WHERE attempt_no = 2",
+    )
+    assert handed_in is True
+
+
 def test_an_attempt_more_than_allowed_is_refused(app: Connection) -> None:
     place = school(app)
     quiz = place.quiz(choice(app)[0], max_attempts=2)
