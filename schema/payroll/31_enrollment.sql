@@ -125,7 +125,7 @@ CREATE TRIGGER benefit_enrollment_state_machine
             "submitted":     ["pending_proof", "active", "cancelled"],
             "pending_proof": ["active", "cancelled"],
             "active":        ["ended", "cancelled"],
-            "ended":         [],
+            "ended":         ["cancelled"],
             "cancelled":     []
         }}');
 
@@ -459,7 +459,7 @@ CREATE TRIGGER benefit_enrollment_deduction
     AFTER UPDATE OF status ON payroll.benefit_enrollment
     FOR EACH ROW WHEN (OLD.status <> NEW.status
                        AND (NEW.status = 'active' OR NEW.status = 'ended'
-                            OR (NEW.status = 'cancelled' AND OLD.status = 'active')))
+                            OR (NEW.status = 'cancelled' AND OLD.status IN ('active', 'ended'))))
     EXECUTE FUNCTION payroll.follow_enrollment();
 
 
@@ -695,9 +695,8 @@ BEGIN
                                    THEN greatest(starts, may) ELSE e.effective_until END,
             end_reason = 'Elected anew'
         WHERE e.business_id = tenant AND e.employee_id = employee AND e.plan_kind = kind
-          -- What was to end later, for an election of next year say, ends earlier.
-          AND (e.status = 'active'
-               OR e.status = 'ended' AND e.effective_from < greatest(starts, may))
+          -- What was to end later, for an election of next year say, ends earlier, or never began.
+          AND e.status IN ('active', 'ended')
           AND coalesce(e.effective_until > greatest(starts, may), true);
         UPDATE payroll.benefit_enrollment AS e
         SET status = 'cancelled', end_reason = 'Elected anew'

@@ -30,7 +30,8 @@ WITH announced AS (
     JOIN ret.asn_line AS l
         ON l.business_id = %(business_id)s AND l.asn_package_id = %(asn_package_id)s
     RETURNING asn_line_id
-), scanned AS (
+), scanned AS MATERIALIZED (
+    -- Received once, by the receipt that checks its delivery, in whatever order tables are joined.
     SELECT r.goods_receipt_id, r.location_id, a.sscc
     FROM announced AS a
     JOIN ret.goods_receipt AS r

@@ -38,7 +38,7 @@ MACHINES = {
         "submitted": ["pending_proof", "active", "cancelled"],
         "pending_proof": ["active", "cancelled"],
         "active": ["ended", "cancelled"],
-        "ended": [],
+        "ended": ["cancelled"],
         "cancelled": [],
     },
     ("payroll.spending_account", "status"): {
@@ -395,6 +395,31 @@ def test_what_was_to_end_later_ends_earlier(app: Connection) -> None:
         ("active", None),
         ("cancelled", None),
     ]
+
+
+def test_what_would_have_ended_never_began_where_an_earlier_election_covers_it(
+    app: Connection,
+) -> None:
+    offer = Offer(app)
+    first = offer.window
+    offer.submit({"tier": "employee"})
+    offer.window = row(
+        app,
+        "payroll.enrollment_window",
+        employee_id=offer.hire.person,
+        window_kind="correction",
+        coverage_effective_on="2026-09-01",
+    )
+    offer.submit({"tier": "family"})
+    offer.window = first
+    offer.submit({"tier": "employee"})
+    assert sorted(offer.enrollments()) == [
+        ("active", "employee", 60.0),
+        ("cancelled", "employee", 60.0),
+        ("cancelled", "family", 200.0),
+    ]
+    assert offer.deductions() == [(60.0, 250.0, "first_two_of_month", None)]
+    assert offer.differences() == []
 
 
 def test_a_waiver_costs_nothing(app: Connection) -> None:
