@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from datagen import deferring, ledger, tenants, volume
+from datagen import deferring, freezing, ledger, loading, tenants, volume
 from datagen.cohorts import Division, divide
+from datagen.loading import Copy
 from datagen.part import WHOLE, Cohort
 from datagen.plan import FillPlan, Mode
 from datagen.tenant_rows import unit_name
 from harness.catalog.model import Name
 from harness.db import Connection, Target
+from harness.deploy import nodes
 from harness.errors import HarnessError
 
 ENOUGH = 10_000
@@ -38,6 +40,12 @@ def before(database: Target, mode: Mode) -> Iterator[Step]:
 
     if mode == "fast":
         yield defer
+
+
+def copying(connection: Connection, mode: Mode) -> Copy:
+    """How the first process copies rows in, which is alone wherever it does: others fill for tenants
+    what it then has no hand in. To a cluster rows go through its coordinator, which freezes none."""
+    return freezing.load if mode == "fast" and not nodes.is_cluster(connection) else loading.load
 
 
 def after(database: Target, mode: Mode) -> Iterator[Step]:

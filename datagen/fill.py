@@ -96,7 +96,7 @@ def fill(
         disk.require(disk.remaining(the_plan, connection), place, say)
         filled = _Tally(on_progress, _units(the_plan))
         errand = Errand(loader, catalog, settings.tenancy, wanted, before_us)
-        site = open_site(the_plan, loader, connection)
+        site = open_site(the_plan, loader, connection, fast.copying(connection, wanted.mode))
         filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
         filled.add_all(load_shared(site))
         with _hands(site, errand, workers) as run:
