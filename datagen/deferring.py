@@ -125,11 +125,13 @@ def restore(
         if missing(first) is None:
             return {}
         notes = [_Note(*row) for row in first.execute(_NOTED).fetchall()]
-        others = [opened.enter_context(_session(database)) for _ in range(1, connections)]
+        most = max(len(_batches(stage, _of(notes, stage))) for stage in AT_ONCE)
+        size = min(connections, most)
+        others = [opened.enter_context(_session(database)) for _ in range(1, size)]
         failed: dict[tuple[str, str], str] = {}
         done = 0
         for stage in Stage:
-            waiting = [n for n in notes if n.stage == stage and (n.table, n.name) not in failed]
+            waiting = [n for n in _of(notes, stage) if (n.table, n.name) not in failed]
             crew = [first, *others] if stage in AT_ONCE else [first]
             for note, error in _at_once(crew, _batches(stage, waiting)):
                 done += 1
@@ -137,6 +139,10 @@ def restore(
                 if error is not None:
                     failed.setdefault((note.table, note.name), _told(note, error))
     return {f"{table} {name}": line for (table, name), line in failed.items()}
+
+
+def _of(notes: Sequence[_Note], stage: Stage) -> list[_Note]:
+    return [note for note in notes if note.stage == stage]
 
 
 def _told(note: _Note, error: psycopg.Error) -> str:
