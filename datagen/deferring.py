@@ -50,8 +50,8 @@ _SESSION = (
 )
 # Sorting in memory; a server that was given more keeps it.
 _MEMORY = """
-SELECT set_config('maintenance_work_mem', '256MB', false) FROM pg_settings
-WHERE name = 'maintenance_work_mem' AND setting::bigint < 256 * 1024
+SELECT set_config('maintenance_work_mem', '256MB', false)
+WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')
 """
 
 
@@ -98,10 +98,15 @@ def _drop(connection: Connection, those: Sequence[Deferrable]) -> None:
         cursor.executemany(_NOTE, notes)
 
 
+def may_miss(connection: Connection) -> bool:
+    """Whether anything was ever dropped here; it takes no right to the notes."""
+    there = connection.execute("SELECT to_regclass('harness.deferred') IS NOT NULL").fetchone()
+    return there == (True,)
+
+
 def missing(connection: Connection) -> str | None:
     """One line on what an interrupted fill left dropped, None where nothing is."""
-    there = connection.execute("SELECT to_regclass('harness.deferred') IS NOT NULL").fetchone()
-    if there != (True,):
+    if not may_miss(connection):
         return None
     counts = "SELECT count(DISTINCT (table_name, name)), count(DISTINCT table_name)"
     row = connection.execute((counts + " FROM harness.deferred").encode()).fetchone()

@@ -28,6 +28,7 @@ from datagen import (
     taken,
     tenants,
     turn,
+    unattended,
     unmet,
 )
 from datagen.cohorts import divide
@@ -38,7 +39,6 @@ from datagen.site import Filled, Site, open_site
 from datagen.tally import tally
 from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
-from datagen.unattended import attend, unattended
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
@@ -79,8 +79,8 @@ def fill(
     with connect(loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
         turn.take(connection)
-        fast.heal(database)
-        attend(database)
+        fast.heal(database, connection)
+        unattended.heal(database, connection)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         catalog = live.read(connection)
         ledger.create(connection)
@@ -103,7 +103,7 @@ def fill(
             order = _largest_first(wanted)
             filled.add_all(disk.watched(run(load_tenant, [each.ordinal for each in order]), place))
             filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
-            with unattended(database, _settled(the_plan)):
+            with unattended.unattended(database, _settled(the_plan)):
                 filled.add_all(disk.watched(settle(site, run, order), place))
         counted = tally(connection, the_plan)
         sequences.advance(connection, catalog)
