@@ -45,8 +45,8 @@ def before(database: Target, mode: Mode) -> Iterator[Step]:
 
 
 def copying(connection: Connection, mode: Mode) -> Copy:
-    """How the first process copies rows in, which is alone wherever it does: others fill for tenants
-    what it then has no hand in. To a cluster rows go through its coordinator, which freezes none."""
+    """How the first process copies rows in, which is alone wherever it does: where others fill for
+    tenants it has no hand in that. What goes through a cluster's coordinator is not frozen."""
     return freezing.load if mode == "fast" and not nodes.is_cluster(connection) else loading.load
 
 

@@ -1,9 +1,9 @@
-"""Copies a frame into an empty table in the transaction that emptied it, so that its rows are frozen.
+"""Copies a frame into a table without rows in the transaction that emptied it: they come frozen.
 
-Whoever first reads a row that was merely committed, an index that is made or a key that is checked,
-writes that to its page, and with checksums the page to the log; frozen rows are done. A server with
-wal_level = minimal writes no log of them at all. It takes a lock on the table that nobody else may
-read or write beside, so it is for a process that fills alone.
+Whoever is the first to read a row that was merely committed, as the making of an index is, writes
+that to its page, and with checksums the page to the log; frozen rows are done. A server with
+wal_level = minimal writes no log of them at all. Nobody else may read or write the table
+meanwhile, so this is for a process that fills alone.
 """
 
 from __future__ import annotations
