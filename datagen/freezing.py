@@ -22,9 +22,10 @@ ENOUGH = 5_000
 """Rows from which on it pays: asking and emptying take a millisecond or two."""
 
 # Keys of other tables, also of tables without rows, and whatever inherits stand against TRUNCATE;
-# its triggers would fire though nothing goes.
+# its triggers would fire though nothing goes. A snapshot of the transaction stands against FREEZE.
 _MAY_BE_EMPTIED = """
 SELECT c.relkind = 'r' AND NOT c.relhassubclass AND has_table_privilege(c.oid, 'TRUNCATE')
+       AND current_setting('transaction_isolation') = 'read committed'
        AND NOT EXISTS (SELECT FROM pg_constraint AS k
                        WHERE k.confrelid = c.oid AND k.conrelid <> c.oid AND k.contype = 'f')
        AND NOT EXISTS (SELECT FROM pg_trigger AS t
@@ -44,7 +45,10 @@ def load(connection: Connection, frame: Frame) -> None:
 
 def _emptied(connection: Connection, name: Name, rows: int) -> bool:
     """Gives a table without rows a new file, where that may be."""
-    if rows < ENOUGH or not _told(connection, _MAY_BE_EMPTIED, _text(connection, name)):
+    if rows < ENOUGH or not _is_empty(connection, name):
+        return False
+    own_name = name.identifier.as_string(connection)
+    if connection.execute(_MAY_BE_EMPTIED.encode(), [own_name]).fetchone() != (True,):
         return False
     if not _is_empty_for_us_alone(connection, name):
         return False
@@ -54,17 +58,12 @@ def _emptied(connection: Connection, name: Name, rows: int) -> bool:
 
 
 def _is_empty_for_us_alone(connection: Connection, name: Name) -> bool:
-    """Whether nobody is at the table, and nobody has put rows there."""
+    """Whether nobody is at the table, and nobody has put rows there; then nobody else can."""
     with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
         connection.execute(_LOCK.format(name.identifier))
-        return _told(connection, _IS_EMPTY.format(name.identifier))
+        return _is_empty(connection, name)
     return False
 
 
-def _told(connection: Connection, query: str | sql.Composed, *given: str) -> bool:
-    asked = query.encode() if isinstance(query, str) else query
-    return connection.execute(asked, given or None).fetchone() == (True,)
-
-
-def _text(connection: Connection, name: Name) -> str:
-    return name.identifier.as_string(connection)
+def _is_empty(connection: Connection, name: Name) -> bool:
+    return connection.execute(_IS_EMPTY.format(name.identifier)).fetchone() == (True,)

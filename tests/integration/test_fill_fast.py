@@ -151,6 +151,18 @@ def test_a_table_that_somebody_reads_is_not_waited_for(
     assert _frozen_pages(shop, "item") == (False, True)
 
 
+def test_rows_come_in_also_where_transactions_have_a_snapshot(
+    shop: Target, shop_settings: Settings
+) -> None:
+    with psycopg.connect(shop.admin) as connection:
+        name = connection.info.dbname
+        connection.execute(
+            f"ALTER DATABASE {name} SET default_transaction_isolation = serializable".encode()
+        )
+    assert fill.fill(shop, shop_settings, replace(FAST, tenants=1)).unmet == ()
+    assert _frozen_pages(shop, "item") == (False, True)
+
+
 def test_a_table_that_holds_a_row_is_not_emptied(shop: Target, shop_settings: Settings) -> None:
     with psycopg.connect(shop.admin) as connection:
         connection.execute("INSERT INTO shop.org VALUES (gen_random_uuid(), 'of before')")
