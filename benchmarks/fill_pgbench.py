@@ -35,6 +35,9 @@ CREATE TABLE bench.pgbench_accounts (
 );
 """
 RECIPE = """
+[org]
+columns = { name = { value = "of pgbench" } }
+
 [pgbench_branches]
 rows = 1
 columns = { bbalance = { value = 0 }, filler = { null = 1.0 } }
@@ -47,7 +50,8 @@ columns = { bid = { null = 0 }, tbalance = { value = 0 }, filler = { null = 1.0 
 rows = 100_000
 columns = { bid = { null = 0 }, abalance = { value = 0 }, filler = { value = "" } }
 """
-"""The values that pgbench gives; its fillers of accounts are blanks, the others NULL."""
+"""The values that pgbench gives; its fillers of accounts are blanks, the others NULL. It has no
+table of tenants."""
 TENANCY = Tenancy(column="org_id", root_table="bench.org")
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from typing import Any
 from psycopg import sql
 
 from benchmarks.measure import Conninfo, any_server, target_of
-from datagen import encode, fill, tenant_rows
+from datagen import encode, fill, loading
 from datagen.frame import Frame
 from datagen.plan import FillSettings, TablePlan
 from harness.config import Settings, load
@@ -103,17 +103,17 @@ def _fill(target: Target, settings: Settings, wanted: FillSettings) -> float:
 def _kept(target: Target, settings: Settings, wanted: FillSettings) -> list[Stream]:
     """What a fill sends to the server, table by table."""
     kept: list[Stream] = []
-    loading = tenant_rows.load
+    load_in = loading.load
 
-    def keeping(connection: Connection, frame: Frame) -> None:
-        loading(connection, frame)
+    def keeping(connection: Connection, frame: Frame, frozen: bool = False) -> None:
+        load_in(connection, frame, frozen)
         kept.append(_stream(frame))
 
-    tenant_rows.load = keeping
+    loading.load = keeping
     try:
         _fill(target, settings, wanted)
     finally:
-        tenant_rows.load = loading
+        loading.load = load_in
     return kept
 
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
-from datagen import tenants, turn
+from datagen import loading, tenants, turn
 from datagen.plan import FillSettings, plan
 from datagen.site import Filled, Site, open_site
 from datagen.taken import Taken
@@ -162,7 +162,7 @@ def _serve(pipe: Pipe, errand: Errand) -> None:
         turn.work(connection)
         settings = Settings.model_construct(tenancy=errand.tenancy)
         the_plan = plan(errand.catalog, settings, errand.wanted, errand.taken)
-        site = open_site(the_plan, errand.loader, connection)
+        site = open_site(the_plan, errand.loader, connection, loading.load)
         deque(load_shared(site), maxlen=0)  # they are there: what is referred to is made again
         run = alone(site)
         while (job := pipe.recv()) is not None:

@@ -19,10 +19,10 @@ from psycopg import sql
 from harness.catalog.model import Name
 from harness.db import Connection
 
-_READ = re.compile(r"\b(?:from|join|into|update|only)\s+([\w.]+)", re.IGNORECASE)
+_READ = re.compile(r"\b(?:from|join|into|update|only)\s+([\w.]+)")
 _KINDS = {"u": "UNIQUE", "p": "PRIMARY KEY"}
 """Constraints that an index can be made for beforehand."""
-_CALLED = re.compile(r"([\w.]+)\s*\(")
+_CALLED = re.compile(r"(?<![\w.])([\w.]++)\s*+\(")
 
 
 class Stage(IntEnum):
@@ -79,22 +79,23 @@ def read_by_triggers(functions: Iterable[Sequence[Any]]) -> set[str]:
     which those call. Each function is its name, its source and whether an INSERT fires it."""
     by_name: dict[str, list[str]] = defaultdict(list)
     open_sources = []
-    for name, source, fired in functions:
+    for name, written, fired in functions:
+        source = written.lower()
         by_name[name.lower()].append(source)
         by_name[name.lower().partition(".")[2]].append(source)
         open_sources += [source] if fired else []
     read: set[str] = set()
     while open_sources:
         source = open_sources.pop()
-        read |= {name.lower() for name in _READ.findall(source)}
-        for called in {name.lower() for name in _CALLED.findall(source)}:
+        read.update(_READ.findall(source))
+        for called in set(_CALLED.findall(source)):
             open_sources += by_name.pop(called, [])
     return read
 
 
 def _rows(connection: Connection, query: str, tables: Collection[Name] | None) -> list[Any]:
     text = (files("datagen") / "queries" / f"{query}.sql").read_text(encoding="utf-8")
-    parameters = None if tables is None else {"tables": [str(name) for name in tables]}
+    parameters = None if tables is None else {"tables": [_text("{}", name) for name in tables]}
     return connection.execute(text.encode(), parameters).fetchall()
 
 

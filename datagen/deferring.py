@@ -50,8 +50,8 @@ _SESSION = (
 )
 # Sorting in memory; a server that was given more keeps it.
 _MEMORY = """
-SELECT set_config('maintenance_work_mem', '256MB', false) FROM pg_settings
-WHERE name = 'maintenance_work_mem' AND setting::bigint < 256 * 1024
+SELECT set_config('maintenance_work_mem', '256MB', false)
+WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')
 """
 
 
@@ -98,10 +98,15 @@ def _drop(connection: Connection, those: Sequence[Deferrable]) -> None:
         cursor.executemany(_NOTE, notes)
 
 
+def may_miss(connection: Connection) -> bool:
+    """Whether anything was ever dropped here; it takes no right to the notes."""
+    there = connection.execute("SELECT to_regclass('harness.deferred') IS NOT NULL").fetchone()
+    return there == (True,)
+
+
 def missing(connection: Connection) -> str | None:
     """One line on what an interrupted fill left dropped, None where nothing is."""
-    there = connection.execute("SELECT to_regclass('harness.deferred') IS NOT NULL").fetchone()
-    if there != (True,):
+    if not may_miss(connection):
         return None
     counts = "SELECT count(DISTINCT (table_name, name)), count(DISTINCT table_name)"
     row = connection.execute((counts + " FROM harness.deferred").encode()).fetchone()
@@ -125,11 +130,13 @@ def restore(
         if missing(first) is None:
             return {}
         notes = [_Note(*row) for row in first.execute(_NOTED).fetchall()]
-        others = [opened.enter_context(_session(database)) for _ in range(1, connections)]
+        most = max(len(_batches(stage, _of(notes, stage))) for stage in AT_ONCE)
+        size = min(connections, most)
+        others = [opened.enter_context(_session(database)) for _ in range(1, size)]
         failed: dict[tuple[str, str], str] = {}
         done = 0
         for stage in Stage:
-            waiting = [n for n in notes if n.stage == stage and (n.table, n.name) not in failed]
+            waiting = [n for n in _of(notes, stage) if (n.table, n.name) not in failed]
             crew = [first, *others] if stage in AT_ONCE else [first]
             for note, error in _at_once(crew, _batches(stage, waiting)):
                 done += 1
@@ -137,6 +144,10 @@ def restore(
                 if error is not None:
                     failed.setdefault((note.table, note.name), _told(note, error))
     return {f"{table} {name}": line for (table, name), line in failed.items()}
+
+
+def _of(notes: Sequence[_Note], stage: Stage) -> list[_Note]:
+    return [note for note in notes if note.stage == stage]
 
 
 def _told(note: _Note, error: psycopg.Error) -> str:

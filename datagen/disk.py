@@ -71,7 +71,10 @@ def room(database: Target) -> Room | None:
         host = connection.info.host or ""
         if host not in _LOCAL and not host.startswith("/"):
             return None
-        shown = "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
+        shown = (
+            "SELECT current_setting('data_directory')"
+            " WHERE pg_has_role(current_user, 'pg_read_all_settings', 'USAGE')"
+        )
         row = connection.execute(shown).fetchone()
     return _visible(Path(row[0])) if row and row[0] else None
 

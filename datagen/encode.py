@@ -89,12 +89,13 @@ def stream(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterat
 def _batches(columns: Sequence[tuple[Column, Values]], catalog: Catalog) -> Iterator[Any]:
     """The rows in Arrow, piece by piece; one of no rows where there are none."""
     names = [column.name for column, _ in columns]
+    makers = [_maker(column, catalog) for column, _ in columns]
     rows = len(columns[0][1])
     for first in range(0, max(rows, 1), PIECE):
         piece = slice(first, first + PIECE)
         arrays = [
-            _array(column, Values(values.data[piece], values.null[piece]), catalog)
-            for column, values in columns
+            make(Values(values.data[piece], values.null[piece]))
+            for make, (_, values) in zip(makers, columns, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, names)
 
@@ -105,17 +106,22 @@ def _encoder(column: Column, field: Any, catalog: Catalog) -> Any:
     return ArrowToPostgresBinaryEncoder.infer_encoder(field)
 
 
-def _array(column: Column, values: Values, catalog: Catalog) -> Any:
-    base = base_type(column.type, catalog)
+def _maker(column: Column, catalog: Catalog) -> Callable[[Values], Any]:
+    """What makes Arrow of a column's values."""
+    base, full = base_type(column.type, catalog), _full_type(column, catalog)
     make = _ARRAYS.get("array" if base.endswith("[]") else base)
     if make is None:
         raise HarnessError(f"column {column.name}: type {base} has no binary encoding")
-    if values.null.all():
-        values = Values(np.full(len(values), None, object), values.null)
-    try:
-        return make(values.data, values.null, _full_type(column, catalog))
-    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-        raise HarnessError(f"column {column.name}: not {column.type}: {error}") from None
+
+    def array(values: Values) -> Any:
+        none = values.null.all()
+        data = np.full(len(values), None, object) if none else values.data
+        try:
+            return make(data, values.null, full)
+        except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+            raise HarnessError(f"column {column.name}: not {column.type}: {error}") from None
+
+    return array
 
 
 def _full_type(column: Column, catalog: Catalog) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from datagen import deferring, ledger, tenants, volume
+from datagen import deferring, freezing, ledger, loading, tenants, volume
 from datagen.cohorts import Division, divide
+from datagen.loading import Copy
 from datagen.part import WHOLE, Cohort
 from datagen.plan import FillPlan, Mode
 from datagen.tenant_rows import unit_name
 from harness.catalog.model import Name
 from harness.db import Connection, Target
+from harness.deploy import nodes
 from harness.errors import HarnessError
 
 ENOUGH = 10_000
@@ -19,8 +21,10 @@ it 8 µs a row more than without."""
 Step = Callable[[Connection, FillPlan], Mapping[str, str]]
 
 
-def heal(database: Target) -> None:
+def heal(database: Target, connection: Connection) -> None:
     """Makes what a fill that ended early left dropped; HarnessError where that cannot be made."""
+    if not deferring.may_miss(connection):
+        return
     for line in deferring.restore(database).values():
         raise HarnessError(line)
 
@@ -38,6 +42,12 @@ def before(database: Target, mode: Mode) -> Iterator[Step]:
 
     if mode == "fast":
         yield defer
+
+
+def copying(connection: Connection, mode: Mode) -> Copy:
+    """How the first process copies rows in, which is alone wherever it does: where others fill for
+    tenants it has no hand in that. What goes through a cluster's coordinator is not frozen."""
+    return freezing.load if mode == "fast" and not nodes.is_cluster(connection) else loading.load
 
 
 def after(database: Target, mode: Mode) -> Iterator[Step]:

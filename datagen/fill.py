@@ -28,6 +28,7 @@ from datagen import (
     taken,
     tenants,
     turn,
+    unattended,
     unmet,
 )
 from datagen.cohorts import divide
@@ -38,7 +39,6 @@ from datagen.site import Filled, Site, open_site
 from datagen.tally import tally
 from datagen.tenant_rows import load_shared, load_tenant
 from datagen.tenants import Tenant
-from datagen.unattended import attend, unattended
 from harness.catalog import live
 from harness.catalog.model import Name
 from harness.config import Settings
@@ -79,8 +79,8 @@ def fill(
     with connect(loader, autocommit=True, application_name="harness fill") as connection:
         targets.require(connection, owned)
         turn.take(connection)
-        fast.heal(database)
-        attend(database)
+        fast.heal(database, connection)
+        unattended.heal(database, connection)
         connection.execute("SET TimeZone = 'UTC'")  # the same days on every server
         catalog = live.read(connection)
         ledger.create(connection)
@@ -96,14 +96,14 @@ def fill(
         disk.require(disk.remaining(the_plan, connection), place, say)
         filled = _Tally(on_progress, _units(the_plan))
         errand = Errand(loader, catalog, settings.tenancy, wanted, before_us)
-        site = open_site(the_plan, loader, connection)
+        site = open_site(the_plan, loader, connection, fast.copying(connection, wanted.mode))
         filled.do([*before, *fast.before(database, wanted.mode)], connection, the_plan)
         filled.add_all(load_shared(site))
         with _hands(site, errand, workers) as run:
             order = _largest_first(wanted)
             filled.add_all(disk.watched(run(load_tenant, [each.ordinal for each in order]), place))
             filled.do([*fast.after(database, wanted.mode), *after], connection, the_plan)
-            with unattended(database, _settled(the_plan)):
+            with unattended.unattended(database, _settled(the_plan)):
                 filled.add_all(disk.watched(settle(site, run, order), place))
         counted = tally(connection, the_plan)
         sequences.advance(connection, catalog)

@@ -139,6 +139,8 @@ class Frame:
             values = draw(recipe, self.request(column, rows), self._subset(rows))
             return self._maybe_null(values, recipe.get("null", 0), name)
         share = recipe["null"] if recipe else (0 if column.not_null else NULL_SHARE)
+        if share >= 1:
+            return nulls(len(rows))
         return self._maybe_null(self._inferred(column, rows), share, name)
 
     def request(self, column: Column, rows: Array) -> Request:
@@ -344,8 +346,7 @@ class Frame:
     def _one_per_block(self, rng: np.random.Generator, parents: int) -> Array:
         """The same parent for all siblings of a block."""
         block = np.cumsum(self.ordinal == 0) - 1
-        drawn = rng.integers(0, parents, self.rows)
-        picked: Array = drawn[block]
+        picked: Array = rng.integers(0, parents, self.rows)[block]
         return picked
 
     def _of_parent(self, column: str, other: str) -> Values:

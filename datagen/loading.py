@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from psycopg import sql
 
@@ -11,13 +11,19 @@ from datagen.frame import Frame
 from harness.catalog.model import Column, Name
 from harness.db import Connection
 
+Copy = Callable[[Connection, Frame], None]
+"""Copies the rows of a frame in."""
 
-def load(connection: Connection, frame: Frame) -> None:
-    """Copies a frame in: binary where every type has an encoding, as text otherwise."""
+
+def load(connection: Connection, frame: Frame, frozen: bool = False) -> None:
+    """Copies a frame in: binary where every type has an encoding, as text otherwise. `frozen` rows
+    are taken only by a table that the transaction made or emptied."""
     columns = [(c, frame.column(c.name)) for c in frame.table.columns]
     catalog = frame.plan.catalog
     binary = all(encode.is_binary(column, catalog) for column, _ in columns)
-    statement = _copy_into(frame.table.name, [c for c, _ in columns], binary)
+    kind = sql.SQL("binary" if binary else "text")
+    options = sql.SQL("FORMAT {}, FREEZE" if frozen else "FORMAT {}").format(kind)
+    statement = _copy_into(frame.table.name, [c for c, _ in columns], options)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         if binary:
             for piece in encode.stream(columns, catalog):
@@ -27,9 +33,9 @@ def load(connection: Connection, frame: Frame) -> None:
             copy.write_row(row)
 
 
-def _copy_into(name: Name, columns: Sequence[Column], binary: bool) -> sql.Composed:
-    return sql.SQL("COPY {table} ({columns}) FROM STDIN (FORMAT {format})").format(
+def _copy_into(name: Name, columns: Sequence[Column], options: sql.Composed) -> sql.Composed:
+    return sql.SQL("COPY {table} ({columns}) FROM STDIN ({options})").format(
         table=name.identifier,
         columns=sql.SQL(", ").join(sql.Identifier(c.name) for c in columns),
-        format=sql.SQL("binary" if binary else "text"),
+        options=options,
     )

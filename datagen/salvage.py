@@ -16,7 +16,7 @@ from psycopg import sql
 
 from datagen.building import closed
 from datagen.frame import Frame
-from datagen.loading import load as copy_in
+from datagen.loading import Copy
 from datagen.present import present
 from datagen.repair import redraw
 from datagen.unmet import brief
@@ -44,10 +44,12 @@ _OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
 """Classes of SQLSTATE that tell of rows, and not of the table: data, constraints, triggers."""
 
 
-def load(connection: Connection, frame: Frame) -> tuple[Sequence[Sequence[int]], Sequence[str]]:
+def load(
+    connection: Connection, frame: Frame, copy_in: Copy
+) -> tuple[Sequence[Sequence[int]], Sequence[str]]:
     """Copies in what can be and leaves only that in the frame; returns which rows were refused
     each time, and why at last. Raises psycopg.Error where nothing can be."""
-    attempt = _Attempt(connection, frame)
+    attempt = _Attempt(connection, frame, copy_in)
     attempt.put(np.arange(frame.rows))
     rounds: list[list[int]] = []
     while attempt.refused and len(rounds) < REDRAWS and attempt.may_be_luck():
@@ -82,8 +84,8 @@ def leave_out(frame: Frame, refused: Sequence[int]) -> None:
 class _Attempt:
     """What was refused so far."""
 
-    def __init__(self, connection: Connection, frame: Frame) -> None:
-        self.connection, self.frame = connection, frame
+    def __init__(self, connection: Connection, frame: Frame, copy_in: Copy) -> None:
+        self.connection, self.frame, self.copy_in = connection, frame, copy_in
         self.refused: set[int] = set()
         self.reasons: dict[str, psycopg.Error] = {}
         self.taken = self.tries = 0
@@ -180,7 +182,7 @@ class _Attempt:
             part.keep(rows)
         try:
             with self.connection.transaction():
-                copy_in(self.connection, part)
+                self.copy_in(self.connection, part)
                 if _is_judged_later(self.frame.table.table):
                     self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:

@@ -14,6 +14,7 @@ import psycopg
 from datagen import moment, turn
 from datagen.cohorts import key_widths
 from datagen.kept import Kept, Needs, last_use, needs
+from datagen.loading import Copy
 from datagen.node import Delegate, Node, Server, delegate
 from datagen.plan import FillPlan
 from datagen.pools import Pools
@@ -35,6 +36,8 @@ class Site:
     loader: str = field(repr=False)
     """The DSN to connect with."""
     connection: Connection
+    copy_in: Copy
+    """How rows go into a table."""
     pools: Pools
     needs: Needs
     last_use: dict[Name, list[Name]]
@@ -63,13 +66,14 @@ class Filled:
     """What stood against them."""
 
 
-def open_site(the_plan: FillPlan, loader: str, connection: Connection) -> Site:
+def open_site(the_plan: FillPlan, loader: str, connection: Connection, copy_in: Copy) -> Site:
     """A site on an open connection, which is set up for it."""
     _set_up(the_plan, connection)
     return Site(
         plan=the_plan,
         loader=loader,
         connection=connection,
+        copy_in=copy_in,
         pools=Pools(the_plan.settings.seed),
         needs=needs(the_plan),
         last_use=last_use(the_plan),

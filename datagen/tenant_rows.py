@@ -161,7 +161,7 @@ def _put(underway: _Tenant, frame: Frame) -> Unit:
 
     def copy_and_note() -> Unit:
         begin_unit(underway.site, underway.tenant, name)
-        refused, why = salvage.load(underway.site.connection, frame)
+        refused, why = salvage.load(underway.site.connection, frame, underway.site.copy_in)
         date_unit(underway.site, underway.tenant, frame.table.name)
         told = "; ".join([*frame.missed, *why])
         held_now = _spanning(underway, frame)

@@ -52,6 +52,9 @@ _RETURN = sql.SQL("ALTER TABLE IF EXISTS {} RESET (autovacuum_enabled)")
 def unattended(database: Target, tables: Collection[Name]) -> Iterator[None]:
     """Within the block autovacuum leaves the tables alone, where `harness deploy` made them on one
     server: settings of somebody's tables stay as they are."""
+    if not tables:
+        yield
+        return
     leave(database, tables)
     try:
         yield
@@ -73,6 +76,12 @@ def leave(database: Target, tables: Collection[Name]) -> None:
         _change(connection, [Name(*row) for row in found], _LEAVE, _NOTE)
 
 
+def heal(database: Target, connection: Connection) -> None:
+    """Lets autovacuum come back to what a fill that ended early kept it from."""
+    if _was_left(connection):
+        attend(database)
+
+
 def attend(database: Target) -> None:
     """Lets autovacuum come back to what it was kept from."""
     with connect(database.admin, autocommit=True) as connection:
@@ -91,10 +100,15 @@ def left(connection: Connection) -> str | None:
 
 
 def _noted(connection: Connection) -> list[Name]:
-    there = connection.execute("SELECT to_regclass('harness.unattended') IS NOT NULL").fetchone()
-    if there != (True,):
+    if not _was_left(connection):
         return []
     return [Name(*row) for row in connection.execute(_NOTED.encode()).fetchall()]
+
+
+def _was_left(connection: Connection) -> bool:
+    """Whether autovacuum was ever kept from a table here; it takes no right to the notes."""
+    there = connection.execute("SELECT to_regclass('harness.unattended') IS NOT NULL").fetchone()
+    return there == (True,)
 
 
 def _change(connection: Connection, tables: Sequence[Name], how: sql.SQL, note: str) -> None:

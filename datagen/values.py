@@ -54,7 +54,9 @@ def constant(value: Any, rows: int) -> Values:
     """The same value everywhere; None is NULL."""
     if value is None:
         return nulls(rows)
-    if isinstance(value, str | bytes | list | tuple):
+    if isinstance(value, str | bytes):
+        return of(np.full(rows, value, object))
+    if isinstance(value, list | tuple):
         data = np.empty(rows, object)
         data[:] = [value] * rows
         return of(data)

@@ -1,15 +1,19 @@
 -- Foreign keys of the tables %(tables)s and of their partitions that can go away and come back the
 -- same: none that is switched off, depended on, or known by another name or comment in a partition.
 -- All of a table or none, so that they come back in their order, on which a plan depends.
-WITH named AS (
+-- By pg_inherits, for the planner takes pg_partition_tree for a thousand rows and reads all catalogs.
+WITH RECURSIVE named AS (
     SELECT c.oid AS root, c.oid AS relation
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname || '.' || c.relname = ANY (%(tables)s)
+    FROM pg_class AS c
+    WHERE c.oid = ANY (%(tables)s::regclass[])
       AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE')
 ), tree AS (
-    SELECT root, relation FROM named
+    SELECT * FROM named
     UNION
-    SELECT named.root, part.relid FROM named, pg_partition_tree(named.root) AS part
+    SELECT tree.root, i.inhrelid
+    FROM tree
+    JOIN pg_class AS c ON c.oid = tree.relation AND c.relkind = 'p'
+    JOIN pg_inherits AS i ON i.inhparent = tree.relation
 ), found AS (
     SELECT tree.root, k.oid, k.conname, k.conrelid, k.confrelid, k.convalidated,
            NOT pg_has_role(f.relowner, 'USAGE')

@@ -1,15 +1,18 @@
 -- Indexes of the tables %(tables)s and of their partitions that can go away and come back the same.
 -- An index goes with all of its partitions' or not at all: `top` is the one that they hang on.
-WITH named AS (
+-- By pg_inherits, for the planner takes pg_partition_tree for a thousand rows and reads all catalogs.
+WITH RECURSIVE named AS (
     SELECT c.oid AS root, c.oid AS relation, 0 AS level
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname || '.' || c.relname = ANY (%(tables)s)
+    FROM pg_class AS c
+    WHERE c.oid = ANY (%(tables)s::regclass[])
       AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE')
 ), tree AS (
-    SELECT root, relation, level FROM named
+    SELECT * FROM named
     UNION
-    SELECT named.root, part.relid, part.level
-    FROM named, pg_partition_tree(named.root) AS part
+    SELECT tree.root, i.inhrelid, tree.level + 1
+    FROM tree
+    JOIN pg_class AS c ON c.oid = tree.relation AND c.relkind = 'p'
+    JOIN pg_inherits AS i ON i.inhparent = tree.relation
 ), found AS (
     SELECT tree.root, tree.level, c.relname AS table_name, n.nspname AS schema_name, c.relkind,
            x.oid AS index_oid, x.relname AS index_name, k.oid AS constraint_oid, k.contype,
@@ -35,7 +38,8 @@ WITH named AS (
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_index AS i ON i.indrelid = c.oid
     JOIN pg_class AS x ON x.oid = i.indexrelid
-    LEFT JOIN pg_constraint AS k ON k.conindid = x.oid AND k.contype IN ('p', 'u', 'x')
+    LEFT JOIN pg_constraint AS k
+      ON k.conrelid = c.oid AND k.conindid = x.oid AND k.contype IN ('p', 'u', 'x')
     LEFT JOIN pg_inherits AS parent ON parent.inhrelid = x.oid
 ), judged AS (
     SELECT *, bool_or(must_stay) OVER (PARTITION BY top) AS tree_stays FROM found

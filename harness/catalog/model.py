@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 from psycopg import sql
@@ -32,6 +32,7 @@ class Name(NamedTuple):
         return sql.Identifier(self.schema, self.name)
 
     @classmethod
+    @cache  # a fill asks some hundred times for each
     def parse(cls, text: str, default_schema: str = "public") -> Name:
         """`schema.name` or `name`, as settings, query headers and format_type write it."""
         schema, dot, name = text.replace('"', "").partition(".")

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from datagen import deferring, fast, fill, salvage
+from datagen import deferring, fast, fill, freezing, loading
 from harness.__main__ import main
 from harness.catalog import live
 from harness.config import Settings
@@ -40,6 +40,7 @@ def shop(server: Target, shop_settings: Settings) -> Iterator[Target]:
 def every_table_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a few hundred rows."""
     monkeypatch.setattr(fast, "ENOUGH", 1)
+    monkeypatch.setattr(freezing, "ENOUGH", 1)
 
 
 def _state(target: Target) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_a_fast_fill_that_ended_early_is_told_by_the_checks_and_ended_by_the_nex
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(salvage, "copy_in", _interrupted_at("shop.sale"))
+        patched.setattr(loading, "load", _interrupted_at("shop.sale"))
         with pytest.raises(KeyboardInterrupt):
             fill.fill(shop, shop_settings, FAST)
     assert main(["doctor", "--dsn", shop.admin]) == 0
@@ -95,12 +96,12 @@ def test_a_fast_fill_that_ended_early_is_told_by_the_checks_and_ended_by_the_nex
 
 def _interrupted_at(table: str) -> Any:
     """Loading that the user interrupts when it comes to a table."""
-    load = salvage.copy_in
+    load = loading.load
 
-    def interrupted(connection: Any, frame: Any) -> None:
+    def interrupted(connection: Any, frame: Any, frozen: bool = False) -> None:
         if str(frame.table.name) == table:
             raise KeyboardInterrupt
-        load(connection, frame)
+        load(connection, frame, frozen)
 
     return interrupted
 
@@ -119,6 +120,65 @@ def test_tables_of_few_rows_keep_what_they_have(
     monkeypatch.setattr(fast, "ENOUGH", 10**6)
     monkeypatch.setattr(deferring, "_drop", None)
     assert fill.fill(shop, shop_settings, FAST).unmet == ()
+
+
+def test_rows_of_a_table_that_was_empty_come_in_frozen(
+    shop: Target, shop_settings: Settings
+) -> None:
+    assert fill.fill(shop, shop_settings, replace(FAST, tenants=1)).unmet == ()
+    assert _frozen_pages(shop, "item") == (True, True), "all of them, and there are some"
+    assert _frozen_pages(shop, "sale_all") == (False, True), "rows of a partition come by its table"
+
+
+def test_a_table_that_somebody_reads_is_not_waited_for(
+    shop: Target, shop_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defer, restore, reader = deferring.defer, deferring.restore, psycopg.connect(shop.admin)
+
+    def read_then(target: Target, tables: Any) -> int:
+        dropped = defer(target, tables)
+        reader.execute("LOCK TABLE shop.item IN ACCESS SHARE MODE")
+        return dropped
+
+    def leave_then(target: Target) -> Any:
+        reader.rollback()
+        return restore(target)
+
+    monkeypatch.setattr(deferring, "defer", read_then)
+    monkeypatch.setattr(deferring, "restore", leave_then)
+    with reader:
+        assert fill.fill(shop, shop_settings, replace(FAST, tenants=1)).unmet == ()
+    assert _frozen_pages(shop, "item") == (False, True)
+
+
+def test_rows_come_in_also_where_transactions_have_a_snapshot(
+    shop: Target, shop_settings: Settings
+) -> None:
+    with psycopg.connect(shop.admin) as connection:
+        name = connection.info.dbname
+        connection.execute(
+            f"ALTER DATABASE {name} SET default_transaction_isolation = serializable".encode()
+        )
+    assert fill.fill(shop, shop_settings, replace(FAST, tenants=1)).unmet == ()
+    assert _frozen_pages(shop, "item") == (False, True)
+
+
+def test_a_table_that_holds_a_row_is_not_emptied(shop: Target, shop_settings: Settings) -> None:
+    with psycopg.connect(shop.admin) as connection:
+        connection.execute("INSERT INTO shop.org VALUES (gen_random_uuid(), 'of before')")
+    fill.fill(shop, shop_settings, FAST)
+    with psycopg.connect(shop.admin) as connection:
+        found = connection.execute("SELECT count(*), bool_or(name = 'of before') FROM shop.org")
+        assert found.fetchone() == (3, True)
+
+
+def _frozen_pages(target: Target, table: str) -> tuple[bool, bool]:
+    """Whether every page of a table is known to hold only what all see, and whether it has any."""
+    query = "SELECT relallvisible = relpages, relpages > 0 FROM pg_class WHERE relname = %s"
+    with psycopg.connect(target.admin) as connection:
+        found = connection.execute(query, [table]).fetchone()
+    assert found
+    return found
 
 
 def test_somebody_elses_indexes_are_not_dropped(server: Target, shop_settings: Settings) -> None:

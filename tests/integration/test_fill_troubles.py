@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from datagen import fill, salvage
+from datagen import fill, loading
 from datagen.frame import Frame
 from harness.__main__ import main
 from harness.config import Settings
@@ -87,16 +87,16 @@ def test_no_right_to_keep_a_ledger(shop: Target, settings: Settings, told: Told)
 def test_a_connection_that_is_lost_and_a_fill_that_goes_on(
     shop: Target, shop_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = salvage.copy_in
+    load = loading.load
 
-    def lost(connection: psycopg.Connection, frame: Frame) -> None:
+    def lost(connection: psycopg.Connection, frame: Frame, frozen: bool = False) -> None:
         if str(frame.table.name) == "shop.sale":
             with psycopg.connect(shop.admin) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
-        load(connection, frame)
+        load(connection, frame, frozen)
 
     with monkeypatch.context() as patched:
-        patched.setattr(salvage, "copy_in", lost)
+        patched.setattr(loading, "load", lost)
         with pytest.raises(DatabaseError, match="the connection was lost: "):
             fill.fill(shop, shop_settings, WANTED)
     assert fill.fill(shop, shop_settings, WANTED).unmet == ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from datagen.unattended import attend, leave, left, unattended
+from datagen.unattended import heal, leave, left, unattended
 from harness.catalog.model import Name
 from harness.config import Settings
 from harness.db import Target
@@ -78,7 +78,8 @@ def test_what_a_killed_fill_left_is_told_and_attended_by_the_next(shop: Target) 
     leave(shop, TABLES)
     _execute(shop, "DROP TABLE shop.total")
     assert (_left(shop) or "").startswith("autovacuum leaves 2 tables alone since a fill ended")
-    attend(shop)
+    with psycopg.connect(shop.loader, autocommit=True) as connection:
+        heal(shop, connection)
     assert _off(shop) == set()
     assert _left(shop) is None
 
