@@ -34,7 +34,8 @@ FROM pg_class AS c
 WHERE c.oid = %s::regclass
 """
 _LOCK = sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE NOWAIT")
-_IS_EMPTY = sql.SQL("SELECT NOT EXISTS (SELECT FROM ONLY {})")
+# Not by its rows, of which row security might hide some: a table without a page has none.
+_IS_EMPTY = "SELECT pg_relation_size(%s::regclass) = 0"
 _EMPTY = sql.SQL("TRUNCATE TABLE ONLY {}")
 
 
@@ -66,4 +67,5 @@ def _is_empty_for_us_alone(connection: Connection, name: Name) -> bool:
 
 
 def _is_empty(connection: Connection, name: Name) -> bool:
-    return connection.execute(_IS_EMPTY.format(name.identifier)).fetchone() == (True,)
+    own_name = name.identifier.as_string(connection)
+    return connection.execute(_IS_EMPTY.encode(), [own_name]).fetchone() == (True,)
