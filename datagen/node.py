@@ -40,7 +40,8 @@ END
 $$""",
     "harness.told_at": """
 CREATE FUNCTION harness.told_at(tenant {type}, query text) RETURNS SETOF text[]
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    SET citus.allow_nested_distributed_execution = on AS $$
 BEGIN
     RETURN QUERY EXECUTE query;
 END

@@ -7,7 +7,7 @@ them. Anything else that Citus refuses ends the deployment.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.db import Connection
 from harness.deploy.script import Statement, Transition
@@ -18,7 +18,7 @@ KEY = (
 )
 TRIGGER = (
     "a trigger that reads the changed rows beside tables is given the shards in place of these, "
-    "whose rows are not of the type that a function takes which it calls"
+    "whose rows are not of the type that a function takes: write ROW(alias.*)::schema.table"
 )
 LANGUAGE = (
     "on a shard the changed rows are not to be had in a query of distributed tables, and only a "
@@ -29,6 +29,8 @@ _COMMENT = re.compile(r"--[^\n]*")
 _QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
 _PIECES = re.compile(r";|\bLOOP\b", re.IGNORECASE)
 _EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
+_ALIAS = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+[\w.]+\s+(?:AS\s+)?(\w+)", re.IGNORECASE)
+_ARGUMENTS = r"\s*\((?:[^()]|\([^()]*\))*\)"
 _BODY = """
 SELECT p.prosrc, l.lanname = 'plpgsql' FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_language AS l ON l.oid = p.prolang
@@ -56,7 +58,8 @@ def of_trigger(connection: Connection, statement: Statement) -> str | None:
         if _are_tables(connection, set(read_beside(body, transition))):
             if not is_plpgsql:
                 return LANGUAGE
-            if connection.execute(_TAKE_ROWS, [sorted(named(body))]).fetchone():
+            taking = connection.execute(_TAKE_ROWS, [sorted(named(body))])
+            if passes_row(body, [name for (name,) in taking]):
                 return TRIGGER
     return None
 
@@ -69,6 +72,19 @@ def reads_tables(connection: Connection, body: str) -> bool:
 def named(body: str) -> set[str]:
     """The qualified names in a text."""
     return set(_QUALIFIED.findall(_COMMENT.sub("", body)))
+
+
+def passes_row(body: str, functions: Iterable[str]) -> bool:
+    """Whether a call of one of these has a whole row of a table in it, as the table's alias."""
+    text = _COMMENT.sub("", body)
+    row = re.compile(rf"(?<![\w.'])(?:{_any(_ALIAS.findall(text))})(?!\s*[\w.('])")
+    calls = re.finditer(rf"\b(?:{_any(functions)}){_ARGUMENTS}", text)
+    return any(row.search(call[0]) for call in calls)
+
+
+def _any(words: Iterable[str]) -> str:
+    """A pattern for any of the words; for nothing where there is none."""
+    return "|".join(map(re.escape, sorted(set(words)))) or "(?!)"
 
 
 def _are_tables(connection: Connection, names: set[str]) -> bool:
