@@ -26,7 +26,6 @@ from harness.deploy import (
     limits,
     nodes,
     roles,
-    routing,
     shard_bodies,
     target,
     translation,
@@ -224,7 +223,6 @@ def _text(
     if not translation.is_in_plpgsql(text):
         return text
     text = translation.asking_once(translation.planned_anew(text), tenancy)
-    text = routing.with_tenant(text, tenancy.column)
     return translation.for_a_cluster(text, tenancy, tables)
 
 

@@ -3,42 +3,60 @@
 Citus sends a query to one shard where it knows the tenant of each table as a value. Equalities tell
 it that within a join, but not from one level of a query to another: not in a correlated subquery,
 by way of a WITH query that is used twice, or of the nullable side of a join. Most such queries it
-cannot plan at all. So where a statement has its tenant as a value, tables that it ties to that
-tenant in these ways are read with the value too. The rows are the same.
+cannot plan at all. So a table of such a query stands as `(SELECT * FROM t WHERE tenant = …)`, which
+is what row security makes of it: PostgreSQL pulls it up as it does a table's own conditions.
+
+Where the tenant of a query is known, that is done to all tables of one that has several. Where it
+is not, as in a function with the rights of its owner, which may read several tenants, it is done to
+those that the query ties to the one tenant that it names. The rows are the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from pglast import ast, enums
 from pglast.visitors import Visitor
 
+from harness.catalog.model import Name
 from harness.deploy.queries import Piece, rewritten
 
 _WORD = r'(?:"[^"]+"|\w+)'
 _TABLE = re.compile(rf"{_WORD}\s*\.\s*{_WORD}")
 _WHERE = re.compile(r"\bWHERE\s+", re.IGNORECASE)
 _ALIAS = re.compile(rf"\s+(?:AS\s+)?{_WORD}", re.IGNORECASE)
+_SYSTEM = re.compile(r"\b(?:ctid|xmin|xmax|cmin|cmax|tableoid)\b", re.IGNORECASE)
+"""What a table has and a query of it has not."""
+_ROW = "harness_row"
+"""No variable of a function is called so, nor a table that it names columns by."""
 
 Column = tuple[str, ...]
 Equality = tuple[Column, Column]
+Whose = Callable[[str], str]
+"""The tenant of all that a query reads, as it is written; empty where that is not known."""
 
 
-def with_tenant(text: str, column: str) -> str:
-    """CREATE FUNCTION in PL/pgSQL whose queries have the tenant at each table that is theirs."""
-    if text.count(column) < 2:
-        return text
+def with_tenant(text: str, column: str, tables: Mapping[Name, str], whose: Whose) -> str:
+    """CREATE FUNCTION in PL/pgSQL whose queries have the tenant at each table that is theirs.
+
+    `tables` are those with a tenant column, which it is quoted by.
+    """
 
     def read_with_it(tree: Any, query: str, variables: Set[str]) -> Iterator[Piece]:
         levels = _Levels(column, variables)
         levels(tree)
-        yield from levels.untold(query)
+        yield from {**levels.tied(query), **levels.known(query, tables, whose(query))}.values()
 
     return rewritten(text, read_with_it)
+
+
+def row_tenant(query: str, column: str) -> str:
+    """The tenant of the row that a trigger is run for, where a query names just one."""
+    named = set(re.findall(rf"\b(?:NEW|OLD)\.{re.escape(column)}\b", query))
+    return named.pop() if len(named) == 1 else ""
 
 
 @dataclass
@@ -62,7 +80,7 @@ class _Level:
             self.enter(source.larg, holds if left else self.outer)
             self.enter(source.rarg, holds if right else self.outer)
             (holds if left and right else self.outer).extend(_equalities(source.quals))
-        elif isinstance(source, ast.RangeVar) and source.schemaname:
+        elif isinstance(source, ast.RangeVar) and source.schemaname and source.inh:
             self.tables[_alias(source)] = source
 
     def tenants(self, among: list[Equality], column: str) -> Iterator[tuple[str, Column]]:
@@ -106,17 +124,34 @@ class _Levels(Visitor):
             level.enter(source, level.certain)
         self.levels.append(level)
 
-    def untold(self, text: str) -> Iterator[Piece]:
-        """Tables that are tied to the one tenant of the statement where Citus does not follow."""
+    def known(self, text: str, tables: Mapping[Name, str], tenant: str) -> dict[int, Piece]:
+        """All tables of a query that has several, of the tenant; by the places where they stand."""
+        read = [table for level in self.levels for table in level.tables.values() if table]
+        columns = [(table, tables.get(Name(table.schemaname, table.relname))) for table in read]
+        theirs = [(table, column) for table, column in columns if column]
+        if not tenant or len(theirs) < 2 or _SYSTEM.search(text):
+            return {}
+        return {
+            table.location: _read_with(table, text, f"{column} = {tenant}")
+            for table, column in theirs
+        }
+
+    def tied(self, text: str) -> dict[int, Piece]:
+        """Tables that are tied to the one tenant of the statement where Citus does not follow, and
+        what is changed; by their places."""
         given = {value for level in self.levels for _, value in self._values(level)}
-        if len(given) == 1:
-            condition = f"{self.column} = {'.'.join(given.pop())}"
-            for level in self.levels:
-                for alias, table in self._untold(level):
-                    if table is not None:
-                        yield _read_with(table, text, condition)
-                    elif not _is_either(level.condition):
-                        yield _changed_with(level, text, f"{alias}.{condition} AND ")
+        if len(given) != 1:
+            return {}
+        condition = f"{self.column} = {'.'.join(given.pop())}"
+        found = (self._with(level, text, condition) for level in self.levels)
+        return {piece.start: piece for pieces in found for piece in pieces}
+
+    def _with(self, level: _Level, text: str, condition: str) -> Iterator[Piece]:
+        for alias, table in self._untold(level):
+            if table is not None:
+                yield _read_with(table, text, condition)
+            elif not _is_either(level.condition):
+                yield _changed_with(level, text, f"{alias}.{condition} AND ")
 
     def _values(self, level: _Level) -> Iterator[tuple[str, Column]]:
         for alias, other in level.tenants(level.certain + level.outer, self.column):
@@ -195,7 +230,5 @@ def _read_with(table: Any, text: str, condition: str) -> Piece:
     found = _TABLE.match(text, table.location)
     assert found  # noqa: S101 - the parser found one there
     alias = _ALIAS.match(text, found.end()) if table.alias else None
-    end = (alias or found).end()
-    written, name = text[table.location : end], _alias(table)
-    of_tenant = f"FROM {written} WHERE {name}.{condition}"
-    return Piece(table.location, end, f"(SELECT * {of_tenant}) AS {name}")
+    query = f"SELECT * FROM {found[0]} AS {_ROW} WHERE {_ROW}.{condition}"  # noqa: S608 - its own text
+    return Piece(table.location, (alias or found).end(), f"({query}) AS {_alias(table)}")
