@@ -122,7 +122,7 @@ class Delegate:
         self._call(_RUN, [on_shards(piece, self.shards, self.views) for piece in pieces])
 
     def told(self, query: str) -> list[list[str]]:
-        return self._call(_TOLD, query)
+        return self._call(_TOLD, on_shards(query, self.shards, self.views))
 
     def table(self, schema: str, name: str) -> Name:
         tables = {shard: table for table, shard in self.shards.items()}
