@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple, Protocol, cast
 
-from pglast import ast, parser
+from pglast import Error, ast, parser
 from pglast.visitors import Visitor
 from psycopg import sql
 
@@ -161,7 +161,10 @@ def on_shards(
     Columns are named by the table still. The body of a DO block is a text, in which qualified
     names stand for tables only.
     """
-    tree = parse_sql(statement)[0].stmt
+    try:
+        tree = parse_sql(statement)[0].stmt
+    except Error:
+        return statement  # the server will say what is wrong with it
     if isinstance(tree, ast.DoStmt):
         return _NAME_IN_TEXT.sub(lambda found: _in_text(found, names), statement)
     aliased = isinstance(tree, _TAKES_ALIAS)
