@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from harness.catalog.model import Name
 from harness.db import Connection
 from harness.deploy.script import Statement, Transition
 
@@ -47,6 +48,13 @@ _ARE_TABLES = """
 SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname || '.' || c.relname = ANY (%s))
 """
+_VIEWS = """
+SELECT n.nspname, c.relname, pg_get_viewdef(c.oid)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND n.nspname || '.' || c.relname = ANY (%s)
+  AND EXISTS (SELECT FROM unnest(c.reloptions) AS o (said)
+              WHERE o.said IN ('security_invoker=true', 'security_invoker=on'))
+"""
 
 
 def of_trigger(connection: Connection, statement: Statement) -> str | None:
@@ -67,6 +75,18 @@ def of_trigger(connection: Connection, statement: Statement) -> str | None:
 def reads_tables(connection: Connection, body: str) -> bool:
     """Whether the body of a function names tables or views."""
     return _are_tables(connection, named(body))
+
+
+def views(connection: Connection, names: set[str]) -> dict[Name, str]:
+    """Queries of those that are views which read as whoever asks, and of views in these."""
+    found: dict[Name, str] = {}
+    while names:
+        rows = connection.execute(_VIEWS, [sorted(names)]).fetchall()
+        more = {Name(schema, view): query for schema, view, query in rows}
+        names = {name for query in more.values() for name in named(query)} - set(map(str, found))
+        names -= set(map(str, more))
+        found |= more
+    return found
 
 
 def named(body: str) -> set[str]:

@@ -38,8 +38,14 @@ def rewritten(text: str, change: Change) -> str:
         query, mode = expression["query"], expression.get("parseMode", _STATEMENT)
         place = _place(text, query)
         if place is not None:
-            for start, end, said in sorted(_pieces(query, mode, change, variables))[::-1]:
-                text = text[: place + start] + said + text[place + end :]
+            text = with_pieces(text, _pieces(query, mode, change, variables), place)
+    return text
+
+
+def with_pieces(text: str, pieces: Iterable[Piece], place: int = 0) -> str:
+    """The text with other words for pieces of what begins at a place."""
+    for start, end, said in sorted(pieces, reverse=True):
+        text = text[: place + start] + said + text[place + end :]
     return text
 
 

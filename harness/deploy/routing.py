@@ -16,13 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pglast import ast, enums
 from pglast.visitors import Visitor
 
 from harness.catalog.model import Name
-from harness.deploy.queries import Piece, rewritten
+from harness.catalog.parsing import parse_sql
+from harness.deploy.queries import Piece, rewritten, with_pieces
 
 _WORD = r'(?:"[^"]+"|\w+)'
 _TABLE = re.compile(rf"{_WORD}\s*\.\s*{_WORD}")
@@ -39,16 +40,23 @@ Whose = Callable[[str], str]
 """The tenant of all that a query reads, as it is written; empty where that is not known."""
 
 
-def with_tenant(text: str, column: str, tables: Mapping[Name, str], whose: Whose) -> str:
-    """CREATE FUNCTION in PL/pgSQL whose queries have the tenant at each table that is theirs.
+class Relations(NamedTuple):
+    """What a query may read."""
 
-    `tables` are those with a tenant column, which it is quoted by.
-    """
+    tables: Mapping[Name, str]
+    """Those with a tenant column, which it is quoted by."""
+    views: Mapping[Name, str] = {}
+    """Queries of views that read with the rights of whoever asks."""
+
+
+def with_tenant(text: str, column: str, relations: Relations, whose: Whose) -> str:
+    """CREATE FUNCTION in PL/pgSQL whose queries have the tenant at each table that is theirs."""
 
     def read_with_it(tree: Any, query: str, variables: Set[str]) -> Iterator[Piece]:
         levels = _Levels(column, variables)
         levels(tree)
-        yield from {**levels.tied(query), **levels.known(query, tables, whose(query))}.values()
+        known = levels.known(query, relations, whose(query))
+        yield from {**levels.tied(query), **known}.values()
 
     return rewritten(text, read_with_it)
 
@@ -99,6 +107,8 @@ class _Levels(Visitor):
         self.variables = variables
         self.levels: list[_Level] = []
         self.aliases: set[str] = set()
+        self.bare: set[str] = set()
+        """Columns that no table is named with."""
 
     def visit_SelectStmt(self, _: Any, node: Any) -> None:
         self._add(node.fromClause, node.whereClause)
@@ -112,6 +122,10 @@ class _Levels(Visitor):
     def visit_Alias(self, _: Any, node: Any) -> None:
         self.aliases.add(str(node.aliasname))
 
+    def visit_ColumnRef(self, _: Any, node: Any) -> None:
+        if len(node.fields) == 1:
+            self.bare.add(_column(node)[0])
+
     def visit_RangeVar(self, _: Any, node: Any) -> None:
         self.aliases.add(_alias(node))
 
@@ -124,17 +138,33 @@ class _Levels(Visitor):
             level.enter(source, level.certain)
         self.levels.append(level)
 
-    def known(self, text: str, tables: Mapping[Name, str], tenant: str) -> dict[int, Piece]:
+    def known(self, text: str, relations: Relations, tenant: str) -> dict[int, Piece]:
         """All tables of a query that has several, of the tenant; by the places where they stand."""
-        read = [table for level in self.levels for table in level.tables.values() if table]
-        columns = [(table, tables.get(Name(table.schemaname, table.relname))) for table in read]
-        theirs = [(table, column) for table, column in columns if column]
-        if not tenant or len(theirs) < 2 or _SYSTEM.search(text):
+        if not tenant or _SYSTEM.search(text):
             return {}
-        return {
-            table.location: _read_with(table, text, f"{column} = {tenant}")
-            for table, column in theirs
-        }
+        pieces = {piece.start: piece for piece in self.of_tenant(text, relations, tenant)}
+        return pieces if len(pieces) > 1 else {}
+
+    def of_tenant(self, text: str, relations: Relations, tenant: str) -> Iterator[Piece]:
+        """All tables, and views with theirs."""
+        for table in self._read():
+            if column := relations.tables.get(_name(table)):
+                yield _read_with(table, text, f"{column} = {tenant}")
+            elif query := relations.views.get(_name(table)):
+                yield from self._view(table, text, query.rstrip("; \n"), relations, tenant)
+
+    def _view(
+        self, table: Any, text: str, query: str, relations: Relations, tenant: str
+    ) -> Iterator[Piece]:
+        """A view's query with the tenant at each table, unless a variable would be read in it."""
+        levels = _Levels(self.column, self.variables)
+        levels(parse_sql(query)[0].stmt)
+        if not levels.bare & self.variables:
+            held = with_pieces(query, levels.of_tenant(query, relations, tenant))
+            yield _standing_for(table, text, f"({held})")
+
+    def _read(self) -> list[Any]:
+        return [table for level in self.levels for table in level.tables.values() if table]
 
     def tied(self, text: str) -> dict[int, Piece]:
         """Tables that are tied to the one tenant of the statement where Citus does not follow, and
@@ -198,6 +228,10 @@ def _column(reference: ast.ColumnRef) -> Column:
     return tuple(str(getattr(part, "sval", "*")) for part in reference.fields)
 
 
+def _name(table: Any) -> Name:
+    return Name(table.schemaname, table.relname)
+
+
 def _alias(table: Any) -> str:
     return str(table.alias.aliasname if table.alias else table.relname)
 
@@ -227,8 +261,19 @@ class _Places(Visitor):
 
 
 def _read_with(table: Any, text: str, condition: str) -> Piece:
+    name = text[table.location : _written(table, text).end()]
+    query = f"SELECT * FROM {name} AS {_ROW} WHERE {_ROW}.{condition}"  # noqa: S608 - its own text
+    return _standing_for(table, text, f"({query})")
+
+
+def _standing_for(table: Any, text: str, query: str) -> Piece:
+    """A query in place of a table, by whose name or alias it is known."""
+    name = _written(table, text)
+    alias = _ALIAS.match(text, name.end()) if table.alias else None
+    return Piece(table.location, (alias or name).end(), f"{query} AS {_alias(table)}")
+
+
+def _written(table: Any, text: str) -> re.Match[str]:
     found = _TABLE.match(text, table.location)
     assert found  # noqa: S101 - the parser found one there
-    alias = _ALIAS.match(text, found.end()) if table.alias else None
-    query = f"SELECT * FROM {found[0]} AS {_ROW} WHERE {_ROW}.{condition}"  # noqa: S608 - its own text
-    return Piece(table.location, (alias or found).end(), f"({query}) AS {_alias(table)}")
+    return found

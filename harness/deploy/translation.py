@@ -16,17 +16,15 @@ What has the same name means the same: in PL/pgSQL too, columns come before para
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, cast
 
 from pglast import ast, enums, parser
 from pglast.stream import RawStream
 
-from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy.bodies import UNTOUCHED, declaring
 from harness.deploy.returning import returning
-from harness.deploy.routing import Whose, row_tenant, with_tenant
+from harness.deploy.routing import Relations, Whose, row_tenant, with_tenant
 from harness.deploy.searched import searched
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
@@ -82,12 +80,9 @@ def in_plpgsql(text: str) -> str:
     )
 
 
-def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str]) -> str:
-    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have.
-
-    `tables` are those with a tenant column, which it is quoted by.
-    """
-    text = with_tenant(text, tenancy.column, tables, _whose(text, tenancy))
+def for_a_cluster(text: str, tenancy: Tenancy, relations: Relations) -> str:
+    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have."""
+    text = with_tenant(text, tenancy.column, relations, _whose(text, tenancy))
     found = _QUOTED_BODY.search(text)
     assert found  # noqa: S101 - it was asked whether there is one
     body = returning(searched(found["body"]))

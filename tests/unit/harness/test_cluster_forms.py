@@ -8,10 +8,11 @@ from pglast import parser
 from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy.returning import returning
+from harness.deploy.routing import Relations
 from harness.deploy.searched import searched
 from harness.deploy.translation import asking_once, for_a_cluster, planned_anew
 
-_TABLES = {Name("s", "t"): "org", Name("s", "u"): "org"}
+_RELATIONS = Relations({Name("s", "t"): "org", Name("s", "u"): "org"})
 _FUNCTION = """CREATE FUNCTION s.f(a uuid) RETURNS bigint
     LANGUAGE plpgsql STABLE {} AS $$
 {}
@@ -81,7 +82,7 @@ def test_an_insert_that_answers_counts_or_names_its_values_stays(statement: str)
 
 def _in_full(head: str, body: str) -> str:
     text = asking_once(planned_anew(_FUNCTION.format(head, body)), _TENANCY)
-    return for_a_cluster(text, _TENANCY, _TABLES)
+    return for_a_cluster(text, _TENANCY, _RELATIONS)
 
 
 @pytest.mark.parametrize(

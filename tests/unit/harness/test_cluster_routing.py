@@ -8,9 +8,17 @@ from pglast import parser
 from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy import routing
+from harness.deploy.routing import Relations
 from harness.deploy.translation import asking_once, planned_anew
 
-_TABLES = {Name("s", name): "business_id" for name in "abc"}
+_RELATIONS = Relations(
+    {Name("s", name): "business_id" for name in "abc"},
+    {
+        Name("s", "v"): " SELECT b.n FROM s.b b\n UNION ALL\n SELECT w.n FROM s.w;",
+        Name("s", "w"): " SELECT c.n FROM s.c c;",
+        Name("s", "kinds"): " SELECT kind FROM s.c;",
+    },
+)
 _FUNCTION = """CREATE FUNCTION s.f(tenant uuid, kind text) RETURNS {} LANGUAGE plpgsql AS $$
 DECLARE
     found record;
@@ -27,7 +35,7 @@ def _function(statement: str, returns: str = "trigger") -> str:
 
 def _with_tenant(statement: str, tenant: str = "") -> str:
     """What is tied to a tenant is read with it; all of a query with the one that is known."""
-    text = routing.with_tenant(_function(statement), "business_id", _TABLES, lambda _: tenant)
+    text = routing.with_tenant(_function(statement), "business_id", _RELATIONS, lambda _: tenant)
     parser.parse_plpgsql_json(text)
     return text
 
@@ -107,6 +115,21 @@ def test_every_table_of_a_query_that_joins_is_held_against_a_tenant_that_is_know
     )
 
 
+def test_a_view_beside_others_is_read_as_its_tables_with_the_tenant() -> None:
+    view = (
+        f"( SELECT b.n FROM {_held('b', 'b', 'whose')}\n UNION ALL\n"
+        f" SELECT w.n FROM ( SELECT c.n FROM {_held('c', 'c', 'whose')}) AS w) AS x"
+    )
+    assert _with_tenant("PERFORM FROM s.v AS x JOIN s.a AS y USING (n);", "whose") == _function(
+        f"PERFORM FROM {view} JOIN {_held('a', 'y', 'whose')} USING (n);"
+    )
+
+
+def test_a_view_whose_column_a_variable_is_called_like_stays() -> None:
+    statement = "PERFORM FROM s.kinds AS x JOIN s.kinds AS y USING (kind);"
+    assert _with_tenant(statement, "whose") == _function(statement)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -140,7 +163,7 @@ def test_a_function_with_variables_of_unknown_types_is_read_too(statement: str) 
     text = (
         f"CREATE FUNCTION s.f() RETURNS void LANGUAGE plpgsql AS $$ DECLARE x int; {statement} $$"
     )
-    written = routing.with_tenant(text.format(query), "business_id", _TABLES, lambda _: "whose")
+    written = routing.with_tenant(text.format(query), "business_id", _RELATIONS, lambda _: "whose")
     held = f"PERFORM FROM {_held('a', 'x', 'whose')} JOIN {_held('b', 'b', 'whose')} ON true;"
     assert written == text.format(held)
 
