@@ -50,9 +50,10 @@ SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.rel
 """
 _VIEWS = """
 SELECT n.nspname, c.relname, pg_get_viewdef(c.oid)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'v' AND n.nspname || '.' || c.relname = ANY (%s)
-  AND EXISTS (SELECT FROM unnest(c.reloptions) AS o (said)
+FROM unnest(%s::text[]) AS w (name)
+JOIN pg_class AS c ON c.relname = split_part(w.name, '.', 2) AND c.relkind = 'v'
+JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = split_part(w.name, '.', 1)
+WHERE EXISTS (SELECT FROM unnest(c.reloptions) AS o (said)
               WHERE o.said IN ('security_invoker=true', 'security_invoker=on'))
 """
 
