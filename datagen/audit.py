@@ -20,9 +20,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from datagen.node import Node, Server, delegate
 from harness.catalog.model import Name
 from harness.config import Settings, Tenancy
 from harness.db import Connection, Target, connect, is_lost, one_line
+from harness.deploy import nodes
 from harness.errors import UsageError
 from harness.run import Audit, BrokenTruth
 
@@ -41,9 +43,10 @@ WITH broken AS MATERIALIZED (
 ), broken_row AS (
     SELECT to_jsonb(broken) AS content FROM broken
 )
-SELECT (SELECT count(*) FROM broken),
-       (SELECT count(DISTINCT content ->> %(tenant_column)s::text) FROM broken_row),
-       ARRAY(SELECT left(content::text, 400) FROM broken_row WHERE content <> '{{}}' LIMIT {shown})
+SELECT ARRAY[(SELECT count(*) FROM broken)::text,
+             (SELECT count(DISTINCT content ->> %(tenant_column)s::text) FROM broken_row)::text]
+       || ARRAY(SELECT left(content::text, 400) FROM broken_row
+                WHERE content <> '{{}}' LIMIT {shown})
 """
 _PROOFS = """
     SELECT n.nspname, p.proname
@@ -53,6 +56,10 @@ _PROOFS = """
       AND (p.proname LIKE '%\\_differences'
            OR p.proname IN ('reconcile_receivables', 'verify_audit_chain'))
     ORDER BY 1, 2"""
+
+_MATERIALIZED = """
+    SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'm'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,23 @@ def _truths(
     connection: Connection, truths: Sequence[Truth], settings: Settings, as_of: datetime
 ) -> Iterator[Question]:
     given = {"as_of": as_of, "tenant_column": settings.tenancy.column}
-    return (partial(_broken, connection, truth, given) for truth in truths)
+    places = _places(connection, settings.tenancy) if truths else ()
+    views = [str(Name(*row)) for row in connection.execute(_MATERIALIZED)]
+    for truth in truths:
+        named = any(view in truth.query for view in views)
+        yield partial(_broken, [Server(connection)] if named else places, truth, given)
+
+
+def _places(connection: Connection, tenancy: Tenancy) -> Sequence[Node]:
+    """Who has rows: the server, or of a cluster the shards of each interval of tenants.
+
+    What a coordinator is asked of all tenants' rows together, it can mostly not plan. It is asked
+    of materialized views alone, which no other node has.
+    """
+    if not nodes.is_cluster(connection):
+        return [Server(connection)]
+    there = [delegate(connection, tenant) for tenant in _tenants(connection, tenancy)]
+    return list({frozenset(place.shards.values()): place for place in there}.values())
 
 
 def _proofs(connection: Connection, settings: Settings) -> Iterator[Question]:
@@ -157,11 +180,13 @@ def _tenants(connection: Connection, tenancy: Tenancy) -> Sequence[Any]:
     return [tenant for (tenant,) in connection.execute(query)]
 
 
-def _broken(connection: Connection, truth: Truth, given: Mapping[str, Any]) -> BrokenTruth | None:
+def _broken(places: Sequence[Node], truth: Truth, given: Mapping[str, Any]) -> BrokenTruth | None:
     try:
-        rows, tenants, shown = _found(connection, sql.SQL(truth.query), given)
+        found = [_found(place, sql.SQL(truth.query), given) for place in places]
     except psycopg.Error as error:
         return BrokenTruth(truth.sentence, truth.place, error=_reason(error))
+    rows, tenants = sum(each[0] for each in found), sum(each[1] for each in found)
+    shown = [row for *_, told in found for row in told][:SHOWN]
     return BrokenTruth(truth.sentence, truth.place, rows, tenants, tuple(shown)) if rows else None
 
 
@@ -178,8 +203,8 @@ def _failed(
     failed: dict[Any, tuple[int, list[str]]] = {}
     try:
         for tenant in tenants:
-            with _as_tenant(connection, tenant, tenancy):
-                rows, _, shown = _found(connection, query, given)
+            with _as_tenant(connection, tenant, tenancy) as node:
+                rows, _, shown = _found(node, query, given)
             if rows:
                 failed[tenant] = rows, [f"{tenant}: {row}" for row in shown]
     except psycopg.Error as error:
@@ -192,20 +217,24 @@ def _failed(
 
 
 @contextmanager
-def _as_tenant(connection: Connection, tenant: object, tenancy: Tenancy) -> Iterator[None]:
+def _as_tenant(connection: Connection, tenant: object, tenancy: Tenancy) -> Iterator[Node]:
+    """Where a tenant's functions run, with the tenant set."""
+    on_cluster = nodes.is_cluster(connection)
     with connection.transaction():
         connection.execute(tenancy.set_tenant.encode(), [tenant])
-        yield
+        yield delegate(connection, tenant) if on_cluster else Server(connection)
 
 
 def _found(
-    connection: Connection, query: sql.Composable, given: Mapping[str, Any]
+    node: Node, query: sql.Composable, given: Mapping[str, Any]
 ) -> tuple[int, int, list[str]]:
     """How many rows a query has, of how many tenants, and the first ones as JSON."""
     statement = sql.SQL(_FOUND).format(query=query, shown=sql.Literal(SHOWN))
-    row = connection.execute(statement, given).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate has a row
-    return row[0], row[1], row[2]
+    with node.connection.transaction():
+        ((rows, tenants, *shown),) = node.told(
+            psycopg.ClientCursor(node.connection).mogrify(statement, given)
+        )
+    return int(rows), int(tenants), shown
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple, Protocol, cast
 
-from pglast import ast, parser
+from pglast import Error, ast, parser
 from pglast.visitors import Visitor
 from psycopg import sql
 
@@ -40,7 +40,8 @@ END
 $$""",
     "harness.told_at": """
 CREATE FUNCTION harness.told_at(tenant {type}, query text) RETURNS SETOF text[]
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    SET citus.allow_nested_distributed_execution = on AS $$
 BEGIN
     RETURN QUERY EXECUTE query;
 END
@@ -121,7 +122,7 @@ class Delegate:
         self._call(_RUN, [on_shards(piece, self.shards, self.views) for piece in pieces])
 
     def told(self, query: str) -> list[list[str]]:
-        return self._call(_TOLD, query)
+        return self._call(_TOLD, on_shards(query, self.shards, self.views))
 
     def table(self, schema: str, name: str) -> Name:
         tables = {shard: table for table, shard in self.shards.items()}
@@ -160,7 +161,10 @@ def on_shards(
     Columns are named by the table still. The body of a DO block is a text, in which qualified
     names stand for tables only.
     """
-    tree = parse_sql(statement)[0].stmt
+    try:
+        tree = parse_sql(statement)[0].stmt
+    except Error:
+        return statement  # the server will say what is wrong with it
     if isinstance(tree, ast.DoStmt):
         return _NAME_IN_TEXT.sub(lambda found: _in_text(found, names), statement)
     aliased = isinstance(tree, _TAKES_ALIAS)

@@ -184,9 +184,10 @@ def _planned(
 
 
 def _called(connection: Connection, query: Query, values: Mapping[str, str | None]) -> None:
-    """One call, as an application makes it."""
+    """One call, as an application makes it, and taken back: it may be counted again."""
     ordered = [values[name] for name in query.parameters]
-    psycopg.RawCursor(connection).execute(query.numbered.encode(), ordered)
+    with connection.transaction(force_rollback=True):
+        psycopg.RawCursor(connection).execute(query.numbered.encode(), ordered)
 
 
 def values(

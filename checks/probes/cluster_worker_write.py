@@ -4,7 +4,9 @@ queries and may stand twice. Let pg_hba.conf of the workers refuse application r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -13,11 +15,12 @@ from checks.attempt import Outcome, Session, Subject, first, judge, verdict_of
 from checks.ground import Ground
 from checks.surveying import first_readable
 from checks.workers import RefusedHere, session_on
+from harness.catalog import shards
 from harness.catalog.cluster import Cluster, Copy
 from harness.run import ProbeResult
 
 RULE = "CIT204"
-_HOME = "SELECT get_shard_id_for_distribution_column(%s::regclass, %s)"
+_TENANTS = "SELECT DISTINCT {tenant} FROM {table} LIMIT 100"
 _ROW = "SELECT to_jsonb(it) FROM {table} AS it WHERE {tenant} = {own} LIMIT 1"
 _WRITE = sql.SQL(
     "INSERT INTO {shard} ({columns}) OVERRIDING SYSTEM VALUE"
@@ -27,26 +30,44 @@ _WRITE = sql.SQL(
 
 def survey_cluster(ground: Ground, cluster: Cluster) -> Iterator[ProbeResult]:
     subject = first_readable(ground)
+    homes = _homes(ground, subject) if subject else []
     for node in cluster.holding:
-        shard = _foreign_shard(ground, cluster, subject, node.place) if subject else None
-        if subject is None or shard is None:
+        found = misplaced(cluster, subject, homes, node.place) if subject else None
+        if subject is None or found is None:
             told = "no shard of others with a row to put into it"
             yield ProbeResult(node.place, "cluster_worker_write", "vacuous", told)
             continue
         try:
             with session_on(ground, node) as session:
-                outcome = judge(lambda: _write(ground, session, subject, shard))  # noqa: B023
+                outcome = judge(lambda: _write(ground, session, *found))  # noqa: B023
         except RefusedHere as refused:
             outcome = Outcome(False, str(refused))
         verdict = verdict_of(outcome, "noted")
         yield ProbeResult(node.place, "cluster_worker_write", verdict, outcome.detail)
 
 
-def _foreign_shard(ground: Ground, cluster: Cluster, subject: Subject, place: str) -> Copy | None:
-    """A shard of the subject's table on the node that is not its own tenant's."""
-    home = first(ground.admin, _HOME, [subject.regclass, subject.own])
-    shards = (c for c in cluster.copies if c.node == place and c.relation == subject.table.name)
-    return next((c for c in shards if c.shard not in (None, home)), None)
+def _homes(ground: Ground, subject: Subject) -> Sequence[tuple[int, Any]]:
+    """Tenants with rows of the subject's table, by the shard that these belong to; its own first,
+    but for that any will do: on a node with one shard all tenants but those of it are others."""
+    rows = ground.admin.execute(subject.compose(_TENANTS)).fetchall()
+    tenants = sorted((tenant for (tenant,) in rows), key=lambda tenant: tenant != subject.own)
+    return shards.homes(ground.admin, subject.table.name, tenants)
+
+
+def misplaced(
+    cluster: Cluster, subject: Subject, homes: Sequence[tuple[int, Any]], place: str
+) -> tuple[Subject, Copy] | None:
+    """A tenant, and a shard on the node that is not its own."""
+    copies = [c for c in cluster.copies if c.node == place and c.relation == subject.table.name]
+    pairs = ((home, tenant, copy) for home, tenant in homes for copy in copies)
+    return next(
+        (
+            (replace(subject, own=tenant), copy)
+            for home, tenant, copy in pairs
+            if copy.shard not in (None, home)
+        ),
+        None,
+    )
 
 
 def _write(ground: Ground, session: Session, subject: Subject, shard: Copy) -> Outcome:

@@ -2,7 +2,8 @@
 
 A trigger runs on a shard, and TG_TABLE_NAME is the shard's name there, `bay_102008`. What is kept
 of it changes when shards are split, and differs from tenant to tenant. Pass the name as an argument
-of the trigger.
+of the trigger. Who takes the number from its end asks for the shard, as functions do that a deployment
+to a cluster gives a body for each.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from harness.catalog.source import Source
 from harness.finding import Severity
 
 SEVERITY = Severity.WARNING
+_NAME = r"\bTG_(?:TABLE_NAME|RELNAME)\b(?! FROM '\[0-9\]\+\$'\))"
 GOOD = """
 CREATE FUNCTION auto.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE NOTICE '% changed', TG_ARGV[0];
+    RAISE NOTICE '% changed in %', TG_ARGV[0], substring(TG_TABLE_NAME FROM '[0-9]+$');
     RETURN NULL;
 END $$;
 CREATE TABLE auto.bay (business_id uuid NOT NULL);
@@ -40,7 +42,7 @@ def check(distributed: Source) -> Iterator[Violation]:
     catalog = distributed.catalog
     used = {t.function for table in catalog.tables.values() for t in table.triggers}
     functions = [function for function in catalog.functions if function.name in used]
-    for function, location in mentions(distributed, r"\bTG_(?:TABLE_NAME|RELNAME)\b", functions):
+    for function, location in mentions(distributed, _NAME, functions):
         yield Violation(
             function.signature,
             f"{function.signature} asks for the name of its table, which is a shard's on Citus",

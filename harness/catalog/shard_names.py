@@ -21,10 +21,10 @@ _TEXT = r"'(?:[^']|'')*'"
 _TABLE = (
     r"(?P<before>\b(?:FROM|JOIN|UPDATE|USING|ONLY)[\s(]+|,\s*|\b(?P<into>INTO)\s+)"
     r'(?P<schema>"[^"]+"|[a-z_]\w*)\s*\.\s*(?P<name>"[^"]+"|[a-z_]\w*)(?![\w"%]|\s*\.)'
-    r"(?P<alias>\s+AS\b|\s+(?!(?:{}|INNER|LEFT|RIGHT|FULL|CROSS|NATURAL|ON|SET|WHERE|GROUP|ORDER"
+    r"(?=(?P<alias>\s+AS\b|\s+(?!(?:{}|INNER|LEFT|RIGHT|FULL|CROSS|NATURAL|ON|SET|WHERE|GROUP|ORDER"
     r"|HAVING|WINDOW|LIMIT|OFFSET|FETCH|FOR|UNION|EXCEPT|INTERSECT|RETURNING|SELECT|VALUES"
-    r"|DEFAULT|OVERRIDING|LOOP|THEN)\b)[a-z_]\w*)?"
-    r"(?P<call>\s*\()?"
+    r"|DEFAULT|OVERRIDING|LOOP|THEN)\b)[a-z_]\w*)?)"
+    r"(?=(?P<call>\s*\()?)"
 ).format("JOIN|USING|TABLESAMPLE|INTO")
 
 
@@ -61,8 +61,8 @@ def _there(found: re.Match[str], place: int, named: Named) -> str:
     there = _shard(name, place, named)
     if there is None:
         return found[0]
-    alias = found["alias"] or sql.SQL(" AS {}").format(sql.Identifier(name.name)).as_string(None)
-    return f"{found['before']}{there}{alias}{found['call'] or ''}"
+    alias = sql.SQL(" AS {}").format(sql.Identifier(name.name)).as_string(None)
+    return f"{found['before']}{there}{'' if found['alias'] else alias}"
 
 
 def _shard(name: Name, place: int, named: Named) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from harness.catalog.model import Name
@@ -46,10 +46,16 @@ def of_tenant(connection: Connection, tenant: Any) -> dict[Name, Shard]:
 
 def together(connection: Connection, table: Name, tenants: list[Tenant]) -> list[Tenant]:
     """Two of the tenants whose rows are in the same shard; the two first where there are none."""
+    return sharing(homes(connection, table, tenants)) or tenants[:2]
+
+
+def homes(
+    connection: Connection, table: Name, tenants: Sequence[Tenant]
+) -> list[tuple[int, Tenant]]:
+    """The tenants in their order, each with the shard that holds its rows."""
     qualified = table.identifier.as_string(connection)
-    homes = connection.execute(_HOMES, [qualified, list(map(str, tenants))]).fetchall()
-    found = sharing((shard, tenants[place - 1]) for place, shard in homes)
-    return found or tenants[:2]
+    found = connection.execute(_HOMES, [qualified, list(map(str, tenants))])
+    return [(shard, tenants[place - 1]) for place, shard in found]
 
 
 def sharing(homes: Iterable[tuple[Hashable, Tenant]]) -> list[Tenant]:

@@ -26,13 +26,13 @@ from harness.deploy import (
     limits,
     nodes,
     roles,
-    routing,
     shard_bodies,
     target,
     translation,
 )
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
 from harness.deploy.roles import ON_A_CLUSTER
+from harness.deploy.routing import Relations
 from harness.deploy.script import Statement, statements, steps
 from harness.deploy.source import SourceFile, read, require_all_named
 from harness.errors import SchemaError
@@ -224,8 +224,8 @@ def _text(
     if not translation.is_in_plpgsql(text):
         return text
     text = translation.asking_once(translation.planned_anew(text), tenancy)
-    text = routing.with_tenant(text, tenancy.column)
-    return translation.for_a_cluster(text, tenancy, tables)
+    views = limits.views(connection, limits.named(text))
+    return translation.for_a_cluster(text, tenancy, Relations(tables, views))
 
 
 def _distribute(connection: Connection, file: SourceFile, settings: Settings) -> None:

@@ -7,8 +7,9 @@ them. Anything else that Citus refuses ends the deployment.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from harness.catalog.model import Name
 from harness.db import Connection
 from harness.deploy.script import Statement, Transition
 
@@ -18,7 +19,7 @@ KEY = (
 )
 TRIGGER = (
     "a trigger that reads the changed rows beside tables is given the shards in place of these, "
-    "whose rows are not of the type that a function takes which it calls"
+    "whose rows are not of the type that a function takes: write ROW(alias.*)::schema.table"
 )
 LANGUAGE = (
     "on a shard the changed rows are not to be had in a query of distributed tables, and only a "
@@ -29,6 +30,8 @@ _COMMENT = re.compile(r"--[^\n]*")
 _QUALIFIED = re.compile(r"\b[a-z_]\w*\.[a-z_]\w*\b", re.IGNORECASE)
 _PIECES = re.compile(r";|\bLOOP\b", re.IGNORECASE)
 _EXECUTE = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
+_ALIAS = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+[\w.]+\s+(?:AS\s+)?(\w+)", re.IGNORECASE)
+_ARGUMENTS = r"\s*\((?:[^()]|\([^()]*\))*\)"
 _BODY = """
 SELECT p.prosrc, l.lanname = 'plpgsql' FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_language AS l ON l.oid = p.prolang
@@ -45,6 +48,14 @@ _ARE_TABLES = """
 SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname || '.' || c.relname = ANY (%s))
 """
+_VIEWS = """
+SELECT n.nspname, c.relname, pg_get_viewdef(c.oid)
+FROM unnest(%s::text[]) AS w (name)
+JOIN pg_class AS c ON c.relname = split_part(w.name, '.', 2) AND c.relkind = 'v'
+JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = split_part(w.name, '.', 1)
+WHERE EXISTS (SELECT FROM unnest(c.reloptions) AS o (said)
+              WHERE o.said IN ('security_invoker=true', 'security_invoker=on'))
+"""
 
 
 def of_trigger(connection: Connection, statement: Statement) -> str | None:
@@ -56,7 +67,8 @@ def of_trigger(connection: Connection, statement: Statement) -> str | None:
         if _are_tables(connection, set(read_beside(body, transition))):
             if not is_plpgsql:
                 return LANGUAGE
-            if connection.execute(_TAKE_ROWS, [sorted(named(body))]).fetchone():
+            taking = connection.execute(_TAKE_ROWS, [sorted(named(body))])
+            if passes_row(body, [name for (name,) in taking]):
                 return TRIGGER
     return None
 
@@ -66,9 +78,34 @@ def reads_tables(connection: Connection, body: str) -> bool:
     return _are_tables(connection, named(body))
 
 
+def views(connection: Connection, names: set[str]) -> dict[Name, str]:
+    """Queries of those that are views which read as whoever asks, and of views in these."""
+    found: dict[Name, str] = {}
+    while names:
+        rows = connection.execute(_VIEWS, [sorted(names)]).fetchall()
+        more = {Name(schema, view): query for schema, view, query in rows}
+        names = {name for query in more.values() for name in named(query)} - set(map(str, found))
+        names -= set(map(str, more))
+        found |= more
+    return found
+
+
 def named(body: str) -> set[str]:
     """The qualified names in a text."""
     return set(_QUALIFIED.findall(_COMMENT.sub("", body)))
+
+
+def passes_row(body: str, functions: Iterable[str]) -> bool:
+    """Whether a call of one of these has a whole row of a table in it, as the table's alias."""
+    text = _COMMENT.sub("", body)
+    row = re.compile(rf"(?<![\w.'])(?:{_any(_ALIAS.findall(text))})(?!\s*[\w.('])")
+    calls = re.finditer(rf"\b(?:{_any(functions)}){_ARGUMENTS}", text)
+    return any(row.search(call[0]) for call in calls)
+
+
+def _any(words: Iterable[str]) -> str:
+    """A pattern for any of the words; for nothing where there is none."""
+    return "|".join(map(re.escape, sorted(set(words)))) or "(?!)"
 
 
 def _are_tables(connection: Connection, names: set[str]) -> bool:

@@ -13,6 +13,7 @@ from harness.catalog.parsing import parse_sql
 
 _SELECT, _PERFORM = "SELECT ", "PERFORM"
 _ASSIGNED = re.compile(r"[^=]*?:?=")
+_MISSED = re.compile(r'"(?P<name>[\w.]+)" is not a (?P<missed>known|scalar) variable')
 _STATEMENT, _EXPRESSION = 0, 2
 _ROWS = frozenset({"new", "old"})
 
@@ -31,18 +32,50 @@ Change = Callable[[Any, str, Set[str]], Iterable[Piece]]
 
 def rewritten(text: str, change: Change) -> str:
     """CREATE FUNCTION in PL/pgSQL with its queries changed."""
-    try:
-        function = json.loads(parser.parse_plpgsql_json(text))
-    except Error:
-        return text  # who knows no types of the database cannot read every function
+    function = _read(text)
     variables = _ROWS | set(_told(function, "refname"))
     for expression in _told(function, "PLpgSQL_expr"):
         query, mode = expression["query"], expression.get("parseMode", _STATEMENT)
         place = _place(text, query)
         if place is not None:
-            for start, end, said in sorted(_pieces(query, mode, change, variables))[::-1]:
-                text = text[: place + start] + said + text[place + end :]
+            text = with_pieces(text, _pieces(query, mode, change, variables), place)
     return text
+
+
+def with_pieces(text: str, pieces: Iterable[Piece], place: int = 0) -> str:
+    """The text with other words for pieces of what begins at a place."""
+    for start, end, said in sorted(pieces, reverse=True):
+        text = text[: place + start] + said + text[place + end :]
+    return text
+
+
+def _read(text: str) -> Any:
+    """What the parser tells of a function; nothing where it cannot read it.
+
+    It knows no types of the database and takes a variable of one for what has no fields, or for
+    what has nothing else: it is told better then.
+    """
+    while True:
+        try:
+            return json.loads(parser.parse_plpgsql_json(text))
+        except Error as error:
+            before, text = text, _with_type(text, str(error))
+            if text == before:
+                return {}
+
+
+def _with_type(text: str, complaint: str) -> str:
+    """A function with the type that the parser misses; its own where that is not told."""
+    found = _MISSED.search(complaint)
+    if found is None:
+        return text
+    name = found["name"].partition(".")[0]
+    kind = "record" if found["missed"] == "known" else "text"
+    told = re.sub(rf"\b{name}(\s+CONSTANT)?\s+[a-z_]\w*\.\w+", rf"{name}\1 {kind}", text, count=1)
+    if told != text:
+        return told
+    # A parameter by the name of its function: any variable does to read the rest.
+    return re.sub(rf"\b{re.escape(found['name'])}(?=\s*:?=)", "found", text)
 
 
 def _told(node: Any, name: str) -> Iterator[Any]:

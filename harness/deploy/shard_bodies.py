@@ -54,7 +54,7 @@ _PRAGMAS = re.compile(r"\A(?:\s*#\w+[^\n]*\n)*")
 _ENDING = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*\Z", re.DOTALL)
 _SHARD = "substring(TG_TABLE_NAME FROM '[0-9]+$')"
 _UNKNOWN = (
-    "RAISE EXCEPTION 'shard % was not there when the schema was deployed', TG_TABLE_NAME\n"
+    "RAISE EXCEPTION 'shard % was not there when the schema was deployed', TG_RELID::regclass\n"
     "    USING HINT = 'A trigger of it names shards: make the database anew.';"
 )
 

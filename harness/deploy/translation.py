@@ -16,17 +16,15 @@ What has the same name means the same: in PL/pgSQL too, columns come before para
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, cast
 
 from pglast import ast, enums, parser
 from pglast.stream import RawStream
 
-from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy.bodies import UNTOUCHED, declaring
 from harness.deploy.returning import returning
-from harness.deploy.routed import routed, row_tenant
+from harness.deploy.routing import Relations, Whose, row_tenant, with_tenant
 from harness.deploy.searched import searched
 
 _LANGUAGE = re.compile(r"\bLANGUAGE\s+sql\b", re.IGNORECASE)
@@ -82,20 +80,25 @@ def in_plpgsql(text: str) -> str:
     )
 
 
-def for_a_cluster(text: str, tenancy: Tenancy, tables: Mapping[Name, str]) -> str:
-    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have.
-
-    `tables` are those with a tenant column, which it is quoted by.
-    """
+def for_a_cluster(text: str, tenancy: Tenancy, relations: Relations) -> str:
+    """CREATE FUNCTION in PL/pgSQL, which asks once, with statements that Citus can have."""
+    text = with_tenant(text, tenancy.column, relations, _whose(text, tenancy))
     found = _QUOTED_BODY.search(text)
     assert found  # noqa: S101 - it was asked whether there is one
-    head, body = text[: found.start()], found["body"]
-    tenant = _TENANT if f"{_TENANT} CONSTANT" in body else _given(head, body, tenancy)
+    body = returning(searched(found["body"]))
+    return text[: found.start("body")] + body + text[found.end("body") :]
+
+
+def _whose(text: str, tenancy: Tenancy) -> Whose:
+    """Whose a query of the function is: of a trigger, the row's; of any other, who it asks for."""
+    head, quote, body = text.partition("$")
     if _TRIGGER.search(head):
-        body = routed(body, lambda statement: row_tenant(statement, tenancy.column), tables)
-    elif not _DEFINER.search(head):
-        body = routed(body, lambda _: tenant, tables)
-    return text[: found.start("body")] + returning(searched(body)) + text[found.end("body") :]
+        return lambda query: row_tenant(query, tenancy.column)
+    if _DEFINER.search(head):
+        return lambda _: ""
+    body = quote + body
+    tenant = _TENANT if f"{_TENANT} CONSTANT" in body else _given(head, body, tenancy)
+    return lambda _: tenant
 
 
 def planned_anew(text: str) -> str:

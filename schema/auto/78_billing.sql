@@ -994,35 +994,45 @@ CREATE TRIGGER payment_allocation_stays_delete
 
 CREATE FUNCTION auto.settle_payments(businesses uuid[], payments uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant uuid;
+    theirs uuid[];
 BEGIN
-    PERFORM FROM auto.payment AS p
-    JOIN unnest(businesses, payments) AS t (business_id, payment_id)
-        ON t.business_id = p.business_id AND t.payment_id = p.payment_id
-    ORDER BY p.business_id, p.payment_id
-    FOR NO KEY UPDATE OF p;
+    -- Tenant by tenant, as rows lie on a cluster.
+    FOR tenant, theirs IN
+        SELECT t.business_id, array_agg(DISTINCT t.payment_id)
+        FROM unnest(businesses, payments) AS t (business_id, payment_id)
+        GROUP BY t.business_id
+        ORDER BY t.business_id
+    LOOP
+        PERFORM FROM auto.payment AS p
+        WHERE p.business_id = tenant AND p.payment_id = ANY (theirs)
+        ORDER BY p.payment_id
+        FOR NO KEY UPDATE;
 
-    UPDATE auto.payment AS p
-    SET allocated_amount = applied.amount, refunded_amount = back.amount
-    FROM (SELECT DISTINCT x.business_id, x.payment_id
-          FROM unnest(businesses, payments) AS x (business_id, payment_id)) AS t
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(a.allocated_amount), 0) AS amount
-        FROM auto.payment_allocation AS a
-        WHERE a.business_id = t.business_id
-          AND a.payment_id = t.payment_id
-          AND a.reversed_at IS NULL
-          AND a.allocation_kind <> 'write_off'
-    ) AS applied
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(r.amount), 0) AS amount
-        FROM auto.payment AS r
-        WHERE r.business_id = t.business_id
-          AND r.refund_of_payment_id = t.payment_id
-          AND r.status IN ('pending', 'authorized', 'captured', 'settled')
-    ) AS back
-    WHERE p.business_id = t.business_id
-      AND p.payment_id = t.payment_id
-      AND (p.allocated_amount, p.refunded_amount) IS DISTINCT FROM (applied.amount, back.amount);
+        UPDATE auto.payment AS p
+        SET allocated_amount = applied.amount, refunded_amount = back.amount
+        FROM unnest(theirs) AS t (payment_id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(a.allocated_amount), 0) AS amount
+            FROM auto.payment_allocation AS a
+            WHERE a.business_id = tenant
+              AND a.payment_id = t.payment_id
+              AND a.reversed_at IS NULL
+              AND a.allocation_kind <> 'write_off'
+        ) AS applied
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(r.amount), 0) AS amount
+            FROM auto.payment AS r
+            WHERE r.business_id = tenant
+              AND r.refund_of_payment_id = t.payment_id
+              AND r.status IN ('pending', 'authorized', 'captured', 'settled')
+        ) AS back
+        WHERE p.business_id = tenant
+          AND p.payment_id = t.payment_id
+          AND (p.allocated_amount, p.refunded_amount)
+              IS DISTINCT FROM (applied.amount, back.amount);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION auto.settle_payments(uuid[], uuid[]) IS
@@ -1030,31 +1040,39 @@ COMMENT ON FUNCTION auto.settle_payments(uuid[], uuid[]) IS
 
 CREATE FUNCTION auto.settle_invoices(businesses uuid[], invoices uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant uuid;
+    theirs uuid[];
 BEGIN
-    PERFORM FROM auto.invoice AS i
-    JOIN unnest(businesses, invoices) AS t (business_id, invoice_id)
-        ON t.business_id = i.business_id AND t.invoice_id = i.invoice_id
-    ORDER BY i.business_id, i.invoice_id
-    FOR NO KEY UPDATE OF i;
+    FOR tenant, theirs IN
+        SELECT t.business_id, array_agg(DISTINCT t.invoice_id)
+        FROM unnest(businesses, invoices) AS t (business_id, invoice_id)
+        GROUP BY t.business_id
+        ORDER BY t.business_id
+    LOOP
+        PERFORM FROM auto.invoice AS i
+        WHERE i.business_id = tenant AND i.invoice_id = ANY (theirs)
+        ORDER BY i.invoice_id
+        FOR NO KEY UPDATE;
 
-    UPDATE auto.invoice AS i
-    SET paid_amount = applied.money, written_off_amount = applied.given_up
-    FROM (SELECT DISTINCT x.business_id, x.invoice_id
-          FROM unnest(businesses, invoices) AS x (business_id, invoice_id)) AS t
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(a.allocated_amount)
-                            FILTER (WHERE a.allocation_kind <> 'write_off'), 0) AS money,
-               coalesce(sum(a.allocated_amount)
-                            FILTER (WHERE a.allocation_kind = 'write_off'), 0) AS given_up
-        FROM auto.payment_allocation AS a
-        WHERE a.business_id = t.business_id
-          AND a.invoice_id = t.invoice_id
-          AND a.reversed_at IS NULL
-    ) AS applied
-    WHERE i.business_id = t.business_id
-      AND i.invoice_id = t.invoice_id
-      AND (i.paid_amount, i.written_off_amount)
-          IS DISTINCT FROM (applied.money, applied.given_up);
+        UPDATE auto.invoice AS i
+        SET paid_amount = applied.money, written_off_amount = applied.given_up
+        FROM unnest(theirs) AS t (invoice_id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(a.allocated_amount)
+                                FILTER (WHERE a.allocation_kind <> 'write_off'), 0) AS money,
+                   coalesce(sum(a.allocated_amount)
+                                FILTER (WHERE a.allocation_kind = 'write_off'), 0) AS given_up
+            FROM auto.payment_allocation AS a
+            WHERE a.business_id = tenant
+              AND a.invoice_id = t.invoice_id
+              AND a.reversed_at IS NULL
+        ) AS applied
+        WHERE i.business_id = tenant
+          AND i.invoice_id = t.invoice_id
+          AND (i.paid_amount, i.written_off_amount)
+              IS DISTINCT FROM (applied.money, applied.given_up);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION auto.settle_invoices(uuid[], uuid[]) IS

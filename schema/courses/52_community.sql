@@ -630,8 +630,9 @@ CREATE TRIGGER post_reaction_of_another
 CREATE FUNCTION courses.recount_votes(posts uuid[]) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
-    tenant CONSTANT uuid := tenant_mgmt.current_business_id();
-    moved  integer;
+    tenant  CONSTANT uuid := tenant_mgmt.current_business_id();
+    is_live CONSTANT boolean := row_security_active('courses.discussion_post');
+    moved   integer;
 BEGIN
     PERFORM
     FROM courses.discussion_post AS p
@@ -640,8 +641,8 @@ BEGIN
     FOR NO KEY UPDATE;
     UPDATE courses.discussion_post AS p
     SET vote_score = n.votes,
-        moderation = CASE WHEN p.moderation = 'visible' AND n.reports >= 3
-                               AND row_security_active('courses.discussion_post') THEN 'flagged'
+        moderation = CASE WHEN p.moderation = 'visible' AND n.reports >= 3 AND is_live
+                          THEN 'flagged'
                           ELSE p.moderation END
     FROM (
         SELECT x.discussion_post_id,

@@ -395,6 +395,10 @@ CREATE TRIGGER purchase_order_line_guard
 
 CREATE FUNCTION hs.count_on_order(tenants uuid[], items uuid[], places uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant uuid;
+    its    uuid[];
+    at     uuid[];
 BEGIN
     INSERT INTO hs.stock_balance (business_id, stock_item_id, stock_location_id)
     SELECT DISTINCT t.business_id, t.stock_item_id, t.place
@@ -402,31 +406,40 @@ BEGIN
     ORDER BY t.business_id, t.stock_item_id, t.place
     ON CONFLICT (business_id, stock_item_id, stock_location_id) DO NOTHING;
 
-    -- Whoever waits here counts what the one before has committed.
-    PERFORM FROM hs.stock_balance AS b
-    WHERE (b.business_id, b.stock_item_id, b.stock_location_id) IN (
-        SELECT t.business_id, t.stock_item_id, t.place
-        FROM unnest(tenants, items, places) AS t (business_id, stock_item_id, place))
-    ORDER BY b.business_id, b.stock_item_id, b.stock_location_id
-    FOR UPDATE;
-
-    UPDATE hs.stock_balance AS b
-    SET on_order_qty = c.open_qty
-    FROM (
-        SELECT t.business_id, t.stock_item_id, t.place,
-               coalesce(sum(l.ordered_qty - l.received_qty - l.cancelled_qty)
-                        FILTER (WHERE o.purchase_order_id IS NOT NULL), 0) AS open_qty
+    -- Tenant by tenant, as rows lie on a cluster.
+    FOR tenant, its, at IN
+        SELECT t.business_id, array_agg(t.stock_item_id), array_agg(t.place)
         FROM (SELECT DISTINCT x.business_id, x.stock_item_id, x.place
               FROM unnest(tenants, items, places) AS x (business_id, stock_item_id, place)) AS t
-        LEFT JOIN hs.purchase_order_line AS l
-            ON l.business_id = t.business_id AND l.stock_item_id = t.stock_item_id
-        LEFT JOIN hs.purchase_order AS o
-            ON o.business_id = t.business_id AND o.purchase_order_id = l.purchase_order_id
-           AND o.ship_to_location_id = t.place AND o.status IN ('sent', 'partially_received')
-        GROUP BY t.business_id, t.stock_item_id, t.place
-    ) AS c
-    WHERE b.business_id = c.business_id AND b.stock_item_id = c.stock_item_id
-      AND b.stock_location_id = c.place AND b.on_order_qty <> c.open_qty;
+        GROUP BY t.business_id
+        ORDER BY t.business_id
+    LOOP
+        -- Whoever waits here counts what the one before has committed.
+        PERFORM FROM hs.stock_balance AS b
+        WHERE b.business_id = tenant
+          AND (b.stock_item_id, b.stock_location_id) IN (
+              SELECT t.stock_item_id, t.place FROM unnest(its, at) AS t (stock_item_id, place))
+        ORDER BY b.stock_item_id, b.stock_location_id
+        FOR UPDATE;
+
+        UPDATE hs.stock_balance AS b
+        SET on_order_qty = c.open_qty
+        FROM (
+            SELECT t.stock_item_id, t.place,
+                   coalesce(sum(l.ordered_qty - l.received_qty - l.cancelled_qty)
+                            FILTER (WHERE o.purchase_order_id IS NOT NULL), 0) AS open_qty
+            FROM unnest(its, at) AS t (stock_item_id, place)
+            LEFT JOIN hs.purchase_order_line AS l
+                ON l.business_id = tenant AND l.stock_item_id = t.stock_item_id
+            LEFT JOIN hs.purchase_order AS o
+                ON o.business_id = tenant AND o.purchase_order_id = l.purchase_order_id
+               AND o.ship_to_location_id = t.place
+               AND o.status IN ('sent', 'partially_received')
+            GROUP BY t.stock_item_id, t.place
+        ) AS c
+        WHERE b.business_id = tenant AND b.stock_item_id = c.stock_item_id
+          AND b.stock_location_id = c.place AND b.on_order_qty <> c.open_qty;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hs.count_on_order(uuid[], uuid[], uuid[]) IS

@@ -1055,41 +1055,51 @@ CREATE TRIGGER credit_memo_status_machine
 
 CREATE FUNCTION hs.settle_payments(businesses uuid[], payments uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant uuid;
+    theirs uuid[];
 BEGIN
-    PERFORM FROM hs.payment AS p
-    JOIN unnest(businesses, payments) AS t (business_id, payment_id)
-        ON t.business_id = p.business_id AND t.payment_id = p.payment_id
-    ORDER BY p.business_id, p.payment_id
-    FOR NO KEY UPDATE OF p;
+    -- Tenant by tenant, as rows lie on a cluster.
+    FOR tenant, theirs IN
+        SELECT t.business_id, array_agg(DISTINCT t.payment_id)
+        FROM unnest(businesses, payments) AS t (business_id, payment_id)
+        GROUP BY t.business_id
+        ORDER BY t.business_id
+    LOOP
+        PERFORM FROM hs.payment AS p
+        WHERE p.business_id = tenant AND p.payment_id = ANY (theirs)
+        ORDER BY p.payment_id
+        FOR NO KEY UPDATE;
 
-    UPDATE hs.payment AS p
-    SET allocated_amount = applied.amount - back.of_invoices,
-        refunded_amount = back.amount,
-        status = CASE WHEN p.status IN ('captured', 'settled') AND back.amount = p.paid_amount
-                      THEN 'refunded' ELSE p.status END
-    FROM (SELECT DISTINCT x.business_id, x.payment_id
-          FROM unnest(businesses, payments) AS x (business_id, payment_id)) AS t
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(a.allocated_amount), 0) AS amount
-        FROM hs.payment_allocation AS a
-        WHERE a.business_id = t.business_id
-          AND a.payment_id = t.payment_id
-          AND a.reversed_at IS NULL
-          AND a.allocation_kind IN ('normal', 'deposit')
-    ) AS applied
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(r.refund_amount), 0) AS amount,
-               coalesce(sum(r.refund_amount) FILTER (WHERE r.invoice_id IS NOT NULL), 0)
-                   AS of_invoices
-        FROM hs.refund AS r
-        WHERE r.business_id = t.business_id
-          AND r.payment_id = t.payment_id
-          AND r.status = 'processed'
-    ) AS back
-    WHERE p.business_id = t.business_id
-      AND p.payment_id = t.payment_id
-      AND (p.allocated_amount, p.refunded_amount)
-          IS DISTINCT FROM (applied.amount - back.of_invoices, back.amount);
+        UPDATE hs.payment AS p
+        SET allocated_amount = applied.amount - back.of_invoices,
+            refunded_amount = back.amount,
+            status = CASE WHEN p.status IN ('captured', 'settled')
+                               AND back.amount = p.paid_amount
+                          THEN 'refunded' ELSE p.status END
+        FROM unnest(theirs) AS t (payment_id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(a.allocated_amount), 0) AS amount
+            FROM hs.payment_allocation AS a
+            WHERE a.business_id = tenant
+              AND a.payment_id = t.payment_id
+              AND a.reversed_at IS NULL
+              AND a.allocation_kind IN ('normal', 'deposit')
+        ) AS applied
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(r.refund_amount), 0) AS amount,
+                   coalesce(sum(r.refund_amount) FILTER (WHERE r.invoice_id IS NOT NULL), 0)
+                       AS of_invoices
+            FROM hs.refund AS r
+            WHERE r.business_id = tenant
+              AND r.payment_id = t.payment_id
+              AND r.status = 'processed'
+        ) AS back
+        WHERE p.business_id = tenant
+          AND p.payment_id = t.payment_id
+          AND (p.allocated_amount, p.refunded_amount)
+              IS DISTINCT FROM (applied.amount - back.of_invoices, back.amount);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hs.settle_payments(uuid[], uuid[]) IS
@@ -1097,44 +1107,53 @@ COMMENT ON FUNCTION hs.settle_payments(uuid[], uuid[]) IS
 
 CREATE FUNCTION hs.settle_invoices(businesses uuid[], invoices uuid[]) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    tenant uuid;
+    theirs uuid[];
 BEGIN
-    PERFORM FROM hs.invoice AS i
-    JOIN unnest(businesses, invoices) AS t (business_id, invoice_id)
-        ON t.business_id = i.business_id AND t.invoice_id = i.invoice_id
-    ORDER BY i.business_id, i.invoice_id
-    FOR NO KEY UPDATE OF i;
+    FOR tenant, theirs IN
+        SELECT t.business_id, array_agg(DISTINCT t.invoice_id)
+        FROM unnest(businesses, invoices) AS t (business_id, invoice_id)
+        GROUP BY t.business_id
+        ORDER BY t.business_id
+    LOOP
+        PERFORM FROM hs.invoice AS i
+        WHERE i.business_id = tenant AND i.invoice_id = ANY (theirs)
+        ORDER BY i.invoice_id
+        FOR NO KEY UPDATE;
 
-    UPDATE hs.invoice AS i
-    SET paid_amount = applied.money - back.amount,
-        credited_amount = applied.granted + memo.amount
-    FROM (SELECT DISTINCT x.business_id, x.invoice_id
-          FROM unnest(businesses, invoices) AS x (business_id, invoice_id)) AS t
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(a.allocated_amount)
-                   FILTER (WHERE a.allocation_kind IN ('normal', 'deposit')), 0) AS money,
-               coalesce(sum(a.allocated_amount)
-                   FILTER (WHERE a.allocation_kind IN ('discount', 'write_off')), 0) AS granted
-        FROM hs.payment_allocation AS a
-        WHERE a.business_id = t.business_id
-          AND a.invoice_id = t.invoice_id
-          AND a.reversed_at IS NULL
-    ) AS applied
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(r.refund_amount), 0) AS amount
-        FROM hs.refund AS r
-        WHERE r.business_id = t.business_id
-          AND r.invoice_id = t.invoice_id
-          AND r.status = 'processed'
-    ) AS back
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(m.applied_amount), 0) AS amount
-        FROM hs.credit_memo AS m
-        WHERE m.business_id = t.business_id AND m.invoice_id = t.invoice_id
-    ) AS memo
-    WHERE i.business_id = t.business_id
-      AND i.invoice_id = t.invoice_id
-      AND (i.paid_amount, i.credited_amount)
-          IS DISTINCT FROM (applied.money - back.amount, applied.granted + memo.amount);
+        UPDATE hs.invoice AS i
+        SET paid_amount = applied.money - back.amount,
+            credited_amount = applied.granted + memo.amount
+        FROM unnest(theirs) AS t (invoice_id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(a.allocated_amount)
+                       FILTER (WHERE a.allocation_kind IN ('normal', 'deposit')), 0) AS money,
+                   coalesce(sum(a.allocated_amount)
+                       FILTER (WHERE a.allocation_kind IN ('discount', 'write_off')), 0)
+                       AS granted
+            FROM hs.payment_allocation AS a
+            WHERE a.business_id = tenant
+              AND a.invoice_id = t.invoice_id
+              AND a.reversed_at IS NULL
+        ) AS applied
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(r.refund_amount), 0) AS amount
+            FROM hs.refund AS r
+            WHERE r.business_id = tenant
+              AND r.invoice_id = t.invoice_id
+              AND r.status = 'processed'
+        ) AS back
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(m.applied_amount), 0) AS amount
+            FROM hs.credit_memo AS m
+            WHERE m.business_id = tenant AND m.invoice_id = t.invoice_id
+        ) AS memo
+        WHERE i.business_id = tenant
+          AND i.invoice_id = t.invoice_id
+          AND (i.paid_amount, i.credited_amount)
+              IS DISTINCT FROM (applied.money - back.amount, applied.granted + memo.amount);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hs.settle_invoices(uuid[], uuid[]) IS

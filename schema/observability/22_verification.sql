@@ -523,52 +523,65 @@ COMMENT ON FUNCTION observability.expire_waivers() IS
 CREATE FUNCTION observability.upsert_findings(seen jsonb) RETURNS integer
     LANGUAGE plpgsql AS $$
 DECLARE
+    tenant  uuid;
     unknown text;
-    written integer;
+    more    integer;
+    written integer := 0;
 BEGIN
-    SELECT s.check_code INTO unknown
-    FROM JSON_TABLE(seen, '$[*]' COLUMNS (
-        business_id uuid PATH '$.business_id',
-        check_code  text PATH '$.check_code')) AS s
-    WHERE NOT EXISTS (SELECT FROM observability.check_definition AS d
-                      WHERE d.business_id = s.business_id AND d.check_code = s.check_code)
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'there is no check %', unknown
-            USING ERRCODE = 'no_data_found', HINT = 'Insert its check_definition first.';
-    END IF;
+    -- Tenant by tenant, as rows lie on a cluster.
+    FOR tenant IN
+        SELECT DISTINCT s.business_id
+        FROM JSON_TABLE(seen, '$[*]' COLUMNS (business_id uuid PATH '$.business_id')) AS s
+        ORDER BY s.business_id
+    LOOP
+        SELECT s.check_code INTO unknown
+        FROM JSON_TABLE(seen, '$[*]' COLUMNS (
+            business_id uuid PATH '$.business_id',
+            check_code  text PATH '$.check_code')) AS s
+        WHERE s.business_id = tenant
+          AND NOT EXISTS (SELECT FROM observability.check_definition AS d
+                          WHERE d.business_id = tenant AND d.check_code = s.check_code)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'there is no check %', unknown
+                USING ERRCODE = 'no_data_found', HINT = 'Insert its check_definition first.';
+        END IF;
 
-    INSERT INTO observability.finding AS f
-        (business_id, check_definition_id, first_check_run_id, last_check_run_id, fingerprint,
-         schema_name, object_name, title, detail, severity, evidence, first_seen_at, last_seen_at)
-    SELECT DISTINCT ON (s.business_id, s.fingerprint)
-           s.business_id, d.check_definition_id, s.check_run_id, s.check_run_id, s.fingerprint,
-           s.schema_name, s.object_name, coalesce(s.title, d.title), s.detail,
-           coalesce(s.severity, d.severity), coalesce(s.evidence, '{}'),
-           coalesce(s.seen_at, now()), coalesce(s.seen_at, now())
-    FROM JSON_TABLE(seen, '$[*]' COLUMNS (
-        business_id  uuid        PATH '$.business_id',
-        check_run_id uuid        PATH '$.check_run_id',
-        check_code   text        PATH '$.check_code',
-        fingerprint  text        PATH '$.fingerprint',
-        schema_name  text        PATH '$.schema_name',
-        object_name  text        PATH '$.object_name',
-        title        text        PATH '$.title',
-        detail       text        PATH '$.detail',
-        severity     text        PATH '$.severity',
-        evidence     jsonb       PATH '$.evidence',
-        seen_at      timestamptz PATH '$.seen_at')) AS s
-    JOIN observability.check_definition AS d
-        ON d.business_id = s.business_id AND d.check_code = s.check_code
-    ORDER BY s.business_id, s.fingerprint, s.seen_at DESC
-    ON CONFLICT (business_id, fingerprint) DO UPDATE
-    SET status = CASE WHEN f.status = 'fixed' THEN 'reopened' ELSE f.status END,
-        last_check_run_id = coalesce(excluded.last_check_run_id, f.last_check_run_id),
-        title = excluded.title, detail = excluded.detail, severity = excluded.severity,
-        evidence = excluded.evidence, occurrences = f.occurrences + 1,
-        last_seen_at = greatest(f.last_seen_at, excluded.last_seen_at),
-        first_seen_at = least(f.first_seen_at, excluded.first_seen_at);
-    GET DIAGNOSTICS written = ROW_COUNT;
+        INSERT INTO observability.finding AS f
+            (business_id, check_definition_id, first_check_run_id, last_check_run_id, fingerprint,
+             schema_name, object_name, title, detail, severity, evidence, first_seen_at,
+             last_seen_at)
+        SELECT DISTINCT ON (s.fingerprint)
+               tenant, d.check_definition_id, s.check_run_id, s.check_run_id, s.fingerprint,
+               s.schema_name, s.object_name, coalesce(s.title, d.title), s.detail,
+               coalesce(s.severity, d.severity), coalesce(s.evidence, '{}'),
+               coalesce(s.seen_at, now()), coalesce(s.seen_at, now())
+        FROM JSON_TABLE(seen, '$[*]' COLUMNS (
+            business_id  uuid        PATH '$.business_id',
+            check_run_id uuid        PATH '$.check_run_id',
+            check_code   text        PATH '$.check_code',
+            fingerprint  text        PATH '$.fingerprint',
+            schema_name  text        PATH '$.schema_name',
+            object_name  text        PATH '$.object_name',
+            title        text        PATH '$.title',
+            detail       text        PATH '$.detail',
+            severity     text        PATH '$.severity',
+            evidence     jsonb       PATH '$.evidence',
+            seen_at      timestamptz PATH '$.seen_at')) AS s
+        JOIN observability.check_definition AS d
+            ON d.business_id = tenant AND d.check_code = s.check_code
+        WHERE s.business_id = tenant
+        ORDER BY s.fingerprint, s.seen_at DESC
+        ON CONFLICT (business_id, fingerprint) DO UPDATE
+        SET status = CASE WHEN f.status = 'fixed' THEN 'reopened' ELSE f.status END,
+            last_check_run_id = coalesce(excluded.last_check_run_id, f.last_check_run_id),
+            title = excluded.title, detail = excluded.detail, severity = excluded.severity,
+            evidence = excluded.evidence, occurrences = f.occurrences + 1,
+            last_seen_at = greatest(f.last_seen_at, excluded.last_seen_at),
+            first_seen_at = least(f.first_seen_at, excluded.first_seen_at);
+        GET DIAGNOSTICS more = ROW_COUNT;
+        written := written + more;
+    END LOOP;
     RETURN written;
 END
 $$;

@@ -33,7 +33,8 @@ BEGIN
     ON CONFLICT (business_id, employee_id, employer_entity_id, tax_year, quarter_no, item_kind,
                  item_code, jurisdiction_code)
     DO UPDATE SET amount_mtd = excluded.amount_mtd, amount_qtd = excluded.amount_qtd,
-                  amount_ytd = excluded.amount_ytd, last_recalculated_at = now(),
+                  amount_ytd = excluded.amount_ytd,
+                  last_recalculated_at = excluded.last_recalculated_at,
                   last_paycheck_key = excluded.last_paycheck_key,
                   is_adjusted = a.is_adjusted OR excluded.amount_ytd < a.amount_ytd
     WHERE (a.amount_mtd, a.amount_qtd, a.amount_ytd, a.last_paycheck_key)

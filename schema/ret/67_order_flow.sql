@@ -408,7 +408,7 @@ CREATE FUNCTION ret.sourcing_rule_of(sales_order uuid) RETURNS ret.sourcing_rule
 #variable_conflict use_column
 BEGIN
     RETURN (
-        SELECT u
+        SELECT ROW(u.*)::ret.sourcing_rule
         FROM ret.sales_order AS o
         JOIN ret.sourcing_rule AS u
             ON u.business_id = o.business_id AND u.is_active

@@ -8,13 +8,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from datagen import moment, node
+from datagen.audit import audit
 from datagen.node import Delegate
 from harness.config import Settings
-from harness.db import Connection, connect
+from harness.db import Connection, Target, connect
 from tests.integration import citus_cluster
 
 pytestmark = pytest.mark.citus
@@ -55,6 +58,37 @@ def filling(settings: Settings) -> Iterator[Connection]:
         node.prepare(connection, settings.tenancy)
         moment.follow(connection, AS_OF)
         yield connection
+
+
+def test_a_truth_is_asked_on_each_node_of_the_tenants_there(
+    filling: Connection, settings: Settings, tmp_path: Path
+) -> None:
+    """What no coordinator can plan: a comparison with the row before it, of all tenants."""
+    (tmp_path / "auto").mkdir()
+    (tmp_path / "auto" / "note.toml").write_text(
+        '"a note follows the one before" = """'
+        "SELECT n.business_id FROM auto.note AS n JOIN LATERAL ("
+        "SELECT o.note_id FROM auto.note AS o WHERE o.business_id = n.business_id"
+        " AND o.note_id < n.note_id ORDER BY o.note_id DESC LIMIT 1"
+        ') AS before ON n.note_id <> before.note_id + 1"""\n'
+    )
+    own = make_conninfo(citus_cluster.dsn(), dbname=filling.info.dbname)
+    tenants = [uuid.uuid4() for _ in range(9)]
+    try:
+        for tenant in tenants:
+            filling.execute("INSERT INTO tenant_mgmt.business VALUES (%s)", [tenant])
+            with filling.transaction():
+                moment.restart_nodes(filling, AS_OF, 7, tenant, "a.note")
+                filling.execute(
+                    "INSERT INTO auto.note (business_id, note_id) VALUES (%s, 1), (%s, 3)",
+                    [tenant, tenant],
+                )
+        found = audit(Target(own, own, own), settings, AS_OF, tmp_path)
+    finally:
+        filling.execute("DELETE FROM auto.note")
+        filling.execute("DELETE FROM tenant_mgmt.business")
+    (broken,) = found.broken
+    assert (broken.error, broken.rows, broken.tenants) == ("", len(tenants), len(tenants))
 
 
 @pytest.fixture

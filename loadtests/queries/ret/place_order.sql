@@ -39,4 +39,6 @@ WITH begun AS (
 )
 SELECT f.business_id, ret.place_order(f.cart_id, %(idempotency)s) AS sales_order_id
 FROM filled AS f
+-- On a cluster, the node that has the cart answers.
+JOIN ret.cart AS c ON c.business_id = %(business_id)s AND c.cart_id = %(cart_id)s
 WHERE f.line_count > 0

@@ -17,6 +17,9 @@ WITH issued AS (
 )
 SELECT f.business_id, f.user_account_id, f.webauthn_credential_id, f.result
 FROM issued AS i
+-- On a cluster, the node that has the account answers.
+JOIN user_mgmt.user_account AS a
+    ON a.business_id = %(business_id)s AND a.user_account_id = %(user_account_id)s
 CROSS JOIN LATERAL user_auth.finish_assertion(
     i.challenge_hash, %(credential_id)s::bytea, 0, true) AS f
 WHERE i.business_id = %(business_id)s

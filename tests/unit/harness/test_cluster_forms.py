@@ -8,11 +8,11 @@ from pglast import parser
 from harness.catalog.model import Name
 from harness.config import Tenancy
 from harness.deploy.returning import returning
-from harness.deploy.routed import routed, row_tenant
+from harness.deploy.routing import Relations
 from harness.deploy.searched import searched
 from harness.deploy.translation import asking_once, for_a_cluster, planned_anew
 
-_TABLES = {Name("s", "t"): "org", Name("s", "u"): "org"}
+_RELATIONS = Relations({Name("s", "t"): "org", Name("s", "u"): "org"})
 _FUNCTION = """CREATE FUNCTION s.f(a uuid) RETURNS bigint
     LANGUAGE plpgsql STABLE {} AS $$
 {}
@@ -80,42 +80,9 @@ def test_an_insert_that_answers_counts_or_names_its_values_stays(statement: str)
     assert returning(body) == body
 
 
-def _routed(statement: str) -> str:
-    return routed(statement, lambda _: "tenant", _TABLES)
-
-
 def _in_full(head: str, body: str) -> str:
     text = asking_once(planned_anew(_FUNCTION.format(head, body)), _TENANCY)
-    return for_a_cluster(text, _TENANCY, _TABLES)
-
-
-def _held(table: str, alias: str) -> str:
-    return f"(SELECT * FROM s.{table} AS harness_row WHERE harness_row.org = tenant) AS {alias}"
-
-
-def test_every_table_of_a_query_that_joins_is_held_against_the_tenant() -> None:
-    assert _routed("SELECT 1 FROM s.t AS a LEFT JOIN s.u ON u.b = a.b;") == (
-        f"SELECT 1 FROM {_held('t', 'a')} LEFT JOIN {_held('u', 'u')} ON u.b = a.b;"
-    )
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT 1 FROM s.t AS a WHERE a.org = tenant;",
-        "SELECT 1 FROM s.other AS a JOIN s.f(1) AS b ON true;",
-        "DELETE FROM s.t; SELECT 1 FROM s.u;",
-        "SELECT a.ctid FROM s.t AS a JOIN s.u AS b ON true;",
-        "EXECUTE 'SELECT 1 FROM s.t AS a JOIN s.u AS b ON true';",
-    ],
-)
-def test_a_query_of_one_table_and_what_cannot_be_a_query_stay(statement: str) -> None:
-    assert _routed(statement) == statement
-
-
-def test_the_tenant_of_a_trigger_is_that_of_its_row() -> None:
-    assert row_tenant("SELECT 1 WHERE a.org = NEW.org AND b.org = NEW.org;", "org") == "NEW.org"
-    assert row_tenant("SELECT coalesce(NEW.org, OLD.org);", "org") == ""
+    return for_a_cluster(text, _TENANCY, _RELATIONS)
 
 
 @pytest.mark.parametrize(

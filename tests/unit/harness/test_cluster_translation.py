@@ -73,6 +73,22 @@ def test_changed_rows_alone_are_no_limit() -> None:
     assert list(limits.read_beside(body, _CHANGED)) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        ("s.tell(t)", True),
+        ("s.tell('now', t)", True),
+        ("s.tell(ROW(t.*)::s.total, lower(t.name))", False),
+        ("s.tell(t.name)", False),
+        ("s.other(t)", False),
+        ("s.tell('t')", False),
+    ],
+)
+def test_a_row_that_is_passed_by_its_alias_is_found(said: str, passed: bool) -> None:
+    body = f"BEGIN PERFORM {said} FROM changed AS c JOIN s.total AS t USING (id); RETURN NULL; END"
+    assert limits.passes_row(body, ["s.tell"]) is passed
+
+
 def test_a_statement_that_is_put_together_may_name_anything() -> None:
     body = "BEGIN query := 'SELECT FROM changed'; EXECUTE 'UPDATE s.total ' || query; END"
     assert list(limits.read_beside(body, _CHANGED)) == ["s.total"]

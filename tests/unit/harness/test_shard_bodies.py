@@ -37,6 +37,7 @@ def _on_second(text: str) -> str:
         ("JOIN shop.item USING (n)", 'JOIN "shop"."item_2" AS "item" USING (n)'),
         ("FROM shop.country AS c", 'FROM "shop"."country_5" AS c'),
         ("FROM (shop.item i JOIN changed", 'FROM ("shop"."item_2" i JOIN changed'),
+        ("SELECT i.n, i.m FROM shop.item AS i", 'SELECT i.n, i.m FROM "shop"."item_2" AS i'),
         ("FROM shop.sold AS s", 'FROM ( SELECT sale.item_id FROM "shop"."sale_8" AS "sale") AS s'),
     ],
 )
