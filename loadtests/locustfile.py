@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from math import ceil
 from pathlib import Path
@@ -33,6 +34,7 @@ from loadtests.confidence import enough
 from loadtests.draws import Draws, Request
 from loadtests.ownership import Ownership
 from loadtests.pipeline import Answer, ConnectionLost, PipelinedConnection
+from loadtests.timer import opened
 
 WORK = workload.read(Path(os.environ["HARNESS_WORKLOAD"]))
 RECORD = Path(os.environ["HARNESS_LOAD_RECORD"])
@@ -234,6 +236,22 @@ def _write_record(environment: Environment, **_: Any) -> None:  # noqa: ARG001
     recorder.write(record, RECORD)
 
 
+def _sleep() -> Callable[[float], None]:
+    """Sleeps of one greenlet that end when they should."""
+    timer = opened()
+    if timer is None:
+        return gevent.sleep  # type: ignore[no-any-return]
+    hub = gevent.get_hub()
+    watcher = hub.loop.io(timer.file, 1)
+
+    def sleep(seconds: float) -> None:
+        timer.start(seconds)
+        hub.wait(watcher)
+        timer.clear()
+
+    return sleep
+
+
 class CriticalQueryUser(User):
     """One application connection that works for one tenant after the other."""
 
@@ -253,6 +271,7 @@ class CriticalQueryUser(User):
         hub = gevent.get_hub()
         watcher = hub.loop.io(self.connection.socket, 1)
         self.wait_for_answer = lambda: hub.wait(watcher)
+        self.sleep = _sleep()
         self.transactions, self.previous = 0, b""
         MEASURED.user_connected(self.environment)
         if SCHEDULE is not None:
@@ -292,7 +311,7 @@ class CriticalQueryUser(User):
             raise StopUser
         due = MEASURED.zero + SCHEDULE.take()
         if (early := due - time.perf_counter()) > 0:
-            gevent.sleep(early)
+            self.sleep(early)
         return due
 
     def _run(self, request: Request) -> Answer:

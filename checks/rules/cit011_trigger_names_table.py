@@ -2,8 +2,8 @@
 
 A trigger runs on a shard, and TG_TABLE_NAME is the shard's name there, `bay_102008`. What is kept
 of it changes when shards are split, and differs from tenant to tenant. Pass the name as an argument
-of the trigger. Who takes the number from its end asks for the shard, as functions do that a deployment
-to a cluster gives a body for each.
+of the trigger. Who takes the number from its end asks for the shard, as functions do that a
+deployment to a cluster gives a body for each.
 """
 
 from __future__ import annotations
