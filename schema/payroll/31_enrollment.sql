@@ -456,10 +456,11 @@ COMMENT ON FUNCTION payroll.follow_enrollment() IS
      both.';
 
 CREATE TRIGGER benefit_enrollment_deduction
-    AFTER UPDATE OF status ON payroll.benefit_enrollment
-    FOR EACH ROW WHEN (OLD.status <> NEW.status
-                       AND (NEW.status = 'active' OR NEW.status = 'ended'
-                            OR (NEW.status = 'cancelled' AND OLD.status IN ('active', 'ended'))))
+    AFTER UPDATE OF status, effective_until ON payroll.benefit_enrollment
+    FOR EACH ROW WHEN ((OLD.status <> NEW.status
+                        AND (NEW.status IN ('active', 'ended')
+                             OR (NEW.status = 'cancelled' AND OLD.status IN ('active', 'ended'))))
+                       OR (NEW.status = 'ended' AND NEW.effective_until <> OLD.effective_until))
     EXECUTE FUNCTION payroll.follow_enrollment();
 
 

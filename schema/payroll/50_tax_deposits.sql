@@ -404,6 +404,7 @@ CREATE FUNCTION payroll.require_whole_deposit() RETURNS trigger
 DECLARE
     before CONSTANT jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) ELSE '{}' END;
     after  CONSTANT jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) ELSE '{}' END;
+    tenant CONSTANT uuid := coalesce(after ->> 'business_id', before ->> 'business_id');
     wrong  record;
 BEGIN
     SELECT d.deposit_number, d.amount, s.owed INTO wrong
@@ -411,9 +412,9 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.total_amount), 0) AS owed
         FROM payroll.tax_liability AS l
-        WHERE l.business_id = d.business_id AND l.tax_deposit_id = d.tax_deposit_id
+        WHERE l.business_id = tenant AND l.tax_deposit_id = d.tax_deposit_id
     ) AS s
-    WHERE d.business_id = coalesce(after ->> 'business_id', before ->> 'business_id')::uuid
+    WHERE d.business_id = tenant
       AND d.tax_deposit_id IN ((before ->> 'tax_deposit_id')::uuid,
                                (after ->> 'tax_deposit_id')::uuid)
       AND d.status <> 'rejected' AND d.amount <> s.owed;

@@ -49,6 +49,9 @@ SELECT s.business_id, u.order_course_id, t.ticket AS kitchen_ticket_id
 FROM seated AS s
 JOIN bill AS b ON b.guest_order_id = s.guest_order_id
 JOIN course AS u ON u.guest_order_id = s.guest_order_id
+-- On a cluster, the node that has the order answers.
+JOIN rest.guest_order AS o
+    ON o.business_id = %(business_id)s AND o.guest_order_id = %(guest_order_id)s
 CROSS JOIN LATERAL rest.send_lines(
     b.guest_check_id, u.order_course_id,
     (SELECT jsonb_agg(jsonb_build_object('item', d.menu_item_id)) FROM dish AS d)) AS t (ticket)

@@ -395,6 +395,7 @@ def test_what_was_to_end_later_ends_earlier(app: Connection) -> None:
         ("active", None),
         ("cancelled", None),
     ]
+    assert offer.differences() == []
 
 
 def test_what_would_have_ended_never_began_where_an_earlier_election_covers_it(
