@@ -38,3 +38,5 @@ CROSS JOIN LATERAL (
     ORDER BY x.place
     LIMIT 1
 ) AS v
+-- On a cluster, the node that has the cart answers.
+JOIN ret.cart AS c ON c.business_id = %(business_id)s AND c.cart_id = %(cart_id)s
