@@ -11,7 +11,7 @@ from datagen.node import Node, Server
 from harness.catalog.model import Name
 from harness.db import Connection
 
-CHANGED, SHARE = 200, 0.1
+CHANGED, SHARE = 20, 0.1
 """A table is analyzed when more rows than this and this share of it have changed."""
 
 _STALE = """
