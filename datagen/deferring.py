@@ -100,8 +100,7 @@ def _drop(connection: Connection, those: Sequence[Deferrable]) -> None:
 
 def may_miss(connection: Connection) -> bool:
     """Whether anything was ever dropped here; it takes no right to the notes."""
-    there = connection.execute("SELECT to_regclass('harness.deferred') IS NOT NULL").fetchone()
-    return there == (True,)
+    return targets.keeps(connection, "deferred")
 
 
 def missing(connection: Connection) -> str | None:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from harness.catalog.model import Catalog, Name, Table
 from harness.db import Connection
+from harness.deploy import target as targets
 
 Taken = Mapping[Name, int]
 """Tables that had rows, with the greatest value of an integer key; 0 where there is none."""
@@ -58,7 +59,7 @@ def survey(connection: Connection, catalog: Catalog) -> Taken:
 
 
 def _is_remembered(connection: Connection) -> bool:
-    return connection.execute("SELECT to_regclass('harness.fill_taken')").fetchone() != (None,)
+    return targets.keeps(connection, "fill_taken")
 
 
 def _remember(connection: Connection, catalog: Catalog) -> None:

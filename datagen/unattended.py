@@ -55,8 +55,8 @@ def unattended(database: Target, tables: Collection[Name]) -> Iterator[None]:
     if not tables:
         yield
         return
-    leave(database, tables)
     try:
+        leave(database, tables)
         yield
     except BaseException:
         with suppress(HarnessError, psycopg.Error):  # the next fill does it
@@ -107,8 +107,7 @@ def _noted(connection: Connection) -> list[Name]:
 
 def _was_left(connection: Connection) -> bool:
     """Whether autovacuum was ever kept from a table here; it takes no right to the notes."""
-    there = connection.execute("SELECT to_regclass('harness.unattended') IS NOT NULL").fetchone()
-    return there == (True,)
+    return targets.keeps(connection, "unattended")
 
 
 def _change(connection: Connection, tables: Sequence[Name], how: sql.SQL, note: str) -> None:

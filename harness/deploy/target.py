@@ -66,6 +66,12 @@ def state(connection: Connection) -> State:
     return "foreign" if _is_true(connection, _HOLDS_SOMETHING) else "empty"
 
 
+def keeps(connection: Connection, table: str) -> bool:
+    """Whether the schema `harness` has a table of this name; it takes no right to it."""
+    query = "SELECT to_regclass(format('harness.%%I', %s::text)) IS NOT NULL"
+    return connection.execute(query, [table]).fetchone() == (True,)
+
+
 def require(connection: Connection, owned: str | None = None) -> None:
     """Raises RefusedError unless the database is a target or `owned` names it.
 

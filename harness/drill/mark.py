@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import LiteralString
 
 from harness.db import Connection, connect
+from harness.deploy import target as targets
 
 TABLE = "harness.drill"
 _TABLE: LiteralString = """
@@ -29,7 +30,7 @@ def leave(connection: Connection, mark: uuid.UUID) -> None:
 
 def is_in(connection: Connection, mark: uuid.UUID) -> bool:
     """Whether a copy has it."""
-    if connection.execute("SELECT to_regclass('harness.drill')").fetchone() == (None,):
+    if not targets.keeps(connection, "drill"):
         return False
     row = connection.execute("SELECT FROM harness.drill WHERE drill_id = %s", [mark])
     return row.fetchone() is not None
