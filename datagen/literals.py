@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -163,7 +165,15 @@ def _bound(bounds: str, number: int, request: Request) -> str:
         return f'"{hours}+00"' if bounds.endswith("with time zone") else f'"{hours}"'
     if bounds.startswith("time"):
         return f'"{datetime.fromtimestamp(number % 86_400, UTC):%H:%M:%S}"'
-    return f"{number:012d}" if bounds in ("text", "character varying") else str(number)
+    return _BOUNDS.get(bounds, str)(number)
+
+
+_BOUNDS: dict[str, Callable[[int], str]] = {
+    "text": "{:012d}".format,
+    "character varying": "{:012d}".format,
+    "uuid": lambda number: str(UUID(int=number << 64)),
+    "inet": lambda number: str(IPv4Address("10.0.0.0") + number),
+}
 
 
 def _bits(number: int, length: int | None) -> str:

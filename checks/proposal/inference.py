@@ -64,7 +64,8 @@ def propose(source: Source, known: Roles) -> Proposal | None:
         return None
     found = list(comparisons(catalog))
     column = _column(tables, found)
-    session_text, session, current = _session(column.value, found, source)
+    type = _type(column.value, tables)
+    session_text, session, current = _session(column.value, type.value, found, source)
     root = _root(column.value, tables)
     reached = _reached(column.value, root.value, tables)
     without = [t for t in tables if column.value not in t.columns and str(t.name) != root.value]
@@ -72,7 +73,7 @@ def propose(source: Source, known: Roles) -> Proposal | None:
     return Proposal(
         tables=len(tables),
         column=column,
-        type=_type(column.value, tables),
+        type=type,
         session=session,
         current_tenant=current,
         set_tenant=_set_tenant(session, session_text, source),
@@ -115,10 +116,12 @@ def _type(column: str, tables: list[Table]) -> Told:
     return Told(type, f"in {number} of {types.total()} tables with {column}{others}", not rest)
 
 
-def _session(column: str, found: list[Comparison], source: Source) -> tuple[str, Session, Told]:
+def _session(
+    column: str, type: str, found: list[Comparison], source: Source
+) -> tuple[str, Session, Told]:
     sides = Counter(each.session for each in found if each.column == column)
     if not sides:
-        guess = f"nullif(current_setting('app.{column}', true), '')"
+        guess = f"nullif(current_setting('app.{column}', true), ''){_cast(type)}"
         reason = f"no policy compares {column} with what the session says"
         return "", Session(f"app.{column}"), Told(guess, reason, sure=False)
     (text, number), *rest = sides.most_common()
@@ -129,6 +132,11 @@ def _session(column: str, found: list[Comparison], source: Source) -> tuple[str,
     if not direct:
         reason += "; it asks other rows, so that only a database can tell what it admits"
     return text, session_of(text, source), Told(text, reason, direct)
+
+
+def _cast(type: str) -> str:
+    """What makes a column's type of a setting, which is text."""
+    return "" if type == "text" or type.startswith("character") else f"::{type}"
 
 
 def _set_tenant(session: Session, text: str, source: Source) -> Told:
@@ -169,13 +177,14 @@ def _root(column: str, tables: list[Table]) -> Told:
     if targets:
         name, number = targets.most_common(1)[0]
         return Told(name, f"foreign keys of {column} alone refer to it from {number} tables")
-    for table in tables:
-        if table.primary_key is not None and table.primary_key.columns == (column,):
-            return Told(str(table.name), f"its primary key is {column}; nothing refers to it")
     stem = re.sub(r"_?(id|key|uuid)$", "", column, flags=re.IGNORECASE).lower()
-    for table in tables:
-        if table.name.name.lower() in (stem, f"{stem}s", f"{stem}es", re.sub("y$", "ies", stem)):
-            return Told(str(table.name), "by its name alone; nothing refers to it", sure=False)
+    names = (stem, f"{stem}s", f"{stem}es", re.sub("y$", "ies", stem))
+    named = next((t for t in tables if t.name.name.lower() in names), None)
+    keyed = next((t for t in tables if t.primary_key and t.primary_key.columns == (column,)), None)
+    if keyed is not None and named in (None, keyed):
+        return Told(str(keyed.name), f"its primary key is {column}; nothing refers to it")
+    if named is not None:
+        return Told(str(named.name), "by its name alone; nothing refers to it", sure=False)
     return Told(f"public.{stem or 'tenant'}", "no table looks like that of tenants", sure=False)
 
 

@@ -64,8 +64,11 @@ FILLED = {
         CREATE TABLE {s}.t (a {s}.address NOT NULL, b {s}.address[] NOT NULL)""",
     "ranges": """
         CREATE TYPE {s}.span AS RANGE (subtype = float8);
+        CREATE TYPE {s}.ids AS RANGE (subtype = uuid);
+        CREATE TYPE {s}.hosts AS RANGE (subtype = inet);
         CREATE TABLE {s}.t (a int4range NOT NULL, b tstzmultirange NOT NULL, c daterange NOT NULL,
-            d nummultirange NOT NULL, e {s}.span NOT NULL, f {s}.span[] NOT NULL)""",
+            d nummultirange NOT NULL, e {s}.span NOT NULL, f {s}.span[] NOT NULL,
+            g {s}.ids NOT NULL, h {s}.hosts NOT NULL, EXCLUDE USING gist (g WITH &&))""",
     "json_checks": """
         CREATE TABLE {s}.t (a jsonb NOT NULL CHECK (jsonb_typeof(a) = 'array'),
             b jsonb NOT NULL DEFAULT '{{}}' CHECK (jsonb_typeof(b) = 'object'))""",

@@ -117,6 +117,28 @@ def test_without_policies_the_usual_name_counts_and_the_rest_is_a_guess() -> Non
     assert text.count("CHECK: ") >= 4
 
 
+@pytest.mark.parametrize(
+    ("tables", "root"),
+    [
+        ("CREATE TABLE plan (tenant_id uuid PRIMARY KEY);", "public.plan"),
+        (
+            'CREATE TABLE plan (tenant_id uuid PRIMARY KEY); CREATE TABLE "Tenant" (id uuid);',
+            "public.Tenant",
+        ),
+    ],
+)
+def test_the_table_of_tenants_is_told_by_its_name_before_its_key(tables: str, root: str) -> None:
+    read, _ = proposed(tables + "CREATE TABLE a (id int, tenant_id uuid);")
+    assert read["tenancy"]["root_table"] == root
+
+
+def test_a_guess_of_the_tenant_has_the_type_of_the_column() -> None:
+    read, _ = proposed("CREATE TABLE a (id int, tenant_id uuid);")
+    assert read["tenancy"]["current_tenant"] == (
+        "nullif(current_setting('app.tenant_id', true), '')::uuid"
+    )
+
+
 def test_roles_are_those_that_are_granted_something_and_own_nothing() -> None:
     read, _ = proposed(
         "CREATE TABLE a (tenant_id int); ALTER TABLE a OWNER TO boss; GRANT ALL ON a TO boss, web;"
