@@ -64,7 +64,7 @@ def check(catalog: Catalog, tenancy: Tenancy) -> Iterator[Violation]:
                 f"no NOT NULL foreign keys lead from {table.name} to {root}",
                 table.location,
                 f"ALTER TABLE {qualified(table.name)} ADD FOREIGN KEY ({column})"
-                f" REFERENCES {qualified(root)} ({column});",
+                f" REFERENCES {qualified(root)};",  # its primary key, whatever that is called
             )
 
 
