@@ -274,6 +274,7 @@ CREATE TABLE payroll.tax_liability (
                                               GENERATED ALWAYS AS
                                                   (employee_amount + employer_amount) STORED,
     overpaid_amount         system_core.money NOT NULL DEFAULT 0,
+    accumulated_on          date,
     due_on                  date              NOT NULL,
     status                  text              NOT NULL DEFAULT 'open',
     deposit_rule            text              NOT NULL,
@@ -301,6 +302,9 @@ CREATE TABLE payroll.tax_liability (
         CHECK (employee_amount >= 0 AND employer_amount >= 0),
     CONSTRAINT tax_liability_overpaid_within_amount
         CHECK (overpaid_amount BETWEEN 0 AND employee_amount + employer_amount),
+    CONSTRAINT tax_liability_accumulated_for_the_next_day
+        CHECK (accumulated_on IS NULL
+               OR (deposit_rule = 'next_day_100k' AND accumulated_on >= liability_date)),
     CONSTRAINT tax_liability_due_after_pay CHECK (due_on > liability_date),
     CONSTRAINT tax_liability_deposit_while_on_its_way
         CHECK ((status IN ('scheduled', 'deposited', 'credited')) = (tax_deposit_id IS NOT NULL)),
@@ -313,6 +317,9 @@ CREATE TABLE payroll.tax_liability (
 COMMENT ON TABLE payroll.tax_liability IS 'Amount owed per tax, run and due date until deposited.';
 COMMENT ON COLUMN payroll.tax_liability.liability_date IS
     'When the wages were paid: the line of Schedule B.';
+COMMENT ON COLUMN payroll.tax_liability.accumulated_on IS
+    'The day on which what came together in a deposit period reached the amount of the next-day
+     rule: due the banking day after it, and not after its own day.';
 COMMENT ON COLUMN payroll.tax_liability.overpaid_amount IS
     'What was deposited before a paycheck was voided and is no longer owed.';
 COMMENT ON COLUMN payroll.tax_liability.deposit_frequency IS
@@ -386,7 +393,7 @@ BEGIN
         WHEN 'annual' THEN 'de_minimis' ELSE NEW.deposit_frequency END);
     NEW.due_on := payroll.deposit_due_on(place, CASE NEW.deposit_rule
         WHEN 'next_day_100k' THEN 'next_day' WHEN 'de_minimis' THEN 'annual'
-        ELSE NEW.deposit_rule END, NEW.liability_date);
+        ELSE NEW.deposit_rule END, coalesce(NEW.accumulated_on, NEW.liability_date));
     RETURN NEW;
 END
 $$;
@@ -395,7 +402,8 @@ COMMENT ON FUNCTION payroll.set_liability_due() IS
      than may wait (deposit_schedule()).';
 
 CREATE TRIGGER tax_liability_due
-    BEFORE INSERT OR UPDATE OF deposit_rule, liability_date, employer_tax_account_id, due_on
+    BEFORE INSERT OR UPDATE OF deposit_rule, liability_date, accumulated_on,
+                               employer_tax_account_id, due_on
     ON payroll.tax_liability
     FOR EACH ROW EXECUTE FUNCTION payroll.set_liability_due();
 
@@ -657,7 +665,8 @@ DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
 BEGIN
     UPDATE payroll.tax_liability AS l
-    SET deposit_rule = s.deposit_rule
+    SET deposit_rule = s.deposit_rule,
+        accumulated_on = CASE s.deposit_rule WHEN 'next_day_100k' THEN s.period_end END
     FROM payroll.deposit_schedule(employer, date_trunc('year', day::timestamp)::date, day) AS s
     WHERE l.business_id = tenant AND l.tax_liability_id = ANY (s.liabilities)
       AND l.deposit_rule <> s.deposit_rule;

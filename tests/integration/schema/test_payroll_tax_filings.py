@@ -301,6 +301,14 @@ def test_the_next_run_undoes_no_next_day(office: Company) -> None:
     ]
 
 
+def test_what_came_together_is_due_after_the_day_on_which_it_did(office: Company) -> None:
+    account = federal(office)
+    for day, amount in (("2026-02-05", 40000), ("2026-02-19", 60000)):
+        owe(office, account, day, amount)
+        office.one("SELECT payroll.apply_next_day_rule(%s, %s)", office.employer, day)
+    assert office.all("SELECT DISTINCT due_on FROM payroll.tax_liability") == [(date(2026, 2, 20),)]
+
+
 def test_a_cent_less_waits(office: Company) -> None:
     account = federal(office)
     owe(office, account, "2026-01-15", "99999.99")
