@@ -499,6 +499,10 @@ CREATE INDEX guest_feedback_handled_by_staff_idx
 CREATE INDEX guest_feedback_location_idx
     ON rest.guest_feedback (business_id, location_id, received_at DESC);
 
+-- complaints_by_topic: what guests say of late, of whatever site.
+CREATE INDEX guest_feedback_received_idx
+    ON rest.guest_feedback (business_id, received_at);
+
 -- FK: what a guest said.
 CREATE INDEX guest_feedback_guest_profile_idx
     ON rest.guest_feedback (business_id, guest_profile_id)

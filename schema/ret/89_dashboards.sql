@@ -238,6 +238,10 @@ COMMENT ON MATERIALIZED VIEW ret.mv_channel_search_terms IS
 CREATE UNIQUE INDEX mv_channel_search_terms_idx
     ON ret.mv_channel_search_terms (business_id, sales_channel_id, week_start, search_term);
 
+-- search_term_dashboard: what was looked for in a week.
+CREATE INDEX mv_channel_search_terms_week_idx
+    ON ret.mv_channel_search_terms (business_id, week_start);
+
 CREATE VIEW ret.v_channel_search_terms WITH (security_barrier = true) AS
 SELECT m.business_id, m.sales_channel_id, m.week_start, m.search_term, m.searches, m.sessions,
        m.zero_searches, m.mean_results, m.add_to_cart_pct, m.conversion_pct

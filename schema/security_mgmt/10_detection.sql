@@ -406,6 +406,10 @@ CREATE TABLE security_mgmt.security_alert (
     dedupe_key                  text                   NOT NULL,
     correlation_keys            text[]                 NOT NULL DEFAULT '{}',
     severity                    text                   NOT NULL,
+    severity_rank               integer                GENERATED ALWAYS AS (
+                                                           array_position(
+                                                               '{critical,high,medium,low}'::text[],
+                                                               severity)) STORED,
     status                      text                   NOT NULL DEFAULT 'new',
     risk_points                 system_core.score      NOT NULL DEFAULT 0,
     event_count                 integer                NOT NULL DEFAULT 1,
@@ -449,6 +453,8 @@ COMMENT ON COLUMN security_mgmt.security_alert.dedupe_key IS
     'The values that the rule groups by; while an alert is not closed, more of it is merged.';
 COMMENT ON COLUMN security_mgmt.security_alert.correlation_keys IS
     'Those of its events: where they are found from first_event_at to last_event_at.';
+COMMENT ON COLUMN security_mgmt.security_alert.severity_rank IS
+    'The place of its severity in the queue; 1 is critical.';
 COMMENT ON COLUMN security_mgmt.security_alert.risk_points IS
     'From severity, confidence of the indicator and number of events; 100 is worst.';
 COMMENT ON COLUMN security_mgmt.security_alert.sample_events IS
@@ -467,7 +473,7 @@ CREATE INDEX security_alert_rule_idx
 
 -- alert_queue, v_open_alert_queue.
 CREATE INDEX security_alert_queue_idx
-    ON security_mgmt.security_alert (business_id, severity, first_event_at)
+    ON security_mgmt.security_alert (business_id, severity_rank, first_event_at)
     WHERE status IN ('new', 'triage', 'escalated');
 
 -- FK: alerts of an indicator.
@@ -1045,7 +1051,7 @@ LEFT JOIN user_mgmt.user_account AS u
     ON u.business_id = a.business_id AND u.user_account_id = a.assigned_to_user_account_id
 WHERE a.business_id = tenant_mgmt.current_business_id()
   AND a.status IN ('new', 'triage', 'escalated')
-ORDER BY array_position('{critical,high,medium,low}'::text[], a.severity), a.first_event_at;
+ORDER BY a.severity_rank, a.first_event_at;
 COMMENT ON VIEW security_mgmt.v_open_alert_queue IS
     'Open alerts with rule and assignee, the worst and then the oldest first.';
 GRANT SELECT ON security_mgmt.v_open_alert_queue TO app_user, app_readonly;

@@ -3,6 +3,7 @@
 -- weight: 1
 -- mode: read
 -- rows: >=1
+-- growth: linear, it weighs every score of four weeks
 SELECT s.business_id, s.band, d.feature, count(*) AS enrollments,
        round(avg(d.contribution), 4) AS mean_contribution,
        count(*) FILTER (WHERE d.place = 1) AS as_the_first

@@ -3,6 +3,7 @@
 -- weight: 1
 -- mode: read
 -- rows: >=1
+-- growth: linear, it counts every answer to the survey
 -- params: survey_id from courses.survey where response_count > 0 and not is_anonymous
 SELECT q.business_id, q.sort_order, q.question_kind, q.prompt, a.value, count(*) AS answers,
        round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY q.sort_order), 1) AS share_pct,

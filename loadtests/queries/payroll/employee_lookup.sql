@@ -5,10 +5,13 @@
 -- rows: >=1
 -- params: last_name, employee_number from payroll.employee
 WITH found AS (
-    SELECT e.employee_id
-    FROM payroll.employee AS e
-    WHERE e.business_id = %(business_id)s
-      AND e.last_name_normalized ^@ lower(left(%(last_name)s, 3))
+    -- In the order of the index, so that many of one name cost no more than a page of them.
+    (SELECT e.employee_id
+     FROM payroll.employee AS e
+     WHERE e.business_id = %(business_id)s
+       AND e.last_name_normalized ^@ lower(left(%(last_name)s, 3))
+     ORDER BY e.last_name_normalized USING ~<~
+     LIMIT 25)
     UNION
     SELECT e.employee_id
     FROM payroll.employee AS e

@@ -3,6 +3,7 @@
 -- weight: 3
 -- mode: read
 -- rows: >=1
+-- growth: linear, the year to date adds up every month and place of the department
 -- params: department_id from payroll.headcount_snapshot
 SELECT m.month, w.name AS place, m.total_cost_amount, m.budget_amount,
        m.total_cost_amount - m.budget_amount AS over_amount, m.overtime_hours, m.overtime_pct,

@@ -13,5 +13,5 @@ LEFT JOIN user_mgmt.user_account AS u
     ON u.business_id = %(business_id)s AND u.user_account_id = a.assigned_to_user_account_id
 WHERE a.business_id = %(business_id)s
     AND a.status IN ('new', 'triage', 'escalated')
-ORDER BY array_position('{critical,high,medium,low}'::text[], a.severity), a.first_event_at
+ORDER BY a.severity_rank, a.first_event_at
 LIMIT 50

@@ -3,6 +3,7 @@
 -- weight: 3
 -- mode: read
 -- rows: >=1
+-- growth: linear, it adds up every event of a meter in 30 days
 -- params: usage_meter_id, event_at from tenant_mgmt.usage_event
 SELECT e.business_id,
        (e.event_at AT TIME ZONE 'UTC')::date AS usage_date,
