@@ -33,7 +33,7 @@ class Request(NamedTuple):
     tenants: str
     """The tenant's class."""
     values: list[bytes | None]
-    reserved: tuple[Reserved, ...]
+    reserved: tuple[Reserved, ...] = ()
 
 
 class _Asked:
@@ -44,29 +44,54 @@ class _Asked:
         self.statement = query.name.encode()
         self.groups = [_encoded(rows) for rows in tenant.rows[query.name]]
         self.owned = [place for place, group in enumerate(query.samples) if group.owned]
-        fresh = {name: compile_value(text) for name, text in query.values}
-        drawn = {
-            name: (place, at)
-            for place, group in enumerate(query.samples)
-            for at, (name, _) in enumerate(group.columns)
-        }
-        own = tenant.id.encode()
-        self._slots = [_Slot(own, drawn.get(name), fresh.get(name)) for name in query.parameters]
+        self._tenant, self._tenants = tenant.id.encode(), tenant.size_class
+        self._slots = list(_slots(query))
+        self._ready: list[Request] = []
+        if len(self.groups) == 1 and not query.values:
+            (only,) = self.groups
+            self._ready = [self._request([row]) for row in only]
 
-    def values(self, rows: Sequence[EncodedRow]) -> list[bytes | None]:
-        """The values in the order of the placeholders."""
-        return [
-            make().encode() if make else rows[at[0]][at[1]] if at else tenant
-            for tenant, at, make in self._slots
+    def any(self) -> Request:
+        """A request with whatever values."""
+        if self._ready:
+            return self._ready[int(random.random() * len(self._ready))]
+        return self._request(self._rows())
+
+    def with_reserved(self, reserved: tuple[Reserved, ...]) -> Request:
+        """A request with these values, and whatever others it needs."""
+        rows = self._rows()
+        for _, _, place, at in reserved:
+            rows[place] = self.groups[place][at]
+        return self._request(rows)._replace(reserved=reserved)
+
+    def _rows(self) -> list[EncodedRow]:
+        return [group[int(random.random() * len(group))] for group in self.groups]
+
+    def _request(self, rows: Sequence[EncodedRow]) -> Request:
+        """With the values of a row of each group, in the order of the placeholders."""
+        values = [
+            make().encode() if make else rows[at[0]][at[1]] if at else self._tenant
+            for at, make in self._slots
         ]
+        return Request(self.query, self.statement, self._tenant, self._tenants, values)
 
 
 class _Slot(NamedTuple):
-    """Where a value comes from: a function, a column of a group's row, or it is the tenant."""
+    """Where a value comes from: a column of a group's row, a function, or it is the tenant."""
 
-    tenant: bytes
     at: tuple[int, int] | None
     make: Make | None
+
+
+def _slots(query: Query) -> Iterator[_Slot]:
+    fresh = {name: compile_value(text) for name, text in query.values}
+    drawn = {
+        name: (place, at)
+        for place, group in enumerate(query.samples)
+        for at, (name, _) in enumerate(group.columns)
+    }
+    for name in query.parameters:
+        yield _Slot(drawn.get(name), fresh.get(name))
 
 
 class _Choice:
@@ -74,8 +99,6 @@ class _Choice:
 
     def __init__(self, tenant: TenantSamples, queries: Sequence[Query]) -> None:
         self.id = tenant.id
-        self.encoded = tenant.id.encode()
-        self.tenants = tenant.size_class
         self.asked = [
             _Asked(query, tenant)
             for query in queries
@@ -116,19 +139,14 @@ class Draws:
         if not choice.asked:
             return None
         asked = choice.asked[_pick(choice.weights)]
-        rows = [group[int(random.random() * len(group))] for group in asked.groups]
-        reserved: tuple[Reserved, ...] = ()
-        if asked.owned:
-            reserved = tuple(self._reserve(choice, asked))
-            if len(reserved) < len(asked.owned):
-                return None
-            for _, _, place, at in reserved:
-                rows[place] = asked.groups[place][at]
-            self._reserved.update(reserved)
-        values = asked.values(rows)
-        return Request(
-            asked.query, asked.statement, choice.encoded, choice.tenants, values, reserved
-        )
+        return self._draw_reserved(choice, asked) if asked.owned else asked.any()
+
+    def _draw_reserved(self, choice: _Choice, asked: _Asked) -> Request | None:
+        reserved = tuple(self._reserve(choice, asked))
+        if len(reserved) < len(asked.owned):
+            return None
+        self._reserved.update(reserved)
+        return asked.with_reserved(reserved)
 
     def release(self, request: Request) -> None:
         """Lets others have the values of an answered request."""

@@ -10,6 +10,7 @@ share, and latency counts from when that was due.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import time
@@ -45,6 +46,8 @@ SCHEDULE = Schedule(WORK.rate, WORK.arrivals) if WORK.rate else None
 END = WORK.warmup_seconds + WORK.seconds
 """When the schedule ends."""
 OWNERSHIP = Ownership(WORK.tenants, WORK.tenant_column)
+gc.freeze()
+"""All this stays: nobody needs to look through it for garbage while requests wait."""
 
 CONFLICTS = ("40001", "40P01")
 """Serialization failure and deadlock: an application tries again, so the driver does."""
@@ -211,7 +214,8 @@ class CriticalQueryUser(User):
                 record.retries += MEASURED.counts(time.perf_counter())
             return answer
         finally:
-            DRAWS.release(request)
+            if request.reserved:
+                DRAWS.release(request)
             MEASURED.under_way -= 1
 
     def _try(self, request: Request) -> Answer:
