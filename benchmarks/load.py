@@ -74,7 +74,7 @@ def _same_rate(target: Target, settings: Settings, script: Path, wanted: LoadSet
 
 
 def _throughput(target: Target, settings: Settings, script: Path, wanted: LoadSettings) -> None:
-    blind = replace(wanted, searched_every=0)
+    blind = replace(wanted, search_share=0)
     rounds = [
         (
             load(target, settings, wanted).requests_per_second,

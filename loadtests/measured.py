@@ -42,6 +42,8 @@ class Measured:
         self.under_way = 0
         self.zero = self.started = self.ended = float("inf")
         self.searched = self.switched = 0
+        self.search_from = 0.0
+        """When the next answer may be searched for what is another tenant's."""
         self._cpu_at_start = self._cpu_at_end = 0.0
         self._paused = 0.0
         self._work, self._draws = work, draws

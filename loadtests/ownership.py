@@ -1,7 +1,8 @@
 """Whose an answer is: rows of another tenant, told by the tenant column, ids and canaries.
 
-The tenant column is looked at in every answer that has it. Every 16th answer of a connection is
-searched whole (what both cost together, of 5 % that are allowed: benchmarks/load.py), every
+The tenant column is looked at in every answer that has it. Besides, answers are searched whole, as
+many as fit into 1 % of the driver's time: most of them under a light load, one in some twenty under
+the heaviest (what both cost together, of 5 % that are allowed: benchmarks/load.py). That is every
 column and inside texts and JSON: for the ids of other tenants, for keys that the driver has drawn
 from their tables, and for the canaries that a fill plants in texts.
 """

@@ -89,43 +89,32 @@ class PipelinedConnection:
         """
         try:
             self._send(statement, tenant, values)
-            answer = _judge(self._results(wait), self._place)
-            if answer.error:
-                self._recover(wait)
+            results = self._results(wait)
+            if results[-1].status not in _ANSWERED:  # what follows an error is given up, too
+                return self._failed(results, wait)
         except psycopg.OperationalError as error:
             raise ConnectionLost(one_line(error)) from None
-        if answer.error and self._server.status != pq.ConnStatus.OK:
-            raise ConnectionLost(answer.error)
-        return answer
+        found = results[self._place]
+        return Answer(found.ntuples or found.command_tuples or 0, found)
 
     def _send(self, statement: bytes, tenant: bytes, values: Sequence[bytes | None]) -> None:
         """Sends all that a transaction consists of in one go."""
-        send = self._server.send_query_prepared
+        server = self._server
         if self._bounds:
-            send(b"begin", ())
-        send(b"set_tenant", (tenant,))
-        send(statement, values)
+            server.send_query_prepared(b"begin", ())
+        server.send_query_prepared(b"set_tenant", (tenant,))
+        server.send_query_prepared(statement, values)
         if self._bounds:
-            send(b"commit", ())
-        self._sync()
+            server.send_query_prepared(b"commit", ())
+        server.pipeline_sync()
+        if server.flush():
+            self._send_rest()
 
-    def _sync(self) -> None:
-        self._server.pipeline_sync()
-        while self._server.flush():  # what is too big to go at once goes as the server reads it
+    def _send_rest(self) -> None:
+        """What is too big to go at once goes as the server reads it."""
+        while self._server.flush():
             select.select([self.socket], [self.socket], [])
             self._server.consume_input()
-
-    def _recover(self, wait: Callable[[], None]) -> None:
-        """Gives up a transaction that failed, where it was begun by a statement."""
-        if self._server.transaction_status == pq.TransactionStatus.INERROR:
-            self._server.send_query_prepared(b"rollback", ())
-            self._sync()
-            self._results(wait)
-
-    def _prepare(self, name: str, statement: str) -> None:
-        result = self._server.prepare(name.encode(), statement.encode())
-        if result.status != pq.ExecStatus.COMMAND_OK:
-            raise ValueError(f"{name}: {result.error_message.decode().strip()}")
 
     def _results(self, wait: Callable[[], None]) -> list[pq.abc.PGresult]:
         """The results of the statements, up to the sync."""
@@ -142,13 +131,24 @@ class PipelinedConnection:
                 return results
             results.append(result)
 
+    def _failed(self, results: Sequence[pq.abc.PGresult], wait: Callable[[], None]) -> Answer:
+        """The first error; a transaction that a statement began is given up."""
+        if self._server.transaction_status == pq.TransactionStatus.INERROR:
+            self._server.send_query_prepared(b"rollback", ())
+            self._server.pipeline_sync()
+            self._results(wait)
+        answer = _error(next(each for each in results if each.status not in _ANSWERED))
+        if self._server.status != pq.ConnStatus.OK:
+            raise ConnectionLost(answer.error)
+        return answer
 
-def _judge(results: Sequence[pq.abc.PGresult], place: int) -> Answer:
-    """The answer of the query, whose result stands at that place, or the first error."""
-    for result in results:
-        if result.status not in _ANSWERED:
-            message = " ".join(result.error_message.decode(errors="replace").split())
-            state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
-            return Answer(0, result, message or "no answer", state.decode())
-    found = results[place]
-    return Answer(found.ntuples or found.command_tuples or 0, found)
+    def _prepare(self, name: str, statement: str) -> None:
+        result = self._server.prepare(name.encode(), statement.encode())
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise ValueError(f"{name}: {result.error_message.decode().strip()}")
+
+
+def _error(result: pq.abc.PGresult) -> Answer:
+    message = " ".join(result.error_message.decode(errors="replace").split())
+    state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    return Answer(0, result, message or "no answer", state.decode())

@@ -8,7 +8,8 @@ a tenth of its time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,10 @@ Tally = defaultdict[int, int]
 def new_tally() -> Tally:
     """Nothing seen yet."""
     return defaultdict(int)
+
+
+def _new_row() -> array[int]:
+    return array("q")
 
 
 def told_apart(microseconds: int) -> int:
@@ -61,11 +66,12 @@ class Record:
 
     response: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(new_tally))
     """By class of tenant, from the intended start to the answer."""
+    fresh: defaultdict[str, array[int]] = field(default_factory=lambda: defaultdict(_new_row))
+    """The same of answers that are not counted yet, nor was whoever watches told of them: one after
+    the other, for counting them as they come would take longer."""
+    fresh_rows: int = 0
     service: Tally = field(default_factory=new_tally)
     """From when the request was sent; nothing where that is the intended start."""
-    untold: Tally = field(default_factory=new_tally)
-    """Answers that whoever watches was not told of yet."""
-    untold_rows: int = 0
     errors: int = 0
     timeouts: int = 0
     retries: int = 0
@@ -78,14 +84,13 @@ class Record:
     @property
     def requests(self) -> int:
         """Answers with a latency, and errors."""
-        return self.errors + sum(sum(tally.values()) for tally in self.response.values())
+        counted = sum(sum(tally.values()) for tally in self.response.values())
+        return self.errors + counted + sum(len(row) for row in self.fresh.values())
 
     def answered(self, tenants: str, microseconds: int, rows: int, minimum_rows: int) -> None:
-        """Counts an answer for a tenant of that class."""
-        value = told_apart(microseconds)
-        self.response[tenants][value] += 1
-        self.untold[value] += 1
-        self.untold_rows += rows
+        """Notes an answer for a tenant of that class."""
+        self.fresh[tenants].append(microseconds)
+        self.fresh_rows += rows
         if rows < minimum_rows:
             self.empty += 1
 
@@ -110,11 +115,27 @@ class Record:
         if len(self.leaks) < LEAKS_KEPT:
             self.leaks.append(leak)
 
-    def take_untold(self) -> tuple[Tally, int]:
-        """Answers since it was asked last, and their rows."""
-        taken = self.untold, self.untold_rows
-        self.untold, self.untold_rows = new_tally(), 0
-        return taken
+    def count(self) -> tuple[Tally, int]:
+        """Counts answers that are fresh; them and their rows."""
+        fresh, self.fresh = self.fresh, defaultdict(_new_row)
+        rows, self.fresh_rows = self.fresh_rows, 0
+        counted = new_tally()
+        for tenants, row in fresh.items():
+            _count(row, self.response[tenants])
+            _count(row, counted)
+        return counted, rows
+
+    def by_class(self) -> dict[str, Tally]:
+        """How long answers took by class of tenant, counted before or fresh."""
+        found = defaultdict(new_tally, {name: t.copy() for name, t in self.response.items()})
+        for tenants, row in self.fresh.items():
+            _count(row, found[tenants])
+        return found
+
+
+def _count(row: array[int], into: Tally) -> None:
+    for microseconds, count in Counter(row).items():
+        into[told_apart(microseconds)] += count
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +177,7 @@ def at_rest(name: str, record: Record) -> QueryRecord:
     """The record as a value that can be written down."""
     return QueryRecord(
         name=name,
-        response={key: encoded(tally) for key, tally in record.response.items()},
+        response={key: encoded(tally) for key, tally in record.by_class().items()},
         service=encoded(record.service) if record.service else "",
         errors=record.errors,
         timeouts=record.timeouts,

@@ -66,21 +66,23 @@ class Teller:
             self.live.queries[query.name].add(counts.FOREIGN_ROWS, rows)
 
     def _tell_answers(self, query: Query, hear: Hear) -> None:
-        record, unmeasured = (
-            records[query.name] for records in (self._measured.records, self._measured.unmeasured)
-        )
-        if self.live is not None:
-            for microseconds, count in record.untold.items():
-                self.live.queries[query.name].answered(microseconds, count)
-        for each in (record, unmeasured):
-            if each.untold:
-                hear(query, *each.take_untold())
+        for record in (self._measured.records[query.name], self._measured.unmeasured[query.name]):
+            if record.fresh:
+                tally, rows = record.count()
+                hear(query, tally, rows)
+                if self.live is not None and record is self._measured.records[query.name]:
+                    _add(self.live.queries[query.name], tally)
 
     def _tell_tenants(self) -> None:
         asked, self._measured.asked = self._measured.asked, defaultdict(int)
         if self.live is not None:
             for tenant, count in asked.items():
                 self.live.asked(tenant, count)
+
+
+def _add(counted: counts.QueryCounts, tally: Tally) -> None:
+    for microseconds, count in tally.items():
+        counted.answered(microseconds, count)
 
 
 def _load(work: Workload, users: int) -> counts.Load:

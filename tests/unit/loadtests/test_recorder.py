@@ -46,15 +46,17 @@ def test_ever_longer_latencies_take_no_more_than_some_thousand_counts() -> None:
     assert len(values) < 12_000
 
 
-def test_answers_are_told_once() -> None:
+def test_answers_are_told_once_and_kept() -> None:
     record = Record()
     for microseconds in (70, 70, 90):
         record.answered("small", microseconds, 2, 1)
-    assert record.take_untold() == ({70: 2, 90: 1}, 6)
+    assert record.count() == ({70: 2, 90: 1}, 6)
     record.answered("giant", 80, 1, 1)
-    assert record.take_untold() == ({80: 1}, 1)
-    assert record.take_untold() == ({}, 0)
+    assert record.by_class() == {"small": {70: 2, 90: 1}, "giant": {80: 1}}
     assert record.requests == 4, "told or not"
+    assert record.count() == ({80: 1}, 1)
+    assert record.count() == ({}, 0)
+    assert record.by_class() == {"small": {70: 2, 90: 1}, "giant": {80: 1}}
 
 
 def test_classes_of_tenants_are_told_apart_at_rest() -> None:
