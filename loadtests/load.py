@@ -170,7 +170,7 @@ def summarize(
         warmup_seconds=load_settings.warmup_seconds,
         requests_per_second=answered / seconds if seconds else 0.0,
         queries=results,
-        notes=tuple(_notes(driver, arrivals, switched)),
+        notes=(*_notes(driver, arrivals, switched), *judging.rowless(queries, results)),
         driver=driver,
         arrivals=arrivals,
         searched=sum(record.searched for record in records),

@@ -91,7 +91,7 @@ class Record:
         """Notes an answer for a tenant of that class."""
         self.fresh[tenants].append(microseconds)
         self.fresh_rows += rows
-        if rows < minimum_rows:
+        if not rows or rows < minimum_rows:
             self.empty += 1
 
     def served(self, microseconds: int) -> None:
