@@ -136,9 +136,9 @@ def test_a_share_of_errors_can_be_allowed() -> None:
     assert found.reason == "2 errors (the budget is 0.100%), the first: bad luck"
 
 
-def test_queries_that_may_be_empty_and_always_were_are_told_and_do_not_miss() -> None:
+def test_queries_that_may_be_empty_and_mostly_were_are_told_and_do_not_miss() -> None:
     may_be_empty = replace(QUERY, minimum_rows=0)
-    names = {"never": [0] * 100, "often": [0] * 99 + [1], "promised": [1] * 100}
+    names = {"never": [0] * 100, "once": [0] * 99 + [1], "at_times": [0, 1] * 50}
     queries = [replace(may_be_empty, name=name) for name in names]
     results = []
     for query in queries:
@@ -146,12 +146,13 @@ def test_queries_that_may_be_empty_and_always_were_are_told_and_do_not_miss() ->
         for rows in names[query.name]:
             record.answered("medium", 1_000, rows, query.minimum_rows)
         results.append(result(query, [at_rest(query.name, record)]))
-    assert {each.name: each.empty for each in results} == {"never": 100, "often": 99, "promised": 0}
+    assert [each.empty for each in results] == [100, 99, 50]
     assert {each.verdict for each in results} == {"pass"}
     assert list(rowless(queries, results)) == [
-        "nothing was found in any call of never (100 calls): their headers promise none"
+        "what was measured found nothing, as their headers allow: "
+        "never (empty in 100 of 100 calls), once (empty in 99 of 100 calls)"
     ]
-    assert list(rowless(queries[1:], results)) == []
+    assert list(rowless(queries[2:], results)) == []
 
 
 def test_a_query_that_promises_rows_and_has_none_is_a_miss_and_not_told_besides() -> None:
