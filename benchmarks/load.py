@@ -21,6 +21,8 @@ from harness.server.binaries import tool
 from loadtests.load import LoadSettings, load
 
 ROUNDS, SECONDS, ACCOUNTS, CLIENTS = 3, 4, 1000, 8
+DRIVERS = ((CLIENTS, 1), (CLIENTS, 2), (32, 1), (32, 2))
+"""Clients and the processes that they are in, of which pgbench has threads."""
 RATE = 400.0
 """Requests per second of the comparison at one rate: what a busy pair of cores still takes."""
 QUERY = """\
@@ -55,6 +57,7 @@ def main() -> None:
         _one_client(target, settings, script, replace(closed, users=1))
         _same_rate(target, settings, script, replace(closed, rate=RATE))
         _throughput(target, settings, script, closed)
+        _watching(target, settings, closed)
 
 
 def _one_client(target: Target, settings: Settings, script: Path, wanted: LoadSettings) -> None:
@@ -74,18 +77,36 @@ def _same_rate(target: Target, settings: Settings, script: Path, wanted: LoadSet
 
 
 def _throughput(target: Target, settings: Settings, script: Path, wanted: LoadSettings) -> None:
-    blind = replace(wanted, searched_every=0)
-    rounds = [
-        (
-            load(target, settings, wanted).requests_per_second,
-            load(target, settings, blind).requests_per_second,
-            _rate(target, script),
-        )
-        for _ in range(ROUNDS)
-    ]
-    ours, unwatched, peer = (statistics.median(figures) for figures in zip(*rounds, strict=True))
-    tell(f"load: {CLIENTS} clients", ours, peer, "at least 0.6", "requests/s")
+    for users, processes in DRIVERS:
+        each = replace(wanted, users=users, processes=processes)
+        pairs = [
+            (load(target, settings, each), _rate(target, script, users, processes))
+            for _ in range(ROUNDS)
+        ]
+        ours = statistics.median(result.requests_per_second for result, _ in pairs)
+        peer = statistics.median(rate for _, rate in pairs)
+        figure = f"load: {users} clients of {processes} process{'es' * (processes > 1)}"
+        promise = "at least 0.6" if users == CLIENTS and processes == 1 else "no promise"
+        tell(figure, ours, peer, promise, "requests/s")
+        cpu = statistics.median(_cpu(result) for result, _ in pairs)
+        print(f"{figure}: {cpu:.1f} µs of the driver's processor time for a request")
+
+
+def _watching(target: Target, settings: Settings, wanted: LoadSettings) -> None:
+    blind = replace(wanted, search_share=0)
+    pairs = [(load(target, settings, wanted), load(target, settings, blind)) for _ in range(ROUNDS)]
+    ours, unwatched = (
+        statistics.median(result.requests_per_second for result in results)
+        for results in zip(*pairs, strict=True)
+    )
     tell("load: watching whose rows are, or not", ours, unwatched, "at least 0.95", "requests/s")
+
+
+def _cpu(result: LoadResult) -> float:
+    """Microseconds of a driver process for each of its requests, where all processes do as much."""
+    assert result.driver  # noqa: S101
+    rate = result.requests_per_second / result.driver.processes
+    return result.driver.cpu_share / rate * 1e6
 
 
 def _p50(result: LoadResult) -> float:
@@ -132,10 +153,10 @@ def _latency(target: Target, script: Path, clients: int, *options: str) -> float
     return statistics.median(latencies) / 1000
 
 
-def _rate(target: Target, script: Path) -> float:
-    """Transactions per second of pgbench in one thread, without the time that connecting takes."""
+def _rate(target: Target, script: Path, clients: int, threads: int) -> float:
+    """Transactions per second of pgbench, without the time that connecting takes."""
     with tempfile.TemporaryDirectory() as directory:
-        told = _pgbench(target, script, CLIENTS, directory)
+        told = _pgbench(target, script, clients, directory, f"--jobs={threads}")
     found = re.search(r"tps = ([\d.]+)", told)
     assert found  # noqa: S101
     return float(found[1])
@@ -143,7 +164,7 @@ def _rate(target: Target, script: Path) -> float:
 
 def _pgbench(target: Target, script: Path, clients: int, directory: str, *options: str) -> str:
     command = [tool("pgbench"), "--no-vacuum", "--protocol=prepared", f"--client={clients}"]
-    command += ["--jobs=1", f"--time={SECONDS}", f"--file={script}", *options]
+    command += [f"--time={SECONDS}", f"--file={script}", *options]
     command += [re.sub(r"\s+", " ", target.app)]
     done = subprocess.run(command, check=True, cwd=directory, capture_output=True, text=True)
     return done.stdout

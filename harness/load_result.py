@@ -147,7 +147,7 @@ class QueryResult:
     errors: int
     """Answers that were errors, apart from timeouts and from conflicts that a retry solved."""
     empty: int
-    """Answers with fewer rows than the header promises."""
+    """Answers with fewer rows than the header promises, or with none where it promises none."""
     foreign_rows: int
     """Rows of another tenant."""
     latency: Latency | None

@@ -7,7 +7,6 @@ under way, and each driver process has rows of its own of them: two users never 
 from __future__ import annotations
 
 import random
-from bisect import bisect
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from loadtests.query import Query
 from loadtests.workload import Row, TenantSamples, Workload
 
 _ATTEMPTS = 5
+_AT_A_TIME = 256
 
 Reserved = tuple[str, str, int, int]
 """Tenant, query, group and row of values that nobody else may use meanwhile."""
@@ -33,65 +33,65 @@ class Request(NamedTuple):
     tenants: str
     """The tenant's class."""
     values: list[bytes | None]
-    reserved: tuple[Reserved, ...]
+    reserved: tuple[Reserved, ...] = ()
 
 
 class _Asked:
     """A query of a tenant with its values encoded, so that a draw only picks."""
 
     def __init__(self, query: Query, tenant: TenantSamples) -> None:
-        self.query = query
+        self.query, self.tenant = query, tenant.id
         self.statement = query.name.encode()
         self.groups = [_encoded(rows) for rows in tenant.rows[query.name]]
         self.owned = [place for place, group in enumerate(query.samples) if group.owned]
-        fresh = {name: compile_value(text) for name, text in query.values}
-        drawn = {
-            name: (place, at)
-            for place, group in enumerate(query.samples)
-            for at, (name, _) in enumerate(group.columns)
-        }
-        own = tenant.id.encode()
-        self._slots = [_Slot(own, drawn.get(name), fresh.get(name)) for name in query.parameters]
+        self._encoded, self._tenants = tenant.id.encode(), tenant.size_class
+        self._slots = list(_slots(query))
+        self._ready: list[Request] = []
+        if len(self.groups) == 1 and not query.values:
+            (only,) = self.groups
+            self._ready = [self._request([row]) for row in only]
 
-    def values(self, rows: Sequence[EncodedRow]) -> list[bytes | None]:
-        """The values in the order of the placeholders."""
-        return [
-            make().encode() if make else rows[at[0]][at[1]] if at else tenant
-            for tenant, at, make in self._slots
+    def any(self) -> Request:
+        """A request with whatever values."""
+        if self._ready:
+            return self._ready[int(random.random() * len(self._ready))]
+        return self._request(self._rows())
+
+    def with_reserved(self, reserved: tuple[Reserved, ...]) -> Request:
+        """A request with these values, and whatever others it needs."""
+        rows = self._rows()
+        for _, _, place, at in reserved:
+            rows[place] = self.groups[place][at]
+        return self._request(rows)._replace(reserved=reserved)
+
+    def _rows(self) -> list[EncodedRow]:
+        return [group[int(random.random() * len(group))] for group in self.groups]
+
+    def _request(self, rows: Sequence[EncodedRow]) -> Request:
+        """With the values of a row of each group, in the order of the placeholders."""
+        values = [
+            make().encode() if make else rows[at[0]][at[1]] if at else self._encoded
+            for at, make in self._slots
         ]
+        return Request(self.query, self.statement, self._encoded, self._tenants, values)
 
 
 class _Slot(NamedTuple):
-    """Where a value comes from: a function, a column of a group's row, or it is the tenant."""
+    """Where a value comes from: a column of a group's row, a function, or it is the tenant."""
 
-    tenant: bytes
     at: tuple[int, int] | None
     make: Make | None
 
 
-class _Choice:
-    """A tenant's queries that it has parameters for, ready to be drawn by weight."""
-
-    def __init__(self, tenant: TenantSamples, queries: Sequence[Query]) -> None:
-        self.id = tenant.id
-        self.encoded = tenant.id.encode()
-        self.tenants = tenant.size_class
-        self.asked = [
-            _Asked(query, tenant)
-            for query in queries
-            if not query.samples or tenant.rows[query.name]
-        ]
-        self.weights: list[float] = []
-
-    def weigh(self, focus: frozenset[str]) -> None:
-        """Queries in focus share half of all requests; without one, their weights count."""
-        queries = [asked.query for asked in self.asked]
-        weights = workload.weights(queries)
-        focused = [query.name in focus for query in queries]
-        if any(focused):
-            extra = sum(weights) / sum(focused)
-            weights = [w + extra * f for w, f in zip(weights, focused, strict=True)]
-        self.weights = list(accumulate(weights))
+def _slots(query: Query) -> Iterator[_Slot]:
+    fresh = {name: compile_value(text) for name, text in query.values}
+    drawn = {
+        name: (place, at)
+        for place, group in enumerate(query.samples)
+        for at, (name, _) in enumerate(group.columns)
+    }
+    for name in query.parameters:
+        yield _Slot(drawn.get(name), fresh.get(name))
 
 
 class Draws:
@@ -99,56 +99,74 @@ class Draws:
 
     def __init__(self, work: Workload, part: int = 0, parts: int = 1) -> None:
         """Prepares the draws."""
-        self._choices = [_Choice(tenant, work.queries) for tenant in work.tenants]
-        self._tenant_weights = list(accumulate(tenant.weight for tenant in work.tenants))
+        self._tenants = [
+            (tenant.weight, [_Asked(q, tenant) for q in work.queries if _can_ask(tenant, q)])
+            for tenant in work.tenants
+        ]
         self._reserved: set[Reserved] = set()
         self._part, self._parts = part, parts
         self.focus(frozenset())
 
     def focus(self, names: frozenset[str]) -> None:
         """From now on half of the requests are for these queries; none: as the weights say."""
-        for choice in self._choices:
-            choice.weigh(names)
+        shares = [
+            (asked, weight * share)
+            for weight, of_tenant in self._tenants
+            for asked, share in zip(of_tenant, _shares(of_tenant, names), strict=True)
+        ]
+        self._next = _drawn([asked for asked, _ in shares], [share for _, share in shares])
 
     def draw(self) -> Request | None:
         """A request; None where all values of the query drawn are in use just now."""
-        choice = self._choices[_pick(self._tenant_weights)]
-        if not choice.asked:
+        asked = next(self._next)
+        return self._draw_reserved(asked) if asked.owned else asked.any()
+
+    def _draw_reserved(self, asked: _Asked) -> Request | None:
+        reserved = tuple(self._reserve(asked))
+        if len(reserved) < len(asked.owned):
             return None
-        asked = choice.asked[_pick(choice.weights)]
-        rows = [group[int(random.random() * len(group))] for group in asked.groups]
-        reserved: tuple[Reserved, ...] = ()
-        if asked.owned:
-            reserved = tuple(self._reserve(choice, asked))
-            if len(reserved) < len(asked.owned):
-                return None
-            for _, _, place, at in reserved:
-                rows[place] = asked.groups[place][at]
-            self._reserved.update(reserved)
-        values = asked.values(rows)
-        return Request(
-            asked.query, asked.statement, choice.encoded, choice.tenants, values, reserved
-        )
+        self._reserved.update(reserved)
+        return asked.with_reserved(reserved)
 
     def release(self, request: Request) -> None:
         """Lets others have the values of an answered request."""
         if request.reserved:
             self._reserved.difference_update(request.reserved)
 
-    def _reserve(self, choice: _Choice, asked: _Asked) -> Iterator[Reserved]:
+    def _reserve(self, asked: _Asked) -> Iterator[Reserved]:
         """A row of this process that no request has, per group; a few draws may find none."""
         for place in asked.owned:
             own = range(self._part, len(asked.groups[place]), self._parts)
             for _ in range(_ATTEMPTS if own else 0):
-                wanted = (choice.id, asked.query.name, place, random.choice(own))
+                wanted = (asked.tenant, asked.query.name, place, random.choice(own))
                 if wanted not in self._reserved:
                     yield wanted
                     break
 
 
-def _pick(cumulated: Sequence[float]) -> int:
-    """A place by its weight, of cumulated weights; random.choices takes four times as long."""
-    return bisect(cumulated, random.random() * cumulated[-1], 0, len(cumulated) - 1)
+def _can_ask(tenant: TenantSamples, query: Query) -> bool:
+    """Whether the tenant has parameters for the query, or it needs none."""
+    return not query.samples or bool(tenant.rows[query.name])
+
+
+def _shares(of_tenant: Sequence[_Asked], focus: frozenset[str]) -> list[float]:
+    """What part of a tenant's requests is for each query: queries in focus share half of all;
+    without one, their weights count."""
+    queries = [asked.query for asked in of_tenant]
+    weights = workload.weights(queries)
+    focused = [query.name in focus for query in queries]
+    if any(focused):
+        extra = sum(weights) / sum(focused)
+        weights = [w + extra * f for w, f in zip(weights, focused, strict=True)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _drawn(asked: Sequence[_Asked], shares: Sequence[float]) -> Iterator[_Asked]:
+    """One after the other by their shares, many at a time, for one alone takes several times as
+    long."""
+    cumulated = list(accumulate(shares))
+    while True:
+        yield from random.choices(asked, cum_weights=cumulated, k=_AT_A_TIME)
 
 
 def _encoded(rows: Sequence[Row]) -> list[EncodedRow]:

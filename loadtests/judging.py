@@ -97,6 +97,19 @@ def excused(load: LoadResult, lacking: Mapping[str, str]) -> LoadResult:
     return replace(load, queries=tuple(queries))
 
 
+def rowless(queries: Iterable[Query], results: Iterable[QueryResult]) -> Iterator[str]:
+    """In a line, queries that hardly ever found a row; those whose header promises one miss."""
+    found = {result.name: result for result in results}
+    told = [
+        f"{query.name} (empty in {result.empty} of {answers} calls)"
+        for query in queries
+        if (result := found[query.name]).empty and not query.minimum_rows
+        if result.empty >= (1 - EMPTY_SHARE) * (answers := result.samples - result.timeouts)
+    ]
+    if told:
+        yield f"what was measured found nothing, as their headers allow: {', '.join(told)}"
+
+
 def latency(histogram: HdrHistogram) -> Latency | None:
     """What a histogram of microseconds says in milliseconds; None where it is empty."""
     if not histogram.total_count:
@@ -192,7 +205,7 @@ def _overall(tally: _Tally, budgets: Sequence[BudgetResult]) -> tuple[Verdict, s
     if tally.leaks:
         return "miss", f"leak: {tally.leaks[0]}"
     missed = [budget.reason for budget in budgets if budget.verdict == "miss"]
-    if tally.empty > EMPTY_SHARE * tally.samples:
+    if tally.query.minimum_rows and tally.empty > EMPTY_SHARE * tally.samples:
         missed.append(
             f"{tally.empty} of {tally.samples} answers were empty, the header promises at least "
             f"{tally.query.minimum_rows} rows"

@@ -58,8 +58,9 @@ class LoadSettings:
     shares: Shares = field(default_factory=Shares)
     only: tuple[str, ...] = ()
     """Names of the queries to drive, `hs.*` for several; all where it is empty."""
-    searched_every: int = 16
-    """Every so many answers one is searched for what is another tenant's; 0: no look at all."""
+    search_share: float = 0.01
+    """So much of the drivers' time answers are searched for what is another tenant's; 0: no look
+    at all."""
     processes: int = 1
     """Driver processes that share users and rate."""
     web_port: int = 0
@@ -169,7 +170,7 @@ def summarize(
         warmup_seconds=load_settings.warmup_seconds,
         requests_per_second=answered / seconds if seconds else 0.0,
         queries=results,
-        notes=tuple(_notes(driver, arrivals, switched)),
+        notes=(*_notes(driver, arrivals, switched), *judging.rowless(queries, results)),
         driver=driver,
         arrivals=arrivals,
         searched=sum(record.searched for record in records),
@@ -233,7 +234,7 @@ def _prepare(
         rate=load_settings.rate,
         arrivals=load_settings.arrivals,
         extend_seconds=load_settings.extend_seconds,
-        searched_every=load_settings.searched_every,
+        search_share=load_settings.search_share,
         bounds=bounds,
     )
 

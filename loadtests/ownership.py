@@ -1,7 +1,8 @@
 """Whose an answer is: rows of another tenant, told by the tenant column, ids and canaries.
 
-The tenant column is looked at in every answer that has it. Every 16th answer of a connection is
-searched whole (what both cost together, of 5 % that are allowed: benchmarks/load.py), every
+The tenant column is looked at in every answer that has it. Besides, answers are searched whole, as
+many as fit into 1 % of the driver's time: most of them under a light load, one in some twenty under
+the heaviest (what both cost together, of 5 % that are allowed: benchmarks/load.py). That is every
 column and inside texts and JSON: for the ids of other tenants, for keys that the driver has drawn
 from their tables, and for the canaries that a fill plants in texts.
 """
@@ -41,9 +42,18 @@ class Ownership:
 
     def of_rows(self, statement: bytes, tenant: bytes, result: pq.abc.PGresult) -> Foreign:
         """Rows whose tenant column names another tenant; the cheap look at every answer."""
-        position = self._position(statement, result)
+        try:
+            position = self._positions[statement]
+        except KeyError:
+            position = self._positions[statement] = self._position(result)
         if position is None:
             return NOTHING
+        for row in range(result.ntuples):
+            if result.get_value(row, position) != tenant:
+                return self._others(tenant, result, position)
+        return NOTHING
+
+    def _others(self, tenant: bytes, result: pq.abc.PGresult, position: int) -> Foreign:
         values = [result.get_value(row, position) for row in range(result.ntuples)]
         others = [value for value in values if value is not None and value != tenant]
         if not others:
@@ -52,25 +62,30 @@ class Ownership:
 
     def anywhere(self, tenant: bytes, result: pq.abc.PGresult) -> Foreign:
         """Rows with anything in them that is known to be another tenant's."""
-        found = [f for row in range(result.ntuples) if (f := self._in_row(tenant, result, row))]
-        return Foreign(len(found), found[0]) if found else NOTHING
+        rows, fields = range(result.ntuples), range(result.nfields)
+        if not self._owned_by_another(tenant, _text(result, rows, fields)):
+            return NOTHING
+        by_row = (self._owned_by_another(tenant, _text(result, (row,), fields)) for row in rows)
+        found = [evidence for evidence in by_row if evidence]
+        return Foreign(len(found), found[0])
 
-    def _in_row(self, tenant: bytes, result: pq.abc.PGresult, row: int) -> str:
-        values = (result.get_value(row, position) for position in range(result.nfields))
-        text = b"\n".join(value for value in values if value is not None)
+    def _owned_by_another(self, tenant: bytes, text: bytes) -> str:
         for token in _TOKEN.findall(text):
             owner = self._owner.get(token, tenant)
             if owner != tenant:
                 return f"{token.decode()} belongs to {owner.decode()}"
         return ""
 
-    def _position(self, statement: bytes, result: pq.abc.PGresult) -> int | None:
+    def _position(self, result: pq.abc.PGresult) -> int | None:
         """Where the tenant column stands in the answers of a statement."""
-        if statement not in self._positions:
-            names = [result.fname(position) for position in range(result.nfields)]
-            at = names.index(self._column) if self._column in names else None
-            self._positions[statement] = at
-        return self._positions[statement]
+        names = [result.fname(position) for position in range(result.nfields)]
+        return names.index(self._column) if self._column in names else None
+
+
+def _text(result: pq.abc.PGresult, rows: Iterable[int], fields: Iterable[int]) -> bytes:
+    """All values, a line each."""
+    get = result.get_value
+    return b"\n".join(value for row in rows for field in fields if (value := get(row, field)))
 
 
 def _owners(tenants: Sequence[TenantSamples]) -> Iterator[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ Waiting is left to the caller (`wait`), for Locust waits with gevent.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from harness.db import one_line
 BOUNDS = ("BEGIN", "COMMIT", "ROLLBACK")
 """What begins a transaction, ends it, and gives it up."""
 _BOUNDS = ("begin", "commit", "rollback")
-_ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+_ANSWERED = (int(pq.ExecStatus.TUPLES_OK), int(pq.ExecStatus.COMMAND_OK))
+_SYNC = int(pq.ExecStatus.PIPELINE_SYNC)
 
 
 class ConnectionLost(Exception):
@@ -55,7 +57,7 @@ class PipelinedConnection:
         self._server = pq.PGconn.connect(conninfo.encode())
         if self._server.status != pq.ConnStatus.OK:
             raise ConnectionLost(self._server.error_message.decode().strip())
-        self._bounds = bool(bounds)
+        self._bounds, self._place = bool(bounds), -2 if bounds else -1
         for name, statement in zip(_BOUNDS, bounds, strict=False):
             self._prepare(name, statement)
         self._prepare("set_tenant", set_tenant)
@@ -86,55 +88,67 @@ class PipelinedConnection:
         Raises ConnectionLost when there is no server any more.
         """
         try:
-            sent = [(b"set_tenant", [tenant]), (statement, values)]
-            if self._bounds:
-                sent = [(b"begin", []), *sent, (b"commit", [])]
-            results = self._sent(sent, wait)
-            if self._server.transaction_status == pq.TransactionStatus.INERROR:
-                self._sent([(b"rollback", [])], wait)
+            self._send(statement, tenant, values)
+            results = self._results(wait)
+            if results[-1].status not in _ANSWERED:  # what follows an error is given up, too
+                return self._failed(results, wait)
         except psycopg.OperationalError as error:
             raise ConnectionLost(one_line(error)) from None
-        answer = _judge(results, -2 if self._bounds else -1)
-        if answer.error and self._server.status != pq.ConnStatus.OK:
+        found = results[self._place]
+        return Answer(found.ntuples or found.command_tuples or 0, found)
+
+    def _send(self, statement: bytes, tenant: bytes, values: Sequence[bytes | None]) -> None:
+        """Sends all that a transaction consists of in one go."""
+        server = self._server
+        if self._bounds:
+            server.send_query_prepared(b"begin", ())
+        server.send_query_prepared(b"set_tenant", (tenant,))
+        server.send_query_prepared(statement, values)
+        if self._bounds:
+            server.send_query_prepared(b"commit", ())
+        server.pipeline_sync()
+        if server.flush():
+            self._send_rest()
+
+    def _send_rest(self) -> None:
+        """What is too big to go at once goes as the server reads it."""
+        while self._server.flush():
+            select.select([self.socket], [self.socket], [])
+            self._server.consume_input()
+
+    def _results(self, wait: Callable[[], None]) -> list[pq.abc.PGresult]:
+        """The results of the statements, up to the sync."""
+        server = self._server
+        results: list[pq.abc.PGresult] = []
+        while True:
+            while server.is_busy():
+                wait()
+                server.consume_input()
+            result = server.get_result()
+            if result is None:
+                continue
+            if result.status == _SYNC:
+                return results
+            results.append(result)
+
+    def _failed(self, results: Sequence[pq.abc.PGresult], wait: Callable[[], None]) -> Answer:
+        """The first error; a transaction that a statement began is given up."""
+        if self._server.transaction_status == pq.TransactionStatus.INERROR:
+            self._server.send_query_prepared(b"rollback", ())
+            self._server.pipeline_sync()
+            self._results(wait)
+        answer = _error(next(each for each in results if each.status not in _ANSWERED))
+        if self._server.status != pq.ConnStatus.OK:
             raise ConnectionLost(answer.error)
         return answer
-
-    def _sent(
-        self, statements: Sequence[tuple[bytes, Sequence[bytes | None]]], wait: Callable[[], None]
-    ) -> list[pq.abc.PGresult]:
-        """Sends prepared statements in one go and waits for their results."""
-        for name, values in statements:
-            self._server.send_query_prepared(name, values)
-        self._server.pipeline_sync()
-        self._server.flush()
-        return self._results(wait)
 
     def _prepare(self, name: str, statement: str) -> None:
         result = self._server.prepare(name.encode(), statement.encode())
         if result.status != pq.ExecStatus.COMMAND_OK:
             raise ValueError(f"{name}: {result.error_message.decode().strip()}")
 
-    def _results(self, wait: Callable[[], None]) -> list[pq.abc.PGresult]:
-        """The results of the statements, up to the sync."""
-        results: list[pq.abc.PGresult] = []
-        while True:
-            while self._server.is_busy():
-                wait()
-                self._server.consume_input()
-            result = self._server.get_result()
-            if result is None:
-                continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return results
-            results.append(result)
 
-
-def _judge(results: Sequence[pq.abc.PGresult], place: int) -> Answer:
-    """The answer of the query, whose result stands at that place, or the first error."""
-    for result in results:
-        if result.status not in _ANSWERED:
-            message = " ".join(result.error_message.decode(errors="replace").split())
-            state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
-            return Answer(0, result, message or "no answer", state.decode())
-    found = results[place]
-    return Answer(found.ntuples or found.command_tuples or 0, found)
+def _error(result: pq.abc.PGresult) -> Answer:
+    message = " ".join(result.error_message.decode(errors="replace").split())
+    state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    return Answer(0, result, message or "no answer", state.decode())

@@ -58,8 +58,8 @@ class Workload:
     part: int = 0
     """Which of `parts` processes this is for."""
     parts: int = 1
-    searched_every: int = 16
-    """Every so many answers of a connection one is searched whole; 0: no look at whose rows are."""
+    search_share: float = 0.01
+    """So much of a process's time answers are searched whole; 0: no look at whose rows are."""
     bounds: tuple[str, ...] = ()
     """What begins, ends and gives up a transaction, where a pipeline alone is none."""
 

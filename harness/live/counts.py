@@ -1,7 +1,7 @@
 """What a driver of load has counted up to now, in memory that another process can read.
 
-A request adds to a few numbers in a mapped file and nothing else is ever done: no lock, no timer,
-no encoding, which would delay the requests that are measured. Latencies fall into buckets 1/32 of
+The driver adds to a few numbers in a mapped file and nothing else is ever done: no lock, no
+encoding, which would delay the requests that are measured. Latencies fall into buckets 1/32 of
 their octave wide, so that a percentile read from them is at most 1.6 % off; verdicts are made from
 the histograms of the driver, not from these.
 """
@@ -84,11 +84,11 @@ class QueryCounts:
         """Numbers begin at a place of all."""
         self._numbers, self._at = numbers, at
 
-    def answered(self, microseconds: int) -> None:
-        """Counts an answer."""
+    def answered(self, microseconds: int, count: int = 1) -> None:
+        """Counts answers that took so long."""
         numbers, at = self._numbers, self._at
-        numbers[at] += 1
-        numbers[at + FIELDS + bucket(microseconds)] += 1
+        numbers[at] += count
+        numbers[at + FIELDS + bucket(microseconds)] += count
 
     def add(self, field: int, count: int = 1) -> None:
         """Counts something else."""
@@ -108,9 +108,9 @@ class Counted:
         first = len(load.queries) * WIDTH
         self._tenants = {name.encode(): first + n for n, name in enumerate(load.tenants)}
 
-    def asked(self, tenant: bytes) -> None:
-        """Counts a request of a tenant."""
-        self._numbers[self._tenants[tenant]] += 1
+    def asked(self, tenant: bytes, count: int = 1) -> None:
+        """Counts requests of a tenant."""
+        self._numbers[self._tenants[tenant]] += count
 
 
 def size(load: Load) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -276,6 +279,27 @@ def test_processes_share_users_and_their_histograms_add_up(
     assert 0 < watched.queries[0, ANSWERED] <= result.queries[0].samples
     assert set(counts.busiest(watched, 5)) == {SETTING.own, SETTING.other}
     assert not [each for each in counts.read() if each.load.run == os.getpid()]
+
+
+def test_locusts_pages_show_what_is_asked_and_what_fails(
+    shop: Target, settings: Settings, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    seen: list[dict[str, Any]] = []
+
+    def look(*_: float) -> None:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/stats/requests") as page:
+            seen.append({each["name"]: each for each in json.load(page)["stats"]})
+
+    queries = {name: MIXED[name] for name in ("by_key", "failing")}
+    result = _drive(shop, settings, tmp_path, queries, look, web_port=port, seconds=3.0)
+    by_key, failing = (next(q for q in result.queries if q.name == name) for name in queries)
+    shown = max(seen, key=lambda stats: stats["Aggregated"]["num_requests"])
+    assert 0.3 * by_key.samples < shown["by_key"]["num_requests"], "told as the load goes on"
+    assert shown["by_key"]["num_failures"] == 0
+    assert 0 < shown["by_key"]["median_response_time"] < 2000
+    assert shown["failing"]["num_failures"] > 0.3 * failing.errors
 
 
 def test_a_statement_that_cannot_be_prepared_ends_the_load(

@@ -1,5 +1,5 @@
 -- A delivery worker takes due messages of people who can be written to, skipping those that
--- another worker holds.
+-- another worker holds: a quarter of what waits and at most 100, so that others find some, too.
 -- budget: p95 60ms
 -- weight: 1
 -- mode: write
@@ -29,7 +29,17 @@ WITH due AS (
                 AND e.user_account_id = n.recipient_user_account_id
                 AND e.channel = 'email' AND e.is_primary)
     ORDER BY n.scheduled_for
-    LIMIT 100
+    LIMIT (
+        SELECT ceil(count(*) / 4.0)::bigint
+        FROM (
+            SELECT FROM system_core.notification AS w
+            WHERE w.business_id = %(business_id)s
+                AND w.state = 'pending'
+                AND w.scheduled_for <= now()
+                AND (w.expires_at IS NULL OR w.expires_at > now())
+            LIMIT 400
+        ) AS waiting
+    )
     FOR UPDATE OF n SKIP LOCKED
 )
 UPDATE system_core.notification AS n

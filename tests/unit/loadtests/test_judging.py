@@ -8,7 +8,7 @@ import pytest
 
 from harness.load_result import Leak, LoadResult
 from loadtests.budget import Budget, parse
-from loadtests.judging import doubted, excused, gate, merge, result
+from loadtests.judging import doubted, excused, gate, merge, result, rowless
 from loadtests.query import Query
 from loadtests.recorder import QueryRecord, Record, at_rest
 
@@ -134,6 +134,31 @@ def test_a_share_of_errors_can_be_allowed() -> None:
     found = result(query, [at_rest(QUERY.name, record)])
     assert found.verdict == "miss"
     assert found.reason == "2 errors (the budget is 0.100%), the first: bad luck"
+
+
+def test_queries_that_may_be_empty_and_mostly_were_are_told_and_do_not_miss() -> None:
+    may_be_empty = replace(QUERY, minimum_rows=0)
+    names = {"never": [0] * 100, "once": [0] * 99 + [1], "at_times": [0, 1] * 50}
+    queries = [replace(may_be_empty, name=name) for name in names]
+    results = []
+    for query in queries:
+        record = Record()
+        for rows in names[query.name]:
+            record.answered("medium", 1_000, rows, query.minimum_rows)
+        results.append(result(query, [at_rest(query.name, record)]))
+    assert [each.empty for each in results] == [100, 99, 50]
+    assert {each.verdict for each in results} == {"pass"}
+    assert list(rowless(queries, results)) == [
+        "what was measured found nothing, as their headers allow: "
+        "never (empty in 100 of 100 calls), once (empty in 99 of 100 calls)"
+    ]
+    assert list(rowless(queries[2:], results)) == []
+
+
+def test_a_query_that_promises_rows_and_has_none_is_a_miss_and_not_told_besides() -> None:
+    found = result(QUERY, [_record([1_000] * 100, rows=0)])
+    assert found.verdict == "miss"
+    assert list(rowless([QUERY], [found])) == []
 
 
 def test_retries_are_no_errors() -> None:
