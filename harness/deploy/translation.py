@@ -101,6 +101,16 @@ def _whose(text: str, tenancy: Tenancy) -> Whose:
     return lambda _: tenant
 
 
+def whose_function(definition: str, tenancy: Tenancy) -> str:
+    """Whose the queries of a function are, as it is written where the body begins: who it asks for
+    or the one parameter that says so; empty where neither is known."""
+    head, quote, body = definition.partition("$")
+    body = quote + body
+    if f"{_TENANT} CONSTANT" in body:
+        return tenancy.current_tenant
+    return _given(head, body, tenancy)
+
+
 def planned_anew(text: str) -> str:
     """CREATE FUNCTION whose queries are planned with the values that they are called with.
 
