@@ -20,10 +20,11 @@ from harness.catalog.model import Name
 from harness.catalog.shard_names import Named, Spread, on_shards
 from harness.db import Connection
 from harness.deploy import bodies, limits, tenant_bodies
+from harness.deploy.replacing import replace
 from harness.deploy.script import Transition
 
 _FUNCTIONS = """
-SELECT pn.nspname, p.proname, pg_get_functiondef(p.oid), p.prosrc, l.lanname = 'plpgsql',
+SELECT pn.nspname, p.proname, pg_get_functiondef(p.oid), p.prosrc,
        array_remove(array_agg(DISTINCT names.name::text), NULL),
        array_agg(DISTINCT ARRAY[cn.nspname::text, c.relname::text])
 FROM pg_trigger AS t
@@ -31,8 +32,8 @@ JOIN pg_proc AS p ON p.oid = t.tgfoid JOIN pg_namespace AS pn ON pn.oid = p.pron
 JOIN pg_language AS l ON l.oid = p.prolang
 JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
 CROSS JOIN LATERAL (VALUES (t.tgoldtable), (t.tgnewtable)) AS names (name)
-WHERE NOT t.tgisinternal AND pn.nspname <> 'pg_catalog'
-GROUP BY pn.nspname, p.proname, p.oid, l.lanname
+WHERE NOT t.tgisinternal AND l.lanname = 'plpgsql'
+GROUP BY pn.nspname, p.proname, p.oid
 ORDER BY p.oid
 """
 # In the order of their hashes; of a table that all share, which has none, its one shard.
@@ -65,21 +66,31 @@ _NOWHERE = Spread(())
 def name_shards(connection: Connection, named: Named) -> None:
     """Gives the functions of triggers a body for each interval of hashes; to be done once, when all
     tables are distributed."""
-    for schema, name, definition, body, is_plpgsql, changed, tables in connection.execute(
-        _FUNCTIONS
-    ).fetchall():
-        firing = [named.tables.get(Name(*table), _NOWHERE) for table in tables]
-        if not is_plpgsql or not all(table.ids and not table.shared for table in firing):
-            continue
-        transition = Transition(Name(schema, name), tuple(changed))
-        if changed and named.tables.keys() & _read_beside(body, transition, named):
-            text = by_shard(body, firing, named, _UNKNOWN)
-        elif not changed and tenant_bodies.may_name_shards(definition, body):
-            text = by_shard(body, firing, named)
-        else:
-            continue
-        if text != body:
-            connection.execute(definition.replace(body, text).encode())
+    functions = connection.execute(_FUNCTIONS).fetchall()
+    told = (_told(Name(schema, name), *rest, named) for schema, name, *rest in functions)
+    replace(connection, list(filter(None, told)))
+
+
+def _told(
+    function: Name,
+    definition: str,
+    body: str,
+    changed: Sequence[str],
+    tables: Sequence[Sequence[str]],
+    named: Named,
+) -> str | None:
+    """The function with its bodies; None where it stays as it is."""
+    firing = [named.tables.get(Name(*table), _NOWHERE) for table in tables]
+    if not all(table.ids and not table.shared for table in firing):
+        return None
+    transition = Transition(function, tuple(changed))
+    if changed and named.tables.keys() & _read_beside(body, transition, named):
+        text = by_shard(body, firing, named, _UNKNOWN)
+    elif not changed and tenant_bodies.may_name_shards(definition, body):
+        text = by_shard(body, firing, named)
+    else:
+        return None
+    return definition.replace(body, text) if text != body else None
 
 
 def read(connection: Connection) -> Named:

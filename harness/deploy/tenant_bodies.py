@@ -25,6 +25,7 @@ from harness.catalog.shard_names import Named, on_shards
 from harness.config import Roles, Tenancy
 from harness.db import Connection
 from harness.deploy import bodies, queries
+from harness.deploy.replacing import replace
 from harness.deploy.translation import whose_function
 
 _CREATE: LiteralString = """
@@ -76,12 +77,21 @@ def name_shards(connection: Connection, tenancy: Tenancy, roles: Roles, named: N
         return
     first = min(divided, key=lambda name: divided[name].ids)
     _make_asking(connection, first, tenancy, roles)
-    for definition, body in connection.execute(_FUNCTIONS).fetchall():
-        tenant = whose_function(definition, tenancy)
-        if tenant and may_name_shards(definition, body):
-            text = by_tenant(body, tenant, divided[first].ids, named)
-            if text != body:
-                connection.execute(definition.replace(body, text).encode())
+    functions = connection.execute(_FUNCTIONS).fetchall()
+    ids = divided[first].ids
+    told = (_told(definition, body, tenancy, ids, named) for definition, body in functions)
+    replace(connection, list(filter(None, told)))
+
+
+def _told(
+    definition: str, body: str, tenancy: Tenancy, ids: Sequence[int], named: Named
+) -> str | None:
+    """The function with its bodies; None where it stays as it is."""
+    tenant = whose_function(definition, tenancy)
+    if not tenant or not may_name_shards(definition, body):
+        return None
+    text = by_tenant(body, tenant, ids, named)
+    return definition.replace(body, text) if text != body else None
 
 
 def may_name_shards(definition: str, body: str) -> bool:
