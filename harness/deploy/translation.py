@@ -108,7 +108,15 @@ def whose_function(definition: str, tenancy: Tenancy) -> str:
     body = quote + body
     if f"{_TENANT} CONSTANT" in body:
         return tenancy.current_tenant
-    return _given(head, body, tenancy)
+    return _given(head, body, tenancy) or _row_given(head, body, tenancy)
+
+
+def _row_given(head: str, body: str, tenancy: Tenancy) -> str:
+    """The tenant of the one row that is a parameter, if the body holds tenants against it."""
+    column = re.escape(tenancy.column)
+    held = set(re.findall(rf"(?<=\.){column} = (\w+)\.{column}\b", body))
+    rows = {name for name in held if re.search(rf"[(,]\s*{name}\s+\w+\.\w+", head)}
+    return f"{rows.pop()}.{tenancy.column}" if len(rows) == 1 else ""
 
 
 def planned_anew(text: str) -> str:
