@@ -24,7 +24,7 @@ def replace(connection: Connection, definitions: Sequence[str]) -> None:
     """Runs CREATE OR REPLACE FUNCTION on every node; to be called in a transaction, which the
     workers do not wait for: done again, it does the same. SchemaError where a node refuses."""
     for some in _batches(definitions):
-        command = sql.SQL("DO {}").format(sql.Literal(_block(some))).as_string(connection)
+        command = sql.SQL("DO {}").format(sql.Literal(_block(some))).as_string(None)
         if failed := connection.execute(_ON_WORKERS, [command]).fetchone():
             raise SchemaError(f"{failed[0]} does not take a function's body: {failed[1]}")
     connection.execute(_QUIETLY)
