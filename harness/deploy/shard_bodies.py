@@ -67,15 +67,17 @@ def name_shards(connection: Connection, named: Named) -> None:
     """Gives the functions of triggers a body for each interval of hashes; to be done once, when all
     tables are distributed."""
     functions = connection.execute(_FUNCTIONS).fetchall()
-    told = (_told(Name(schema, name), *rest, named) for schema, name, *rest in functions)
+    told = (
+        _told(Transition(Name(schema, name), tuple(changed)), definition, body, tables, named)
+        for schema, name, definition, body, changed, tables in functions
+    )
     replace(connection, list(filter(None, told)))
 
 
 def _told(
-    function: Name,
+    transition: Transition,
     definition: str,
     body: str,
-    changed: Sequence[str],
     tables: Sequence[Sequence[str]],
     named: Named,
 ) -> str | None:
@@ -83,7 +85,7 @@ def _told(
     firing = [named.tables.get(Name(*table), _NOWHERE) for table in tables]
     if not all(table.ids and not table.shared for table in firing):
         return None
-    transition = Transition(function, tuple(changed))
+    changed = transition.tables
     if changed and named.tables.keys() & _read_beside(body, transition, named):
         text = by_shard(body, firing, named, _UNKNOWN)
     elif not changed and tenant_bodies.may_name_shards(definition, body):
