@@ -43,6 +43,8 @@ _CONFLICT = "#variable_conflict use_column"
 _TENANT, _MOMENT = "harness_tenant", "harness_moment"
 _ASKED_TIME = r"(?<![\w.])now\(\)"
 _UPDATE = re.compile(r"\bUPDATE\b", re.IGNORECASE)
+GENERIC = "plan_cache_mode=force_generic_plan"
+"""What no function of a cluster is set to."""
 _GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*=\s*force_generic_plan\b", re.IGNORECASE)
 _COMMIT = re.compile(r"\bCOMMIT\b", re.IGNORECASE)
 _ROUTINE = re.compile(
