@@ -201,7 +201,7 @@ def _execute(
     tables: Mapping[Name, str],
 ) -> str:
     """Runs a statement; a line where Citus cannot have what it adds, and it was left out."""
-    place = f"{file.path}:{statement.line}"
+    place = f"{file.path}:{statement.told_at}"
     if why := limits.of_trigger(connection, statement):
         return f"{place}: left out ({statement.shown()} …): {why}"
     try:
