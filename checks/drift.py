@@ -16,6 +16,7 @@ from harness.catalog.files.comparable import comparable
 from harness.catalog.files.privileges import EVERYTHING
 from harness.catalog.model import Catalog, Constraint, Function, Table, View
 from harness.catalog.source import Privilege, Source
+from harness.deploy import translation
 from harness.finding import Finding, Location, Severity
 from harness.report.described import DRIFT
 
@@ -30,8 +31,11 @@ def drift(files: Source, database: Source, owner: str) -> list[Finding]:
     Grants to the owner's role do not count: deploy lets it read what it handed over.
     """
     written, deployed = files.catalog, database.catalog
+    tables = _by_name(written.tables)
+    had = {name: _without_left_out(table, database) for name, table in tables.items()}
     return [
-        *_compare("table", _by_name(written.tables), _made(deployed), TABLE_ASPECTS),
+        *_compare("table", had, _made(deployed), TABLE_ASPECTS),
+        *(found for table in tables.values() for found in _left_out(table, database)),
         *_compare(
             "view",
             _by_name(written.views),
@@ -49,15 +53,49 @@ def drift(files: Source, database: Source, owner: str) -> list[Finding]:
 
 
 def _translated(files: Source, database: Source) -> dict[str, Function]:
-    """The functions of the files; a cluster has some that are written in SQL in PL/pgSQL."""
+    """The functions of the files; a cluster has some that are written in SQL in PL/pgSQL, and none
+    that wishes for generic plans."""
     there = {function.signature: function.language for function in database.catalog.functions}
     return {
-        function.signature: replace(function, language="plpgsql")
+        function.signature: _on_cluster(function, there.get(function.signature, ""))
         if database.has_citus
-        and (function.language, there.get(function.signature)) == ("sql", "plpgsql")
         else function
         for function in files.catalog.functions
     }
+
+
+def _on_cluster(function: Function, language: str) -> Function:
+    both = (function.language, language)
+    return replace(
+        function,
+        language="plpgsql" if both == ("sql", "plpgsql") else function.language,
+        settings=tuple(each for each in function.settings if each != translation.GENERIC),
+    )
+
+
+def _left_out(table: Table, database: Source) -> Iterator[Finding]:
+    """Constraints that the cluster cannot have, as deploy told."""
+    for constraint in table.constraints:
+        if why := _why_left_out(constraint, database):
+            message = f"{table.name} has no {constraint.kind} {constraint.name}: {why}"
+            yield Finding(
+                RULE, Severity.INFO, str(table.name), message, _WHY, location=constraint.location
+            )
+
+
+def _without_left_out(table: Table, database: Source) -> Table:
+    kept = (each for each in table.constraints if not _why_left_out(each, database))
+    return replace(table, constraints=tuple(kept))
+
+
+def _why_left_out(constraint: Constraint, database: Source) -> str:
+    """Deploy names a file by its path below the schema's directory."""
+    place = constraint.location
+    for told, why in database.left_out.items() if place else ():
+        path, _, line = told.rpartition(":")
+        if place and place.line == int(line) and f"/{place.file}".endswith(f"/{path}"):
+            return why
+    return ""
 
 
 def _by_name(things: Mapping[Any, Any]) -> dict[str, Any]:

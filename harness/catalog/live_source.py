@@ -49,7 +49,16 @@ def read(connection: Connection, only: Collection[str] | None = None) -> Source:
         foreign_tables=_foreign_tables(rows("foreign_tables"), rows("grants")),
         server_version=connection.info.server_version,
         has_citus=live.has_citus(connection),
+        left_out=_left_out(connection),
     )
+
+
+def _left_out(connection: Connection) -> dict[str, str]:
+    """What deploy noted, a line each: `path:line: left out (statement): reason`."""
+    if connection.execute("SELECT to_regclass('harness.left_out')").fetchone() == (None,):
+        return {}
+    lines = [line for (line,) in connection.execute("SELECT statement FROM harness.left_out")]
+    return {line.partition(": ")[0]: line.rpartition("): ")[2] for line in lines}
 
 
 def _privilege(row: Row) -> Privilege:

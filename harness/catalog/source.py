@@ -119,3 +119,6 @@ class Source:
     """`server_version_num` of the server: 170006 is 17.6. Files have none."""
     has_citus: bool = False
     """Whether the database has the extension citus."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why statements of files were left out of a cluster when it was deployed to, by their places:
+    `path:line` below the schema's directory."""

@@ -28,6 +28,7 @@ from harness.deploy import (
     roles,
     shard_bodies,
     target,
+    tenant_bodies,
     translation,
 )
 from harness.deploy.deploy import count_objects, hand_over_materialized_views, nobody
@@ -107,7 +108,9 @@ def _run(
     nodes.let_functions_ask(connection, [called_by.app, called_by.readonly, *called_by.others])
     with connection.transaction():
         hand_over_materialized_views(connection, settings)
-        shard_bodies.name_shards(connection)
+        named = shard_bodies.read(connection)
+        shard_bodies.name_shards(connection, named)
+        tenant_bodies.name_shards(connection, settings.tenancy, settings.roles, named)
         left_out = deploying.finish(connection, files, settings.roles.loader)
     on_progress(len(files), len(files))
     return count, left_out
@@ -198,7 +201,7 @@ def _execute(
     tables: Mapping[Name, str],
 ) -> str:
     """Runs a statement; a line where Citus cannot have what it adds, and it was left out."""
-    place = f"{file.path}:{statement.line}"
+    place = f"{file.path}:{statement.told_at}"
     if why := limits.of_trigger(connection, statement):
         return f"{place}: left out ({statement.shown()} …): {why}"
     try:

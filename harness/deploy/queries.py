@@ -42,6 +42,14 @@ def rewritten(text: str, change: Change) -> str:
     return text
 
 
+def trees(text: str) -> Iterator[Any]:
+    """The queries of CREATE FUNCTION in PL/pgSQL, but for what cannot be read."""
+    for expression in _told(_read(text), "PLpgSQL_expr"):
+        found = _parsed(expression["query"], expression.get("parseMode", _STATEMENT))
+        if found is not None:
+            yield found[0]
+
+
 def with_pieces(text: str, pieces: Iterable[Piece], place: int = 0) -> str:
     """The text with other words for pieces of what begins at a place."""
     for start, end, said in sorted(pieces, reverse=True):
@@ -108,14 +116,21 @@ def _reads_as(text: str, query: str) -> bool:
 
 
 def _pieces(query: str, mode: int, change: Change, variables: Set[str]) -> Iterator[Piece]:
+    found = _parsed(query, mode)
+    if found is None:
+        return
+    tree, read, moved = found
+    for start, end, said in change(tree, read, variables):
+        yield Piece(start + moved, end + moved, said)
+
+
+def _parsed(query: str, mode: int) -> tuple[Any, str, int] | None:
+    """The tree of what the parser tells, its text, and by how much that stands further on."""
     assigned = _ASSIGNED.match(query) if mode > _EXPRESSION else None
     skipped = assigned.end() if assigned else 0
     prefix = "" if mode == _STATEMENT else _SELECT
     read = prefix + query[skipped:]
     try:
-        tree = parse_sql(read)[0].stmt
+        return parse_sql(read)[0].stmt, read, skipped - len(prefix)
     except Error:
-        return
-    for start, end, said in change(tree, read, variables):
-        moved = skipped - len(prefix)
-        yield Piece(start + moved, end + moved, said)
+        return None

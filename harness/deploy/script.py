@@ -18,6 +18,7 @@ from harness.catalog.model import Name
 from harness.deploy.source import SourceFile
 from harness.errors import SchemaError
 
+_ADD = re.compile(r"\bADD\b", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:\s|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
 
@@ -50,6 +51,12 @@ class Statement:
     """The table that it makes."""
     columns: frozenset[str] = frozenset()
     """That this has."""
+
+    @property
+    def told_at(self) -> int:
+        """The line by which findings know it: that of the key it adds, or where it begins."""
+        added = _ADD.search(self.text) if self.adds_key else None
+        return self.line + (self.text[: added.start()].count("\n") if added else 0)
 
     def shown(self) -> str:
         """Its beginning, on one line."""

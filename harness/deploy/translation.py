@@ -43,6 +43,8 @@ _CONFLICT = "#variable_conflict use_column"
 _TENANT, _MOMENT = "harness_tenant", "harness_moment"
 _ASKED_TIME = r"(?<![\w.])now\(\)"
 _UPDATE = re.compile(r"\bUPDATE\b", re.IGNORECASE)
+GENERIC = "plan_cache_mode=force_generic_plan"
+"""What no function of a cluster is set to."""
 _GENERIC = re.compile(r"\bSET\s+plan_cache_mode\s*=\s*force_generic_plan\b", re.IGNORECASE)
 _COMMIT = re.compile(r"\bCOMMIT\b", re.IGNORECASE)
 _ROUTINE = re.compile(
@@ -99,6 +101,24 @@ def _whose(text: str, tenancy: Tenancy) -> Whose:
     body = quote + body
     tenant = _TENANT if f"{_TENANT} CONSTANT" in body else _given(head, body, tenancy)
     return lambda _: tenant
+
+
+def whose_function(definition: str, tenancy: Tenancy) -> str:
+    """Whose the queries of a function are, as it is written where the body begins: who it asks for
+    or the one parameter that says so; empty where neither is known."""
+    head, quote, body = definition.partition("$")
+    body = quote + body
+    if f"{_TENANT} CONSTANT" in body:
+        return tenancy.current_tenant
+    return _given(head, body, tenancy) or _row_given(head, body, tenancy)
+
+
+def _row_given(head: str, body: str, tenancy: Tenancy) -> str:
+    """The tenant of the one row that is a parameter, if the body holds tenants against it."""
+    column = re.escape(tenancy.column)
+    held = set(re.findall(rf"(?<=\.){column} = (\w+)\.{column}\b", body))
+    rows = {name for name in held if re.search(rf"[(,]\s*{name}\s+\w+\.\w+", head)}
+    return f"{rows.pop()}.{tenancy.column}" if len(rows) == 1 else ""
 
 
 def planned_anew(text: str) -> str:

@@ -1478,6 +1478,7 @@ CREATE FUNCTION hs.take_payment(
 ) RETURNS TABLE (business_id uuid, payment_id uuid, payment_number text, allocated_amount numeric,
                  unapplied_amount numeric, invoice_status text, open_balance numeric)
     LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
     tenant CONSTANT uuid := tenant_mgmt.current_business_id();
     owed   hs.invoice;
@@ -1503,7 +1504,7 @@ BEGIN
     WHERE NOT EXISTS (
         SELECT FROM hs.payment AS x
         WHERE x.business_id = tenant AND x.idempotency_key = take_payment.idempotency_key)
-    ON CONFLICT ON CONSTRAINT payment_business_id_idempotency_key_key DO NOTHING
+    ON CONFLICT (business_id, idempotency_key) DO NOTHING
     RETURNING p.* INTO taken;
 
     IF FOUND AND taken.status IN ('captured', 'settled') THEN

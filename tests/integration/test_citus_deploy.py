@@ -218,24 +218,97 @@ BEGIN
             WHERE i.business_id = shop.tenant() AND i.item_id = item);
 END $$;
 GRANT USAGE ON SCHEMA shop TO app_user;
-GRANT SELECT, INSERT ON shop.item, shop.sale, shop.part TO app_user;
+GRANT SELECT ON shop.business TO app_user;
+GRANT SELECT, INSERT, DELETE ON shop.item, shop.sale, shop.part TO app_user;
+ALTER TABLE shop.sale ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON shop.sale USING (business_id = shop.tenant());
 """
 
 
-def test_a_function_that_is_called_on_a_shard_makes_its_queries_there(
+@pytest.fixture
+def called(
     cluster: Target, shop: Settings, workers: list[Node]
-) -> None:
+) -> tuple[Target, list[uuid.UUID], uuid.UUID]:
+    """Functions that are deployed, and six tenants with an item and a sale of it each."""
     (shop.schema_dir / "30_called.sql").write_text(_CALLED, encoding="utf-8")
     tenancy = shop.tenancy.model_copy(update={"current_tenant": "shop.tenant()"})
     citus.deploy(cluster, shop.model_copy(update={"tenancy": tenancy}), workers, shards=2)
-    tenant, item = uuid.uuid4(), uuid.uuid4()
+    tenants, item = [uuid.uuid4() for _ in range(6)], uuid.uuid4()
     with psycopg.connect(cluster.admin) as connection:
-        connection.execute("INSERT INTO shop.business VALUES (%s)", [tenant])
-        connection.execute("INSERT INTO shop.item VALUES (%s, %s)", [tenant, item])
+        for tenant in tenants:
+            connection.execute("INSERT INTO shop.business VALUES (%s)", [tenant])
+            connection.execute("INSERT INTO shop.item VALUES (%s, %s)", [tenant, item])
+            sale = "INSERT INTO shop.sale VALUES (%s, %s, %s, '2026-01-01')"
+            connection.execute(sale, [tenant, uuid.uuid4(), item])
+    return cluster, tenants, item
+
+
+def _as_tenant(connection: psycopg.Connection, tenant: uuid.UUID) -> None:
+    connection.execute("SET citus.propagate_set_commands = 'local'")
+    connection.commit()
+    connection.execute(sql.SQL("SET LOCAL app.business_id = {}").format(str(tenant)))
+
+
+_ASK = "SELECT shop.sold_of(i.item_id) FROM shop.item AS i WHERE i.business_id = %s"
+
+
+def test_a_function_that_is_called_on_a_shard_makes_its_queries_there(
+    called: tuple[Target, list[uuid.UUID], uuid.UUID],
+) -> None:
+    cluster, tenants, _ = called
     with psycopg.connect(cluster.app) as connection:
-        connection.execute("SET citus.propagate_set_commands = 'local'")
+        for number, tenant in enumerate(tenants):
+            _as_tenant(connection, tenant)
+            assert connection.execute(_ASK, [tenant]).fetchall() == [(1,)]
+            found = connection.execute("SELECT count(*) FROM shop.part").fetchall()
+            assert found == [(1,)], number
+            connection.rollback()
+
+
+def test_a_function_that_is_called_for_another_tenant_finds_nothing(
+    called: tuple[Target, list[uuid.UUID], uuid.UUID],
+) -> None:
+    cluster, (mine, *others), item = called
+    with psycopg.connect(cluster.app) as connection:
+        _as_tenant(connection, mine)
+        for other in others:
+            for ask in (
+                "SELECT shop.sold(%s, %s)",
+                f"SELECT shop.sold(%s, %s) FROM shop.item WHERE business_id = '{mine}'",
+            ):
+                assert connection.execute(ask.encode(), [other, item]).fetchall() == [(0,)]
+            assert connection.execute(_ASK, [other]).fetchall() == []
+
+
+def test_functions_go_with_a_shard_that_is_moved_and_keep_it_until_then(
+    called: tuple[Target, list[uuid.UUID], uuid.UUID],
+) -> None:
+    cluster, (tenant, *_), _ = called
+    with (
+        psycopg.connect(cluster.admin, autocommit=True) as admin,
+        psycopg.connect(cluster.app) as connection,
+    ):
+        _as_tenant(connection, tenant)
+        assert connection.execute(_ASK, [tenant]).fetchall() == [(1,)]
+        admin.execute("SET statement_timeout = '1500ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            admin.execute(_MOVE, [tenant])
         connection.commit()
-        connection.execute(sql.SQL("SET LOCAL app.business_id = {}").format(str(tenant)))
-        query = "SELECT shop.sold_of(i.item_id) FROM shop.item AS i WHERE i.business_id = %s"
-        assert connection.execute(query, [tenant]).fetchall() == [(0,)]
-        assert connection.execute("SELECT count(*) FROM shop.part").fetchall() == [(1,)]
+        admin.execute("RESET statement_timeout")
+        admin.execute(_MOVE, [tenant])
+        _as_tenant(connection, tenant)
+        count = "SELECT count(*) FROM shop.part WHERE business_id = %s"
+        assert connection.execute(count, [tenant]).fetchall() == [(1,)]
+        sold = "SELECT shop.sold(i.business_id, i.item_id) FROM shop.item AS i"
+        connection.execute("DELETE FROM shop.sale WHERE business_id = %s", [tenant])
+        found = connection.execute(f"{sold} WHERE i.business_id = %s".encode(), [tenant])
+        assert found.fetchall() == [(0,)]
+
+
+_MOVE = """
+SELECT citus_move_shard_placement(s.shardid, h.nodename, h.nodeport, o.nodename, o.nodeport)
+FROM (SELECT get_shard_id_for_distribution_column('shop.item', %s) AS shardid) AS s
+JOIN pg_dist_placement AS p USING (shardid)
+JOIN pg_dist_node AS h ON h.groupid = p.groupid
+JOIN pg_dist_node AS o ON o.groupid NOT IN (0, h.groupid)
+"""

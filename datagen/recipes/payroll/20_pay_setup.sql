@@ -106,21 +106,30 @@ SELECT e.business_id, md5('order ' || k.turn || e.employee_id)::uuid, e.employee
        CASE WHEN e.is_gone THEN 'released' ELSE 'active' END,
        CASE k.kind WHEN 'child_support' THEN 0 ELSE 12 END
 FROM (
-    SELECT x.business_id, x.employee_id, max(s.hired_on) AS since, l.state_code,
-           bool_and(s.terminated_on IS NOT NULL) AS is_gone,
-           abs(hashtextextended('order ' || x.employee_id, 0) %% 1000)::integer AS place,
-           -- Those first whose pay an order has long been taken from.
-           row_number() OVER (ORDER BY max(s.hired_on) > %(as_of)s::date - 200,
-                                       hashtextextended('order ' || x.employee_id, 0),
-                                       x.employee_id) AS turn,
+    SELECT h.business_id, h.employee_id, h.since, h.state_code, h.is_gone,
+           (abs(h.drawn) %% 1000)::integer AS place,
+           -- Those first whose pay an order has long been taken from; of four one has gone since.
+           row_number() OVER (ORDER BY h.is_new, h.turn * CASE WHEN h.is_gone THEN 4 ELSE 1 END,
+                                       h.drawn, h.employee_id) AS turn,
            count(*) OVER () AS people
-    FROM payroll.employee AS x
-    JOIN payroll.employment_spell AS s
-        ON s.business_id = x.business_id AND s.employee_id = x.employee_id
-    JOIN payroll.work_location AS l
-        ON l.business_id = x.business_id AND l.work_location_id = x.primary_work_location_id
-    WHERE x.business_id = %(business_id)s
-    GROUP BY x.business_id, x.employee_id, l.state_code
+    FROM (
+        SELECT d.*, row_number() OVER (PARTITION BY d.is_new, d.is_gone
+                                       ORDER BY d.drawn, d.employee_id) AS turn
+        FROM (
+            SELECT x.business_id, x.employee_id, max(s.hired_on) AS since, l.state_code,
+                   bool_and(s.terminated_on IS NOT NULL) AS is_gone,
+                   max(s.hired_on) > %(as_of)s::date - 200 AS is_new,
+                   hashtextextended('order ' || x.employee_id, 0) AS drawn
+            FROM payroll.employee AS x
+            JOIN payroll.employment_spell AS s
+                ON s.business_id = x.business_id AND s.employee_id = x.employee_id
+            JOIN payroll.work_location AS l
+                ON l.business_id = x.business_id
+               AND l.work_location_id = x.primary_work_location_id
+            WHERE x.business_id = %(business_id)s
+            GROUP BY x.business_id, x.employee_id, l.state_code
+        ) AS d
+    ) AS h
 ) AS e
 CROSS JOIN LATERAL (VALUES
     (1, CASE WHEN e.turn %% 2 = 1 THEN 'child_support' WHEN e.turn %% 6 = 2 THEN 'creditor'

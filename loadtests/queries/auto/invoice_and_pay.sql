@@ -16,10 +16,11 @@ SELECT p.business_id,
        p.paid_amount,
        p.unapplied_amount,
        p.open_balance
-FROM auto.invoice_and_pay(
+FROM tenant_mgmt.business AS here
+CROSS JOIN LATERAL auto.invoice_and_pay(
     of_repair_order => %(repair_order_id)s::uuid,
     method          => 'card',
     idempotency_ref => %(idempotency_ref)s,
     amount          => %(amount)s::numeric,
     processor_ref   => %(processor_ref)s) AS p
-WHERE p.business_id = %(business_id)s;
+WHERE here.business_id = %(business_id)s

@@ -24,6 +24,8 @@ WITH report AS (
             SELECT jsonb_agg(jsonb_build_object('monitor', m.m, 'complete', m.m <> 'evap'))
             FROM unnest('{misfire,fuel_system,components,catalyst,evap,oxygen_sensor}'::text[])
                 AS m (m)))) AS diagnostic_session_id
+    FROM tenant_mgmt.business AS here
+    WHERE here.business_id = %(business_id)s
 )
 SELECT %(business_id)s::uuid AS business_id, r.diagnostic_session_id
 FROM report AS r

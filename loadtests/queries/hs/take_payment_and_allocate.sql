@@ -14,6 +14,7 @@ SELECT p.business_id,
        p.unapplied_amount,
        p.invoice_status,
        p.open_balance
-FROM hs.take_payment(
+FROM tenant_mgmt.business AS here
+CROSS JOIN LATERAL hs.take_payment(
     %(invoice_id)s::uuid, %(amount)s::numeric, 'card', %(idempotency_key)s, %(processor_ref)s) AS p
-WHERE p.business_id = %(business_id)s;
+WHERE here.business_id = %(business_id)s

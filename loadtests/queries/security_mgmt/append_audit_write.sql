@@ -4,8 +4,10 @@
 -- mode: write
 -- rows: >=1
 -- params: entity_id from security_mgmt.audit_record
-SELECT %(business_id)s::uuid AS business_id,
+SELECT here.business_id,
        security_mgmt.append_audit(
            'update', 'tenant_mgmt', 'invoice', %(entity_id)s::uuid,
            '{"status": "open", "paid_amount": 0}', '{"status": "paid", "paid_amount": 119.00}',
-           'Payment received') AS chain_seq;
+           'Payment received') AS chain_seq
+FROM tenant_mgmt.business AS here
+WHERE here.business_id = %(business_id)s

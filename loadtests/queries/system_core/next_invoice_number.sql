@@ -4,5 +4,7 @@
 -- mode: write
 -- rows: >=1
 -- params: sequence_code, location_code from system_core.number_sequence
-SELECT %(business_id)s::uuid AS business_id,
+SELECT here.business_id,
        system_core.next_document_number(%(sequence_code)s, %(location_code)s) AS document_number
+FROM tenant_mgmt.business AS here
+WHERE here.business_id = %(business_id)s

@@ -13,6 +13,8 @@ WITH attempt AS (
                %(flow_key)s::uuid, 'passkey', 'success',
                jsonb_build_object('identifier', %(email_normalized)s::text,
                                   'ip', '203.0.113.40', 'latency_ms', 41)) AS next_step
+    FROM tenant_mgmt.business AS here
+    WHERE here.business_id = %(business_id)s
 ), opened AS (
     SELECT user_auth.open_session(
                account     => %(user_account_id)s::uuid,

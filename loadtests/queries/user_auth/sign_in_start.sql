@@ -4,11 +4,12 @@
 -- mode: read
 -- rows: >=1
 -- params: email_normalized, user_account_id from user_mgmt.user_account where status = 'active'
-SELECT %(business_id)s::uuid AS business_id,
+SELECT here.business_id,
        s.flow_key,
        s.allowed_methods,
        s.risk_band
-FROM user_auth.begin_sign_in(
+FROM tenant_mgmt.business AS here
+CROSS JOIN LATERAL user_auth.begin_sign_in(
     identifier  => %(email_normalized)s,
     ip          => '203.0.113.40',
     device_hash => (SELECT d.fingerprint_hash
@@ -16,4 +17,5 @@ FROM user_auth.begin_sign_in(
                     WHERE d.business_id = %(business_id)s
                       AND d.user_account_id = %(user_account_id)s
                     ORDER BY d.last_seen_at DESC
-                    LIMIT 1)) AS s;
+                    LIMIT 1)) AS s
+WHERE here.business_id = %(business_id)s

@@ -4,7 +4,7 @@
 -- mode: read
 -- rows: >=1
 -- params: user_account_id from user_rbac.role_assignment where state = 'active' AND user_account_id IN (SELECT u.user_account_id FROM user_mgmt.user_account AS u WHERE u.business_id = role_assignment.business_id AND u.status = 'active')
-SELECT %(business_id)s::uuid AS business_id,
+SELECT here.business_id,
        e.permission_code,
        e.effect,
        e.row_scope,
@@ -15,5 +15,7 @@ SELECT %(business_id)s::uuid AS business_id,
        e.access_condition_id,
        e.requires_step_up,
        e.valid_until
-FROM user_rbac.effective_permissions(%(user_account_id)s::uuid) AS e
+FROM tenant_mgmt.business AS here
+CROSS JOIN LATERAL user_rbac.effective_permissions(%(user_account_id)s::uuid) AS e
+WHERE here.business_id = %(business_id)s
 ORDER BY e.permission_code;

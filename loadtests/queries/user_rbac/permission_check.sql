@@ -5,7 +5,9 @@
 -- rows: >=1
 -- params: user_account_id from user_rbac.role_assignment where state = 'active' AND user_account_id IN (SELECT u.user_account_id FROM user_mgmt.user_account AS u WHERE u.business_id = role_assignment.business_id AND u.status = 'active')
 -- params: permission_code=code from user_rbac.permission
-WITH granted AS MATERIALIZED (
+-- Each part is a query of its own: on a cluster one asks the materialized view, which is on the
+-- coordinator, and one the tenant's node.
+WITH flattened AS MATERIALIZED (
     SELECT e.effect, e.row_scope, e.scope_kind, e.scope_entity_id, e.amount_limit,
            e.access_condition_id, e.requires_step_up
     FROM user_rbac.v_effective_permission AS e
@@ -14,9 +16,9 @@ WITH granted AS MATERIALIZED (
       AND e.permission_code = %(permission_code)s
       AND e.valid_from <= now()
       AND (e.valid_until > now() OR e.valid_until IS NULL)
-    UNION ALL
-    SELECT o.effect, 'business', o.scope_kind, o.scope_entity_id, o.amount_limit, NULL,
-           p.requires_step_up
+), overriding AS MATERIALIZED (
+    SELECT o.effect, 'business' AS row_scope, o.scope_kind, o.scope_entity_id, o.amount_limit,
+           NULL::uuid AS access_condition_id, p.requires_step_up
     FROM user_rbac.permission AS p
     JOIN user_rbac.permission_override AS o
         ON o.business_id = %(business_id)s
@@ -38,4 +40,4 @@ SELECT %(business_id)s::uuid AS business_id,
                                     'place', g.scope_entity_id, 'limit', g.amount_limit,
                                     'condition', g.access_condition_id))
            FILTER (WHERE g.effect IS NOT NULL) AS grants
-FROM granted AS g;
+FROM (SELECT * FROM flattened UNION ALL SELECT * FROM overriding) AS g;

@@ -11,6 +11,7 @@ import pytest
 
 from checks.drift import drift
 from harness.catalog import files
+from harness.finding import Severity
 
 WRITTEN = """
 CREATE SCHEMA shop;
@@ -97,3 +98,36 @@ def test_a_cluster_alone_has_a_function_in_another_language(has_citus: bool, fou
     )
     one, other = (files.read({"f.sql": text}) for text in (WRITTEN, in_plpgsql))
     assert len(drift(one, replace(other, has_citus=has_citus), "boss")) == found
+
+
+@pytest.mark.parametrize(("has_citus", "found"), [(True, 0), (False, 1)])
+def test_no_function_of_a_cluster_wishes_for_generic_plans(has_citus: bool, found: int) -> None:
+    wishing = WRITTEN.replace(
+        "STABLE RETURN", "STABLE SET plan_cache_mode = force_generic_plan RETURN"
+    )
+    one, other = (files.read({"f.sql": text}) for text in (wishing, WRITTEN))
+    assert len(drift(one, replace(other, has_citus=has_citus), "boss")) == found
+
+
+_KEY = "ALTER TABLE shop.b ADD FOREIGN KEY (n) REFERENCES shop.a;"
+_TABLES = "CREATE TABLE shop.a (n int PRIMARY KEY);\nCREATE TABLE shop.b (n int, m int);\n"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "severity"),
+    [
+        ({"f.sql:4": "it cannot be had"}, Severity.INFO),
+        ({"f.sql:5": "it cannot be had"}, Severity.ERROR),
+        ({"other.sql:4": "it cannot be had"}, Severity.ERROR),
+        ({}, Severity.ERROR),
+    ],
+)
+def test_a_key_that_deploy_left_out_and_told_is_noted(
+    left_out: dict[str, str], severity: Severity
+) -> None:
+    before = f"CREATE SCHEMA shop;\n{_TABLES}"
+    one = files.read({"schema/f.sql": before + _KEY})
+    other = files.read({"schema/f.sql": before})
+    (found,) = drift(one, replace(other, has_citus=True, left_out=left_out), "boss")
+    assert found.severity == severity
+    assert ("it cannot be had" in found.message) == (severity == Severity.INFO)

@@ -83,3 +83,11 @@ def test_tables_of_a_block_are_expected() -> None:
 def test_a_file_that_cannot_be_read_is_told_with_its_line() -> None:
     with pytest.raises(SchemaError, match=r"^shop/00_item\.sql:2: syntax error"):
         _read("SELECT 1;\nCREATE TABEL s.a ();")
+
+
+def test_a_key_that_is_added_is_known_by_its_own_line() -> None:
+    one, other = _read(
+        "CREATE TABLE s.a (id uuid PRIMARY KEY);\n"
+        "ALTER TABLE s.b\n    ADD FOREIGN KEY (a_id)\n    REFERENCES s.a (id);\n"
+    )
+    assert (one.told_at, other.line, other.told_at) == (1, 2, 3)

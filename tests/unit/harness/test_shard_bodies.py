@@ -72,7 +72,7 @@ def test_a_text_that_is_executed_names_shards_too() -> None:
     "body",
     [
         "BEGIN UPDATE shop.item AS i SET n = 1 FROM changed; RETURN NULL; END",
-        "\n#variable_conflict use_column\nDECLARE a int; BEGIN a := 1; RETURN NULL;\nEND; -- a\n",
+        "\n#variable_conflict use_column\nBEGIN PERFORM FROM shop.item; RETURN NULL;\nEND; -- a\n",
     ],
 )
 def test_a_body_is_there_for_each_shard_that_may_call_it(body: str) -> None:
@@ -84,5 +84,17 @@ def test_a_body_is_there_for_each_shard_that_may_call_it(body: str) -> None:
     )
 
 
-def test_a_shard_that_is_new_is_told() -> None:
-    assert "was not there when the schema was deployed" in by_shard("BEGIN END", [SALE], NAMED)
+def test_a_shard_that_is_new_finds_the_function_as_it_was() -> None:
+    body = "BEGIN PERFORM FROM shop.item; RETURN NULL; END"
+    text = by_shard(body, [SALE], NAMED)
+    assert "shop.item;" in text.partition("ELSE")[2]
+    assert "shop.item;" not in text.partition("ELSE")[0]
+
+
+def test_a_shard_that_is_new_is_told_where_the_function_cannot_be_as_it_was() -> None:
+    text = by_shard("BEGIN UPDATE shop.item SET n = 1; END", [SALE], NAMED, "RAISE 'unknown';")
+    assert text.partition("ELSE")[2].strip().startswith("RAISE 'unknown';")
+
+
+def test_a_function_that_names_no_table_stays() -> None:
+    assert by_shard("BEGIN RETURN NEW; END", [SALE], NAMED) == "BEGIN RETURN NEW; END"
