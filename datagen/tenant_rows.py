@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import psycopg
 
 from datagen import held, ledger, salvage, spanning, tenants, unmet
+from datagen.breaking import subject_rows, unique_values
 from datagen.building import build
 from datagen.cohorts import Division, divide
 from datagen.frame import Frame, NoParent
@@ -16,7 +17,6 @@ from datagen.kept import Kept, keep
 from datagen.ledger import Unit
 from datagen.part import WHOLE, Cohort, Part
 from datagen.plan import TablePlan
-from datagen.repair import subject_rows, unique_values
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 from datagen.values import Array
