@@ -71,7 +71,8 @@ def failing(frame: Frame, check: Check, rows: Array) -> Mask:
     value = evaluated(frame, check.expression, rows)
     if value is None:
         return np.zeros(len(rows), bool)
-    return ~value.null & ~value.data.astype(bool)
+    broken_rows: Mask = ~value.null & ~value.data.astype(bool)
+    return broken_rows
 
 
 def evaluated(frame: Frame, expression: Expression, rows: Array) -> Values | None:
