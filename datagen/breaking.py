@@ -5,8 +5,7 @@ A constraint is looked at again only where one of its columns was drawn anew sin
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,21 +27,18 @@ Constraint = Check | Unique | Reference
 
 @dataclass
 class Looked:
-    """What was looked at last: the columns, and the rows that broke a constraint of them."""
+    """What was looked at: the columns as they were, and the rows that broke a constraint."""
 
     frame: Frame
-    columns: dict[object, list[Values]] = field(default_factory=dict)
+    made: dict[object, dict[str, Values]] = field(default_factory=dict)
     rows: dict[Constraint, Array] = field(default_factory=dict)
 
     def is_new(self, what: object, names: Iterable[str]) -> bool:
         """Whether something that follows from columns was not asked for before, or one of them
         was drawn anew since."""
-        columns = list(_sources(self.frame, names))
-        before = self.columns.get(what)
-        self.columns[what] = columns
-        if before is None or len(before) != len(columns):
-            return True
-        return not all(map(operator.is_, before, columns))
+        before, made = self.made.get(what), self.frame.made
+        self.made[what] = dict(made)
+        return before is None or any(_is_new(self.frame, before, name) for name in names)
 
 
 def broken(
@@ -88,17 +84,15 @@ def evaluated(frame: Frame, expression: Expression, rows: Array) -> Values | Non
         return None
 
 
-def _sources(frame: Frame, names: Iterable[str]) -> Iterator[Values]:
-    """The columns of a frame from which follows what is known by these names; a row of the frame
-    that another one refers to may be any."""
-    for name in names:
-        first = name if name in frame.table.table.columns else name.partition(".")[0]
-        if first not in frame.table.table.columns:
-            continue
-        yield frame.column(first)
-        reference = frame.table.reference_of(first) if first != name else None
-        if reference is not None and reference.parent == frame.table.name:
-            yield from list(frame.made.values())
+def _is_new(frame: Frame, before: dict[str, Values], name: str) -> bool:
+    """Whether what is known by a name may be other than before; a row of the frame that another
+    one refers to may be any."""
+    if name in frame.table.table.columns:
+        return frame.made.get(name) is not before.get(name)
+    first, dot, _ = name.partition(".")
+    reference = frame.table.reference_of(first) if dot else None
+    of_own = reference is not None and reference.parent == frame.table.name
+    return of_own or frame.made.get(first) is not before.get(first)
 
 
 def _broken_uniques(frame: Frame, looked: Looked) -> dict[Constraint, Array]:
