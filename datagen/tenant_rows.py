@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -110,13 +110,13 @@ def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
     units = list(_units(underway, cohort))
     with ahead(units, partial(_made, underway), _weight, AHEAD) as frames:
         for number, (table, made) in enumerate(units):
-            later = [later.name for later, _ in units[number + 1 :]]
+            later = (each.name for each, _ in units[number + 1 :])
             yield _load_unit(underway, frames, table, made, later)
             _forget(underway, underway.site.last_use.get(table.name, ()))
 
 
 def _load_unit(
-    underway: _Tenant, frames: Frames, table: TablePlan, cohort: Cohort, later: Sequence[Name]
+    underway: _Tenant, frames: Frames, table: TablePlan, cohort: Cohort, later: Iterable[Name]
 ) -> Filled:
     """Copies the rows of a unit in, unless they are there; what is made ahead is made anew where
     they are not as they were made."""
@@ -173,7 +173,7 @@ def _made(underway: _Tenant, unit: tuple[TablePlan, Cohort]) -> Frame | None:
 
 
 def _keep_instead(
-    underway: _Tenant, name: Name, frame: Frame | None, later: Sequence[Name]
+    underway: _Tenant, name: Name, frame: Frame | None, later: Iterable[Name]
 ) -> None:
     """Lets later units refer to what is left of a frame, and to none of those after it."""
     for other in (name, *later):
