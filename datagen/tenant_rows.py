@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -61,7 +61,7 @@ def load_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
             yield from _load_cohort(underway, cohort)
 
 
-def load_shared(site: Site) -> Iterator[Filled]:
+def load_shared(site: Site) -> Generator[Filled, None, None]:
     """Loads the rows that are everybody's, before those of tenants. Tables that held rows before
     are left as they are: what they hold is referred to."""
     nobody = tenants.everybody(site.plan.settings.seed)

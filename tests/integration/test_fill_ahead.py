@@ -143,5 +143,16 @@ def test_a_fill_that_goes_on_after_them_makes_the_same(
     assert _checksums(filled) == before
 
 
-def test_no_thread_is_left(filled: Target) -> None:
+def test_no_thread_is_left_of_a_fill_that_is_interrupted(
+    deployed: Target, own: Settings, wanted: FillSettings, result: FillResult
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with psycopg.connect(deployed.admin) as connection:
+        connection.execute("TRUNCATE shop.note")
+        connection.execute("DELETE FROM harness.fill_unit WHERE unit = 'shop.note'")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fill(deployed, own, wanted, on_progress=interrupt)
+    assert caught.value.__traceback__ is not None
     assert "ahead" not in {thread.name for thread in threading.enumerate()}
