@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,17 +17,20 @@ from datagen.cohorts import Division, divide
 from datagen.frame import Frame, NoParent
 from datagen.kept import Kept, keep
 from datagen.ledger import Unit
+from datagen.loading import Copy
 from datagen.part import WHOLE, Cohort, Part
 from datagen.plan import TablePlan
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 from datagen.values import Array
 from harness.catalog.model import Name
+from harness.db import Connection
 from harness.errors import HarnessError
 
 AHEAD = 10_000
 """Rows that may wait to be loaded; one unit may have more."""
 SOME = 500
+Load = Callable[[Connection, Frame, Copy], salvage.Loaded]
 Frames = Ahead[tuple[TablePlan, Cohort], Frame | None]
 
 
@@ -196,22 +199,39 @@ def _put(underway: _Tenant, frame: Frame) -> Unit:
         salvage.again(frame, done.refused)
         unit = replace(done, held=_spanning(underway, frame))
     else:
-        unit = in_transaction(underway.site, partial(_copy_and_note, underway, frame, name))
+        unit = _put_new(underway, frame, name)
     _count(underway, frame.table.name, frame.part.cohort, unit)
     return unit
 
 
-def _copy_and_note(underway: _Tenant, frame: Frame, name: str) -> Unit:
-    refused: Sequence[Sequence[int]] = ()
-    why: Sequence[str] = ()
-    if frame.rows:
-        begin_unit(underway.site, underway.tenant, name)
-        refused, why = salvage.load(underway.site.connection, frame, underway.site.copy_in)
-        date_unit(underway.site, underway.tenant, frame.table.name)
-    told = "; ".join([*frame.missed, *why])
-    unit = Unit(frame.rows, frame.numbered, _spanning(underway, frame), refused, told)
-    _note(underway, name, unit)
-    return unit
+def _put_new(underway: _Tenant, frame: Frame, name: str) -> Unit:
+    """All rows at once, which mostly goes well; else from the beginning, those that can be."""
+    try:
+        return _in_transaction(underway, frame, name, salvage.load_all)
+    except psycopg.Error as error:
+        if unmet.ends_the_fill(error):
+            raise
+    return _in_transaction(underway, frame, name, salvage.load)
+
+
+def _in_transaction(underway: _Tenant, frame: Frame, name: str, load: Load) -> Unit:
+    """Copies rows in and notes it. Where there are none, all that the server is told is a note."""
+    site = underway.site
+
+    def copy_and_note() -> Unit:
+        refused: Sequence[Sequence[int]] = ()
+        why: Sequence[str] = ()
+        if frame.rows:
+            begin_unit(site, underway.tenant, name)
+            refused, why = load(site.connection, frame, site.copy_in)
+            date_unit(site, underway.tenant, frame.table.name)
+        told = "; ".join([*frame.missed, *why])
+        unit = Unit(frame.rows, frame.numbered, _spanning(underway, frame), refused, told)
+        _note(underway, name, unit)
+        return unit
+
+    is_one_statement = not frame.rows and frame.part.cohort.of == 1
+    return copy_and_note() if is_one_statement else in_transaction(site, copy_and_note)
 
 
 def _note(underway: _Tenant, name: str, unit: Unit) -> None:
