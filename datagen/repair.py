@@ -7,7 +7,8 @@ left, and those that are left out. All rows that break something are mended at o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -255,38 +256,51 @@ def _renew(frame: Frame, name: str, rows: Array) -> None:
 
 
 def _variant(frame: Frame, name: str, fresh: Values) -> Values:
-    """Every other time something that the schema itself mentions: a constant that a CHECK
-    compares the column with, its default, the same text in lower or upper case."""
+    """Every other time something that the schema itself mentions."""
     if name in frame.table.recipe.columns or frame.attempt % 2 or not len(fresh):
         return fresh
+    options = list(_options(frame, name, fresh))
     rng = frame.generator(name, "variant")
-    column = frame.table.table.columns[name]
-    constants = frame.table.told.constants.get(name, [])
-    options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
-    options.append(_default(column.default, fresh))
+    return options[int(rng.integers(len(options)))]() if options else fresh
+
+
+def _options(frame: Frame, name: str, fresh: Values) -> Iterator[Callable[[], Values]]:
+    """What makes a constant that a CHECK compares the column with, its default, the same text in
+    lower or upper case: values like the fresh ones."""
+    column, told, rows = frame.table.table.columns[name], frame.table.told, len(fresh)
+    texts = are_texts(fresh.data)
+    for value in told.constants.get(name, []):
+        if isinstance(value, str) and fresh.data.dtype == object:
+            if texts:
+                yield partial(constant, value.replace("%", "a"), rows)
+        elif isinstance(value, int | float) and fresh.data.dtype.kind in "if":
+            yield partial(constant, value, rows)
+    if (default := _default(column.default, fresh)) is not None:
+        yield partial(default.take, np.zeros(rows, "int64"))
     trusted = knows_domain(column, frame.plan.catalog) and name not in frame.doubtful
-    if not trusted and name not in frame.table.told.choices:
-        sizes = frame.table.told.sizes.get(name, [])
-        options += [_sized(fresh, max(int(s) + more, 0)) for s in sizes for more in (0, 1, -1)]
-        options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]
-    found = [option for option in options if option is not None]
-    return found[int(rng.integers(len(found)))] if found else fresh
+    if not trusted and name not in told.choices:
+        yield from _changed(fresh, told.sizes.get(name, []), texts)
 
 
-def _as_text(value: Any, like: Values) -> Values | None:
-    """A constant of the type of other values."""
-    number = isinstance(value, int | float) and like.data.dtype.kind in "if"
-    if isinstance(value, str) and like.data.dtype == object:
-        return constant(value.replace("%", "a"), len(like)) if are_texts(like.data) else None
-    return constant(value, len(like)) if number else None
+def _changed(fresh: Values, sizes: list[float], texts: bool) -> Iterator[Callable[[], Values]]:
+    """What makes texts or lists of other lengths, and texts in the other case."""
+    if sizes and all(isinstance(item, str | list) for item in fresh.data.tolist()):
+        for size in (int(size) + more for size in sizes for more in (0, 1, -1)):
+            yield partial(_each, fresh, partial(resized, least=max(size, 0), most=max(size, 0)))
+    if texts:
+        yield from (partial(_each, fresh, change) for change in (str.lower, str.upper))
+
+
+def _each(values: Values, change: Callable[[Any], Any]) -> Values:
+    return Values(objects([change(item) for item in values.data.tolist()]), values.null)
 
 
 def _default(text: str | None, like: Values) -> Values | None:
-    """The column's default, where it is a constant."""
+    """The column's default, where it is a constant of the type of other values: one of it."""
     if text is None or "(" in text.partition("'")[0]:
         return None
     try:
-        made = compile_expression(text).evaluate(_no_column, len(like))
+        made = compile_expression(text).evaluate(_no_column, 1)
     except UnknownExpression:
         return None
     return made if made.data.dtype.kind == like.data.dtype.kind and not made.null.any() else None
@@ -294,20 +308,6 @@ def _default(text: str | None, like: Values) -> Values | None:
 
 def _no_column(name: str) -> Values:
     raise UnknownExpression(f"{name} is a column")
-
-
-def _sized(values: Values, size: int) -> Values | None:
-    """Texts or arrays of a length."""
-    items = values.data.tolist()
-    if not all(isinstance(item, str | list) for item in items):
-        return None
-    return Values(objects([resized(item, size, size) for item in items]), values.null)
-
-
-def _cased(values: Values, change: Callable[[str], str]) -> Values | None:
-    if not are_texts(values.data):
-        return None
-    return Values(objects([change(text) for text in values.data.tolist()]), values.null)
 
 
 def _derive(frame: Frame, rows: Array, looked: Looked) -> None:
