@@ -52,7 +52,8 @@ def load_all(connection: Connection, frame: Frame, copy_in: Copy) -> Loaded:
     copy_in(connection, frame)
     if _is_judged_later(frame.table.table):
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    if _may_be_changed(frame.table.table) and _was_changed(connection, frame, frame.rows):
+    may_be = _may_be_changed(frame.table.table)
+    if may_be and _was_changed(connection, frame, frame.rows) and len(_gone(connection, frame)):
         raise psycopg.errors.TriggeredActionException(_GONE)
     return (), ()
 
@@ -150,10 +151,7 @@ class _Attempt:
 
     def look_again(self) -> None:
         """Leaves out what triggers did not let in, or removed again."""
-        there = present(self.connection, self.frame)
-        if there is None or there.all():
-            return
-        gone = set(np.flatnonzero(~there).tolist()) - self.refused
+        gone = set(_gone(self.connection, self.frame).tolist()) - self.refused
         self.refused |= gone
         if gone:
             self.reasons.setdefault("triggers", psycopg.errors.TriggeredActionException(_GONE))
@@ -204,6 +202,12 @@ def _was_changed(connection: Connection, frame: Frame, taken: int) -> bool:
     name = frame.table.name.identifier.as_string(connection)
     row = connection.execute(_CHANGED, [name, name]).fetchone()
     return row is None or row != (taken, 0)
+
+
+def _gone(connection: Connection, frame: Frame) -> Array:
+    """Rows that are not there, as far as can be told."""
+    there = present(connection, frame)
+    return np.zeros(0, "int64") if there is None else np.flatnonzero(~there)
 
 
 def _may_be_changed(table: Table) -> bool:
