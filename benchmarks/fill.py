@@ -56,7 +56,7 @@ class Ground:
         return build(self.plan, self.table, self.tenant, self.pools, self.parents)
 
 
-def main(scale: float = 1000.0, rounds: int = 3) -> None:
+def main(scale: float, rounds: int) -> None:
     """Times all four in turn and prints the ratios of rates."""
     with (
         benchmark_server() as (settings, fresh),
@@ -159,4 +159,4 @@ def copy(connection: Connection, table: TablePlan, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:2]), *map(int, sys.argv[2:3]))
+    main(float((sys.argv[1:] or ["1000"])[0]), int((sys.argv[2:] or ["3"])[0]))

@@ -30,8 +30,8 @@ def main(scale: float = 1000.0) -> None:
     ):
         rows = ground.frame().rows
 
-        def live() -> object:
-            return load(ground.connection, ground.frame())
+        def live() -> None:
+            load(ground.connection, ground.frame())
 
         _tell(ground, "live", live, rows)
         _tell(ground, "fast, indexes and keys included", lambda: in_mode_fast(ground, live), rows)
@@ -65,7 +65,7 @@ def _faker_loader(ground: Ground) -> None:
 
 
 def _faker_rows(ground: Ground) -> Iterator[dict[str, Any]]:
-    fake, seen = Faker(), set()
+    fake, seen = Faker(), set[object]()
     users, types = (_keys(ground, name) for name in ("user_account", "entity_type"))
     while len(seen) < ROWS:
         muted = fake.boolean(20)

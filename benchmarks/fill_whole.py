@@ -36,7 +36,7 @@ class LoadedError(Exception):
     """All rows are loaded: what settles after them is not measured."""
 
 
-def main(scale: float = 0.05, rounds: int = 2) -> None:
+def main(scale: float, rounds: int) -> None:
     """Times both in turn, each on a copy of the deployed database."""
     settings = load()
     wanted = FillSettings(1, scale, 1, AS_OF)
@@ -151,4 +151,4 @@ def _copy(connection: Connection, table: TablePlan, data: bytes | list[Any]) -> 
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:2]), *map(int, sys.argv[2:3]))
+    main(float((sys.argv[1:] or ["0.05"])[0]), int((sys.argv[2:] or ["2"])[0]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -105,7 +105,7 @@ def require(needed: int, place: Room | None, say: Callable[[str], None]) -> None
         )
 
 
-def watched(items: Iterator[Item], place: Room | None) -> Iterator[Item]:
+def watched(items: Iterator[Item], place: Room | None) -> Generator[Item, None, None]:
     """The same items; DatabaseError as soon as too little is free."""
     due = 0.0
     for item in items:

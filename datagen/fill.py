@@ -10,8 +10,8 @@ recipes and catalog, whoever makes it and when.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
@@ -157,11 +157,12 @@ class _Tally:
         for step in steps:
             self.left |= step(connection, the_plan)
 
-    def add_all(self, units: Iterator[Filled]) -> None:
-        """Counts units as they are done."""
-        for unit in units:
-            self._add(unit)
-            self.on_progress(self.done, self.total, self.loaded, unit.unit)
+    def add_all(self, units: Generator[Filled, None, None]) -> None:
+        """Counts units as they are done; whatever ends this ends what makes them."""
+        with closing(units):
+            for unit in units:
+                self._add(unit)
+                self.on_progress(self.done, self.total, self.loaded, unit.unit)
 
     def _add(self, unit: Filled) -> None:
         self.done += 1

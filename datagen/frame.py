@@ -303,10 +303,10 @@ class Frame:
         self.chosen[reference] = whole
         for name, _ in reference.columns:
             self.made[name] = self.column(name).put(rows, self.make(name, rows))
-        for other in self._following(reference):
+        for other in self.following(reference):
             self.choose_again(other, rows)
 
-    def _following(self, reference: Reference) -> list[Reference]:
+    def following(self, reference: Reference) -> list[Reference]:
         """Foreign keys that take some of their columns from this one."""
         ours = {own for own, _ in reference.columns if self.table.reference_of(own) == reference}
         others = (other for other in self.table.references if other != reference)

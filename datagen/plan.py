@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -77,7 +78,7 @@ class Reference:
     """Whether a column may be NULL."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TablePlan:
     """All that is known about a table."""
 
@@ -115,7 +116,20 @@ class TablePlan:
 
     def reference_of(self, column: str) -> Reference | None:
         """The foreign key that a column belongs to; of several, the one of most columns."""
-        return next((r for r in self.references if any(c == column for c, _ in r.columns)), None)
+        return self._reference_of.get(column)
+
+    @cached_property
+    def _reference_of(self) -> dict[str, Reference]:
+        found: dict[str, Reference] = {}
+        for reference in self.references:
+            for column, _ in reference.columns:
+                found.setdefault(column, reference)
+        return found
+
+    @cached_property
+    def free(self) -> frozenset[str]:
+        """Columns that hold what somebody wrote, and nothing compares them."""
+        return frozenset(c.name for c in self.table.columns.values() if marking.is_free(self, c))
 
 
 @dataclass(frozen=True, slots=True)

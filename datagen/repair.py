@@ -7,66 +7,71 @@ left, and those that are left out. All rows that break something are mended at o
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from datagen import spanning
-from datagen.apart import belongs
-from datagen.constraints import Check, Unique, quoted
+from datagen.breaking import Constraint, Looked, broken, broken_checks, evaluated, failing
+from datagen.constraints import Check, Unique
 from datagen.expression import Expression, UnknownExpression, compile_expression
 from datagen.fitting import resized
 from datagen.frame import KEEP_NULL, PARENT_CHOICE, Frame
 from datagen.generators import knows_domain
 from datagen.plan import Reference
-from datagen.references import orphans
-from datagen.repeats import repeated
-from datagen.values import Array, Mask, Values, are_texts, constant, hashable, nulls, objects
+from datagen.values import Array, Mask, Values, are_texts, constant, nulls, objects
 
 ROUNDS = 120
-FEW = 200
-"""Rows up to which a set finds repeated ones sooner than pandas does."""
 SOME = 64
 """Rows by which a generator is judged."""
-Constraint = Check | Unique | Reference
-Looked = dict[Unique, tuple[list[Values], Array]]
-"""By constraint the columns that were looked at last, and the rows that broke it."""
 
 
 def repair(frame: Frame) -> tuple[Mask, dict[str, int]]:
     """Mends the frame in place; returns which rows hold, and how many broke each constraint.
 
-    Only rows that broke something are drawn anew, so only they are looked at again.
+    Only rows that broke something are drawn anew, so only they are looked at again. A table of no
+    rows needs no values.
     """
+    if not frame.rows:
+        return np.ones(0, bool), {}
     for column in frame.table.columns:
         frame.column(column.name)
     checks = [check for check in frame.table.checks if _needs_a_look(frame, check)]
-    suspects = np.arange(frame.rows)
-    looked: Looked = {}
-    for attempt in range(1, ROUNDS + 1):
-        broken = _broken(frame, checks, suspects, looked)
-        if not broken:
-            return np.ones(frame.rows, bool), {}
-        frame.attempt = attempt
-        for constraint, rows in broken.items():
-            _mend(frame, constraint, rows)
-        suspects = _rows_of(broken, frame.rows)
-        _derive(frame, suspects)
-    left = _broken(frame, checks, np.arange(frame.rows), looked)
+    looked = Looked(frame)
+    if _mended(frame, checks, looked):
+        return np.ones(frame.rows, bool), {}
+    frame.attempt = ROUNDS
+    left = broken(frame, checks, np.arange(frame.rows), looked)
     held = np.ones(frame.rows, bool)
     for rows in left.values():
         held[rows] = False
     return held, {_name(constraint): len(rows) for constraint, rows in left.items()}
 
 
-def _rows_of(broken: Mapping[Constraint, Array], rows: int) -> Array:
+def _mended(frame: Frame, checks: list[Check], looked: Looked) -> bool:
+    """Draws anew what breaks something, round after round, as long as that may help."""
+    suspects = np.arange(frame.rows)
+    for attempt in range(1, ROUNDS + 1):
+        found = broken(frame, checks, suspects, looked)
+        if not found:
+            return True
+        if all(_is_final(frame, constraint) for constraint in found):
+            return False
+        frame.attempt = attempt
+        for constraint, rows in found.items():
+            _mend(frame, constraint, rows)
+        suspects = _rows_of(found, frame.rows)
+        _derive(frame, suspects, looked)
+    return False
+
+
+def _rows_of(found: Mapping[Constraint, Array], rows: int) -> Array:
     """The rows that break something, in their order."""
-    found = np.zeros(rows, bool)
-    for those in broken.values():
-        found[those] = True
-    return np.flatnonzero(found)
+    those_found = np.zeros(rows, bool)
+    for those in found.values():
+        those_found[those] = True
+    return np.flatnonzero(those_found)
 
 
 def redraw(frame: Frame, rows: Array, number: int) -> None:
@@ -77,15 +82,16 @@ def redraw(frame: Frame, rows: Array, number: int) -> None:
     for column in frame.table.columns:
         if column.name != frame.table.key and _is_free(frame, column.name):
             _renew(frame, column.name, rows)
-    _derive(frame, rows)
+    looked = Looked(frame)
+    _derive(frame, rows, looked)
     for _ in range(ROUNDS):
-        broken = _broken_checks(frame, checks, rows)
-        if not broken:
+        found = broken_checks(frame, checks, rows, looked)
+        if not found:
             return
         frame.attempt += 1
-        for constraint, failed in broken.items():
+        for constraint, failed in found.items():
             _mend(frame, constraint, failed)
-        _derive(frame, rows)
+        _derive(frame, rows, looked)
 
 
 def _needs_a_look(frame: Frame, check: Check) -> bool:
@@ -93,127 +99,51 @@ def _needs_a_look(frame: Frame, check: Check) -> bool:
     the domain."""
     if check.by_construction or not check.of_domain:
         return not check.by_construction
-    if not _broken_checks(frame, [check], np.arange(min(SOME, frame.rows))):
+    if not failing(frame, check, np.arange(min(SOME, frame.rows))).any():
         return False
     frame.doubtful |= check.expression.columns
     return True
 
 
-def _broken(
-    frame: Frame, checks: list[Check], rows: Array, looked: Looked
-) -> dict[Constraint, Array]:
-    """Which rows break what; of checks only those of some rows are looked at."""
-    lost = {reference: orphans(frame, reference) for reference in frame.table.references}
-    return {
-        **_broken_checks(frame, checks, rows),
-        **_broken_uniques(frame, looked),
-        **{reference: found for reference, found in lost.items() if len(found)},
-    }
+def _is_final(frame: Frame, constraint: Constraint) -> bool:
+    """Whether its columns would hold the same whatever was drawn anew: they follow from the
+    row's place below its parent."""
+    if isinstance(constraint, Reference):
+        return False
+    names = _mentioned(frame, constraint)
+    if any(_is_drawn_again(frame, name) for name in names):
+        return False
+    return all(_is_of_block(frame, name) for name in names if _is_random(frame, name))
 
 
-def _broken_checks(frame: Frame, checks: list[Check], rows: Array) -> dict[Constraint, Array]:
-    """Which of the rows break which CHECK; NULL passes."""
-    broken: dict[Constraint, Array] = {}
-    for check in checks:
-        value = _evaluate(frame, check.expression, rows)
-        if value is not None and (failed := ~value.null & ~value.data.astype(bool)).any():
-            broken[check] = rows[failed]
-    return broken
+def _is_drawn_again(frame: Frame, name: str) -> bool:
+    """Whether a column gets other values in each round although nothing mends it."""
+    recipe = frame.table.recipe.columns.get(name, {})
+    if recipe.keys() & {"after", "null"} and recipe.keys() & {"after", "expression"}:
+        return True
+    columns = frame.table.table.columns
+    return any(
+        "." in each or (each in columns and _is_drawn_again(frame, each))
+        for each in _made_of(frame, name)
+    )
 
 
-def _broken_uniques(frame: Frame, looked: Looked) -> dict[Constraint, Array]:
-    """All but the first of the rows that a unique constraint takes for the same."""
-    found = ((unique, _looked_at(frame, unique, looked)) for unique in frame.table.uniques)
-    return {unique: rows for unique, rows in found if len(rows)}
-
-
-def _looked_at(frame: Frame, unique: Unique, looked: Looked) -> Array:
-    """Rows that repeat another one; columns that nobody has drawn anew are not looked at again."""
-    names = [*unique.columns, *(unique.predicate.columns if unique.predicate else ())]
-    columns = [frame.lookup(name) for name in names]
-    before, found = looked.get(unique, ([], None))
-    same = len(before) == len(columns) and all(map(operator.is_, before, columns))
-    if found is None or not same:
-        found = np.flatnonzero(_duplicates(frame, unique))
-        looked[unique] = (columns, found)
-    return found
+def _is_of_block(frame: Frame, name: str) -> bool:
+    """Whether a column belongs to the foreign key whose parent each row has from the first."""
+    reference, per = frame.table.reference_of(name), frame.table.recipe.per
+    return (
+        reference is not None
+        and per is not None
+        and per.column == reference.columns[0][0]
+        and set(frame.table.recipe.columns.get(name, {})) <= PARENT_CHOICE
+        and not frame.following(reference)
+    )
 
 
 def _name(constraint: Constraint) -> str:
     if isinstance(constraint, Reference):
         return f"the foreign key to {constraint.parent}"
     return constraint.name
-
-
-def _evaluate(frame: Frame, expression: Expression, rows: Array) -> Values | None:
-    """None where the expression can only be judged by PostgreSQL."""
-
-    def lookup(name: str) -> Values:
-        values = frame.lookup(name)
-        return values if len(rows) == frame.rows else values.take(rows)
-
-    try:
-        return expression.evaluate(lookup, len(rows))
-    except UnknownExpression:
-        return None
-
-
-def _duplicates(frame: Frame, unique: Unique) -> Mask:
-    found = np.zeros(frame.rows, bool)
-    if _is_own_key(frame, unique):
-        return found
-    at = subject_rows(frame, unique)
-    columns = [column.take(at) for column in unique_values(frame, unique)]
-    if len(at) > 1:
-        found[at] = _repeated(columns) if columns else np.arange(len(at)) > 0
-    if unique.name in frame.part.seen:
-        found[at] |= spanning.among(frame.part.seen[unique.name], columns, len(at))
-    if unique.across and columns:
-        found[at] |= ~_of_the_tenant(frame, columns)
-    return found
-
-
-def unique_values(frame: Frame, unique: Unique) -> list[Values]:
-    """What has to be distinct, column by column; of an expression that only PostgreSQL knows,
-    NULL."""
-    every = np.arange(frame.rows)
-    found = (_evaluate(frame, key, every) for key in unique.keys)
-    return [nulls(frame.rows) if column is None else column for column in found]
-
-
-def subject_rows(frame: Frame, unique: Unique) -> Array:
-    """The rows that have to differ: the predicate holds, and no NULL makes them so."""
-    rows = np.ones(frame.rows, bool)
-    if unique.predicate is not None:
-        value = _evaluate(frame, unique.predicate, np.arange(frame.rows))
-        if value is not None:
-            rows &= ~value.null & value.data.astype(bool)
-    if not unique.nulls_equal:
-        for column in unique_values(frame, unique):
-            rows &= ~column.null
-    return np.flatnonzero(rows)
-
-
-def _of_the_tenant(frame: Frame, columns: list[Values]) -> Mask:
-    """Rows of which no other tenant has the like, for one of the values is only this one's."""
-    tenants = frame.plan.settings.tenants
-    own: Mask = np.any([belongs(column, frame.tenant, tenants) for column in columns], axis=0)
-    return own
-
-
-def _is_own_key(frame: Frame, unique: Unique) -> bool:
-    """A key that is computed from the row number needs no look."""
-    key = frame.table.key
-    return key is not None and any(each.text == quoted(key) for each in unique.keys)
-
-
-def _repeated(columns: list[Values]) -> Mask:
-    """Which rows are like one before them."""
-    if len(columns[0]) > FEW:
-        return repeated(columns)
-    rows = list(zip(*(hashable(column) for column in columns), strict=True))
-    first = {row: position for position, row in reversed(list(enumerate(rows)))}
-    return np.array([first[row] != position for position, row in enumerate(rows)])
 
 
 def _mend(frame: Frame, constraint: Constraint, rows: Array) -> None:
@@ -253,7 +183,7 @@ def _rearranged(frame: Frame, check: Check, rows: Array, rng: np.random.Generato
 
 
 def _assign(frame: Frame, name: str, expression: Expression, rows: Array) -> bool:
-    fresh = _evaluate(frame, expression, rows)
+    fresh = evaluated(frame, expression, rows)
     old = frame.column(name)
     if fresh is None or name == frame.table.key:
         return False
@@ -268,15 +198,19 @@ def _assign(frame: Frame, name: str, expression: Expression, rows: Array) -> boo
 
 def _candidates(frame: Frame, constraint: Check | Unique) -> list[str]:
     """Columns that may be drawn anew: those without a recipe, or else any."""
+    names = [name for name in _mentioned(frame, constraint) if _is_random(frame, name)]
+    free = [name for name in names if _is_free(frame, name)]
+    return free if free and frame.attempt % 4 else names
+
+
+def _mentioned(frame: Frame, constraint: Check | Unique) -> list[str]:
+    """The table's columns that a constraint is about."""
     if isinstance(constraint, Check):
         mentioned = set(constraint.expression.columns)
     else:
         mentioned = set(constraint.columns)
         mentioned |= set(constraint.predicate.columns if constraint.predicate else ())
-    names = sorted(mentioned & {column.name for column in frame.table.columns})
-    names = [name for name in names if _is_random(frame, name)]
-    free = [name for name in names if _is_free(frame, name)]
-    return free if free and frame.attempt % 4 else names
+    return sorted(mentioned & {column.name for column in frame.table.columns})
 
 
 def _is_random(frame: Frame, name: str) -> bool:
@@ -322,38 +256,51 @@ def _renew(frame: Frame, name: str, rows: Array) -> None:
 
 
 def _variant(frame: Frame, name: str, fresh: Values) -> Values:
-    """Every other time something that the schema itself mentions: a constant that a CHECK
-    compares the column with, its default, the same text in lower or upper case."""
+    """Every other time something that the schema itself mentions."""
     if name in frame.table.recipe.columns or frame.attempt % 2 or not len(fresh):
         return fresh
+    options = list(_options(frame, name, fresh))
     rng = frame.generator(name, "variant")
-    column = frame.table.table.columns[name]
-    constants = frame.table.told.constants.get(name, [])
-    options: list[Values | None] = [_as_text(constant, fresh) for constant in constants]
-    options.append(_default(column.default, fresh))
+    return options[int(rng.integers(len(options)))]() if options else fresh
+
+
+def _options(frame: Frame, name: str, fresh: Values) -> Iterator[Callable[[], Values]]:
+    """What makes a constant that a CHECK compares the column with, its default, the same text in
+    lower or upper case: values like the fresh ones."""
+    column, told, rows = frame.table.table.columns[name], frame.table.told, len(fresh)
+    texts = are_texts(fresh.data)
+    for value in told.constants.get(name, []):
+        if isinstance(value, str) and fresh.data.dtype == object:
+            if texts:
+                yield partial(constant, value.replace("%", "a"), rows)
+        elif isinstance(value, int | float) and fresh.data.dtype.kind in "if":
+            yield partial(constant, value, rows)
+    if (default := _default(column.default, fresh)) is not None:
+        yield partial(default.take, np.zeros(rows, "int64"))
     trusted = knows_domain(column, frame.plan.catalog) and name not in frame.doubtful
-    if not trusted and name not in frame.table.told.choices:
-        sizes = frame.table.told.sizes.get(name, [])
-        options += [_sized(fresh, max(int(s) + more, 0)) for s in sizes for more in (0, 1, -1)]
-        options += [_cased(fresh, str.lower), _cased(fresh, str.upper)]
-    found = [option for option in options if option is not None]
-    return found[int(rng.integers(len(found)))] if found else fresh
+    if not trusted and name not in told.choices:
+        yield from _changed(fresh, told.sizes.get(name, []), texts)
 
 
-def _as_text(value: Any, like: Values) -> Values | None:
-    """A constant of the type of other values."""
-    number = isinstance(value, int | float) and like.data.dtype.kind in "if"
-    if isinstance(value, str) and like.data.dtype == object:
-        return constant(value.replace("%", "a"), len(like)) if are_texts(like.data) else None
-    return constant(value, len(like)) if number else None
+def _changed(fresh: Values, sizes: list[float], texts: bool) -> Iterator[Callable[[], Values]]:
+    """What makes texts or lists of other lengths, and texts in the other case."""
+    if sizes and all(isinstance(item, str | list) for item in fresh.data.tolist()):
+        for size in (int(size) + more for size in sizes for more in (0, 1, -1)):
+            yield partial(_each, fresh, partial(resized, least=max(size, 0), most=max(size, 0)))
+    if texts:
+        yield from (partial(_each, fresh, change) for change in (str.lower, str.upper))
+
+
+def _each(values: Values, change: Callable[[Any], Any]) -> Values:
+    return Values(objects([change(item) for item in values.data.tolist()]), values.null)
 
 
 def _default(text: str | None, like: Values) -> Values | None:
-    """The column's default, where it is a constant."""
+    """The column's default, where it is a constant of the type of other values: one of it."""
     if text is None or "(" in text.partition("'")[0]:
         return None
     try:
-        made = compile_expression(text).evaluate(_no_column, len(like))
+        made = compile_expression(text).evaluate(_no_column, 1)
     except UnknownExpression:
         return None
     return made if made.data.dtype.kind == like.data.dtype.kind and not made.null.any() else None
@@ -363,25 +310,29 @@ def _no_column(name: str) -> Values:
     raise UnknownExpression(f"{name} is a column")
 
 
-def _sized(values: Values, size: int) -> Values | None:
-    """Texts or arrays of a length."""
-    items = values.data.tolist()
-    if not all(isinstance(item, str | list) for item in items):
-        return None
-    return Values(objects([resized(item, size, size) for item in items]), values.null)
-
-
-def _cased(values: Values, change: Callable[[str], str]) -> Values | None:
-    if not are_texts(values.data):
-        return None
-    return Values(objects([change(text) for text in values.data.tolist()]), values.null)
-
-
-def _derive(frame: Frame, rows: Array) -> None:
+def _derive(frame: Frame, rows: Array, looked: Looked) -> None:
     """Computes again, for rows that were drawn anew, what follows from other columns."""
     for name, recipe in frame.table.recipe.columns.items():
         if recipe.keys() & {"expression", "after"} and name in frame.made:
+            if _follows_only(recipe) and not looked.is_new(name, _made_of(frame, name)):
+                continue
             frame.made[name] = frame.column(name).put(rows, frame.make(name, rows))
     for name, column in frame.table.table.columns.items():
-        if column.generated is not None and name in frame.made:
+        computed = column.generated is not None and name in frame.made
+        if computed and looked.is_new(name, _made_of(frame, name)):
             frame.made[name] = frame.make(name, np.arange(frame.rows))
+
+
+def _follows_only(recipe: Mapping[str, Any]) -> bool:
+    """Whether nothing is drawn in a column that is computed."""
+    return "expression" in recipe and not recipe.get("null")
+
+
+def _made_of(frame: Frame, name: str) -> Iterable[str]:
+    """What the expression of a column mentions, the database's or a recipe's."""
+    text = frame.table.table.columns[name].generated
+    text = text or frame.table.recipe.columns.get(name, {}).get("expression")
+    try:
+        return compile_expression(text).columns if text else ()
+    except UnknownExpression:
+        return ()

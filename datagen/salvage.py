@@ -39,14 +39,26 @@ _CHANGED = (
     "SELECT pg_stat_get_xact_tuples_inserted(%s::regclass),"
     " pg_stat_get_xact_tuples_deleted(%s::regclass)"
 )
-GONE = psycopg.errors.TriggeredActionException("triggers of the table do not let them stay")
+_GONE = "triggers of the table do not let them stay"
+Loaded = tuple[Sequence[Sequence[int]], Sequence[str]]
+"""Which rows were refused each time, and why at last."""
 _OF_ROWS = ("21", "22", "23", "44", "P0", "38", "39")
 """Classes of SQLSTATE that tell of rows, and not of the table: data, constraints, triggers."""
 
 
-def load(
-    connection: Connection, frame: Frame, copy_in: Copy
-) -> tuple[Sequence[Sequence[int]], Sequence[str]]:
+def load_all(connection: Connection, frame: Frame, copy_in: Copy) -> Loaded:
+    """Copies all rows in, without the savepoint that finding the refused ones takes. Where one is
+    refused, or triggers take one away, psycopg.Error: the transaction is to be given up."""
+    copy_in(connection, frame)
+    if _is_judged_later(frame.table.table):
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    may_be = _may_be_changed(frame.table.table)
+    if may_be and _was_changed(connection, frame, frame.rows) and len(_gone(connection, frame)):
+        raise psycopg.errors.TriggeredActionException(_GONE)
+    return (), ()
+
+
+def load(connection: Connection, frame: Frame, copy_in: Copy) -> Loaded:
     """Copies in what can be and leaves only that in the frame; returns which rows were refused
     each time, and why at last. Raises psycopg.Error where nothing can be."""
     attempt = _Attempt(connection, frame, copy_in)
@@ -55,7 +67,8 @@ def load(
     while attempt.refused and len(rounds) < REDRAWS and attempt.may_be_luck():
         rounds.append(sorted(attempt.refused))
         attempt.once_more(rounds)
-    if attempt.taken and _may_be_changed(frame.table.table) and attempt.was_changed():
+    may_be = attempt.taken and _may_be_changed(frame.table.table)
+    if may_be and _was_changed(connection, frame, attempt.taken):
         attempt.look_again()
     if attempt.refused and len(attempt.refused) == frame.rows:
         raise next(iter(attempt.reasons.values()))
@@ -136,21 +149,12 @@ class _Attempt:
         self.taken += int(there.sum())
         return rows[~there[rows]]
 
-    def was_changed(self) -> bool:
-        """Whether other rows went in than were loaded, as the transaction counts them."""
-        name = self.frame.table.name.identifier.as_string(self.connection)
-        row = self.connection.execute(_CHANGED, [name, name]).fetchone()
-        return row is None or row != (self.taken, 0)
-
     def look_again(self) -> None:
         """Leaves out what triggers did not let in, or removed again."""
-        there = present(self.connection, self.frame)
-        if there is None or there.all():
-            return
-        gone = set(np.flatnonzero(~there).tolist()) - self.refused
+        gone = set(_gone(self.connection, self.frame).tolist()) - self.refused
         self.refused |= gone
         if gone:
-            self.reasons.setdefault("triggers", GONE)
+            self.reasons.setdefault("triggers", psycopg.errors.TriggeredActionException(_GONE))
 
     def may_be_luck(self) -> bool:
         """Whether other values may be taken: what was missing once is missing always."""
@@ -191,6 +195,19 @@ class _Attempt:
                 raise
             return error
         return None
+
+
+def _was_changed(connection: Connection, frame: Frame, taken: int) -> bool:
+    """Whether other rows went in than were loaded, as the transaction counts them."""
+    name = frame.table.name.identifier.as_string(connection)
+    row = connection.execute(_CHANGED, [name, name]).fetchone()
+    return row is None or row != (taken, 0)
+
+
+def _gone(connection: Connection, frame: Frame) -> Array:
+    """Rows that are not there, as far as can be told."""
+    there = present(connection, frame)
+    return np.zeros(0, "int64") if there is None else np.flatnonzero(~there)
 
 
 def _may_be_changed(table: Table) -> bool:

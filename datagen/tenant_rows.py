@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import psycopg
 
 from datagen import held, ledger, salvage, spanning, tenants, unmet
+from datagen.ahead import Ahead, ahead
+from datagen.breaking import subject_rows, unique_values
 from datagen.building import build
 from datagen.cohorts import Division, divide
 from datagen.frame import Frame, NoParent
 from datagen.kept import Kept, keep
 from datagen.ledger import Unit
+from datagen.loading import Copy
 from datagen.part import WHOLE, Cohort, Part
 from datagen.plan import TablePlan
-from datagen.repair import subject_rows, unique_values
 from datagen.site import Filled, Site, begin_unit, date_unit, in_transaction
 from datagen.tenants import Tenant
 from datagen.values import Array
 from harness.catalog.model import Name
+from harness.db import Connection
 from harness.errors import HarnessError
+
+AHEAD = 10_000
+"""Rows that may wait to be loaded; one unit may have more."""
+SOME = 500
+Load = Callable[[Connection, Frame, Copy], salvage.Loaded]
+Frames = Ahead[tuple[TablePlan, Cohort], Frame | None]
 
 
 @dataclass
@@ -54,7 +64,7 @@ def load_tenant(site: Site, tenant: Tenant) -> Iterator[Filled]:
             yield from _load_cohort(underway, cohort)
 
 
-def load_shared(site: Site) -> Iterator[Filled]:
+def load_shared(site: Site) -> Generator[Filled, None, None]:
     """Loads the rows that are everybody's, before those of tenants. Tables that held rows before
     are left as they are: what they hold is referred to."""
     nobody = tenants.everybody(site.plan.settings.seed)
@@ -98,19 +108,41 @@ def _remember(underway: _Tenant, cohort: Cohort, more: bool) -> Iterator[Filled]
 
 
 def _load_cohort(underway: _Tenant, cohort: Cohort) -> Iterator[Filled]:
-    for table, made in _units(underway, cohort):
-        started = time.perf_counter()
-        unit, problem = Unit(), ""
-        try:
-            unit = _load_unit(underway, table, made)
-        except (HarnessError, psycopg.Error) as error:
-            if unmet.ends_the_fill(error):
-                raise
-            problem = unmet.of_table(table, error)
-        spent = time.perf_counter() - started
-        name, ordinal = str(table.name), underway.tenant.ordinal
-        yield Filled(ordinal, name, unit.rows, spent, problem, _missed(table, unit), unit.why)
-        _forget(underway, underway.site.last_use.get(table.name, ()))
+    """Loads the units of a cohort; while one of them travels the next are made, as if all of its
+    rows were taken."""
+    units = list(_units(underway, cohort))
+    with ahead(units, partial(_made, underway), _weight, AHEAD) as frames:
+        for number, (table, made) in enumerate(units):
+            later = (each.name for each, _ in units[number + 1 :])
+            yield _load_unit(underway, frames, table, made, later)
+            _forget(underway, underway.site.last_use.get(table.name, ()))
+
+
+def _load_unit(
+    underway: _Tenant, frames: Frames, table: TablePlan, cohort: Cohort, later: Iterable[Name]
+) -> Filled:
+    """Copies the rows of a unit in, unless they are there; what is made ahead is made anew where
+    they are not as they were made."""
+    started = time.perf_counter()
+    unit, problem, frame = Unit(), "", None
+    try:
+        frame = frames.take()
+        unit = _nothing_more(underway, table, cohort) if frame is None else _put(underway, frame)
+    except (HarnessError, psycopg.Error) as error:
+        if unmet.ends_the_fill(error):
+            raise
+        problem = unmet.of_table(table, error)
+    if frame is not None and (problem or unit.refused):
+        left = None if problem else frame
+        frames.again(partial(_keep_instead, underway, table.name, left, later))
+    spent = time.perf_counter() - started
+    name, ordinal = str(table.name), underway.tenant.ordinal
+    return Filled(ordinal, name, unit.rows, spent, problem, _missed(table, unit), unit.why)
+
+
+def _weight(frame: Frame | None) -> int:
+    """In rows: a unit of a few takes almost as long to make as one of some hundred."""
+    return SOME + (0 if frame is None else frame.rows)
 
 
 def _missed(table: TablePlan, unit: Unit) -> int:
@@ -120,29 +152,37 @@ def _missed(table: TablePlan, unit: Unit) -> int:
     return max(unit.numbered - unit.rows, 0)
 
 
-def _load_unit(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
-    """Makes rows and copies them in, unless they are there."""
-    name = table.name
-    underway.kept.pop(name, None)
-    if name in underway.full:
-        return _nothing_more(underway, table, cohort)
-    site = underway.site
+def _made(underway: _Tenant, unit: tuple[TablePlan, Cohort]) -> Frame | None:
+    """The rows of a unit, which later ones may refer to from now on; None where no more rows can
+    be made. Runs ahead of what is loaded, and reads nothing that loading changes in a cohort."""
+    (table, cohort), site = unit, underway.site
+    underway.kept.pop(table.name, None)
+    if table.name in underway.full:
+        return None
     part = Part(
         cohort,
-        first=underway.first.get(name, 0),
-        seen=underway.seen.get(name, {}),
-        key_width=site.key_widths[name],
+        first=underway.first.get(table.name, 0),
+        seen=underway.seen.get(table.name, {}),
+        key_width=site.key_widths[table.name],
     )
     try:
-        frame = build(site.plan, table, underway.tenant, site.pools, underway.kept, part)
+        frame = build(site.plan, table, underway.tenant, site.pools, dict(underway.kept), part)
     except NoParent:
         if cohort.index and all(r.parent in underway.kept for r in table.references):
-            return _nothing_more(underway, table, cohort)
+            return None
         raise
-    unit = _put(underway, frame)
-    _count(underway, name, cohort, unit)
-    underway.kept[name] = keep(frame, site.needs.get(name, frozenset()))
-    return unit
+    underway.kept[table.name] = keep(frame, site.needs.get(table.name, frozenset()))
+    return frame
+
+
+def _keep_instead(
+    underway: _Tenant, name: Name, frame: Frame | None, later: Iterable[Name]
+) -> None:
+    """Lets later units refer to what is left of a frame, and to none of those after it."""
+    for other in (name, *later):
+        underway.kept.pop(other, None)
+    if frame is not None:
+        underway.kept[name] = keep(frame, underway.site.needs.get(name, frozenset()))
 
 
 def _nothing_more(underway: _Tenant, table: TablePlan, cohort: Cohort) -> Unit:
@@ -157,19 +197,41 @@ def _put(underway: _Tenant, frame: Frame) -> Unit:
     name = unit_name(frame.table.name, frame.part.cohort)
     if (done := underway.done.get(name)) is not None:
         salvage.again(frame, done.refused)
-        return replace(done, held=_spanning(underway, frame))
+        unit = replace(done, held=_spanning(underway, frame))
+    else:
+        unit = _put_new(underway, frame, name)
+    _count(underway, frame.table.name, frame.part.cohort, unit)
+    return unit
+
+
+def _put_new(underway: _Tenant, frame: Frame, name: str) -> Unit:
+    """All rows at once, which mostly goes well; else from the beginning, those that can be."""
+    try:
+        return _in_transaction(underway, frame, name, salvage.load_all)
+    except psycopg.Error as error:
+        if unmet.ends_the_fill(error):
+            raise
+    return _in_transaction(underway, frame, name, salvage.load)
+
+
+def _in_transaction(underway: _Tenant, frame: Frame, name: str, load: Load) -> Unit:
+    """Copies rows in and notes it. Where there are none, all that the server is told is a note."""
+    site = underway.site
 
     def copy_and_note() -> Unit:
-        begin_unit(underway.site, underway.tenant, name)
-        refused, why = salvage.load(underway.site.connection, frame, underway.site.copy_in)
-        date_unit(underway.site, underway.tenant, frame.table.name)
+        refused: Sequence[Sequence[int]] = ()
+        why: Sequence[str] = ()
+        if frame.rows:
+            begin_unit(site, underway.tenant, name)
+            refused, why = load(site.connection, frame, site.copy_in)
+            date_unit(site, underway.tenant, frame.table.name)
         told = "; ".join([*frame.missed, *why])
-        held_now = _spanning(underway, frame)
-        unit = Unit(frame.rows, frame.numbered, held_now, refused, told)
+        unit = Unit(frame.rows, frame.numbered, _spanning(underway, frame), refused, told)
         _note(underway, name, unit)
         return unit
 
-    return in_transaction(underway.site, copy_and_note)
+    is_one_statement = not frame.rows and frame.part.cohort.of == 1
+    return copy_and_note() if is_one_statement else in_transaction(site, copy_and_note)
 
 
 def _note(underway: _Tenant, name: str, unit: Unit) -> None:

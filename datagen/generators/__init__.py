@@ -78,11 +78,16 @@ def base_type(type_name: str, catalog: Catalog) -> str:
     below = underlying(type_name, catalog)
     if Name.parse(below) in catalog.enums:
         return "text"
-    bare = re.sub(r"\(.*?\)", "", below).strip()
+    bare = _bare(below)
     own = Name.parse(bare) in catalog.composites or Name.parse(bare) in catalog.ranges
     if "." in bare and not own:
         return bare.rpartition(".")[2]
     return bare
+
+
+@cache
+def _bare(type_name: str) -> str:
+    return re.sub(r"\(.*?\)", "", type_name).strip()
 
 
 def type_module(base: str) -> str:
