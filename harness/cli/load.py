@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from harness import run as document
 from harness.cli import growth as growths
-from harness.cli import history, recording
+from harness.cli import history, profiles, recording
 from harness.cli import rls_cost as costs
 from harness.cli.options import (
     ConfigFile,
@@ -46,25 +46,6 @@ Extend = Annotated[
     float,
     typer.Option(
         min=0, help="At most so many seconds more, for queries whose verdict is still open."
-    ),
-]
-PROFILES = {"gate": {"users": 8, "seconds": 50, "warmup": 5, "think": 0.02, "extend": 90}}
-"""Options under one name: `gate` for a verdict in at most three minutes, from few enough users
-that two cores answer them without a queue."""
-
-
-def _set_profile(given: typer.Context, name: str | None) -> str | None:
-    given.default_map = {**(given.default_map or {}), **PROFILES.get(name or "", {})}
-    return name
-
-
-Profile = Annotated[
-    Literal["gate"] | None,
-    typer.Option(
-        is_eager=True,
-        callback=_set_profile,
-        help="Options under one name: gate decides in at most three minutes. What is given "
-        "beside it counts.",
     ),
 ]
 Only = Annotated[
@@ -145,7 +126,8 @@ RlsCost = Annotated[
 
 
 def load(
-    profile: Profile = None,  # noqa: ARG001 - sets what the others default to
+    given: typer.Context,
+    profile: profiles.Profile = None,  # noqa: ARG001 - sets what the others default to
     dsn: Dsn = None,
     database: Database = None,
     users: Users = 8,
@@ -202,6 +184,7 @@ def load(
     before = history.loaded(ctx, baseline) if baseline else None
     with ctx.target() as target, recording.record("load", target, output) as recorded:
         recorded.volume = volume.measure(target)
+        wanted = profiles.on(target, given, wanted)
         driven = drive(ctx, target, wanted, owned)
         recorded.load = compared(driven, before, wanted) if before else driven
     if not quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -34,6 +34,8 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> list[LoadSettings]:
     monkeypatch.setattr(command, "drive", drive)
     monkeypatch.setattr("harness.server.volume.measure", lambda target: None)
     monkeypatch.setattr("harness.cli.options.reached", _reached)
+    monkeypatch.setattr("harness.cli.profiles.connect", nullcontext)
+    monkeypatch.setattr("harness.catalog.live.has_citus", lambda connection: False)
     return seen
 
 
@@ -53,6 +55,20 @@ def test_what_is_given_counts_over_the_profile(driven: list[LoadSettings]) -> No
     _run()
     assert [wanted.users for wanted in driven] == [9, 8]
     assert driven[0].seconds == 50
+
+
+def test_on_a_cluster_the_gate_has_fewer_users_for_longer(
+    driven: list[LoadSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.catalog.live.has_citus", lambda connection: True)
+    _run("--profile", "gate")
+    _run("--profile", "gate", "--users", "9")
+    _run()
+    assert [(wanted.users, wanted.extend_seconds) for wanted in driven] == [
+        (4, 240),
+        (9, 240),
+        (8, 60),
+    ]
 
 
 def test_parts_rates_and_tenants_are_handed_on(driven: list[LoadSettings]) -> None:
