@@ -4,7 +4,7 @@
 -- weight: 12
 -- mode: write
 -- rows: >=0
--- params: prep_station_id from rest.kitchen_ticket where state = 'fired' or state = 'ready' and ticket_kind = 'expo'
+-- params: prep_station_id from rest.kitchen_ticket where ticket_kind = 'prep' and state IN ('queued', 'fired', 'in_progress') or ticket_kind = 'expo' and state = 'ready'
 SELECT q.business_id, q.kitchen_ticket_id, b.state
 FROM (
     -- Stations side by side lock orders in the order of their keys.
