@@ -40,6 +40,8 @@ Profile = Annotated[
 
 def on(database: Target, given: typer.Context, wanted: LoadSettings) -> LoadSettings:
     """The settings as a profile means them for this server."""
+    if not (_is_of_profile(given, "users") or _is_of_profile(given, "extend")):
+        return wanted
     with connect(database.admin) as connection:
         if not live.has_citus(connection):
             return wanted

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from harness.catalog import live
 from harness.db import Connection, Target, connect
 from harness.errors import DatabaseError
 from harness.volume import SchemaVolume, TableVolume, Volume
@@ -23,7 +24,6 @@ WHERE c.relkind IN ('r', 'm') AND n.nspname NOT LIKE 'pg\\_%%'
   AND n.nspname <> ALL (%s)
 GROUP BY n.nspname, root.relname
 """
-_IS_CLUSTER = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 # What the coordinator has of a distributed table is empty.
 _SHARDS = """
 SELECT n.nodename || ':' || n.nodeport, r.success, r.result
@@ -62,7 +62,7 @@ def measure(target: Target) -> Volume:
     """Sizes of tables with their partitions, and of materialized views."""
     with connect(target.admin) as connection:
         rows = connection.execute(_SIZES, [_NOT_OF_THE_SCHEMA]).fetchall()
-        if connection.execute(_IS_CLUSTER).fetchone() == (True,):
+        if live.has_citus(connection):
             rows = _with_shards(connection, rows)
     tables = [TableVolume(f"{schema}.{name}", *sizes) for schema, name, *sizes in rows]
     tables.sort(key=lambda table: (-table.bytes, table.table))

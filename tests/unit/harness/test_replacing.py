@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pglast import parser
 
+from harness.db import Connection
 from harness.deploy.replacing import replace
 from harness.errors import SchemaError
 
@@ -35,7 +36,7 @@ class _Coordinator:
 def test_every_node_is_told_each_function_and_tells_no_other() -> None:
     coordinator = _Coordinator()
     functions = [_FUNCTION.format(f"{n}()", "it's" * 50_000) for n in range(5)]
-    replace(coordinator, functions)  # type: ignore[arg-type]
+    replace(cast("Connection", coordinator), functions)
     blocks = [parser.parse_sql(command)[0].stmt for command in coordinator.sent]
     bodies = [str(block.args[0].arg.sval) for block in blocks]
     assert len(bodies) > 1, "they are sent a few at a time"
@@ -51,5 +52,5 @@ def test_every_node_is_told_each_function_and_tells_no_other() -> None:
 def test_a_worker_that_refuses_ends_it_before_the_coordinator_is_changed() -> None:
     coordinator = _Coordinator(refuses="ERROR: no")
     with pytest.raises(SchemaError, match="worker-1 does not take a function's body: ERROR: no"):
-        replace(coordinator, [_FUNCTION.format("()", "")])  # type: ignore[arg-type]
+        replace(cast("Connection", coordinator), [_FUNCTION.format("()", "")])
     assert coordinator.own == []
